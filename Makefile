@@ -1,0 +1,37 @@
+# One target per thing a person wants; each makes .venv and installs what it needs, once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+# Two processes with one BLAS thread each beat one process with two on the sizes tested here.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test lint docs bench clean
+
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "jwst_fusion needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Set PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m jwst_fusion.simulation.demo --output demo_output
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 15
+
+lint: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf build docs/_build demo_output

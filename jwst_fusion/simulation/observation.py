@@ -1,0 +1,273 @@
+"""One observation of a scene: dithered IFU exposures and images of several filters, on disk."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jwst_fusion.bandpass import load_bandpass, photometry_weights
+from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
+from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint, repoint
+from jwst_fusion.simulation.images import image_footprints, simulate_i2d
+from jwst_fusion.simulation.reference_geometry import nirspec_exposure
+
+__all__ = ["FILTERS", "Observation", "scene_psf", "simulate_exposures", "simulate_images"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+# imager filters within the range of G235H/F170LP on NRS1 (Marquis et al. 2026, Table 3)
+FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
+# offsets of a four-point dither in the frame of V3: along V2 and along V3, arcsec
+DITHERS = ((0.265, 0.352), (-0.278, -0.331), (0.324, -0.287), (-0.339, 0.268))
+# micrometre; no longer wavelength reaches the short-wavelength detectors of NIRCam
+SHORT_CHANNEL_LIMIT = 2.35
+_IFU_SPAXEL = 0.1  # arcsec, slice width and pixel along the slice
+
+
+@dataclass(frozen=True)
+class Observation:
+    """
+    Where the files of a simulated observation are.
+
+    Parameters
+    ----------
+    exposures : tuple of str
+        IFU exposures (cal).
+    images : tuple of str
+        Imager mosaics (i2d).
+    """
+
+    exposures: tuple
+    images: tuple
+
+
+def scene_psf(instrument, scene, *, roll, nodes=9, source="aperture", width=4.0, **options):
+    """
+    PSF with which an instrument sees a scene: optics, pixel, slice or drizzle kernel.
+
+    Parameters
+    ----------
+    instrument : {"NIRSPEC", "NIRCAM"}
+        NIRSpec stands for a detector pixel of the IFU, NIRCam for a resampled short-wavelength
+        mosaic whose axes are those of the detector.
+    scene : jwst_fusion.simulation.scene.Scene
+    roll : float
+        Position angle of V3, degree.
+    nodes : int
+        Number of wavelength nodes over the range of the scene that the instrument sees.
+    source : str
+        Source of the PSF, see `jwst_fusion.psf.make_psf`.
+    width : float
+        Side of the PSF, arcsec.
+    **options
+        Further arguments of `jwst_fusion.psf.make_psf`.
+
+    Returns
+    -------
+    jwst_fusion.psf.PsfCube
+        On the pixel scale of the scene, north up.
+    """
+    if instrument == "NIRSPEC":
+        box = (_IFU_SPAXEL, _IFU_SPAXEL, roll + aperture_angle("NIRSPEC"))
+        footprints, limit = (box,), np.inf
+    else:
+        limit = SHORT_CHANNEL_LIMIT
+        footprints = image_footprints(angle=roll + aperture_angle("NIRCAM"))
+    size = int(width / scene.pixel_scale) // 2 * 2 + 1
+    blue, red = scene.wavelength[[0, -1]]
+    return make_psf(
+        instrument,
+        wavelength=chebyshev_nodes(blue, min(red, limit), nodes),
+        pixel_scale=scene.pixel_scale,
+        npix=size,
+        angle=roll,
+        source=source,
+        footprints=footprints,
+        **options,
+    )
+
+
+def simulate_exposures(
+    folder,
+    scene,
+    *,
+    roll=30.0,
+    detector="NRS1",
+    grating="G235H",
+    filter_name="F170LP",
+    reference_files=None,
+    dithers=DITHERS,
+    noise=None,
+    psf=None,
+    seed=1,
+):
+    """
+    Observe a scene with the NIRSpec IFU and write the calibrated exposures.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where to write; made if absent.
+    scene : jwst_fusion.simulation.scene.Scene
+    roll : float
+        Position angle of V3, degree.
+    detector, grating, filter_name : str
+    reference_files : str or pathlib.Path, optional
+        Folder of reference files for the real geometry. Default: the built-in geometry.
+    dithers : sequence of tuple
+        Offset of each exposure along V2 and V3, arcsec.
+    noise : jwst_fusion.simulation.exposures.Noise, optional
+    psf : jwst_fusion.psf.PsfCube, optional
+        Default: `scene_psf` of the aperture model.
+    seed : int
+        Seed of the first exposure; each next one takes the next number.
+
+    Returns
+    -------
+    tuple of str
+        Paths of the exposures.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    psf = scene_psf("NIRSPEC", scene, roll=roll) if psf is None else psf
+    observed = scene.observe(psf)
+    metadata = dict(
+        ra=scene.ra,
+        dec=scene.dec,
+        roll=roll,
+        detector=detector,
+        grating=grating,
+        filter_name=filter_name,
+    )
+    if reference_files is None:
+        first = builtin_exposure(**metadata)
+    else:
+        first = nirspec_exposure(reference_files, **metadata)
+    paths = []
+    angle = np.radians(roll)
+    for number, (v2, v3) in enumerate(dithers, start=1):
+        model = first.copy()
+        model.meta.filename = (
+            f"jw09999001001_02101_{number:05d}_{detector.lower()}_cal.fits"
+        )
+        model.meta.observation.exposure_number = str(number)
+        model.meta.exposure.start_time += 0.01 * number
+        model.meta.exposure.mid_time += 0.01 * number
+        model.meta.exposure.end_time += 0.01 * number
+        east = v2 * np.cos(angle) + v3 * np.sin(angle)
+        north = -v2 * np.sin(angle) + v3 * np.cos(angle)
+        ra = scene.ra + east / 3600 / np.cos(np.radians(scene.dec))
+        repoint(model, ra, scene.dec + north / 3600, roll)
+        paint(model, observed, noise=noise or Noise(), seed=seed + number - 1)
+        path = folder / model.meta.filename
+        model.save(str(path))
+        model.close()
+        paths.append(str(path))
+        log.info("Simulated exposure %d of %d: %s", number, len(dithers), path.name)
+    return tuple(paths)
+
+
+def simulate_images(
+    folder,
+    scene,
+    *,
+    filters=FILTERS,
+    roll=77.0,
+    side=5.0,
+    noise=0.15,
+    throughputs=None,
+    calibration=None,
+    psf=None,
+    seed=101,
+):
+    """
+    Observe a scene with the short-wavelength channel of NIRCam and write i2d mosaics.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where to write; made if absent.
+    scene : jwst_fusion.simulation.scene.Scene
+    filters : sequence of str
+        Names of the filters.
+    roll : float
+        Position angle of V3 of this visit, degree; the mosaic has the detector's axes.
+    side : float
+        Side of the mosaic, arcsec.
+    noise : float
+        Error per pixel, MJy/sr; narrow filters have three times that.
+    throughputs : dict, optional
+        Filter to path of a throughput file. Default: those `jwst_fusion.bandpass` finds.
+    calibration : dict, optional
+        Filter to factor by which its image is brighter than it should be.
+    psf : jwst_fusion.psf.PsfCube, optional
+        Default: `scene_psf` of the aperture model.
+    seed : int
+        Seed of the first image.
+
+    Returns
+    -------
+    tuple of str
+        Paths of the images.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    psf = scene_psf("NIRCAM", scene, roll=roll) if psf is None else psf
+    observed = scene.observe(psf)
+    size = int(side / 0.0311)
+    paths = []
+    for number, name in enumerate(filters):
+        bandpass = load_bandpass(name, path=(throughputs or {}).get(name))
+        weights = photometry_weights(scene.wavelength, bandpass)
+        model = simulate_i2d(
+            observed,
+            weights * (calibration or {}).get(name, 1.0),
+            filter_name=name,
+            ra=scene.ra,
+            dec=scene.dec,
+            position_angle=roll + aperture_angle("NIRCAM"),
+            shape=(size, size + 10),
+            roll=roll,
+            noise=noise * (3 if name.endswith("N") else 1),
+            seed=seed + number,
+        )
+        path = folder / model.meta.filename
+        model.save(str(path))
+        model.close()
+        paths.append(str(path))
+    log.info("Simulated %d images: %s", len(paths), ", ".join(filters))
+    return tuple(paths)
+
+
+def write_spec3_association(path, exposures, *, product):
+    """
+    Write an association that cube_build and Spec3 take.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        JSON file to write.
+    exposures : sequence of str
+        Exposures, in the folder of the association.
+    product : str
+        Name of the product.
+
+    Returns
+    -------
+    str
+        The path.
+    """
+    members = [{"expname": Path(name).name, "exptype": "science"} for name in exposures]
+    association = {
+        "asn_type": "spec3",
+        "asn_rule": "DMS_Level3_Base",
+        "asn_id": "c1000",
+        "asn_pool": "none",
+        "program": "09999",
+        "target": "t001",
+        "products": [{"name": product, "members": members}],
+    }
+    Path(path).write_text(json.dumps(association, indent=4))
+    return str(path)

@@ -1,0 +1,197 @@
+"""The real geometry of NIRSpec IFU and MIRI MRS through jwst's own AssignWcsStep, offline."""
+
+from pathlib import Path
+
+from jwst.assign_wcs import AssignWcsStep
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.simulation.crds import crds_offline
+from jwst_fusion.simulation.exposures import new_nirspec_exposure
+
+__all__ = ["assign_reference_wcs", "mrs_exposure", "nirspec_exposure", "new_mrs_exposure"]
+
+_NIRSPEC_COMMON = {
+    "camera": "nirspec_ifu_camera",
+    "collimator": "nirspec_ifu_collimator",
+    "ote": "nirspec_ifu_ote",
+    "fpa": "nirspec_fpa",
+    "ifufore": "nirspec_ifufore",
+    "ifupost": "nirspec_ifupost",
+    "ifuslicer": "nirspec_ifuslicer",
+    "chromcorr": "nirspec_chromcorr_identity",
+    "wavelengthrange": "nirspec_wavelengthrange",
+}
+_NIRSPEC_UNUSED = ("distortion", "filteroffset", "specwcs", "regions", "msa")
+_MRS_UNUSED = (
+    "camera",
+    "collimator",
+    "disperser",
+    "fore",
+    "fpa",
+    "filteroffset",
+    "ifufore",
+    "ifupost",
+    "ifuslicer",
+    "msa",
+    "ote",
+    "chromcorr",
+)
+# Reference point of MIRIFU_CHANNEL1A (V2, V3 in arcsec) and its angle (degree), SIAF
+_MRS_V2V3 = (-503.3, -318.9)
+_MRS_ANGLE = 8.1
+_MRS_PIXEL_AREA = 0.196 * 0.177  # arcsec^2 in channel 1
+
+
+def nirspec_exposure(folder, **metadata):
+    """
+    Empty NIRSpec IFU exposure with the real geometry.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Folder with the reference files, named as in the instrument's offline set
+        (``nirspec_disperser_g235h.asdf``, ``nirspec_fore_f170lp.asdf`` and so on).
+    **metadata
+        Arguments of `jwst_fusion.simulation.exposures.new_nirspec_exposure`.
+
+    Returns
+    -------
+    stdatamodels.jwst.datamodels.IFUImageModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If a reference file of this grating or filter is absent; the message names it.
+    """
+    model = new_nirspec_exposure(**metadata)
+    instrument = model.meta.instrument
+    files = dict(_NIRSPEC_COMMON)
+    files["disperser"] = f"nirspec_disperser_{instrument.grating.lower()}"
+    files["fore"] = f"nirspec_fore_{instrument.filter.lower()}"
+    overrides = {kind: Path(folder) / f"{name}.asdf" for kind, name in files.items()}
+    return assign_reference_wcs(model, overrides, unused=_NIRSPEC_UNUSED)
+
+
+def mrs_exposure(folder, **metadata):
+    """
+    Empty MIRI MRS exposure of band 12A (channels 1 and 2, short) with the real geometry.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Folder with distortion, specwcs, wavelengthrange and regions files of band 12A.
+    **metadata
+        Arguments of `new_mrs_exposure`.
+
+    Returns
+    -------
+    stdatamodels.jwst.datamodels.IFUImageModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If a reference file is absent; the message names it.
+    """
+    folder = Path(folder)
+    overrides = {
+        "distortion": folder / "jwst_miri_mrs12A_distortion_flt9.asdf",
+        "specwcs": folder / "jwst_miri_mrs12A_specwcs_flt9.asdf",
+        "wavelengthrange": folder / "jwst_miri_mrs_wavelengthrange_flt9.asdf",
+        "regions": folder / "generated_mrs12A_regions.asdf",
+    }
+    return assign_reference_wcs(new_mrs_exposure(**metadata), overrides, unused=_MRS_UNUSED)
+
+
+def new_mrs_exposure(*, ra, dec, roll, exposure=1):
+    """
+    Empty MIRI MRS exposure (MIRIFUSHORT, band SHORT) with the pipeline's metadata, without a WCS.
+
+    Parameters
+    ----------
+    ra, dec : float
+        Pointing of the centre of the field, degree.
+    roll : float
+        Position angle of V3 there, degree east of north.
+    exposure : int
+        Number of the exposure, from 1.
+
+    Returns
+    -------
+    stdatamodels.jwst.datamodels.IFUImageModel
+    """
+    model = datamodels.IFUImageModel((1024, 1032))
+    meta = model.meta
+    meta.telescope = "JWST"
+    meta.filename = f"jw09999002001_02101_{exposure:05d}_mirifushort_cal.fits"
+    meta.instrument.name = "MIRI"
+    meta.instrument.detector = "MIRIFUSHORT"
+    meta.instrument.channel = "12"
+    meta.instrument.band = "SHORT"
+    meta.observation.date = "2023-01-01"
+    meta.observation.time = "00:00:00.000"
+    meta.exposure.type = "MIR_MRS"
+    meta.exposure.start_time = 59945.0 + 0.01 * exposure
+    meta.exposure.mid_time = meta.exposure.start_time + 0.004
+    meta.exposure.end_time = meta.exposure.start_time + 0.008
+    meta.exposure.exposure_time = meta.exposure.effective_exposure_time = 700.0
+    meta.subarray.name = "FULL"
+    meta.subarray.xstart = meta.subarray.ystart = 1
+    meta.subarray.xsize, meta.subarray.ysize = 1032, 1024
+    meta.target.ra, meta.target.dec = ra, dec
+    meta.target.source_type = "EXTENDED"
+    meta.target.type = "FIXED"
+    meta.velocity_aberration.scale_factor = 1.0
+    meta.bunit_data = meta.bunit_err = "MJy/sr"
+    meta.photometry.pixelarea_arcsecsq = _MRS_PIXEL_AREA
+    meta.photometry.pixelarea_steradians = _MRS_PIXEL_AREA / 206264.806**2
+    meta.cal_step.photom = "COMPLETE"
+    info = meta.wcsinfo
+    info.v2_ref, info.v3_ref = _MRS_V2V3
+    info.v3yangle, info.vparity = _MRS_ANGLE, -1
+    info.ra_ref, info.dec_ref, info.roll_ref = ra, dec, roll
+    meta.aperture.name = "MIRIFU_CHANNEL1A"
+    meta.aperture.position_angle = (roll + _MRS_ANGLE) % 360
+    meta.pointing.pa_v3 = roll
+    meta.pointing.ra_v1, meta.pointing.dec_v1 = ra, dec
+    return model
+
+
+def assign_reference_wcs(model, overrides, *, unused=()):
+    """
+    Run AssignWcsStep with the given reference files and without CRDS.
+
+    Parameters
+    ----------
+    model : stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure without a WCS.
+    overrides : dict
+        Reference type to path.
+    unused : sequence of str
+        Reference types that this mode does not need.
+
+    Returns
+    -------
+    stdatamodels.jwst.datamodels.IFUImageModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If a reference file is absent.
+    RuntimeError
+        If the step does not complete.
+    """
+    absent = [str(path) for path in overrides.values() if not Path(path).is_file()]
+    if absent:
+        msg = f"reference files are missing: {', '.join(absent)}"
+        raise FileNotFoundError(msg)
+    with crds_offline():
+        step = AssignWcsStep()
+        for kind, path in overrides.items():
+            setattr(step, f"override_{kind}", str(path))
+        for kind in unused:
+            setattr(step, f"override_{kind}", "N/A")
+        result = step.run(model)
+    if result.meta.cal_step.assign_wcs != "COMPLETE":
+        msg = f"assign_wcs ended as {result.meta.cal_step.assign_wcs} for {model.meta.filename}"
+        raise RuntimeError(msg)
+    return result

@@ -1,0 +1,57 @@
+"""Fixtures that all tests share: data folder, CRDS stub, a private PSF cache, small scenes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# the numerics under test are small: more BLAS threads than one per process only slow them down
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _test_data():
+    return Path(os.environ.get("JWST_FUSION_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Folder of instrument data and scenes, or a skip that says what is missing."""
+    folder = _test_data()
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; set JWST_FUSION_TEST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stpsf_path(data_dir):
+    """Data folder of STPSF within the test data."""
+    folder = data_dir / "stpsf-data"
+    if not (folder / "version.txt").is_file():
+        pytest.skip(f"no data of STPSF in {folder}")
+    return folder
+
+
+@pytest.fixture
+def offline_crds(tmp_path_factory):
+    """CRDS settings under which jwst asks no server; gives the variables."""
+    from jwst_fusion.simulation import crds_offline
+
+    with crds_offline(tmp_path_factory.mktemp("crds")) as variables:
+        yield variables
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory):
+    """Keep the tests out of the user's PSF cache, and let one worker's tests share one."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("JWST_FUSION_CACHE")
+    os.environ["JWST_FUSION_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["JWST_FUSION_CACHE"]
+    else:
+        os.environ["JWST_FUSION_CACHE"] = before
