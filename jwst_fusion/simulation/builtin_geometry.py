@@ -121,7 +121,7 @@ def _detector_to_slicer(one, key, detector):
         start, linear, quadratic = one.column, _TILT, -_TILT / (2 * _FLAT_AT)
     else:
         start, linear, quadratic = one.column - SHAPE[1] - _GAP, 0.0, _TILT / (2 * _FLAT_AT)
-    # u = y - row - linear x - quadratic x^2 ; along = -0.4 mm u ; lam = blue + step (x - start + t u)
+    # u = y - row - linear x - quadratic x^2, along = -0.4 mm u, lam = blue + step (x - start + t u)
     across = models.Polynomial2D(1, c0_0=one.across)
     along = models.Polynomial2D(
         2,
@@ -139,7 +139,8 @@ def _detector_to_slicer(one, key, detector):
         c0_1=step * _LINE_TILT,
     )
     forward = models.Mapping((0, 1, 0, 1, 0, 1)) | (across & along & wavelength)
-    # back: x = (lam - origin) / step + (t / 0.4 mm) along ; y = row + linear x + quadratic x^2 - along / 0.4 mm
+    # back: x = (lam - origin) / step + (t / 0.4 mm) along,
+    # y = row + linear x + quadratic x^2 - along / 0.4 mm
     a0, a1, a2 = -origin / step, 1 / step, _LINE_TILT / _ALONG
     column = models.Polynomial2D(1, c0_0=a0, c1_0=a2, c0_1=a1)
     row = models.Polynomial2D(

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
-from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
+from jwst_fusion.psf import aperture_angle
 from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint, repoint
-from jwst_fusion.simulation.images import image_footprints, simulate_i2d
+from jwst_fusion.simulation.images import simulate_i2d
+from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 
-__all__ = ["FILTERS", "Observation", "scene_psf", "simulate_exposures", "simulate_images"]
+__all__ = ["FILTERS", "Observation", "simulate_exposures", "simulate_images"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -21,9 +22,6 @@ log = logging.getLogger(f"stpipe.{__name__}")
 FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
 # offsets of a four-point dither in the frame of V3: along V2 and along V3, arcsec
 DITHERS = ((0.265, 0.352), (-0.278, -0.331), (0.324, -0.287), (-0.339, 0.268))
-# micrometre; no longer wavelength reaches the short-wavelength detectors of NIRCam
-SHORT_CHANNEL_LIMIT = 2.35
-_IFU_SPAXEL = 0.1  # arcsec, slice width and pixel along the slice
 
 
 @dataclass(frozen=True)
@@ -41,52 +39,6 @@ class Observation:
 
     exposures: tuple
     images: tuple
-
-
-def scene_psf(instrument, scene, *, roll, nodes=9, source="aperture", width=4.0, **options):
-    """
-    PSF with which an instrument sees a scene: optics, pixel, slice or drizzle kernel.
-
-    Parameters
-    ----------
-    instrument : {"NIRSPEC", "NIRCAM"}
-        NIRSpec stands for a detector pixel of the IFU, NIRCam for a resampled short-wavelength
-        mosaic whose axes are those of the detector.
-    scene : jwst_fusion.simulation.scene.Scene
-    roll : float
-        Position angle of V3, degree.
-    nodes : int
-        Number of wavelength nodes over the range of the scene that the instrument sees.
-    source : str
-        Source of the PSF, see `jwst_fusion.psf.make_psf`.
-    width : float
-        Side of the PSF, arcsec.
-    **options
-        Further arguments of `jwst_fusion.psf.make_psf`.
-
-    Returns
-    -------
-    jwst_fusion.psf.PsfCube
-        On the pixel scale of the scene, north up.
-    """
-    if instrument == "NIRSPEC":
-        box = (_IFU_SPAXEL, _IFU_SPAXEL, roll + aperture_angle("NIRSPEC"))
-        footprints, limit = (box,), np.inf
-    else:
-        limit = SHORT_CHANNEL_LIMIT
-        footprints = image_footprints(angle=roll + aperture_angle("NIRCAM"))
-    size = int(width / scene.pixel_scale) // 2 * 2 + 1
-    blue, red = scene.wavelength[[0, -1]]
-    return make_psf(
-        instrument,
-        wavelength=chebyshev_nodes(blue, min(red, limit), nodes),
-        pixel_scale=scene.pixel_scale,
-        npix=size,
-        angle=roll,
-        source=source,
-        footprints=footprints,
-        **options,
-    )
 
 
 def simulate_exposures(
@@ -120,7 +72,7 @@ def simulate_exposures(
         Offset of each exposure along V2 and V3, arcsec.
     noise : jwst_fusion.simulation.exposures.Noise, optional
     psf : jwst_fusion.psf.PsfCube, optional
-        Default: `scene_psf` of the aperture model.
+        Default: that of the aperture model.
     seed : int
         Seed of the first exposure; each next one takes the next number.
 
@@ -131,16 +83,16 @@ def simulate_exposures(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    psf = scene_psf("NIRSPEC", scene, roll=roll) if psf is None else psf
+    psf = pixel_psf(scene, roll=roll, source="aperture") if psf is None else psf
     observed = scene.observe(psf)
-    metadata = dict(
-        ra=scene.ra,
-        dec=scene.dec,
-        roll=roll,
-        detector=detector,
-        grating=grating,
-        filter_name=filter_name,
-    )
+    metadata = {
+        "ra": scene.ra,
+        "dec": scene.dec,
+        "roll": roll,
+        "detector": detector,
+        "grating": grating,
+        "filter_name": filter_name,
+    }
     if reference_files is None:
         first = builtin_exposure(**metadata)
     else:
@@ -149,9 +101,7 @@ def simulate_exposures(
     angle = np.radians(roll)
     for number, (v2, v3) in enumerate(dithers, start=1):
         model = first.copy()
-        model.meta.filename = (
-            f"jw09999001001_02101_{number:05d}_{detector.lower()}_cal.fits"
-        )
+        model.meta.filename = f"jw09999001001_02101_{number:05d}_{detector.lower()}_cal.fits"
         model.meta.observation.exposure_number = str(number)
         model.meta.exposure.start_time += 0.01 * number
         model.meta.exposure.mid_time += 0.01 * number
@@ -203,7 +153,7 @@ def simulate_images(
     calibration : dict, optional
         Filter to factor by which its image is brighter than it should be.
     psf : jwst_fusion.psf.PsfCube, optional
-        Default: `scene_psf` of the aperture model.
+        Default: that of the aperture model.
     seed : int
         Seed of the first image.
 
@@ -214,7 +164,7 @@ def simulate_images(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    psf = scene_psf("NIRCAM", scene, roll=roll) if psf is None else psf
+    psf = imager_psf(scene, roll=roll, source="aperture") if psf is None else psf
     observed = scene.observe(psf)
     size = int(side / 0.0311)
     paths = []

@@ -8,7 +8,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.simulation.crds import crds_offline
 from jwst_fusion.simulation.exposures import new_nirspec_exposure
 
-__all__ = ["assign_reference_wcs", "mrs_exposure", "nirspec_exposure", "new_mrs_exposure"]
+__all__ = ["assign_reference_wcs", "mrs_exposure", "new_mrs_exposure", "nirspec_exposure"]
 
 _NIRSPEC_COMMON = {
     "camera": "nirspec_ifu_camera",

@@ -169,7 +169,10 @@ class Scene:
             msg = f"psf has {psf.pixel_scale} arcsec pixels, the scene {self.pixel_scale} arcsec"
             raise ValueError(msg)
         k, ny, nx = self.maps.shape
-        size = [fft.next_fast_len(n + m, real=True) for n, m in zip((ny, nx), psf.data.shape[1:])]
+        size = [
+            fft.next_fast_len(n + m, real=True)
+            for n, m in zip((ny, nx), psf.data.shape[1:], strict=True)
+        ]
         spectrum = fft.rfft2(self.maps, size)
         fy, fx = fft.fftfreq(size[0])[:, None], fft.rfftfreq(size[1])[None]
         for source in self.sources:

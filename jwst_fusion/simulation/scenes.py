@@ -260,4 +260,4 @@ def with_stars(scene, stars, *, blackbody=False):
 
 
 def _odd(size):
-    return int(round(size)) // 2 * 2 + 1
+    return round(size) // 2 * 2 + 1

@@ -83,9 +83,7 @@ def test_sample_cube_and_band_agree():
 
 def test_uniform_scene_stays_uniform():
     wavelength = np.linspace(1.6, 2.5, 30)
-    scene = Scene(
-        wavelength, np.full((1, 30), 7.0), np.ones((1, 151, 151)), SCALE, 0.0, 80.0
-    )
+    scene = Scene(wavelength, np.full((1, 30), 7.0), np.ones((1, 151, 151)), SCALE, 0.0, 80.0)
     observed = scene.observe(gaussian_psf())
     np.testing.assert_allclose(observed.sample(*sky(scene, 0.1, 0.2), 1.9), 7.0, rtol=1e-9)
 
