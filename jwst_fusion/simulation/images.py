@@ -27,11 +27,12 @@ def image_footprints(*, channel="SHORT", angle=0.0):
     Returns
     -------
     tuple
-        Boxes (width_x, width_y, angle) in arcsec and degree: the pixel, and the drizzle kernel
-        of the same size (pixfrac 1, pixel_scale_ratio 1).
+        Boxes (width_x, width_y, angle) in arcsec and degree: the detector pixel, the drop as
+        large as it (pixfrac 1), the output pixel (pixel_scale_ratio 1) that takes the drop by
+        the area they share.
     """
     scale = PIXEL_SCALE[channel]
-    return ((scale, scale, angle), (scale, scale, angle))
+    return ((scale, scale, angle),) * 3
 
 
 def simulate_i2d(

@@ -21,13 +21,15 @@ def pixel_psf(scene, *, roll, **options):
     roll : float
         Position angle of V3, degree.
     **options
-        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
+        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`;
+        ``broadening`` is 0 unless given, since slice and pixel are counted here.
 
     Returns
     -------
     jwst_fusion.psf.PsfCube
     """
     slices = roll + aperture_angle("NIRSPEC")
+    options = {"broadening": 0.0, **options}
     return _on_scene("NIRSPEC", scene, roll, ((_SPAXEL, _SPAXEL, slices),), **options)
 
 
@@ -48,7 +50,8 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
     cube_angle : float
         Position angle of the cube's y axis, degree.
     **options
-        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
+        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`;
+        ``broadening`` is 0 unless given, since slice and pixel are counted here.
 
     Returns
     -------
@@ -60,6 +63,7 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
         (_SPAXEL, _SPAXEL / oversample, slices),
         (spaxel, spaxel, cube_angle),
     )
+    options = {"broadening": 0.0, **options}
     return _on_scene("NIRSPEC", scene, roll, footprints, **options)
 
 

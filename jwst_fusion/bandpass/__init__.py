@@ -1,0 +1,27 @@
+"""Filter curves and synthetic photometry."""
+
+from jwst_fusion.bandpass.curve import Bandpass
+from jwst_fusion.bandpass.load import load_bandpass, read_bandpass
+from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
+from jwst_fusion.bandpass.photometry import coverage, photometry_weights, sampling_cells
+from jwst_fusion.bandpass.symmetric import (
+    NIRSPEC_GAPS,
+    SYMMETRIC_RANGES,
+    SymmetricRange,
+    fusable_filters,
+)
+
+__all__ = [
+    "NIRCAM_FILTERS",
+    "NIRSPEC_GAPS",
+    "SYMMETRIC_RANGES",
+    "Bandpass",
+    "SymmetricRange",
+    "coverage",
+    "fusable_filters",
+    "load_bandpass",
+    "nominal_bandpass",
+    "photometry_weights",
+    "read_bandpass",
+    "sampling_cells",
+]

@@ -1,0 +1,77 @@
+"""Built-in filter curves of NIRCam, from nominal half-power wavelengths."""
+
+import numpy as np
+from scipy.special import erf
+
+from jwst_fusion.bandpass.curve import Bandpass
+
+__all__ = ["NIRCAM_FILTERS", "nominal_bandpass"]
+
+#: Half-power wavelengths [um] of the 29 NIRCam filters: JWST User Documentation, "NIRCam Filters",
+#: table of filter characteristics (average of modules A and B).
+NIRCAM_FILTERS = {
+    "F070W": (0.624, 0.781),
+    "F090W": (0.795, 1.005),
+    "F115W": (1.013, 1.282),
+    "F140M": (1.331, 1.479),
+    "F150W": (1.331, 1.668),
+    "F162M": (1.542, 1.713),
+    "F164N": (1.635, 1.653),
+    "F150W2": (1.007, 2.380),
+    "F182M": (1.722, 1.968),
+    "F187N": (1.863, 1.885),
+    "F200W": (1.755, 2.227),
+    "F210M": (1.992, 2.201),
+    "F212N": (2.109, 2.134),
+    "F250M": (2.412, 2.595),
+    "F277W": (2.423, 3.132),
+    "F300M": (2.831, 3.157),
+    "F322W2": (2.432, 4.013),
+    "F323N": (3.217, 3.255),
+    "F335M": (3.177, 3.537),
+    "F356W": (3.135, 3.981),
+    "F360M": (3.426, 3.814),
+    "F405N": (4.028, 4.074),
+    "F410M": (3.866, 4.302),
+    "F430M": (4.167, 4.398),
+    "F444W": (3.881, 4.982),
+    "F460M": (4.515, 4.747),
+    "F466N": (4.629, 4.681),
+    "F470N": (4.683, 4.733),
+    "F480M": (4.662, 4.973),
+}
+
+_EDGE = 0.006
+_SAMPLES = 400
+
+
+def nominal_bandpass(name):
+    """
+    Box with smooth edges between the nominal half-power wavelengths.
+
+    Parameters
+    ----------
+    name : str
+        NIRCam filter.
+
+    Returns
+    -------
+    Bandpass
+        Curve with a maximum of about one. Its edges are error functions with a width of 0.6 % of
+        the wavelength, or a tenth of the band if that is less.
+
+    Raises
+    ------
+    ValueError
+        If the filter is unknown.
+    """
+    text = str(name).upper()
+    if text not in NIRCAM_FILTERS:
+        msg = f"{name!r} is no NIRCam filter; known are {', '.join(NIRCAM_FILTERS)}"
+        raise ValueError(msg)
+    blue, red = NIRCAM_FILTERS[text]
+    blue_edge = min(_EDGE * blue, 0.1 * (red - blue))
+    red_edge = min(_EDGE * red, 0.1 * (red - blue))
+    lam = np.linspace(blue - 4 * blue_edge, red + 4 * red_edge, _SAMPLES)
+    curve = 0.5 * (erf((lam - blue) / blue_edge) - erf((lam - red) / red_edge))
+    return Bandpass(text, lam, curve, "nominal half-power wavelengths")

@@ -1,0 +1,309 @@
+"""Measures of how well an estimated image or cube agrees with the truth."""
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+__all__ = ["ergas", "mean_spectrum_error", "nmse", "psnr", "sam", "ssim"]
+
+_WINDOW = 7
+
+
+def _pair(truth, estimate, mask, least=2):
+    """Return both arrays as float64 of shape (channel, y, x) and where both hold data."""
+    truth = np.asarray(truth, dtype=np.float64)
+    estimate = np.asarray(estimate, dtype=np.float64)
+    if truth.shape != estimate.shape:
+        msg = f"truth and estimate must have the same shape, got {truth.shape} and {estimate.shape}"
+        raise ValueError(msg)
+    if truth.ndim not in range(least, 4):
+        wanted = "(channel, y, x)" if least == 3 else "(y, x) or (channel, y, x)"
+        msg = f"truth must have shape {wanted}, got {truth.shape}"
+        raise ValueError(msg)
+    good = np.isfinite(truth) & np.isfinite(estimate)
+    if mask is not None:
+        mask = np.asarray(mask, dtype=bool)
+        if mask.shape not in (truth.shape, truth.shape[-2:]):
+            msg = (
+                f"mask must have the shape {truth.shape} of the data or {truth.shape[-2:]} of one "
+                f"image, got {mask.shape}"
+            )
+            raise ValueError(msg)
+        good &= mask
+    if not good.any():
+        msg = "no pixel is valid in both truth and estimate"
+        raise ValueError(msg)
+    shape = (-1, *truth.shape[-2:])
+    return truth.reshape(shape), estimate.reshape(shape), good.reshape(shape)
+
+
+def _channel_mean(values, good):
+    """Mean of the valid pixels of each channel; NaN where a channel has none."""
+    count = good.sum(axis=(1, 2))
+    total = np.where(good, values, 0.0).sum(axis=(1, 2))
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def psnr(truth, estimate, mask=None):
+    r"""
+    Peak signal-to-noise ratio.
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Image (y, x) or cube (channel, y, x); NaN marks missing pixels.
+    mask : array_like of bool, optional
+        Pixels to use, of the shape of the data or of one image.
+
+    Returns
+    -------
+    float
+        Decibel; infinite for a perfect estimate. For a cube the mean over channels that hold data.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or no pixel is valid.
+
+    Notes
+    -----
+    Marquis et al. 2026, eq. 10:
+    :math:`10 \log_{10} (\max(\mathrm{truth})^2 / \mathrm{MSE})`, per channel.
+    """
+    truth, estimate, good = _pair(truth, estimate, mask)
+    error = _channel_mean((truth - estimate) ** 2, good)
+    peak = np.where(good, truth, -np.inf).max(axis=(1, 2))
+    held = np.isfinite(error)
+    with np.errstate(divide="ignore"):
+        values = 10.0 * (np.log10(peak[held] ** 2) - np.log10(error[held]))
+    return float(np.mean(values))
+
+
+def ssim(truth, estimate, mask=None):
+    r"""
+    Structural similarity.
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Image (y, x) or cube (channel, y, x), at least 7 x 7 pixels; NaN marks missing pixels.
+    mask : array_like of bool, optional
+        Pixels to use, of the shape of the data or of one image.
+
+    Returns
+    -------
+    float
+        At most 1, for a perfect estimate. For a cube the mean over channels that hold data.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, an image is smaller than the window or no window is free of missing
+        pixels.
+
+    Notes
+    -----
+    Wang et al. 2004 (IEEE Trans. Image Process. 13, 600), eq. 13, as in Marquis et al. 2026,
+    eq. 11: windows of 7 x 7 pixels, :math:`c_1 = (0.01 R)^2`, :math:`c_2 = (0.03 R)^2` with the
+    range R = max - min of the valid truth of the channel, averaged over all windows that lie within
+    the image and hold no missing pixel. Eq. 11 prints the product of the squared means in the
+    denominator where Wang et al. have the sum; the sum is meant and used. Covariances are those of
+    a sample, divided by 48, as in scikit-image's ``structural_similarity`` by default, with which
+    the result agrees. Lascar et al. 2025, eq. A.3, give one minus the mean over channels.
+    """
+    truth, estimate, good = _pair(truth, estimate, mask)
+    if min(truth.shape[1:]) < _WINDOW:
+        msg = f"images must have at least {_WINDOW} x {_WINDOW} pixels, got {truth.shape[1:]}"
+        raise ValueError(msg)
+    values = [_ssim_image(t, e, g) for t, e, g in zip(truth, estimate, good, strict=True)]
+    values = [value for value in values if value is not None]
+    if not values:
+        msg = f"no {_WINDOW} x {_WINDOW} window is free of missing pixels"
+        raise ValueError(msg)
+    return float(np.mean(values))
+
+
+def _ssim_image(truth, estimate, good):
+    half = _WINDOW // 2
+    inner = (slice(half, -half), slice(half, -half))
+    whole = uniform_filter(good.astype(float), _WINDOW)[inner] > 1.0 - 0.5 / _WINDOW**2
+    if not whole.any():
+        return None
+    # A common offset changes no covariance, and without it they suffer less from cancellation.
+    offset = truth[good].mean()
+    x = np.where(good, truth - offset, 0.0)
+    y = np.where(good, estimate - offset, 0.0)
+    mean_x, mean_y = uniform_filter(x, _WINDOW), uniform_filter(y, _WINDOW)
+    sample = _WINDOW**2 / (_WINDOW**2 - 1.0)
+    var_x = sample * (uniform_filter(x * x, _WINDOW) - mean_x**2)
+    var_y = sample * (uniform_filter(y * y, _WINDOW) - mean_y**2)
+    covariance = sample * (uniform_filter(x * y, _WINDOW) - mean_x * mean_y)
+    mean_x, mean_y = mean_x + offset, mean_y + offset
+    extent = np.ptp(truth[good])
+    c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
+    top = (2.0 * mean_x * mean_y + c1) * (2.0 * covariance + c2)
+    bottom = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    top, bottom = top[inner][whole], bottom[inner][whole]
+    # Both vanish only where truth and estimate are zero everywhere.
+    return float(np.mean(np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0)))
+
+
+def sam(truth, estimate, mask=None):
+    r"""
+    Spectral angle: mean angle between true and estimated spectra.
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Cube (channel, y, x); NaN marks missing values.
+    mask : array_like of bool, optional
+        Values to use, of the shape of the cube or of one image.
+
+    Returns
+    -------
+    float
+        Degrees, 0 for spectra that differ by a factor only.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or no spectrum can be compared.
+
+    Notes
+    -----
+    Kruse et al. 1993 (Remote Sens. Environ. 44, 145); Lascar et al. 2025, eq. A.2: mean over
+    spaxels of
+    :math:`\arccos(\langle t, e\rangle / \lVert t\rVert\lVert e\rVert)`, each over the channels that
+    both hold. Spaxels where a spectrum is zero throughout are left out. The angle is computed as
+    :math:`2 \arctan(\lVert u - v\rVert / \lVert u + v\rVert)` of the unit vectors, which stays
+    exact for small angles.
+    """
+    truth, estimate, good = _pair(truth, estimate, mask, least=3)
+    t, e = np.where(good, truth, 0.0), np.where(good, estimate, 0.0)
+    norm_t, norm_e = np.sqrt((t * t).sum(axis=0)), np.sqrt((e * e).sum(axis=0))
+    held = (norm_t > 0) & (norm_e > 0)
+    if not held.any():
+        msg = "no spaxel has a spectrum that is not zero in both truth and estimate"
+        raise ValueError(msg)
+    u, v = t[:, held] / norm_t[held], e[:, held] / norm_e[held]
+    angle = 2.0 * np.arctan2(np.linalg.norm(u - v, axis=0), np.linalg.norm(u + v, axis=0))
+    return float(np.rad2deg(angle.mean()))
+
+
+def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
+    r"""
+    Relative dimensionless global error in synthesis (ERGAS).
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Cube (channel, y, x); NaN marks missing values.
+    ratio : float
+        Pixel size of the coarse cube divided by that of the fine images, at least 1; 3 for NIRSpec
+        and the short-wavelength channel of NIRCam.
+    mask : array_like of bool, optional
+        Values to use, of the shape of the cube or of one image.
+    multiplied : bool
+        Multiply by `ratio` instead of dividing by it.
+
+    Returns
+    -------
+    float
+        0 for a perfect estimate, smaller is better.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, no value is valid or `ratio` is less than 1.
+
+    Notes
+    -----
+    Wald 2000 ("Quality of high resolution synthesised images: is there a simple criterion?"):
+
+    .. math:: \frac{100}{\mathrm{ratio}} \sqrt{\frac{1}{L} \sum_l
+              \frac{\mathrm{MSE}_l}{\bar t_l^2}}.
+
+    Channels whose mean is zero are left out. Lascar et al. 2025, eq. A.4, print a factor d instead
+    of 1 / ratio, "the ratio between the spatial resolutions": read as the ratio of pixel sizes,
+    fine to coarse, it is the same; read the other way round it is ``multiplied=True``.
+    """
+    if not (np.isfinite(ratio) and ratio >= 1):
+        msg = f"ratio must be at least 1, got {ratio}"
+        raise ValueError(msg)
+    truth, estimate, good = _pair(truth, estimate, mask)
+    error = _channel_mean((truth - estimate) ** 2, good)
+    mean = _channel_mean(truth, good)
+    held = np.isfinite(error) & (mean != 0)
+    if not held.any():
+        msg = "the mean of every channel of truth is zero; ERGAS is not defined"
+        raise ValueError(msg)
+    factor = ratio if multiplied else 1.0 / ratio
+    return float(100.0 * factor * np.sqrt(np.mean(error[held] / mean[held] ** 2)))
+
+
+def nmse(truth, estimate, mask=None, *, decibel=False):
+    r"""
+    Normalised mean squared error.
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Image (y, x) or cube (channel, y, x); NaN marks missing values.
+    mask : array_like of bool, optional
+        Values to use, of the shape of the data or of one image.
+    decibel : bool
+        Return :math:`-10 \log_{10}` of it, as Lascar et al. 2025, eq. A.1: higher is better.
+
+    Returns
+    -------
+    float
+        :math:`\sum (t - e)^2 / \sum t^2` over all valid values; 0 for a perfect estimate.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, no value is valid or the truth is zero throughout.
+    """
+    truth, estimate, good = _pair(truth, estimate, mask)
+    power = np.sum(truth[good] ** 2)
+    if power == 0:
+        msg = "truth is zero at every valid pixel; the normalised error is not defined"
+        raise ValueError(msg)
+    value = np.sum((truth[good] - estimate[good]) ** 2) / power
+    if not decibel:
+        return float(value)
+    with np.errstate(divide="ignore"):
+        return float(-10.0 * np.log10(value))
+
+
+def mean_spectrum_error(truth, estimate, mask=None):
+    r"""
+    Relative error of the spectrum averaged over the field.
+
+    Parameters
+    ----------
+    truth, estimate : array_like
+        Cubes (channel, y, x); NaN marks missing values.
+    mask : array_like of bool, optional
+        Values to use, of the shape of the cube or of one image.
+
+    Returns
+    -------
+    ndarray
+        Shape (channel,), :math:`(\bar e - \bar t) / \bar t`; NaN where a channel holds no data or
+        its mean is zero.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or no value is valid.
+
+    Notes
+    -----
+    Marquis et al. 2026, Appendix D.2: the relative error of mean spectra.
+    """
+    truth, estimate, good = _pair(truth, estimate, mask, least=3)
+    mean_truth, mean_estimate = _channel_mean(truth, good), _channel_mean(estimate, good)
+    out = np.full(mean_truth.shape, np.nan)
+    held = np.isfinite(mean_truth) & (mean_truth != 0)
+    np.divide(mean_estimate - mean_truth, mean_truth, out=out, where=held)
+    return out

@@ -1,0 +1,15 @@
+"""Point spread functions of the instruments, at wavelength nodes, on any grid."""
+
+from jwst_fusion.psf.cube import PsfCube, chebyshev_nodes
+from jwst_fusion.psf.file import read_psf, write_psf
+from jwst_fusion.psf.instruments import aperture_angle
+from jwst_fusion.psf.make import make_psf
+
+__all__ = [
+    "PsfCube",
+    "aperture_angle",
+    "chebyshev_nodes",
+    "make_psf",
+    "read_psf",
+    "write_psf",
+]

@@ -1,0 +1,176 @@
+"""PSF cubes in FITS files: our own and those that STPSF writes."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from jwst_fusion.psf.cube import PsfCube
+from jwst_fusion.psf.resample import resample_psf
+
+__all__ = ["read_psf", "write_psf"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
+_OFF_CENTRE = 0.25
+
+
+def write_psf(psf, path):
+    """
+    Write a PSF cube to a FITS file.
+
+    Parameters
+    ----------
+    psf : PsfCube
+        The PSF.
+    path : path-like
+        File to write; an existing one is replaced.
+    """
+    header = fits.Header()
+    header["PIXELSCL"] = (psf.pixel_scale, "[arcsec] pixel")
+    header["PSFSRC"] = (psf.source, "where the PSF comes from")
+    column = fits.Column("WAVELENGTH", "D", unit="um", array=psf.wavelength)
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(psf.data, header, name="PSF"),
+        fits.BinTableHDU.from_columns([column], name="WAVELENGTH"),
+    ]
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+
+
+def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), broadening=0.0):
+    """
+    Read PSFs from a file and bring them to a grid.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS file of `write_psf` or of STPSF: an image (y, x) or cube (node, y, x) with the pixel
+        [arcsec] in the keyword PIXELSCL, and wavelengths in a table WAVELENGTH [um] or in STPSF's
+        keywords WAVELEN or WAVELN00, WAVELN01, ... [m].
+    pixel_scale : float, optional
+        Output pixel [arcsec]; by default that of the file.
+    npix : int, optional
+        Output pixels a side, odd; by default as many as the file covers.
+    angle : float
+        Counterclockwise rotation from the file's axes to the output grid [deg].
+    footprints : sequence of tuple
+        Boxes (width_x, width_y, angle) as for `make_psf`.
+    broadening : float
+        Gaussian sigma [arcsec].
+
+    Returns
+    -------
+    PsfCube
+        Odd-sized, centred PSFs of unit sum. If those in the file are off-centre or not normalised,
+        that is put right and logged.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds no PSF, or no pixel size or wavelengths.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"the PSF file {path} does not exist"
+        raise FileNotFoundError(msg)
+    data, scale, wavelength = _read(path)
+    order = np.argsort(wavelength)
+    data, wavelength = data[order], wavelength[order]
+    sums = data.sum(axis=(1, 2))
+    if not (np.all(np.isfinite(data)) and np.all(sums > 0)):
+        msg = f"the PSF file {path} holds a PSF that is not finite or does not have a positive sum"
+        raise ValueError(msg)
+    # STPSF's own PSFs lack the few percent of light that falls outside the image.
+    if np.any((sums < 0.9) | (sums > 1.001)):
+        log.warning("The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())
+    middle = (data.shape[1] - 1) / 2.0
+    centres = [_centre(image) for image in data]
+    offset = max(max(abs(y - middle), abs(x - middle)) for y, x in centres)
+    if offset > _OFF_CENTRE:
+        log.warning("The PSFs in %s are up to %.2f pixels off centre; centred", path, offset)
+    else:
+        centres = [(middle, middle)] * len(data)
+    pixel_scale = scale if pixel_scale is None else float(pixel_scale)
+    if not (np.isfinite(pixel_scale) and pixel_scale > 0):
+        msg = f"pixel_scale must be positive, got {pixel_scale}"
+        raise ValueError(msg)
+    if npix is None:
+        inside = int((data.shape[1] - 1 - 2 * int(np.ceil(offset))) * scale / pixel_scale)
+        npix = max(3, inside - 1 + inside % 2)
+    if npix < 3 or npix % 2 == 0:
+        msg = f"npix must be an odd number of at least 3 pixels, got {npix}"
+        raise ValueError(msg)
+    out = [
+        resample_psf(
+            image,
+            scale,
+            npix=npix,
+            pixel_scale=pixel_scale,
+            angle=angle,
+            footprints=footprints,
+            broadening=broadening,
+            centre=centre,
+        )
+        for image, centre in zip(data, centres, strict=True)
+    ]
+    meta = {"file": str(path), "angle": angle, "footprints": list(footprints)}
+    return PsfCube(np.array(out), wavelength, pixel_scale, path.name, meta)
+
+
+def _centre(image):
+    """Row and column of the brightest peak: centroid of the light above half of it."""
+    y, x = np.nonzero(image >= 0.5 * image.max())
+    weight = image[y, x] - 0.5 * image.max()
+    total = weight.sum()
+    if total == 0:
+        return float(y.mean()), float(x.mean())
+    return float(np.sum(weight * y) / total), float(np.sum(weight * x) / total)
+
+
+def _read(path):
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            names = {hdu.name: hdu for hdu in hdus if hdu.is_image and hdu.data is not None}
+            if not names:
+                msg = f"the PSF file {path} has no image"
+                raise ValueError(msg)
+            chosen = next((n for n in _EXTENSIONS if n in names), next(iter(names)))
+            data = np.array(names[chosen].data, dtype=float)
+            header = names[chosen].header
+            table = hdus["WAVELENGTH"].data if "WAVELENGTH" in hdus else None
+            wavelength = None if table is None else np.array(table["WAVELENGTH"], dtype=float)
+    except OSError as error:
+        msg = f"the PSF file {path} is not a readable FITS file: {error}"
+        raise ValueError(msg) from error
+    data = data[None] if data.ndim == 2 else data
+    if data.ndim != 3 or data.shape[1] != data.shape[2]:
+        msg = f"the PSF file {path} must hold square images, got shape {data.shape}"
+        raise ValueError(msg)
+    if "PIXELSCL" not in header:
+        msg = f"the PSF file {path} lacks the keyword PIXELSCL, the pixel in arcsec"
+        raise ValueError(msg)
+    if wavelength is None:
+        wavelength = _wavelength_keywords(header, data.shape[0])
+    if wavelength is None or wavelength.size != data.shape[0]:
+        msg = (
+            f"the PSF file {path} holds {data.shape[0]} images but not as many wavelengths: add a "
+            "table WAVELENGTH with one column of that name [um]"
+        )
+        raise ValueError(msg)
+    return data, float(header["PIXELSCL"]), wavelength
+
+
+def _wavelength_keywords(header, count):
+    """Wavelengths [um] from the keywords that STPSF writes [m], or None."""
+    if count == 1 and "WAVELEN" in header:
+        return np.array([header["WAVELEN"]], dtype=float) * 1e6
+    for stem in ("WAVELN{:02d}", "WVLN{:04d}"):
+        keys = [stem.format(i) for i in range(count)]
+        if all(key in header for key in keys):
+            return np.array([header[key] for key in keys], dtype=float) * 1e6
+    return None

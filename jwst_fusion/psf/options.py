@@ -1,0 +1,123 @@
+"""Checks of the parameters with which a PSF is asked for."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from jwst_fusion.bandpass import NIRCAM_FILTERS
+
+__all__ = [
+    "check_broadening",
+    "check_filter",
+    "check_footprints",
+    "check_grid",
+    "check_nodes",
+    "check_opd",
+    "count_cores",
+]
+
+# Field [arcsec]: what STPSF and the integral field units make sense of, within a few 100 MB.
+_LARGEST_FIELD = 10.0
+
+
+def count_cores(maximum_cores):
+    """Turn the pipeline's way of saying how many cores to use into a number."""
+    available = os.cpu_count() or 1
+    named = {"none": 1, "quarter": available // 4, "half": available // 2, "all": available}
+    text = str(maximum_cores).lower()
+    if text in named:
+        return max(1, named[text])
+    if text.isdecimal() and int(text) >= 1:
+        return min(int(text), available)
+    msg = (
+        f"maximum_cores must be a positive number, 'none', 'quarter', 'half' or 'all'; got "
+        f"{maximum_cores!r}"
+    )
+    raise ValueError(msg)
+
+
+def check_nodes(wavelength):
+    """Return the wavelengths as an ascending array of distinct finite numbers."""
+    nodes = np.sort(np.atleast_1d(np.asarray(wavelength, dtype=float)))
+    if nodes.ndim != 1 or nodes.size == 0 or not np.all(np.isfinite(nodes)):
+        msg = "wavelength must be a list of finite wavelengths in micrometre"
+        raise ValueError(msg)
+    if np.any(np.diff(nodes) == 0):
+        msg = "wavelength contains the same node twice"
+        raise ValueError(msg)
+    return nodes
+
+
+def check_grid(npix, pixel_scale, angle):
+    """Return size, pixel and rotation of the output grid as int, float and float."""
+    if not (math.isfinite(npix) and npix == int(npix) and npix >= 3 and npix % 2 == 1):
+        msg = f"npix must be an odd number of at least 3 pixels, got {npix}"
+        raise ValueError(msg)
+    if not (math.isfinite(pixel_scale) and 0.001 <= pixel_scale <= 1.0):
+        msg = f"pixel_scale must lie between 0.001 and 1 arcsec, got {pixel_scale}"
+        raise ValueError(msg)
+    if npix * pixel_scale > _LARGEST_FIELD:
+        msg = (
+            f"npix={npix} at {pixel_scale} arcsec is a field of {npix * pixel_scale:.1f} arcsec; "
+            f"at most {_LARGEST_FIELD:g} are supported"
+        )
+        raise ValueError(msg)
+    if not math.isfinite(angle):
+        msg = f"angle must be finite, got {angle}"
+        raise ValueError(msg)
+    return int(npix), float(pixel_scale), float(angle)
+
+
+def check_footprints(footprints):
+    """Return boxes as a list of tuples of three floats."""
+    boxes = []
+    for box in footprints:
+        values = tuple(float(value) for value in box)
+        widths_good = len(values) == 3 and all(0 <= width <= 2 for width in values[:2])
+        if not widths_good or not math.isfinite(values[2]):
+            msg = (
+                "footprints must be boxes (width_x, width_y, angle) with widths from 0 to 2 arcsec "
+                f"and an angle in degrees; got {box!r}"
+            )
+            raise ValueError(msg)
+        boxes.append(values)
+    return boxes
+
+
+def check_filter(name, channel):
+    """Return the name of a NIRCam filter in upper case, or None."""
+    if name is None:
+        return None
+    text = str(name).upper()
+    if channel == "NIRSPEC":
+        msg = f"filter={name!r} has no meaning for the NIRSpec integral field unit; leave it out"
+        raise ValueError(msg)
+    if text not in NIRCAM_FILTERS:
+        msg = f"filter={name!r} is no NIRCam filter; known are {', '.join(NIRCAM_FILTERS)}"
+        raise ValueError(msg)
+    return text
+
+
+def check_broadening(broadening, default):
+    """Return the Gaussian sigma [arcsec], the default one if none is given."""
+    sigma = default if broadening is None else float(broadening)
+    if not (math.isfinite(sigma) and 0 <= sigma < 1):
+        msg = f"broadening is a Gaussian sigma in arcsec, from 0 to less than 1; got {broadening}"
+        raise ValueError(msg)
+    return sigma
+
+
+def check_opd(opd, source):
+    """Return the path of a telescope wavefront map, or None."""
+    if opd is None:
+        return None
+    path = Path(opd).expanduser()
+    if not path.is_file():
+        msg = f"the telescope wavefront map opd={str(opd)!r} does not exist"
+        raise FileNotFoundError(msg)
+    if source != "webbpsf":
+        msg = f"opd needs source='webbpsf' and the data files of STPSF; the source is {source!r}"
+        raise ValueError(msg)
+    return path.resolve()

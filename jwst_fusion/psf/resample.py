@@ -1,0 +1,127 @@
+"""From the native sampling of an optical model to any grid: rotation, pixel boxes, exact shifts."""
+
+import numpy as np
+from scipy.fft import fftfreq, fftshift, irfft2, next_fast_len, rfft2, rfftfreq
+from scipy.ndimage import map_coordinates
+
+__all__ = ["native_field", "resample_psf"]
+
+# Samples of the intermediate image per sample of the band-limited input. At four, quintic splines
+# interpolate a PSF to better than 1e-5 of its peak.
+_FINER = 4
+
+
+def native_field(npix, pixel_scale, footprints=(), broadening=0.0):
+    """
+    Side of the native image that an output grid needs at any rotation.
+
+    Parameters
+    ----------
+    npix : int
+        Output pixels a side.
+    pixel_scale : float
+        Output pixel [arcsec].
+    footprints : sequence of tuple
+        Boxes (width_x, width_y, angle) as for `resample_psf`.
+    broadening : float
+        Gaussian sigma [arcsec].
+
+    Returns
+    -------
+    float
+        Side of a centred square [arcsec].
+    """
+    diagonal = npix * pixel_scale * np.sqrt(2.0)
+    reach = sum(np.hypot(box[0], box[1]) for box in footprints)
+    return diagonal + reach + 8.0 * broadening + 0.3
+
+
+def resample_psf(
+    image,
+    scale,
+    *,
+    npix,
+    pixel_scale,
+    angle=0.0,
+    footprints=(),
+    broadening=0.0,
+    centre=None,
+):
+    r"""
+    Rotate a centred PSF, convolve it with boxes and a Gaussian, and sample it on a new grid.
+
+    Parameters
+    ----------
+    image : ndarray
+        PSF on its native grid, shape (n, n), with samples no further apart than the Nyquist limit
+        of the optics, lambda / (2 D).
+    scale : float
+        Native pixel [arcsec].
+    npix : int
+        Output pixels a side, odd.
+    pixel_scale : float
+        Output pixel [arcsec].
+    angle : float
+        Counterclockwise rotation of the image (x to the right, y upwards) [deg].
+    footprints : sequence of tuple
+        Boxes (width_x, width_y, angle): widths [arcsec] along axes that are turned by an angle
+        [deg] counterclockwise from the axes of the output grid. The PSF is convolved with each.
+    broadening : float
+        Sigma of a Gaussian with which the PSF is convolved too [arcsec].
+    centre : tuple of float, optional
+        Row and column of the PSF's centre, by default the middle of the array, (n - 1) / 2.
+
+    Returns
+    -------
+    ndarray
+        Point-sampled values at the pixel centres, shape (npix, npix), with unit sum.
+
+    Notes
+    -----
+    The image of a telescope is band-limited, so convolution in Fourier space is exact,
+
+    .. math:: \hat p(k) \prod_b \mathrm{sinc}(a_b\, k \cdot u_b)\, \mathrm{sinc}(b_b\, k \cdot v_b)
+        \; e^{-2 \pi^2 \sigma^2 |k|^2},
+
+    up to the cut at the edge of the native field. The result, on a grid four times finer, is
+    evaluated at the rotated pixel centres with quintic splines.
+    """
+    size = image.shape[0]
+    reach = sum(np.hypot(box[0], box[1]) for box in footprints) + 8.0 * broadening
+    period = next_fast_len(size + 4 + int(np.ceil(reach / scale)))
+    period += period % 2
+    fx, fy = rfftfreq(period, scale)[None, :], fftfreq(period, scale)[:, None]
+
+    row, column = ((size - 1) / 2.0,) * 2 if centre is None else centre
+    spectrum = rfft2(image, (period, period))
+    spectrum *= np.exp(2j * np.pi * scale * column * fx) * np.exp(2j * np.pi * scale * row * fy)
+    for width_x, width_y, box_angle in footprints:
+        turn = np.deg2rad(box_angle - angle)
+        cosine, sine = np.cos(turn), np.sin(turn)
+        spectrum *= np.sinc(width_x * (cosine * fx + sine * fy))
+        spectrum *= np.sinc(width_y * (cosine * fy - sine * fx))
+    if broadening > 0:
+        spectrum *= np.exp(-2.0 * (np.pi * broadening) ** 2 * (fx**2 + fy**2))
+
+    fine = _fine_image(spectrum)
+    step = (np.arange(npix) - (npix - 1) / 2.0) * pixel_scale
+    turn = np.deg2rad(angle)
+    cosine, sine = np.cos(turn), np.sin(turn)
+    native_x = cosine * step[None, :] + sine * step[:, None]
+    native_y = cosine * step[:, None] - sine * step[None, :]
+    origin = fine.shape[0] // 2
+    position = np.stack([native_y, native_x]) * (_FINER / scale) + origin
+    out = map_coordinates(fine, position, order=5, mode="grid-wrap")
+    return out / out.sum()
+
+
+def _fine_image(spectrum):
+    """Transform half a spectrum to a finer image whose origin is in the middle."""
+    period = spectrum.shape[0]
+    fine_period = _FINER * period
+    padded = np.zeros((fine_period, fine_period // 2 + 1), dtype=complex)
+    # The Nyquist frequency, beyond the optics' limit, is left out: it has no definite sign.
+    half = period // 2
+    padded[:half, :half] = spectrum[:half, :half]
+    padded[1 - half :, :half] = spectrum[1 - half :, :half]
+    return fftshift(irfft2(padded, (fine_period, fine_period)))

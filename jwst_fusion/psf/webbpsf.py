@@ -1,0 +1,189 @@
+"""PSFs from STPSF (WebbPSF under its current name), computed offline from its data files."""
+
+import contextlib
+import copy
+import hashlib
+import io
+import os
+import re
+import warnings
+from functools import cache
+from pathlib import Path
+
+__all__ = ["OpticalModel", "data_fingerprint", "find_data"]
+
+#: What to tell somebody who lacks the data.
+HOW_TO = (
+    "Download them as described at https://stpsf.readthedocs.io/en/stable/installation.html and "
+    "set the environment variable STPSF_PATH to the folder 'stpsf-data'"
+)
+
+_PUPIL = "jwst_pupil_RevW_npix1024.fits.gz"
+_NEEDED = ("version.txt", _PUPIL, "NIRCam/filters.tsv", "NIRSpec/filters.tsv")
+_OLDEST_DATA = (2, 1)
+
+
+def find_data():
+    """
+    Find the data files of STPSF.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder named by the environment variable STPSF_PATH or, without it, STPSF's default,
+        ``~/data/stpsf-data``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder or a file that we need is missing from it. Nothing is ever
+        downloaded.
+    """
+    value = os.environ.get("STPSF_PATH")
+    folder = Path(value).expanduser() if value else Path.home() / "data" / "stpsf-data"
+    where = f"STPSF_PATH={value}" if value else f"STPSF_PATH is not set and {folder}"
+    if not folder.is_dir():
+        msg = f"The data files of STPSF were not found: {where} is not a folder. {HOW_TO}"
+        raise FileNotFoundError(msg)
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if not any(folder.glob("JWST_OTE_OPD*.fits*")):
+        missing.append("JWST_OTE_OPD*.fits")
+    if missing:
+        names = ", ".join(missing)
+        msg = f"The data files of STPSF in {folder} (STPSF_PATH) lack {names}. {HOW_TO}"
+        raise FileNotFoundError(msg)
+    version = (folder / "version.txt").read_text().strip()
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_DATA:
+        msg = f"The data files of STPSF in {folder} (STPSF_PATH) are too old, {version}. {HOW_TO}"
+        raise FileNotFoundError(msg)
+    return folder
+
+
+@cache
+def _digest(path, _size, _modified):
+    # Size and time of the last change tell when to read it again.
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def data_fingerprint(opd=None):
+    """
+    Describe the data files that shape the PSFs, for the cache.
+
+    Parameters
+    ----------
+    opd : pathlib.Path, optional
+        Telescope wavefront map that replaces the one among the data files.
+
+    Returns
+    -------
+    dict
+        Version of the data and checksums of wavefront maps and instrument aberrations.
+    """
+    folder = find_data()
+    out = {"version": (folder / "version.txt").read_text().strip()}
+    maps = sorted(folder.glob("JWST_OTE_OPD*.fits*")) if opd is None else [opd]
+    for path in [*maps, folder / "si_zernikes_isim_cv3.fits"]:
+        if path.is_file():
+            status = path.stat()
+            out[path.name] = _digest(str(path), status.st_size, status.st_mtime_ns)
+    return out
+
+
+def _import_stpsf():
+    """Import STPSF without its network checks' chatter on standard output."""
+    folder = find_data()
+    os.environ.setdefault("STPSF_PATH", str(folder))
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            import stpsf
+        except ImportError as error:
+            msg = "the package stpsf cannot be imported; install it: pip install stpsf"
+            raise ImportError(msg) from error
+    return stpsf
+
+
+class OpticalModel:
+    """
+    Optical system of one detector, ready for any wavelength.
+
+    Parameters
+    ----------
+    channel : str
+        "NIRCAM_SW", "NIRCAM_LW" or "NIRSPEC" (integral field unit).
+    detector : str
+        Detector name of STPSF.
+    filter_name : str, optional
+        NIRCam filter. It matters only for F212N and F323N, which have a focus of their own.
+
+    opd : path-like, optional
+        Telescope wavefront map in the format of STPSF; by default that of its data files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the data files of STPSF are not found.
+
+    Notes
+    -----
+    Of STPSF's optional effects, jitter, charge diffusion and the widening of the integral field
+    unit are left to `jwst_fusion.psf.resample`, which applies them exactly; geometric distortion
+    and interpixel capacitance are removed from images by the pipeline.
+
+    STPSF gives NIRCam images with V3 up and V2 left (its rotation to the detector is part of the
+    distortion step). For NIRSpec it turns the wavefront by the aperture's ``V3IdlYAngle``, so that
+    the ideal +y axis, along the slices, is up; the further quarter turn to the frame "ifualign" of
+    cube_build is switched off here.
+    """
+
+    def __init__(self, channel, detector, filter_name=None, *, opd=None):
+        stpsf = _import_stpsf()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if channel == "NIRSPEC":
+                model = stpsf.NIRSpec()
+                model.detector = detector
+                model.mode = "IFU"
+                model.options["ifualign_rotation"] = False
+                self.rotation = float(model._rotation)
+            else:
+                model = stpsf.NIRCam()
+                model.auto_channel = False
+                model.detector = detector
+                if filter_name is not None:
+                    model.filter = filter_name
+                model.detector = detector
+                self.rotation = 0.0
+            model.options["jitter"] = None
+            if opd is not None:
+                model.pupilopd = str(opd)
+            self.system = model.get_optical_system(fft_oversample=1, fov_pixels=3)
+
+    def clone(self):
+        """Return a copy for another thread: propagation leaves traces in the optical system."""
+        return copy.deepcopy(self)
+
+    def native_psf(self, wavelength, scale, size):
+        """
+        Monochromatic PSF in the frame described above.
+
+        Parameters
+        ----------
+        wavelength : float
+            Wavelength [um].
+        scale : float
+            Pixel [arcsec].
+        size : int
+            Pixels a side, odd.
+
+        Returns
+        -------
+        ndarray
+            Intensity at the pixel centres, shape (size, size), as a share of the light that passes
+            the entrance pupil.
+        """
+        import poppy
+
+        self.system.planes[-1] = poppy.Detector(scale, fov_pixels=size, oversample=1)
+        result = self.system.calc_psf(wavelength=wavelength * 1e-6)
+        return result[0].data.astype(float)
