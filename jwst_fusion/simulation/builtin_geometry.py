@@ -102,15 +102,24 @@ def attach_builtin_geometry(model):
 
 
 def _slices(grating):
+    """
+    Slices by their number: even ones from the middle of the detector down, odd ones up.
+
+    The numbering is that of the instrument; cube_build takes the width of a slice from the
+    distance between the first and the third.
+    """
     start = 200.0 if grating.endswith("H") else 500.0
-    return [
-        _Slice(
-            row=_FIRST_ROW + _ROWS_BETWEEN_SLICES * i,
-            column=start + 60.0 * np.sin(1.7 * i),
-            across=round((i - (SLICES - 1) / 2) * _ACROSS, 5),
+    slices = []
+    for i in range(SLICES):
+        place = 14 - i // 2 if i % 2 == 0 else 15 + i // 2
+        slices.append(
+            _Slice(
+                row=_FIRST_ROW + _ROWS_BETWEEN_SLICES * place,
+                column=start + 60.0 * np.sin(1.7 * i),
+                across=round(((SLICES - 1) / 2 - place) * _ACROSS, 5),
+            )
         )
-        for i in range(SLICES)
-    ]
+    return slices
 
 
 def _detector_to_slicer(one, key, detector):

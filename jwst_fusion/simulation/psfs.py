@@ -21,15 +21,13 @@ def pixel_psf(scene, *, roll, **options):
     roll : float
         Position angle of V3, degree.
     **options
-        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`;
-        ``broadening`` is 0 unless given, since slice and pixel are counted here.
+        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
 
     Returns
     -------
     jwst_fusion.psf.PsfCube
     """
     slices = roll + aperture_angle("NIRSPEC")
-    options = {"broadening": 0.0, **options}
     return _on_scene("NIRSPEC", scene, roll, ((_SPAXEL, _SPAXEL, slices),), **options)
 
 
@@ -50,8 +48,7 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
     cube_angle : float
         Position angle of the cube's y axis, degree.
     **options
-        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`;
-        ``broadening`` is 0 unless given, since slice and pixel are counted here.
+        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
 
     Returns
     -------
@@ -63,7 +60,6 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
         (_SPAXEL, _SPAXEL / oversample, slices),
         (spaxel, spaxel, cube_angle),
     )
-    options = {"broadening": 0.0, **options}
     return _on_scene("NIRSPEC", scene, roll, footprints, **options)
 
 

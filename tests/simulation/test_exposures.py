@@ -61,6 +61,16 @@ def test_builtin_transforms_invert_and_regions_hold_thirty_rows(exposure):
     assert np.median(rows[rows > 0]) in (30, 31)
 
 
+def test_slices_are_numbered_as_in_the_instrument(exposure):
+    slicer = exposure.meta.wcs.get_transform("detector", "slicer")
+    across = [float(slicer.selector[n](1000.0, 1000.0)[0]) for n in range(1, 31)]
+    np.testing.assert_allclose(np.sort(np.diff(np.sort(across))), 8e-4, atol=2e-5)
+    assert across[0] == pytest.approx(4e-4, abs=1e-5)
+    assert across[1] == pytest.approx(-4e-4, abs=1e-5)
+    # what cube_build takes for the width of a slice
+    assert abs(across[0] - across[2]) == pytest.approx(8e-4, abs=1e-5)
+
+
 def test_scale_on_the_sky_is_a_tenth_of_an_arcsec(exposure):
     wcs = nirspec.nrs_wcs_set_input(exposure, 14)
     (x0, x1), (y0, y1) = wcs.bounding_box
