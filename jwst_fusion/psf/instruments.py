@@ -22,8 +22,9 @@ class Instrument:
         release PRDOPSSOC-075. All have ``VIdlParity`` -1, that is, +x is 90 deg clockwise of +y.
     broadening : float
         Default Gaussian sigma that the optics do not account for [arcsec]: charge diffusion in
-        the detector for NIRCam, the empirical widening of the integral field unit for NIRSpec.
-        Defaults of STPSF 2.2 (``stpsf.constants``).
+        the detector for NIRCam, default of STPSF 2.2 (``stpsf.constants``). For the integral field
+        unit it is 0: the 0.05 by which STPSF widens it stand for the resampling into a cube,
+        which is described by footprints here.
     wavefront_rms : float
         In-flight wavefront error of telescope and instrument together [nm rms].
     """
@@ -54,7 +55,7 @@ _NIRSPEC_IFU = {"NRS1": 138.9716, "NRS2": 138.9716}
 INSTRUMENTS = {
     "NIRCAM_SW": Instrument("NIRCAM_SW", (0.6, 2.35), _NIRCAM_SHORT, 0.0062, 65.0),
     "NIRCAM_LW": Instrument("NIRCAM_LW", (2.35, 5.3), _NIRCAM_LONG, 0.018, 130.0),
-    "NIRSPEC": Instrument("NIRSPEC", (0.6, 5.3), _NIRSPEC_IFU, 0.05, 110.0),
+    "NIRSPEC": Instrument("NIRSPEC", (0.6, 5.3), _NIRSPEC_IFU, 0.0, 110.0),
 }
 
 _DETECTOR_ALIAS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5"}

@@ -91,8 +91,9 @@ def make_psf(
         pixel, slice, drizzle kernel.
     broadening : float, optional
         Sigma of a Gaussian that widens the PSF [arcsec]. By default what STPSF assumes for charge
-        diffusion (NIRCam: 0.0062 below and 0.018 above 2.35 um) and for the integral field unit
-        (NIRSpec: 0.05). A jitter of 0.0008 is always added in quadrature.
+        diffusion (NIRCam: 0.0062 below and 0.018 above 2.35 um) and nothing for the integral field
+        unit, where slice, pixel and resampling are footprints. A jitter of 0.0008 is always added
+        in quadrature.
     opd : path-like, optional
         Telescope wavefront map for the source "webbpsf", as FITS in the format of STPSF, for
         instance the one measured closest to the observation, from MAST. By default the example map

@@ -1,0 +1,1 @@
+"""Adaptive trace model: oversampling of undersampled spectral traces without ringing."""

@@ -1,0 +1,254 @@
+"""Uniform cubic B-splines along the slit with coefficients that vary linearly along the dispersion.
+
+Arrays are (column, row); a slit coordinate has the unit of the caller's choice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, solveh_banded
+from scipy.sparse import csr_array
+
+__all__ = ["SurfaceFitter", "UniformKnots", "evaluate_surface"]
+
+#: Pairs of the four cubic B-splines that overlap in a knot interval.
+_PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
+
+#: Weight of the second difference of the coefficients along the slit, in units of the median
+#: diagonal. It only keeps coefficients without data finite and smooth.
+_CURVATURE = 1e-5
+
+
+@dataclass(frozen=True)
+class UniformKnots:
+    """
+    Equidistant knots of a cubic B-spline.
+
+    Parameters
+    ----------
+    start : float
+        Coordinate of the left end of the first interval.
+    step : float
+        Distance of the knots.
+    n_interval : int
+        Number of intervals.
+    """
+
+    start: float
+    step: float
+    n_interval: int
+
+    @classmethod
+    def spanning(cls, low, high, *, step):
+        """
+        Return knots that cover the range from `low` to `high`.
+
+        Parameters
+        ----------
+        low, high : float
+            The range; ``low < high``.
+        step : float
+            Largest distance of the knots. It is shrunk to fit the range.
+
+        Returns
+        -------
+        UniformKnots
+            The knots.
+        """
+        n_interval = max(int(np.ceil((high - low) / step - 1e-9)), 1)
+        return cls(float(low), float((high - low) / n_interval), n_interval)
+
+    @property
+    def n_coef(self):
+        """Number of B-splines."""
+        return self.n_interval + 3
+
+    def locate(self, coordinate):
+        """
+        Evaluate the four B-splines that do not vanish at each coordinate.
+
+        Parameters
+        ----------
+        coordinate : ndarray
+            Finite coordinates, of any shape. Outside the knots the end polynomials continue for
+            half an interval and stay constant beyond.
+
+        Returns
+        -------
+        interval : ndarray of intp
+            Index of the first of the four B-splines, same shape.
+        basis : ndarray
+            Values, shape ``(4, *shape)``; they sum to one.
+        """
+        z = (coordinate - self.start) / self.step
+        z = np.clip(z, -0.5, self.n_interval + 0.5)
+        interval = np.clip(z.astype(np.intp), 0, self.n_interval - 1)
+        u = z - interval
+        v = 1.0 - u
+        basis = np.empty((4, *z.shape))
+        u2 = u * u
+        basis[0] = v * v * v / 6
+        basis[1] = (3 * u - 6) * u2 / 6 + 2 / 3
+        basis[3] = u2 * u / 6
+        basis[2] = 1 - basis[0] - basis[1] - basis[3]
+        return interval, basis
+
+
+def evaluate_surface(coefficients, interval, basis):
+    """
+    Evaluate a profile per column from that column's spline coefficients.
+
+    Parameters
+    ----------
+    coefficients : ndarray
+        Shape ``(column, n_coef)``.
+    interval, basis : ndarray
+        From `UniformKnots.locate` for coordinates of shape ``(column, row)``.
+
+    Returns
+    -------
+    ndarray
+        Values of shape ``(column, row)``.
+    """
+    flat = np.ravel(coefficients)
+    index = interval + np.arange(len(coefficients))[:, None] * coefficients.shape[1]
+    value = basis[0] * flat[index]
+    for p in range(1, 4):
+        value += basis[p] * flat[index + p]
+    return value
+
+
+class SurfaceFitter:
+    r"""
+    Weighted least-squares fit of a smooth surface over (dispersion column, slit coordinate).
+
+    .. math:: p(x, a) = \sum_{kj} c_{kj} h_k(x) B_j(a)
+
+    with hat functions :math:`h_k` on equidistant nodes and cubic B-splines :math:`B_j`.
+
+    Parameters
+    ----------
+    interval, basis : ndarray
+        From `UniformKnots.locate` for the coordinates of the pixels, shape ``(column, row)``.
+    good : ndarray of bool
+        Pixels that may be used, shape ``(column, row)``.
+    n_coef : int
+        Number of B-splines.
+    node_spacing : float
+        Largest distance of the nodes of the hat functions, in columns.
+    stiffness : float
+        Weight of the first difference between neighbouring nodes, in units of the median diagonal
+        of the normal matrix. Where a trace runs parallel to the pixel grid, the data leave some
+        combinations of the coefficients open; there the surface interpolates.
+
+    Notes
+    -----
+    The normal matrix is block-tridiagonal with banded blocks, hence banded with a bandwidth of
+    about ``n_coef``. The pixels are sorted once by (node interval, knot interval); assembling is a
+    sparse-dense product, solving a banded Cholesky factorisation.
+    """
+
+    def __init__(self, interval, basis, good, *, n_coef, node_spacing, stiffness):
+        n_column = interval.shape[0]
+        self.n_coef = n_coef
+        self.n_interval = n_coef - 3
+        self.n_node = max(int(np.ceil((n_column - 1) / node_spacing)), 1) + 1
+        self.stiffness = stiffness
+        position = np.arange(n_column) * ((self.n_node - 1) / max(n_column - 1, 1))
+        self.node = np.minimum(position.astype(np.intp), self.n_node - 2)
+        self.fraction = position - self.node
+
+        flat = np.flatnonzero(good)
+        cell = (self.node[:, None] * self.n_interval + interval).ravel()[flat]
+        order = np.argsort(cell, kind="stable")
+        self._pixel = flat[order]
+        n_cell = (self.n_node - 1) * self.n_interval
+        self._row_start = np.searchsorted(cell[order], np.arange(n_cell + 1))
+        self._column_index = np.arange(len(order))
+        self._u = np.repeat(self.fraction, interval.shape[1])[self._pixel]
+        self._basis = np.ascontiguousarray(basis.reshape(4, -1)[:, self._pixel].T)
+        self._products = np.stack(
+            [self._basis[:, p] * self._basis[:, q] for p, q in _PAIRS], axis=1
+        )
+
+    def solve(self, target, weight):
+        """
+        Fit the surface.
+
+        Parameters
+        ----------
+        target, weight : ndarray
+            Values and inverse variances, shape ``(column, row)``. Weight 0 excludes a pixel.
+
+        Returns
+        -------
+        coefficients : ndarray
+            Shape ``(column, n_coef)``, interpolated to each column; `None` if the normal matrix is
+            not positive definite even with a hundred times the stiffness.
+        """
+        w = weight.ravel()[self._pixel]
+        wy = w * target.ravel()[self._pixel]
+        u, v = self._u, 1 - self._u
+        gram = [self._per_cell(w * h, self._products) for h in (v * v, u * v, u * u)]
+        side = [self._per_cell(wy * h, self._basis) for h in (v, u)]
+        for factor in (1.0, 10.0, 100.0):
+            try:
+                nodes = self._solve_banded(gram, side, self.stiffness * factor)
+            except LinAlgError:
+                continue
+            if np.isfinite(nodes).all():
+                t = self.fraction[:, None]
+                return (1 - t) * nodes[self.node] + t * nodes[self.node + 1]
+        return None
+
+    def _per_cell(self, weight, columns):
+        """Sum weighted columns over the pixels of each cell: (node interval, knot interval, :)."""
+        shape = (len(self._row_start) - 1, len(weight))
+        matrix = csr_array((weight, self._column_index, self._row_start), shape=shape)
+        return (matrix @ columns).reshape(self.n_node - 1, self.n_interval, -1)
+
+    def _solve_banded(self, gram, side, stiffness):
+        """Assemble the lower banded normal matrix and solve; returns (node, n_coef)."""
+        n, n_interval = self.n_coef, self.n_interval
+        band = np.zeros((n + 4, self.n_node, n))
+        right = np.zeros((self.n_node, n))
+        for i, (p, q) in enumerate(_PAIRS):
+            at_p, at_q = slice(p, p + n_interval), slice(q, q + n_interval)
+            band[q - p, :-1, at_p] += gram[0][..., i]
+            band[q - p, 1:, at_p] += gram[2][..., i]
+            band[n + q - p, :-1, at_p] += gram[1][..., i]
+            if p != q:
+                band[n + p - q, :-1, at_q] += gram[1][..., i]
+        for p in range(4):
+            at_p = slice(p, p + n_interval)
+            right[:-1, at_p] += side[0][..., p]
+            right[1:, at_p] += side[1][..., p]
+        diagonal = band[0][band[0] > 0]
+        if diagonal.size == 0:
+            msg = "no data"
+            raise LinAlgError(msg)
+        scale = np.median(diagonal)
+        band[0, :-1] += stiffness * scale
+        band[0, 1:] += stiffness * scale
+        band[n, :-1] -= stiffness * scale
+        _add_curvature(band, _CURVATURE * scale)
+        size = self.n_node * n
+        solution = solveh_banded(
+            band.reshape(n + 4, size),
+            right.ravel(),
+            lower=True,
+            overwrite_ab=True,
+            overwrite_b=True,
+            check_finite=False,
+        )
+        return solution.reshape(self.n_node, n)
+
+
+def _add_curvature(band, weight):
+    """Add the squared second difference along the slit, and a trace of the identity, in place."""
+    n = band.shape[2]
+    stencil = (1.0, -2.0, 1.0)
+    for i in range(3):
+        for j in range(i, 3):
+            band[j - i, :, i : n - 2 + i] += weight * stencil[i] * stencil[j]
+    band[0] += 1e-4 * weight

@@ -1,0 +1,229 @@
+"""Where a slice holds a compact source whose trace is too steep for linear interpolation.
+
+Arrays are (column, row) with NaN outside the slice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["CollapsedProfile", "collapse", "row_pitch", "significance", "steep_ranges", "taper"]
+
+#: Share of the rows that is taken for background, lowest first.
+_BACKGROUND_SHARE = 0.2
+#: A position is steep if it is so in at least this share of the columns of the steepest position.
+_COLUMN_SHARE = 0.2
+#: Smallest number of steep pixels in a slice.
+_MIN_STEEP = 50
+#: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
+#: step of a fitted profile has with three knots per pixel and nodes every fifty columns.
+_MIN_STEP = 2.0
+
+
+@dataclass(frozen=True)
+class CollapsedProfile:
+    """
+    Cross-dispersion profile of a slice.
+
+    Parameters
+    ----------
+    center : ndarray
+        Slit coordinates of the bin centres, ascending, shape ``(bin,)``.
+    flux, error : ndarray
+        Medians over the pixels of each bin, over all columns; NaN in bins with too few pixels.
+    """
+
+    center: np.ndarray
+    flux: np.ndarray
+    error: np.ndarray
+
+    def filled(self):
+        """Bins with data: their centres and fluxes."""
+        valid = np.isfinite(self.flux)
+        return self.center[valid], self.flux[valid]
+
+    @property
+    def background(self):
+        """Level of the faintest rows."""
+        _, flux = self.filled()
+        return np.quantile(flux, _BACKGROUND_SHARE) if flux.size else np.nan
+
+
+def row_pitch(coordinate):
+    """
+    Return the median distance of neighbouring rows in the slit coordinate.
+
+    Parameters
+    ----------
+    coordinate : ndarray
+        Shape ``(column, row)``.
+
+    Returns
+    -------
+    float
+        Positive distance; NaN if no two neighbouring rows are valid.
+    """
+    step = np.diff(coordinate, axis=1)
+    step = step[np.isfinite(step)]
+    return float(np.abs(np.median(step))) if step.size else np.nan
+
+
+def collapse(flux, error, coordinate, *, good, step):
+    """
+    Collapse a slice along the dispersion.
+
+    Parameters
+    ----------
+    flux, error, coordinate : ndarray
+        Shape ``(column, row)``.
+    good : ndarray of bool
+        Pixels that may be used, same shape.
+    step : float
+        Width of the bins in the slit coordinate.
+
+    Returns
+    -------
+    CollapsedProfile
+        Bins that hold less than a tenth of the median number of pixels are NaN: a few bad pixels
+        at the edge of a slice make no profile.
+    """
+    # A few hundred columns give the medians to a few per cent of the noise of one pixel.
+    stride = max(flux.shape[0] // 600, 1)
+    good = good[::stride]
+    position = coordinate[::stride][good]
+    low = position.min()
+    index = ((position - low) / step + 0.5).astype(np.intp)
+    n_bin = index.max() + 1
+    count = np.bincount(index, minlength=n_bin)
+    enough = count >= max(0.1 * np.median(count[count > 0]), 3)
+    medians = [
+        np.where(enough, _grouped_median(values[::stride][good], index, count), np.nan)
+        for values in (flux, error)
+    ]
+    return CollapsedProfile(low + np.arange(n_bin) * step, *medians)
+
+
+def _grouped_median(values, index, count):
+    """Median of the values of each group (lower middle one); groups without a member get 0."""
+    ordered = values[np.lexsort((values, index))]
+    start = np.cumsum(count) - count
+    middle = np.minimum(start + np.maximum(count - 1, 0) // 2, len(values) - 1)
+    return np.where(count > 0, ordered[middle], 0.0)
+
+
+def significance(collapsed):
+    """
+    Brightness of the brightest source of a slice above the slice's own background.
+
+    Parameters
+    ----------
+    collapsed : CollapsedProfile
+        Profile of the slice.
+
+    Returns
+    -------
+    float
+        Largest ratio of flux above background to the error of a single pixel; the median over
+        wavelength. 0 if there are no data.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = (collapsed.flux - collapsed.background) / collapsed.error
+    ratio = ratio[np.isfinite(ratio)]
+    return float(ratio.max()) if ratio.size else 0.0
+
+
+def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
+    """
+    Find the ranges of the slit coordinate in which the trace is steep.
+
+    Parameters
+    ----------
+    fit : TraceFit
+        Fit of the slice.
+    coordinate, error : ndarray
+        Native slit coordinate and error, shape ``(column, row)``.
+    slope_limit : float
+        Smallest change from one native pixel to the next, relative to the sum of the source's
+        profile. The level of the background is taken off before the profile is normalised, so that
+        the result does not depend on it. If not positive, the whole slice counts as steep.
+    pad : float
+        Native pixels added at both sides of each steep position.
+    pitch : float
+        Distance of native rows in the slit coordinate.
+
+    Returns
+    -------
+    list of (float, float)
+        Disjoint ascending ranges. They hold for all columns, so that no artefact arises where the
+        model takes over from linear interpolation.
+    """
+    if slope_limit <= 0:
+        return [fit.bounds]
+    valid = np.isfinite(fit.profile) & np.isfinite(coordinate)
+    profile = np.where(valid, fit.profile, np.nan)
+    used = valid.any(axis=1)
+    if not used.any():
+        return []
+    profile, coordinate, error = profile[used], coordinate[used], error[used]
+    source = _source_sum(profile)
+    slope = np.abs(np.diff(profile, axis=1))
+    # A scale that is noise in most columns makes no trace, however steep in the others.
+    typical = np.median(np.where(np.isfinite(fit.scale), fit.scale, 0.0))
+    if not typical > 0:
+        return []
+    smallest = np.maximum(slope_limit * source, _MIN_STEP * np.nanmedian(error) / typical)
+    with np.errstate(invalid="ignore"):
+        steep = slope > smallest[:, None]
+    where = 0.5 * (coordinate[:, 1:] + coordinate[:, :-1])[steep]
+    if where.size < min(_MIN_STEEP, 0.1 * used.sum()):
+        return []
+    low, high = fit.bounds
+    n_bin = max(int(np.ceil((high - low) / (0.5 * pitch))), 1)
+    counts, edges = np.histogram(where, bins=n_bin, range=(low, high))
+    return _merge(edges, counts >= max(_COLUMN_SHARE * counts.max(), 1), pad * pitch)
+
+
+def _source_sum(profile):
+    """Sum of each column's profile above the background level of that column."""
+    valid = np.isfinite(profile)
+    ordered = np.sort(np.where(valid, profile, np.inf), axis=1)
+    count = valid.sum(axis=1)
+    rank = (_BACKGROUND_SHARE * np.maximum(count - 1, 0)).astype(np.intp)
+    level = np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0]
+    return np.sum(profile, axis=1, where=valid) - level * count
+
+
+def _merge(edges, chosen, margin):
+    """Ranges of the chosen bins, widened and merged where they touch."""
+    ranges = []
+    for left, right in zip(edges[:-1][chosen] - margin, edges[1:][chosen] + margin, strict=True):
+        if ranges and left <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], right)
+        else:
+            ranges.append((left, right))
+    return [(float(left), float(right)) for left, right in ranges]
+
+
+def taper(coordinate, ranges, *, width):
+    """
+    Weight of the model: 1 inside the ranges, falling linearly to 0 outside.
+
+    Parameters
+    ----------
+    coordinate : ndarray
+        Slit coordinates; NaN gives 0.
+    ranges : list of (float, float)
+        From `steep_ranges`.
+    width : float
+        Distance over which the weight falls, in the slit coordinate.
+
+    Returns
+    -------
+    ndarray
+        Weights, same shape.
+    """
+    weight = np.zeros(coordinate.shape)
+    for low, high in ranges:
+        outside = np.maximum(low - coordinate, coordinate - high)
+        np.maximum(weight, np.clip(1 - outside / width, 0, 1), out=weight, where=outside < width)
+    return weight

@@ -1,0 +1,217 @@
+"""One exposure: fit and oversample all its slices, in threads, and put the image together.
+
+Images are (row, column) with the dispersion along the columns.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch, significance, steep_ranges
+from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
+from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
+from jwst_fusion.adaptive_trace_model.slices import oversampled_size
+from jwst_fusion.adaptive_trace_model.trace import fit_trace
+
+__all__ = ["ExposureImages", "OversampledImages", "TraceOptions", "estimate_noise", "trace_exposure"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+#: Distance over which model and linear interpolation are blended, in native pixels.
+_TAPER = 1.0
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """
+    The user's choices, with the meaning of the step's parameters of the same names.
+
+    Parameters
+    ----------
+    oversample : float
+        Oversampling factor, at least 1.
+    fit_threshold : float
+        Smallest significance of a source for its slice to be fitted; not positive: fit all.
+    slope_limit : float
+        Smallest relative slope of a trace for the model to be used; not positive: use it all over.
+    psf_optimal : bool
+        Replace the flux by the model in all slices.
+    """
+
+    oversample: float = 1.0
+    fit_threshold: float = 10.0
+    slope_limit: float = 0.1
+    psf_optimal: bool = False
+
+
+@dataclass(frozen=True)
+class ExposureImages:
+    """
+    Native images of an exposure.
+
+    Parameters
+    ----------
+    flux, error : ndarray
+        Flux and 1-sigma error, NaN where invalid.
+    variances : dict of str to ndarray
+        Arrays to propagate as variances.
+    """
+
+    flux: np.ndarray
+    error: np.ndarray
+    variances: dict = field(default_factory=dict)
+
+
+@dataclass
+class OversampledImages:
+    """
+    Images on the oversampled rows, float32, NaN outside the slices.
+
+    Parameters
+    ----------
+    images : dict of str to ndarray
+        ``flux``, ``wavelength`` (micrometre), ``spline_used``, and, if asked for, ``spline_full``,
+        ``linear`` and ``residual``; the variances under their own names.
+    estimated : ndarray of bool
+        Pixels filled by the model.
+    n_fitted, n_faint, n_failed : int
+        Numbers of slices that were fitted, were below the threshold, and could not be fitted.
+    """
+
+    images: dict
+    estimated: np.ndarray
+    n_fitted: int = 0
+    n_faint: int = 0
+    n_failed: int = 0
+
+
+def trace_exposure(native, geometry, mode, options, *, intermediate=False, threads=1):
+    """
+    Fit the traces of an exposure and oversample it.
+
+    Parameters
+    ----------
+    native : ExposureImages
+        The exposure.
+    geometry : object
+        With ``layouts`` and ``coordinates(layout)``, see `NirspecIfuGeometry`.
+    mode : TraceMode
+        Settings of the instrument mode.
+    options : TraceOptions
+        The user's choices.
+    intermediate : bool, optional
+        Whether to return ``spline_full``, ``linear`` and ``residual``.
+    threads : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    OversampledImages
+        With factor 1, too: then the flux is the native one and only the models matter.
+    """
+    shape = (oversampled_size(native.flux.shape[0], options.oversample), native.flux.shape[1])
+    names = ["flux", "wavelength", "spline_used", *native.variances]
+    names += ["spline_full", "linear", "residual"] if intermediate else []
+    result = OversampledImages(
+        images={name: np.full(shape, np.nan, dtype=np.float32) for name in names},
+        estimated=np.zeros(shape, dtype=bool),
+    )
+
+    def work(layout):
+        return _trace_slice(layout, native, geometry, mode, options, result)
+
+    with threadpool_limits(1, user_api="blas"):
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                outcomes = list(pool.map(work, geometry.layouts))
+        else:
+            outcomes = [work(layout) for layout in geometry.layouts]
+    result.n_fitted = outcomes.count("fitted")
+    result.n_faint = outcomes.count("faint")
+    result.n_failed = outcomes.count("failed")
+    return result
+
+
+def _trace_slice(layout, native, geometry, mode, options, result):
+    """Process one slice and write it into the images, where no other slice writes."""
+    flux, error = layout.cut(native.flux), layout.cut(native.error)
+    coordinate, wavelength = geometry.coordinates(layout)
+    pitch = row_pitch(coordinate)
+    fit, outcome = _fit(flux, error, coordinate, pitch, mode, options)
+    ranges = []
+    if fit is not None:
+        limit = 0.0 if options.psf_optimal else options.slope_limit
+        ranges = steep_ranges(
+            fit, coordinate, error, slope_limit=limit, pad=mode.pad, pitch=pitch
+        )
+    rows, valid, position = layout.oversampled_rows(options.oversample)
+    sliced = oversample_slice(
+        flux,
+        {name: layout.cut(image) for name, image in native.variances.items()},
+        position,
+        valid,
+        factor=options.oversample,
+        fit=fit,
+        coordinate=interpolate_smooth(coordinate, layout.inside, position) if fit else None,
+        ranges=ranges,
+        taper_width=_TAPER * pitch,
+        psf_optimal=options.psf_optimal,
+        spaxel=mode.spaxel,
+    )
+    images = {
+        "flux": sliced.flux,
+        "wavelength": interpolate_smooth(wavelength, layout.inside, position),
+        "spline_used": sliced.spline_used,
+        "spline_full": sliced.spline_full,
+        "linear": sliced.linear,
+        "residual": sliced.residual,
+        **sliced.variances,
+    }
+    for name, image in result.images.items():
+        layout.paste(image, rows, valid, images[name])
+    layout.paste(result.estimated, rows, valid, sliced.estimated)
+    log.debug("slice %d: %s, model used in %s", layout.label, outcome, ranges)
+    return outcome
+
+
+def _fit(flux, error, coordinate, pitch, mode, options):
+    """Fit one slice if it holds a source that is bright enough."""
+    good = np.isfinite(flux) & np.isfinite(coordinate) & (error > 0)
+    if good.sum() < 4 or not np.isfinite(pitch):
+        return None, "empty"
+    if options.fit_threshold > 0 and not options.psf_optimal:
+        collapsed = collapse(flux, error, coordinate, good=good, step=pitch / 2)
+        if significance(collapsed) < options.fit_threshold:
+            return None, "faint"
+    fit = fit_trace(
+        flux,
+        error,
+        coordinate,
+        knots_per_pixel=mode.knots_per_pixel,
+        node_spacing=mode.node_spacing,
+        stiffness=mode.stiffness,
+        min_good=mode.min_good,
+    )
+    return fit, "failed" if fit is None else "fitted"
+
+
+def estimate_noise(flux):
+    """
+    Estimate the noise of an image from the differences of neighbouring columns.
+
+    Parameters
+    ----------
+    flux : ndarray
+        Image, NaN where invalid.
+
+    Returns
+    -------
+    float
+        Robust standard deviation of a pixel; NaN without data.
+    """
+    difference = np.diff(flux, axis=1)
+    difference = difference[np.isfinite(difference)]
+    return float(1.4826 * np.median(np.abs(difference)) / np.sqrt(2)) if difference.size else np.nan

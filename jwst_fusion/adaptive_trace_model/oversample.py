@@ -1,0 +1,184 @@
+"""Combination of trace model, linear interpolation and residual on the rows of an oversampled slice.
+
+Arrays are (column, row), NaN outside the slice.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jwst_fusion.adaptive_trace_model.compact import taper
+from jwst_fusion.adaptive_trace_model.interpolation import LinearInterpolation
+from jwst_fusion.adaptive_trace_model.uncertainty import (
+    overlap_factor,
+    propagate_model,
+    propagate_variance,
+)
+
+__all__ = ["OversampledSlice", "oversample_slice"]
+
+#: Columns with fewer good pixels are not interpolated.
+_MIN_GOOD = 4
+
+
+@dataclass
+class OversampledSlice:
+    """
+    One slice on the oversampled rows.
+
+    Parameters
+    ----------
+    flux : ndarray
+        Combined flux, shape ``(column, oversampled row)``.
+    estimated : ndarray of bool
+        Pixels without native data, filled by the model.
+    nearest : ndarray of intp
+        Native row of the column that each oversampled row lies on.
+    linear, residual, spline_full, spline_used : ndarray
+        Linearly interpolated flux; linearly interpolated residual of the model; the model where
+        it exists; the model where it was used.
+    variances : dict of str to ndarray
+        Variances under the names of the input.
+    """
+
+    flux: np.ndarray
+    estimated: np.ndarray
+    nearest: np.ndarray
+    linear: np.ndarray
+    residual: np.ndarray
+    spline_full: np.ndarray
+    spline_used: np.ndarray
+    variances: dict = field(default_factory=dict)
+
+
+def oversample_slice(
+    flux,
+    variances,
+    position,
+    valid,
+    *,
+    factor,
+    fit=None,
+    coordinate=None,
+    ranges=(),
+    taper_width=1.0,
+    psf_optimal=False,
+    spaxel=1.0,
+):
+    r"""
+    Oversample one slice along the slit.
+
+    With the linear interpolation :math:`L`, the model :math:`m` and the weight :math:`t` of the
+    model, the flux is
+
+    .. math:: F = L f + t\,(m - L m),
+
+    which is the model plus the interpolated residual :math:`L (f - m)` where :math:`t = 1` ([1]_,
+    section II.5), and linear interpolation where :math:`t = 0`.
+
+    Parameters
+    ----------
+    flux : ndarray
+        Native flux, shape ``(column, row)``; NaN where missing.
+    variances : dict of str to ndarray
+        Native variances, same shape.
+    position, valid : ndarray
+        From `SliceLayout.oversampled_rows`.
+    factor : float
+        Oversampling factor.
+    fit : TraceFit, optional
+        Model of the slice.
+    coordinate : ndarray, optional
+        Slit coordinates of the oversampled rows; needed with `fit`.
+    ranges : list of (float, float), optional
+        Ranges of the slit coordinate in which the model is used.
+    taper_width : float, optional
+        Distance beside the ranges over which the weight of the model falls to 0.
+    psf_optimal : bool, optional
+        Replace the flux by the model, without the residual.
+    spaxel : float, optional
+        See `overlap_factor`.
+
+    Returns
+    -------
+    OversampledSlice
+        The slice on the new rows.
+
+    References
+    ----------
+    .. [1] Law, D. R., et al. 2026, "Mitigating Resampling Artifacts for the JWST IFU Spectrometers
+       with Adaptive Trace Modeling".
+    """
+    good = np.isfinite(flux)
+    good &= good.sum(axis=1, keepdims=True) >= _MIN_GOOD
+    interpolation = LinearInterpolation(good, position)
+    nearest = np.clip(np.floor(position + 0.5).astype(np.intp), 0, flux.shape[1] - 1)
+    nearest = np.broadcast_to(nearest, valid.shape)
+    has_native = valid & np.take_along_axis(good, nearest, axis=1)
+    interpolated = interpolation.apply(np.where(good, flux, 0.0))
+    linear = np.where(has_native, interpolated, np.nan)
+    blank = np.full(valid.shape, np.nan)
+    result = OversampledSlice(
+        flux=linear,
+        estimated=np.zeros(valid.shape, dtype=bool),
+        nearest=nearest,
+        linear=linear,
+        residual=blank,
+        spline_full=blank,
+        spline_used=blank,
+    )
+    overlap = overlap_factor(factor, spaxel)
+    known = {key: np.where(good & (value >= 0), value, 0.0) for key, value in variances.items()}
+    if fit is None:
+        result.variances = {
+            key: propagate_variance(value, interpolation, None, None, has_native, overlap=overlap)
+            for key, value in known.items()
+        }
+        _mask_variances(result, variances)
+        return result
+
+    profile = fit.evaluate(np.where(valid, coordinate, np.nan))
+    modelled = np.isfinite(profile) & interpolation.has_data[:, None]
+    scale = np.where(np.isfinite(fit.scale), fit.scale, 0.0)[:, None]
+    background = np.where(np.isfinite(fit.background), fit.background, 0.0)[:, None]
+    weight = np.where(modelled, taper(coordinate, ranges, width=taper_width), 0.0)
+    at_pixels = np.where(good & np.isfinite(fit.profile), fit.profile, 0.0)
+    correction = weight * (np.where(modelled, profile, 0.0) - interpolation.apply(at_pixels))
+    result.estimated = (weight >= 0.5) & ~has_native
+    filled = has_native | result.estimated
+    result.flux = np.where(filled, interpolated + scale * correction, np.nan)
+    native_model = scale * at_pixels + background
+    residual = interpolation.apply(np.where(good, flux - native_model, 0.0))
+    result.residual = np.where(modelled, residual, np.nan)
+    result.spline_full = np.where(modelled, scale * profile + background, np.nan)
+    used = modelled & (weight > 0) & filled
+    result.spline_used = np.where(used, result.spline_full, np.nan)
+    result.variances = {
+        key: propagate_variance(value, interpolation, fit.gain, correction, filled, overlap=overlap)
+        for key, value in known.items()
+    }
+    if psf_optimal:
+        result.flux = np.where(used, result.spline_full, result.flux)
+        for key, value in known.items():
+            alone = propagate_model(
+                value,
+                fit.gain,
+                fit.background_gain,
+                np.where(used, profile, 0.0),
+                used,
+                overlap=overlap,
+            )
+            result.variances[key] = np.where(used, alone, result.variances[key])
+    _mask_variances(result, variances)
+    return result
+
+
+def _mask_variances(result, variances):
+    """Blank variances where there is no flux, or none was known at an observed pixel; in place."""
+    missing = np.isnan(result.flux)
+    for key, native in variances.items():
+        unknown = ~np.take_along_axis(np.isfinite(native), result.nearest, axis=1)
+        value = result.variances[key]
+        result.variances[key] = np.where(
+            missing | (unknown & ~result.estimated), np.nan, value
+        )

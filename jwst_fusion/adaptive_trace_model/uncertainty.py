@@ -1,0 +1,127 @@
+r"""Variances of oversampled pixels, derived from the covariance of the combined estimate.
+
+In one column, the oversampled fluxes are linear in the native fluxes :math:`f` for a given profile,
+
+.. math:: F_q = \sum_i A_{qi} f_i, \qquad A = L + d\,g^T,
+
+with the linear interpolation :math:`L`, the gain :math:`g = \partial S / \partial f` of the scale
+of the trace, and :math:`d_q = t_q\,(p_q - (L p)_q)`, the correction of the interpolated profile by
+the profile itself (:math:`t_q` is the weight of the model). Their covariance is
+:math:`C = A\,\mathrm{diag}(\sigma^2)\,A^T`.
+
+Programs that combine the pixels, ``cube_build`` among them, take them for independent. The variance
+to give them is the one with which the sum over a slice gets the variance that it truly has: the row
+sum :math:`\sum_{q'} C_{qq'}`. For photon noise and a bright trace this is the photon noise that a
+pixel at the oversampled position would have had; without a trace it is ``factor`` times the
+interpolated native variance.
+
+A spaxel averages a few pixels with partial overlaps. For independent pixels of size h (in native
+pixels) and spaxels of size s, the overlaps reduce the variance of the average to
+:math:`h\,(s - h/3) / s^2` (mean over all phases, :math:`h \le s`). That is (s - 1/3) of the variance
+of a native pixel if h = 1, but tends to h s for small h: cubes from native pixels are correlated,
+and their errors too small for sums over spaxels. So that the errors of a spaxel do not depend on
+the oversampling, the row sum is multiplied with the ratio of the two reductions.
+"""
+
+import numpy as np
+
+__all__ = ["overlap_factor", "propagate_model", "propagate_variance"]
+
+
+def overlap_factor(factor, spaxel=1.0):
+    """
+    Ratio by which partial overlaps lower a spaxel's error, native against oversampled pixels.
+
+    Parameters
+    ----------
+    factor : float
+        Oversampling factor, at least 1.
+    spaxel : float, optional
+        Size of a spaxel along the slit in native pixels.
+
+    Returns
+    -------
+    float
+        1 for `factor` 1, falling to 2/3 for large factors if `spaxel` is 1.
+    """
+
+    def mean_squared_overlap(pixel):
+        small, large = min(pixel, spaxel), max(pixel, spaxel)
+        return small**2 * (large - small / 3) / pixel
+
+    native = mean_squared_overlap(1.0)
+    return native / (factor * mean_squared_overlap(1.0 / factor))
+
+
+def propagate_variance(variance, interpolation, gain, correction, valid, *, overlap):
+    """
+    Variances of oversampled pixels that account for their covariance.
+
+    Parameters
+    ----------
+    variance : ndarray
+        Variances of the native pixels, shape ``(column, row)``; finite and not negative.
+    interpolation : LinearInterpolation
+        From native to oversampled rows.
+    gain : ndarray or None
+        Derivative of the scale of the trace to the native fluxes, shape ``(column, row)``; `None`
+        without a trace.
+    correction : ndarray or None
+        Derivative of the oversampled fluxes to the scale, shape ``(column, oversampled row)``.
+    valid : ndarray of bool
+        Oversampled pixels that carry a flux, shape ``(column, oversampled row)``.
+    overlap : float
+        From `overlap_factor`.
+
+    Returns
+    -------
+    ndarray
+        Variances, shape ``(column, oversampled row)``. They are at least the pixel's own variance.
+    """
+    coverage = interpolation.adjoint(valid.astype(float))
+    row_sum = interpolation.apply(coverage * variance)
+    own = interpolation.apply_squared(variance)
+    if gain is not None:
+        weighted = gain * variance
+        total = np.sum(np.where(valid, correction, 0.0), axis=1, keepdims=True)
+        cross = interpolation.apply(weighted)
+        scale_variance = np.sum(gain * weighted, axis=1, keepdims=True)
+        row_sum += total * cross
+        row_sum += correction * (
+            np.sum(coverage * weighted, axis=1, keepdims=True) + total * scale_variance
+        )
+        own += correction * (2 * cross + correction * scale_variance)
+    return np.maximum(overlap * row_sum, own)
+
+
+def propagate_model(variance, gain, background_gain, profile, valid, *, overlap):
+    """
+    Variances of oversampled pixels that hold the model alone.
+
+    Parameters
+    ----------
+    variance, gain : ndarray
+        As for `propagate_variance`.
+    background_gain : ndarray
+        Derivative of the background to the native fluxes, shape ``(column, row)``.
+    profile : ndarray
+        Profile at the oversampled pixels, shape ``(column, oversampled row)``, finite.
+    valid : ndarray of bool
+        Oversampled pixels that hold the model.
+    overlap : float
+        From `overlap_factor`.
+
+    Returns
+    -------
+    ndarray
+        Variances, shape ``(column, oversampled row)``.
+    """
+    of_scale = np.sum(gain**2 * variance, axis=1, keepdims=True)
+    of_both = np.sum(gain * background_gain * variance, axis=1, keepdims=True)
+    of_background = np.sum(background_gain**2 * variance, axis=1, keepdims=True)
+    total = np.sum(np.where(valid, profile, 0.0), axis=1, keepdims=True)
+    count = np.sum(valid, axis=1, keepdims=True)
+    row_sum = profile * (total * of_scale + count * of_both) + total * of_both
+    row_sum += count * of_background
+    own = profile * (profile * of_scale + 2 * of_both) + of_background
+    return np.maximum(overlap * row_sum, own)

@@ -1,0 +1,279 @@
+"""From files, models or an association to the cubes and images of one fusion."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jwst.associations.asn_from_list import asn_from_list
+from jwst.datamodels import ModelContainer, ModelLibrary
+from jwst.lib.suffix import remove_suffix
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
+from jwst_fusion.base import open_model
+
+__all__ = ["FusionMembers", "collect_members", "make_association", "write_association"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_ROLES = ("science", "direct_image")
+
+
+@dataclass(frozen=True)
+class FusionMembers:
+    """
+    The members of a fusion, sorted by role.
+
+    Attributes
+    ----------
+    cubes, images : tuple of str or datamodel
+        Files that are not opened yet, or open models.
+    product_name : str or None
+        Name of the product without suffix; None if nothing tells it.
+    asn_id : str or None
+        Identifier of the association.
+    table_name : str or None
+        File name of the association.
+    """
+
+    cubes: tuple
+    images: tuple
+    product_name: str | None = None
+    asn_id: str | None = None
+    table_name: str | None = None
+
+
+def make_association(science, direct_image, *, product_name=None, asn_id="a3001", folder=None):
+    """
+    Associate cubes with images.
+
+    Parameters
+    ----------
+    science : str, path or sequence of them
+        Cubes (s3d).
+    direct_image : str, path or sequence of them
+        Images (i2d).
+    product_name : str, optional
+        Name of the product without suffix. By default that of the first cube.
+    asn_id : str, optional
+        Identifier of the association.
+    folder : str or path, optional
+        Folder in which the association will be written: the members are named relative to it.
+        By default the members are named as given.
+
+    Returns
+    -------
+    `jwst_fusion.associations.rule.Asn_Fusion`
+        The association, which behaves as a dictionary.
+
+    Raises
+    ------
+    ValueError
+        If there is no cube or no image.
+    """
+    groups = []
+    for name, files in (("science", science), ("direct_image", direct_image)):
+        files = [files] if isinstance(files, (str, Path)) else list(files)
+        if not files:
+            msg = f"{name} is empty: a fusion needs at least one cube and one image"
+            raise ValueError(msg)
+        groups.append([(_relative(file, folder), name) for file in files])
+    if product_name is None:
+        product_name = _stem(groups[0][0][0])
+    return asn_from_list(
+        groups[0] + groups[1],
+        rule=Asn_Fusion,
+        product_name=product_name,
+        with_exptype=True,
+        acid=asn_id,
+    )
+
+
+def write_association(association, path):
+    """
+    Write an association as JSON.
+
+    Parameters
+    ----------
+    association : `jwst_fusion.associations.rule.Asn_Fusion`
+        The association.
+    path : str or path
+        The file to write.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The file.
+    """
+    path = Path(path)
+    path.write_text(association.dump()[1])
+    return path
+
+
+def collect_members(init):
+    """
+    Sort whatever describes a fusion into cubes and images.
+
+    Parameters
+    ----------
+    init : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+        Association file or dictionary; list of files or models; container or library of models;
+        a single model or file (a cube without images).
+
+    Returns
+    -------
+    FusionMembers
+        Files are checked for existence but not opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    TypeError
+        If the input is of another kind.
+    ValueError
+        If the association is not valid, or if a member is neither a cube nor an image.
+    """
+    if isinstance(init, (str, Path)):
+        if Path(init).suffix.lower() == ".json":
+            return _from_file(Path(init))
+        init = [str(init)]
+    if isinstance(init, dict):
+        return _from_table(init, Path())
+    if isinstance(init, ModelLibrary):
+        return _from_library(init)
+    if isinstance(init, ModelContainer):
+        table = init.asn_table
+        product = (table.get("products") or [{}])[0] if table.get("asn_rule") else {}
+        return _sort(
+            [(model, _role_of_model(model)) for model in init],
+            product_name=product.get("name"),
+            asn_id=table.get("asn_id"),
+            table_name=init.asn_table_name if product else None,
+        )
+    if isinstance(init, datamodels.JwstDataModel):
+        init = [init]
+    if isinstance(init, (list, tuple)):
+        if not init:
+            msg = "input is an empty list: give a cube (s3d) and at least one image (i2d)"
+            raise ValueError(msg)
+        return _sort([_role_of_item(item) for item in init])
+    msg = (
+        f"input of type {type(init).__name__} is not supported: give an association, or a list of "
+        "files or datamodels with a cube (s3d) and at least one image (i2d)"
+    )
+    raise TypeError(msg)
+
+
+def _from_file(path):
+    if not path.is_file():
+        msg = f"association {path} does not exist"
+        raise FileNotFoundError(msg)
+    try:
+        table = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        msg = f"{path} is not an association: {error}"
+        raise ValueError(msg) from error
+    return _from_table(table, path.parent, table_name=path.name)
+
+
+def _from_table(table, folder, *, table_name=None):
+    name = table_name or "association"
+    try:
+        product = table["products"][0]
+        members = [(member["expname"], member["exptype"].lower()) for member in product["members"]]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        msg = f"{name} is not an association: products[0].members with expname and exptype missing"
+        raise ValueError(msg) from error
+    if len(table["products"]) > 1:
+        msg = f"{name} has {len(table['products'])} products: write one association a product"
+        raise ValueError(msg)
+    found = []
+    for file, exptype in members:
+        if exptype not in _ROLES:
+            log.info("Member %s of type %s is not used in a fusion", file, exptype)
+            continue
+        file = folder / file
+        if not file.is_file():
+            msg = f"{name} names {file}, which does not exist"
+            raise FileNotFoundError(msg)
+        found.append((str(file), exptype))
+    return _sort(
+        found, product_name=product.get("name"), asn_id=table.get("asn_id"), table_name=table_name
+    )
+
+
+def _from_library(library):
+    product = library.asn.get("products", [{}])[0]
+    found = []
+    with library:
+        for index in range(len(library)):
+            model = library.borrow(index)
+            found.append((model, _role_of_model(model)))
+            library.shelve(model, index, modify=False)
+    return _sort(
+        found,
+        product_name=product.get("name"),
+        asn_id=library.asn.get("asn_id"),
+        table_name=library.asn.get("table_name"),
+    )
+
+
+def _role_of_item(item):
+    if isinstance(item, datamodels.JwstDataModel):
+        return item, _role_of_model(item)
+    if not isinstance(item, (str, Path)):
+        msg = f"a member of the list is a {type(item).__name__}: give file names or datamodels"
+        raise TypeError(msg)
+    if not Path(item).is_file():
+        msg = f"input file {item} does not exist"
+        raise FileNotFoundError(msg)
+    try:
+        return str(item), exptype_of_file(item)
+    except ValueError:
+        # The name does not tell; the file does.
+        with open_model(item) as model:
+            return str(item), _role_of_model(model)
+
+
+def _role_of_model(model):
+    exptype = (model.meta.asn.exptype or "").lower()
+    if exptype in _ROLES:
+        return exptype
+    if isinstance(model, datamodels.IFUCubeModel):
+        return "science"
+    if isinstance(model, (datamodels.ImageModel, datamodels.SlitModel)) and model.data.ndim == 2:
+        return "direct_image"
+    return "other"
+
+
+def _sort(found, *, product_name=None, asn_id=None, table_name=None):
+    cubes = tuple(member for member, role in found if role == "science")
+    images = tuple(member for member, role in found if role == "direct_image")
+    others = [member for member, role in found if role not in _ROLES]
+    for member in others:
+        log.warning("%s is neither a cube nor an image and is not used", _name(member))
+    if not product_name and cubes:
+        product_name = _stem(_name(cubes[0]))
+    return FusionMembers(cubes, images, product_name, asn_id, table_name)
+
+
+def _name(member):
+    if isinstance(member, str):
+        return member
+    return member.meta.filename or "cube"
+
+
+def _stem(name):
+    name = Path(name).name
+    for extension in (".gz", ".fits", ".asdf"):
+        name = name.removesuffix(extension)
+    return remove_suffix(name)[0]
+
+
+def _relative(file, folder):
+    if folder is None:
+        return str(file)
+    return os.path.relpath(Path(file).resolve(), Path(folder).resolve())

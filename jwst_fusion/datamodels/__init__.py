@@ -1,0 +1,23 @@
+"""Data models of the products of this package."""
+
+import importlib
+
+# asdf imports this package to find the schemas, possibly while stdatamodels is itself being
+# imported; the models must therefore load only when they are asked for.
+_MODULE_OF = {
+    "FusedCubeModel": "fused_cube",
+    "allow_fusion_status": "fused_cube",
+    "cube_product": "product",
+    "flags_of": "provenance",
+    "fused_product": "provenance",
+}
+
+__all__ = ["FusedCubeModel", "allow_fusion_status", "cube_product", "flags_of", "fused_product"]
+
+
+def __getattr__(name):
+    if name in _MODULE_OF:
+        module = importlib.import_module(f"jwst_fusion.datamodels.{_MODULE_OF[name]}")
+        return getattr(module, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

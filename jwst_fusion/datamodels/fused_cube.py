@@ -1,0 +1,123 @@
+"""The product of the fusion step: a JWST IFU cube that also says how it was made."""
+
+import os
+from pathlib import Path
+
+from stdatamodels.jwst.datamodels import IFUCubeModel
+
+from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+
+__all__ = ["FusedCubeModel", "allow_fusion_status"]
+
+_STATUS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "meta": {
+            "type": "object",
+            "properties": {
+                "cal_step": {
+                    "type": "object",
+                    "properties": {
+                        "fusion": {
+                            "title": "Imager-Spectrograph Fusion",
+                            "type": "string",
+                            "enum": ["SKIPPED", "COMPLETE", "FAILED"],
+                            "fits_keyword": "S_FUSION",
+                        }
+                    },
+                }
+            },
+        }
+    },
+}
+
+
+class FusedCubeModel(IFUCubeModel):
+    """
+    A data model for cubes fused from images and an IFU cube.
+
+    Everything of `~stdatamodels.jwst.datamodels.IFUCubeModel`, with the provenance of the fusion
+    in ``meta.fusion`` and in two tables.
+
+    Attributes
+    ----------
+    data : numpy float32 array (wavelength, y, x)
+        Surface brightness at the angular resolution of the imager.
+    err : numpy float32 array (wavelength, y, x)
+        Posterior standard deviation.
+    dq : numpy uint32 array (wavelength, y, x)
+        Data quality: FLUX_ESTIMATED where only one instrument constrains a voxel, DO_NOT_USE and
+        NON_SCIENCE where none does.
+    weightmap : numpy float32 array (wavelength, y, x)
+        What constrains each voxel, as a sum of 1 (the cube), 2 (an image whose filter covers the
+        wavelength) and 4 (images of other filters, through the spectral subspace).
+    wavetable : numpy table
+        Wavelength of each channel.
+    filter_table : numpy table
+        One row per image: filter, file, calibration factor and its error, agreement of the
+        re-observed cube.
+    component_table : numpy table
+        One row per spectral component: eigenvalue and regularisation.
+
+    Notes
+    -----
+    On disk ``DATAMODL`` is ``IFUCubeModel``, so that the file opens as a cube where this package
+    is not installed. ``FusedCubeModel(path)`` reads the provenance as well.
+    """
+
+    schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
+
+    def on_save(self, init):
+        """
+        Write the type of model that every reader of JWST cubes knows.
+
+        Parameters
+        ----------
+        init : str
+            The path of the file that is to be written.
+        """
+        super().on_save(init)
+        self.meta.model_type = IFUCubeModel.__name__
+
+    def to_fits(self, init, *args, **kwargs):
+        """
+        Write the model, so that no partial file ever stands under the final name.
+
+        Parameters
+        ----------
+        init : str, `~pathlib.Path` or file object
+            The file.
+        *args, **kwargs
+            Passed to the writer of the parent class.
+        """
+        if not isinstance(init, (str, Path)) or (
+            Path(init).exists() and not kwargs.get("overwrite")
+        ):
+            super().to_fits(init, *args, **kwargs)
+            return
+        final = Path(init)
+        partial = final.with_name(f".{os.getpid()}.{final.name}")
+        try:
+            super().to_fits(str(partial), *args, **kwargs)
+            os.replace(partial, final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def allow_fusion_status(model):
+    """
+    Let a model of jwst carry the status of the fusion step in keyword ``S_FUSION``.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model, changed in place.
+
+    Returns
+    -------
+    `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The same model.
+    """
+    if not isinstance(model, FusedCubeModel):
+        model.extend_schema(_STATUS_SCHEMA)
+    return model

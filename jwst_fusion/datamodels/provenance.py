@@ -1,0 +1,110 @@
+"""The product of a fusion: pixels, flags and provenance."""
+
+import numpy as np
+from stdatamodels.jwst.datamodels import dqflags
+
+from jwst_fusion import __version__
+from jwst_fusion.datamodels.product import cube_product
+
+__all__ = ["flags_of", "fused_product"]
+
+
+def flags_of(origin):
+    """
+    Turn what constrains a voxel into data quality flags.
+
+    Parameters
+    ----------
+    origin : uint8 array
+        Sum of 1 (the cube), 2 (an image whose filter covers the wavelength) and 4 (images of
+        other filters).
+
+    Returns
+    -------
+    uint32 array
+        0 where cube and images constrain the voxel, FLUX_ESTIMATED where only one of them does,
+        DO_NOT_USE and NON_SCIENCE where neither does.
+    """
+    pixel = dqflags.pixel
+    flags = np.full(origin.shape, pixel["FLUX_ESTIMATED"], np.uint32)
+    flags[((origin & 1) > 0) & (origin > 1)] = 0
+    flags[origin == 0] = pixel["DO_NOT_USE"] | pixel["NON_SCIENCE"]
+    return flags
+
+
+def fused_product(template, outcome, options):
+    """
+    Make the data model of a fused cube.
+
+    Parameters
+    ----------
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The input cube, for its metadata.
+    outcome : `~jwst_fusion.fusion.run.Outcome`
+        The result.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        The parameters.
+
+    Returns
+    -------
+    FusedCubeModel
+        The product, in the orientation of the input cube.
+    """
+    origin = outcome.origin * np.isfinite(outcome.data)
+    arrays = {
+        "data": np.where(origin > 0, outcome.data, np.nan),
+        "err": np.where(origin > 0, outcome.err, np.nan),
+        "dq": flags_of(origin),
+        "weightmap": origin,
+    }
+    grid = outcome.grid.product
+    if outcome.mirrored:
+        arrays = {name: array[..., ::-1] for name, array in arrays.items()}
+        grid = grid.mirror()
+    product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
+    _provenance(product, template, outcome, options)
+    _tables(product, outcome)
+    return product
+
+
+def _provenance(product, template, outcome, options):
+    solution, meta = outcome.solution, product.meta.fusion
+    meta.software_version = __version__
+    meta.cube = template.meta.filename
+    meta.images = len(outcome.images)
+    meta.factor = outcome.grid.factor
+    meta.resolution = options.resolution
+    meta.psf_source = outcome.psf.source
+    meta.psf_nodes = len(outcome.psf.nodes)
+    meta.psf_broadening = options.psf_broadening
+    meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
+    meta.components = int(solution.subspace.rank)
+    meta.rank_rule = "auto" if options.rank == "auto" else "given"
+    meta.tuning = options.tuning
+    meta.noise_scale_image = float(solution.noise_scale_image)
+    meta.noise_scale_cube = float(solution.noise_scale_cube)
+    meta.cross_calibration = options.crosscal
+    meta.registration = options.alignment
+    meta.iterations = int(solution.iterations)
+    meta.converged = bool(solution.converged)
+    meta.spectrum_error = float(outcome.quality.spectrum_error)
+
+
+def _tables(product, outcome):
+    filters = np.zeros(len(outcome.images), product.get_dtype("filter_table"))
+    filters["filter"] = [image.filter for image in outcome.images]
+    filters["filename"] = [image.name for image in outcome.images]
+    none = [(1.0, np.nan)]
+    pairs = [(c.factor, c.error) if c else none[0] for c in outcome.calibrations]
+    filters["calibration"], filters["calibration_error"] = np.transpose(pairs)
+    filters["coverage"] = outcome.coverages
+    filters["psnr"] = [quality.psnr for quality in outcome.quality.filters]
+    filters["ssim"] = [quality.ssim for quality in outcome.quality.filters]
+    filters["offset_x"], filters["offset_y"] = outcome.offsets.T
+    if outcome.mirrored:
+        filters["offset_x"] *= -1
+    product.filter_table = filters
+    components = np.zeros(int(outcome.solution.subspace.rank), product.get_dtype("component_table"))
+    components["eigenvalue"] = outcome.solution.subspace.eigenvalues[: components.size]
+    components["regularisation"] = outcome.solution.mu
+    product.component_table = components

@@ -1,0 +1,1 @@
+"""Symmetric fusion of imager and integral-field-spectrometer observations of one scene."""

@@ -1,0 +1,161 @@
+"""PSFs for given observations: what their headers say about roll, detector and resampling."""
+
+import logging
+
+from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.instrument_psf import (
+    CHANNEL_LIMIT,
+    cube_boxes,
+    image_boxes,
+    psf_pair,
+    read_psf_pair,
+)
+from jwst_fusion.fusion.keywords import UnsuitableError
+
+__all__ = ["psf_angles", "psfs_of"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+# Images of one channel are described by one PSF if their rolls differ by less (degrees).
+_SAME_ROLL = 2.0
+
+
+def psf_angles(cube, images, fine, options):
+    """
+    Return the angles of the telescope on the common grid.
+
+    Parameters
+    ----------
+    cube : CubeObservation
+        The cube.
+    images : list of ImageObservation
+        The images.
+    fine : `~jwst_fusion.fusion.sky.SkyGrid`
+        Fine grid.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters; ``roll_image`` and ``roll_cube`` override the headers.
+
+    Returns
+    -------
+    tuple of float
+        Degrees counterclockwise from +y of the grid to the V3 axis, for images and cube.
+
+    Raises
+    ------
+    UnsuitableError
+        If neither header nor parameter tells.
+    """
+    rolls = []
+    for one, value, name in (
+        (images[0], options.roll_image, "roll_image"),
+        (cube, options.roll_cube, "roll_cube"),
+    ):
+        roll = one.pa_v3 if value is None else value
+        if roll is None and options.psf_image is None:
+            msg = (
+                f"{one.name} does not say the telescope's roll (keywords ROLL_REF, PA_V3), which "
+                f"the PSF needs: set the parameter {name}"
+            )
+            raise UnsuitableError(msg)
+        rolls.append(0.0 if roll is None else roll)
+    if options.roll_image is None:
+        turned = [image for image in images if image.pa_v3 is not None]
+        spread = [abs((image.pa_v3 - rolls[0] + 180) % 360 - 180) for image in turned]
+        if spread and max(spread) > _SAME_ROLL:
+            log.warning(
+                "Rolls of the images differ by up to %.1f deg: the PSF of %s is used for all",
+                max(spread),
+                images[0].name,
+            )
+    return tuple(roll - fine.pa_y for roll in rolls)
+
+
+def psfs_of(wavelength, cube, images, grid, angles, options):
+    """
+    Make the PSFs that the headers and parameters ask for.
+
+    Parameters
+    ----------
+    wavelength : array (L,)
+        Channels, micrometre.
+    cube : CubeObservation
+        The cube.
+    images : list of ImageObservation
+        The images; the first one of each channel of NIRCam stands for all of that channel.
+    grid : `~jwst_fusion.fusion.registration.CommonGrid`
+        Common grid.
+    angles : tuple of float
+        Result of `psf_angles`.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters.
+
+    Returns
+    -------
+    `~jwst_fusion.fusion.instrument_psf.PsfPair`
+        PSFs on the fine grid.
+
+    Raises
+    ------
+    UnsuitableError
+        If there is no model for the PSF of an instrument.
+    """
+    fine = grid.fine
+    npix = int(options.psf_size / fine.scale) // 2 * 2 + 1
+    if options.psf_image is not None:
+        files = (options.psf_image, options.psf_cube)
+        return read_psf_pair(wavelength, *files, pixel_scale=fine.scale, npix=npix)
+    boxes, detector, filter_name = {}, {}, {}
+    for image in images:
+        channel = "SHORT" if _pivot(image.filter) < CHANNEL_LIMIT else "LONG"
+        if channel in boxes:
+            continue
+        known = image.detector if image.detector.startswith("NRC") else None
+        detector[channel] = known
+        filter_name[channel] = image.filter
+        try:
+            boxes[channel] = image_boxes(
+                instrument=image.instrument,
+                channel=channel,
+                detector=known,
+                pixfrac=image.pixfrac,
+                pixel_scale=image.grid.scale,
+                grid_angle=image.grid.pa_y - fine.pa_y,
+                angle=angles[0],
+            )
+        except ValueError as reason:
+            raise UnsuitableError(_no_psf(image, reason)) from reason
+    try:
+        cube_footprints = cube_boxes(
+            instrument=cube.instrument,
+            spaxel=grid.coarse.scale,
+            angle=angles[1],
+            resampled=cube.resampled,
+            oversample=options.trace_oversample,
+        )
+    except ValueError as reason:
+        raise UnsuitableError(_no_psf(cube, reason)) from reason
+    return psf_pair(
+        wavelength,
+        count=options.psf_nodes,
+        pixel_scale=fine.scale,
+        npix=npix,
+        instruments=(images[0].instrument, cube.instrument),
+        angles=angles,
+        boxes=(boxes, cube_footprints),
+        detector=detector,
+        filter_name=filter_name,
+        source=options.psf_source,
+        broadening=options.psf_broadening,
+        maximum_cores=options.maximum_cores,
+    )
+
+
+def _no_psf(observation, reason):
+    return (
+        f"there is no model for the PSF of {observation.name} ({observation.instrument}): give "
+        f"files with psf_image and psf_cube ({reason})"
+    )
+
+
+def _pivot(filter_name):
+    return load_bandpass(filter_name).pivot

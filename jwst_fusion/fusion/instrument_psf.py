@@ -1,0 +1,261 @@
+"""PSFs of a cube and of the images on their common grid: optics, pixels and resampling kernels."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf, read_psf
+
+__all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+#: The two channels of NIRCam meet here (um).
+CHANNEL_LIMIT = 2.35
+_NATIVE_SCALE = {"SHORT": 0.0311, "LONG": 0.0630}
+#: Width of a slice of the NIRSpec integral field unit, and pixel along it (arcsec).
+_SLICE, _SLICE_PIXEL = 0.1, 0.1
+_FWHM = 2 * np.sqrt(2 * np.log(2))
+
+
+@dataclass(frozen=True)
+class PsfPair:
+    """
+    PSFs of images and cube at common wavelength nodes.
+
+    Attributes
+    ----------
+    weights : array (L, R)
+        Interpolation weights of the nodes for each channel; rows sum to 1.
+    image, cube : array (R, m, m)
+        PSFs on the fine grid, unit sum, odd size.
+    source : str
+        Where they come from.
+    nodes : array (R,)
+        Wavelength of the nodes, micrometre.
+    """
+
+    weights: np.ndarray
+    image: np.ndarray
+    cube: np.ndarray
+    source: str
+    nodes: np.ndarray
+
+
+def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_angle, angle):
+    """
+    Boxes that detector and drizzling add to the optics of an image.
+
+    Parameters
+    ----------
+    instrument : str
+        "NIRCAM".
+    channel : {"SHORT", "LONG"}
+        Channel of the instrument.
+    detector : str or None
+        Detector whose axes the pixels follow.
+    pixfrac : float or None
+        Drizzle pixel fraction; None if the image was not resampled.
+    pixel_scale : float
+        Pixel of the resampled image, arcsec.
+    grid_angle : float
+        Degrees counterclockwise from the axes of the common grid to those of the image.
+    angle : float
+        Degrees counterclockwise from +y of the common grid to the telescope's V3 axis.
+
+    Returns
+    -------
+    tuple
+        Boxes (width_x, width_y, angle): detector pixel, drop, output pixel.
+    """
+    native = _NATIVE_SCALE[channel]
+    turned = angle + aperture_angle(instrument, detector)
+    boxes = [(native, native, turned)]
+    if pixfrac is not None:
+        # An output pixel takes each drop by the area they share: drop and output pixel, convolved.
+        if pixfrac > 0:
+            boxes.append((pixfrac * native, pixfrac * native, turned))
+        boxes.append((pixel_scale, pixel_scale, grid_angle))
+    return tuple(boxes)
+
+
+def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
+    """
+    Boxes that slices, detector pixels and cube building add to the optics of a cube.
+
+    Parameters
+    ----------
+    instrument : str
+        "NIRSPEC".
+    spaxel : float
+        Spaxel of the cube, arcsec.
+    angle : float
+        Degrees counterclockwise from +y of the cube's grid to the telescope's V3 axis.
+    resampled : bool, optional
+        Whether the cube was built from detector pixels by drizzling or weighting. If not, spaxels
+        are taken to be the detector's own pixels, aligned with the grid.
+    oversample : float, optional
+        Factor by which the exposures were oversampled along the slices before.
+
+    Returns
+    -------
+    tuple
+        Boxes (width_x, width_y, angle): slice and pixel, their footprint in the cube, spaxel.
+
+    Notes
+    -----
+    Oversampling divides the footprint with which a sample enters the cube, not the detector pixel
+    that integrated the light.
+    """
+    if not resampled:
+        return ((spaxel, spaxel, 0.0),)
+    turned = angle + aperture_angle(instrument)
+    return (
+        (_SLICE, _SLICE_PIXEL, turned),
+        (_SLICE, _SLICE_PIXEL / oversample, turned),
+        (spaxel, spaxel, 0.0),
+    )
+
+
+def psf_pair(
+    wavelength,
+    *,
+    count,
+    pixel_scale,
+    npix,
+    instruments,
+    angles,
+    boxes,
+    detector=None,
+    filter_name=None,
+    source="auto",
+    broadening=0.0,
+    maximum_cores="none",
+):
+    """
+    Make the PSFs of images and cube at common wavelength nodes.
+
+    Parameters
+    ----------
+    wavelength : array (L,)
+        Channels of the cube, micrometre.
+    count : int
+        Number of nodes.
+    pixel_scale : float
+        Pixel of the common grid, arcsec.
+    npix : int
+        Size of the PSFs in pixels, odd.
+    instruments : tuple of str
+        Instruments of images and cube.
+    angles : tuple of float
+        Degrees counterclockwise from +y of the grid to V3, for images and cube.
+    boxes : tuple
+        ``boxes[0]`` is a dictionary from "SHORT" and "LONG" to the boxes of the images of that
+        channel, ``boxes[1]`` the boxes of the cube.
+    detector, filter_name : dict, optional
+        Detector and filter of the images, by channel.
+    source : {"auto", "webbpsf", "aperture"}, optional
+        Source of the PSFs.
+    broadening : float, optional
+        FWHM of a Gaussian that widens the PSF of the cube further, arcsec.
+    maximum_cores : str, optional
+        Processes for the computation.
+
+    Returns
+    -------
+    PsfPair
+        The PSFs.
+
+    Raises
+    ------
+    ValueError
+        If an instrument has no PSF model or a parameter is out of range.
+
+    Notes
+    -----
+    PSFs of NIRCam jump where its channels meet. Nodes are therefore laid on either side of it.
+    """
+    parts = []
+    for channel, inside in _channels(wavelength, instruments[0]):
+        if not inside.any():
+            continue
+        low, high = wavelength[inside].min(), wavelength[inside].max()
+        share = (high - low) / max(np.ptp(wavelength), 1e-9)
+        nodes = np.array([low])
+        if high - low > 1e-6 * high:
+            nodes = chebyshev_nodes(low, high, max(min(4, count), round(count * share)))
+        common = {"wavelength": nodes, "pixel_scale": pixel_scale, "npix": npix, "source": source}
+        common["maximum_cores"] = maximum_cores
+        image = make_psf(
+            instruments[0],
+            angle=angles[0],
+            footprints=boxes[0].get(channel) or next(iter(boxes[0].values())),
+            detector=(detector or {}).get(channel),
+            filter=(filter_name or {}).get(channel),
+            **common,
+        )
+        cube = make_psf(
+            instruments[1],
+            angle=angles[1],
+            footprints=boxes[1],
+            broadening=broadening / _FWHM,
+            **common,
+        )
+        parts.append((inside, image, cube))
+    weights = np.zeros((len(wavelength), sum(len(image.data) for _, image, _ in parts)))
+    start = 0
+    for inside, image, _ in parts:
+        stop = start + len(image.data)
+        weights[inside, start:stop] = image.weights(wavelength[inside])
+        start = stop
+    return PsfPair(
+        weights=weights,
+        image=np.concatenate([image.data for _, image, _ in parts]),
+        cube=np.concatenate([cube.data for _, _, cube in parts]),
+        source=parts[0][1].source,
+        nodes=np.concatenate([image.wavelength for _, image, _ in parts]),
+    )
+
+
+def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix):
+    """
+    Read the PSFs of images and cube from files.
+
+    Parameters
+    ----------
+    wavelength : array (L,)
+        Channels of the cube, micrometre.
+    path_image, path_cube : str
+        Complete PSFs in the orientation of the common grid, as read by `jwst_fusion.psf.read_psf`.
+    pixel_scale : float
+        Pixel of the common grid, arcsec.
+    npix : int
+        Size of the PSFs in pixels, odd.
+
+    Returns
+    -------
+    PsfPair
+        The PSFs at the nodes of the file for the images.
+
+    Raises
+    ------
+    ValueError
+        If a file does not cover the wavelengths.
+    """
+    image = read_psf(path_image, pixel_scale=pixel_scale, npix=npix)
+    cube = read_psf(path_cube, pixel_scale=pixel_scale, npix=npix)
+    return PsfPair(
+        weights=image.weights(wavelength),
+        image=image.data,
+        cube=cube.evaluate(image.wavelength),
+        source=f"{image.source} (file)",
+        nodes=image.wavelength,
+    )
+
+
+def _channels(wavelength, instrument):
+    if instrument != "NIRCAM":
+        return [("SHORT", np.ones(len(wavelength), bool))]
+    short = wavelength < CHANNEL_LIMIT
+    return [("SHORT", short), ("LONG", ~short)]

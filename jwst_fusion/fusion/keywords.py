@@ -1,0 +1,177 @@
+"""What the metadata of a product say: units, wavelengths, sky coordinates, filter, roll."""
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+__all__ = [
+    "UnsuitableError",
+    "band_name",
+    "celestial_wcs",
+    "pa_v3",
+    "surface_brightness_factor",
+    "wavelengths",
+]
+
+_MJY_SR = u.MJy / u.sr
+
+
+class UnsuitableError(Exception):
+    """A sound product that cannot be used in a fusion, and why."""
+
+
+def surface_brightness_factor(model, name):
+    """
+    Return the factor that converts the data of a model to MJy/sr.
+
+    Parameters
+    ----------
+    model : datamodel
+        A cube or image with ``meta.bunit_data``.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    float
+        The factor.
+
+    Raises
+    ------
+    ValueError
+        If the unit is missing or cannot be converted, or the pixel area is missing.
+    """
+    text = model.meta.bunit_data
+    if not text:
+        msg = f"{name} does not say its unit (keyword BUNIT): expected MJy/sr or Jy/pixel"
+        raise ValueError(msg)
+    try:
+        unit = u.Unit(text)
+        if unit.is_equivalent(_MJY_SR):
+            return float(unit.to(_MJY_SR))
+        per_pixel = unit * u.pix if unit.is_equivalent(u.Jy / u.pix) else unit
+        if not per_pixel.is_equivalent(u.Jy):
+            raise ValueError(text)
+    except ValueError as error:
+        msg = f"{name} is in {text!r} (keyword BUNIT): only MJy/sr and Jy/pixel can be fused"
+        raise ValueError(msg) from error
+    area = model.meta.photometry.pixelarea_steradians
+    if not area or not np.isfinite(area) or area <= 0:
+        msg = (
+            f"{name} is in {text} but has no pixel area (keyword PIXAR_SR) to convert it to MJy/sr"
+        )
+        raise ValueError(msg)
+    return float(per_pixel.to(u.MJy) / area)
+
+
+def wavelengths(model, name):
+    """
+    Return the wavelength of each channel of a cube.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The cube, with a linear axis or a wavelength table.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    array (L,)
+        Wavelength, micrometre.
+
+    Raises
+    ------
+    UnsuitableError
+        If the header does not define them.
+    ValueError
+        If there are not as many as channels, or if they are not monotonic.
+    """
+    info = model.meta.wcsinfo
+    count = model.data.shape[0]
+    axis = (info.ctype3 or "").strip()
+    if axis == "WAVE-TAB":
+        if not model.hasattr("wavetable") or not len(model.wavetable):
+            msg = f"{name} has CTYPE3 = WAVE-TAB but no wavelength table (extension WCS-TABLE)"
+            raise UnsuitableError(msg)
+        wave = np.asarray(model.wavetable["wavelength"], float).ravel()
+    elif axis == "WAVE" and None not in (info.crval3, info.crpix3, info.cdelt3):
+        step = info.cdelt3 * (1.0 if info.pc3_3 is None else info.pc3_3)
+        wave = info.crval3 + (np.arange(count) + 1 - info.crpix3) * step
+    else:
+        msg = f"{name} has no wavelength axis (CTYPE3 is {axis!r}: WAVE or WAVE-TAB expected)"
+        raise UnsuitableError(msg)
+    try:
+        wave = wave * u.Unit(info.cunit3 or "um").to(u.um)
+    except (ValueError, u.UnitConversionError) as error:
+        msg = f"{name} has wavelengths in {info.cunit3!r} (keyword CUNIT3), which is no length"
+        raise ValueError(msg) from error
+    steps = np.diff(wave)
+    if wave.size != count or not np.isfinite(wave).all() or (wave <= 0).any():
+        msg = f"{name} has {count} channels but {wave.size} wavelengths, or some are not positive"
+        raise ValueError(msg)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        msg = f"{name} has wavelengths that neither only rise nor only fall: its table is damaged"
+        raise ValueError(msg)
+    return wave
+
+
+def celestial_wcs(model, name):
+    """
+    Return the sky coordinates of a cube or image as a FITS WCS.
+
+    Parameters
+    ----------
+    model : datamodel
+        The cube or image; its FITS keywords are used, else its ``meta.wcs``.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    `~astropy.wcs.WCS`
+        Two-dimensional WCS (x, y) to (RA, Dec).
+
+    Raises
+    ------
+    UnsuitableError
+        If the model has no celestial coordinates.
+    """
+    info = model.meta.wcsinfo.instance
+    types = [str(info.get(f"ctype{axis}", "")) for axis in (1, 2)]
+    header = fits.Header()
+    if all(kind[:4] in ("RA--", "DEC-") for kind in types):
+        matrix = "cd" if info.get("cd1_1") is not None else "pc"
+        keys = [f"{key}{axis}" for key in ("ctype", "crpix", "crval", "cunit") for axis in (1, 2)]
+        keys += [f"{matrix}{i}_{j}" for i in (1, 2) for j in (1, 2)]
+        if matrix == "pc":
+            keys += ["cdelt1", "cdelt2"]
+        header.update({key.upper(): info[key] for key in keys if info.get(key) is not None})
+        header["RADESYS"] = model.meta.coordinates.reference_frame or "ICRS"
+    elif model.data.ndim == 2 and model.meta.hasattr("wcs"):
+        header = model.meta.wcs.to_fits_sip(max_pix_error=0.02, verbose=False)
+    wcs = WCS(header, naxis=2)
+    if not wcs.has_celestial:
+        msg = (
+            f"{name} has no celestial WCS (CTYPE1 and CTYPE2 are {types}): run it through "
+            "cube_build or resample with sky coordinates"
+        )
+        raise UnsuitableError(msg)
+    return wcs
+
+
+def band_name(model):
+    """Return the name of the filter that shapes the band: NIRCam and NIRISS have two wheels."""
+    names = [model.meta.instrument.filter or "", model.meta.instrument.pupil or ""]
+    bands = [text.upper() for text in names if text[:1].upper() == "F" and text[1:2].isdigit()]
+    # A medium or narrow filter in the pupil wheel is crossed with a wide one that only blocks.
+    return min(bands, key=lambda band: "NMW".find(band.rstrip("0123456789")[-1:]), default="")
+
+
+def pa_v3(model):
+    """Return the position angle of the telescope's V3 axis (degrees), or None if unknown."""
+    for value in (model.meta.wcsinfo.roll_ref, model.meta.pointing.pa_v3):
+        if value is not None and np.isfinite(value):
+            return float(value)
+    return None

@@ -1,0 +1,276 @@
+"""
+Cubes (s3d) and images (i2d) as arrays with sky coordinates, units and masks.
+
+Cubes are (wavelength, y, x), images (y, x), in MJy/sr; wavelengths in micrometre.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+from stdatamodels.jwst import datamodels
+from stdatamodels.jwst.datamodels import dqflags
+
+from jwst_fusion.base import open_model
+from jwst_fusion.datamodels.preserve import preserve_keywords
+from jwst_fusion.fusion.keywords import (
+    UnsuitableError,
+    band_name,
+    celestial_wcs,
+    pa_v3,
+    surface_brightness_factor,
+    wavelengths,
+)
+from jwst_fusion.fusion.photometry import noise_of_cube, noise_of_image
+from jwst_fusion.fusion.sky import SkyGrid, crop_to_grid
+
+__all__ = ["CubeObservation", "ImageObservation", "read_cube", "read_image"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+#: No source is that bright; larger values are left over from bad pixels (MJy/sr).
+BRIGHTEST = 1e12
+
+
+@dataclass(frozen=True)
+class CubeObservation:
+    """
+    A cube as arrays.
+
+    Attributes
+    ----------
+    data, err : array (L, y, x)
+        Surface brightness and its standard deviation, MJy/sr, as stored (bad voxels included).
+    good : bool array (L, y, x)
+        Voxels that may be used.
+    wavelength : array (L,)
+        Wavelength of each channel, micrometre.
+    grid : `~jwst_fusion.fusion.sky.SkyGrid`
+        Sky coordinates of the spaxels.
+    pa_v3 : float or None
+        Position angle of the telescope's V3 axis, degrees East of North.
+    instrument, grating, name : str
+        Instrument (upper case), disperser or channel, and file name.
+    resampled : bool
+        Whether the cube was built from exposures by cube_build.
+    linear : bool
+        Whether the wavelength axis is linear in the header (not a table).
+    model : datamodel
+        The open model, for its metadata.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    good: np.ndarray
+    wavelength: np.ndarray
+    grid: SkyGrid
+    pa_v3: float | None
+    instrument: str
+    grating: str
+    name: str
+    resampled: bool
+    linear: bool
+    model: datamodels.IFUCubeModel = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ImageObservation:
+    """
+    An image, or the part of it that covers a grid, as arrays.
+
+    Attributes
+    ----------
+    data, err : array (y, x)
+        Surface brightness and its standard deviation, MJy/sr.
+    good : bool array (y, x)
+        Pixels that may be used.
+    grid : `~jwst_fusion.fusion.sky.SkyGrid`
+        Sky coordinates of the pixels.
+    pa_v3 : float or None
+        Position angle of the telescope's V3 axis, degrees East of North.
+    instrument, filter, detector, name : str
+        Instrument and filter (upper case), detector (may be "MULTIPLE" or ""), file name.
+    pixfrac : float or None
+        Drizzle pixel fraction with which the image was made; None if it was not resampled.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    good: np.ndarray
+    grid: SkyGrid
+    pa_v3: float | None
+    instrument: str
+    filter: str
+    detector: str
+    name: str
+    pixfrac: float | None
+
+
+def read_cube(member):
+    """
+    Read an IFU cube.
+
+    Parameters
+    ----------
+    member : str, path or `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The cube (s3d). A model is not changed.
+
+    Returns
+    -------
+    CubeObservation
+        The cube; a file stays open in ``model`` until the caller closes it.
+
+    Raises
+    ------
+    UnsuitableError
+        If it has no sky coordinates, or no wavelengths.
+    ValueError
+        If the file cannot be read, units cannot be converted or arrays do not match.
+    """
+    model = open_model(member)
+    if model is not member:
+        preserve_keywords(model, member)
+    name = _name(model, member)
+    data, err, dq = _arrays(model, name, ndim=3)
+    factor = surface_brightness_factor(model, name)
+    good = _usable(data, dq, model.weightmap if model.hasattr("weightmap") else None, name)
+    if factor != 1:
+        data, err = data * np.float32(factor), err * np.float32(factor)
+    err, good = _errors(data, err, good, name)
+    grid = SkyGrid(celestial_wcs(model, name), data.shape[1:])
+    instrument = model.meta.instrument
+    return CubeObservation(
+        data=data,
+        err=err,
+        good=good,
+        wavelength=wavelengths(model, name),
+        grid=grid,
+        pa_v3=pa_v3(model),
+        instrument=(instrument.name or "").upper(),
+        grating=(instrument.grating or instrument.channel or "").upper(),
+        name=name,
+        resampled=bool(model.meta.cal_step.cube_build == "COMPLETE" or model.meta.ifu.weighting),
+        linear=(model.meta.wcsinfo.ctype3 or "") != "WAVE-TAB",
+        model=model,
+    )
+
+
+def read_image(member, *, grid=None, border=12):
+    """
+    Read an image, or the part of it that a grid needs.
+
+    Parameters
+    ----------
+    member : str, path or `~stdatamodels.jwst.datamodels.ImageModel`
+        The resampled image (i2d). A model is not changed; a file is closed again.
+    grid : `~jwst_fusion.fusion.sky.SkyGrid`, optional
+        Read only the pixels that lie on this grid.
+    border : int, optional
+        Pixels read beyond the grid on every side.
+
+    Returns
+    -------
+    ImageObservation
+        The image.
+
+    Raises
+    ------
+    UnsuitableError
+        If it has no sky coordinates or filter, or does not overlap with the grid.
+    ValueError
+        If the file cannot be read, units cannot be converted or arrays do not match.
+    """
+    model = open_model(member)
+    name = _name(model, member)
+    try:
+        data, err, dq = _arrays(model, name, ndim=2)
+        wht = model.wht if model.hasattr("wht") else None
+        image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
+        filter_name = band_name(model)
+        if not filter_name:
+            msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
+            raise UnsuitableError(msg)
+        if grid is not None:
+            window = crop_to_grid(image_grid, grid, border=border)
+            if window is None:
+                msg = (
+                    f"{name} (footprint {image_grid.describe()}) does not overlap with the cube "
+                    f"(footprint {grid.describe()})"
+                )
+                raise UnsuitableError(msg)
+            data, err, dq = data[window], err[window], dq[window]
+            wht = None if wht is None else wht[window]
+            image_grid = image_grid.cropped(window)
+        factor = surface_brightness_factor(model, name)
+        good = _usable(data, dq, wht, name)
+        # Copies: the arrays must outlive the file.
+        data, err = np.array(data, float) * factor, np.array(err, float) * factor
+        err, good = _errors(data, err, good, name)
+        pixfrac = model.meta.resample.pixfrac
+        if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
+            pixfrac = 1.0
+        return ImageObservation(
+            data=data,
+            err=err,
+            good=good,
+            grid=image_grid,
+            pa_v3=pa_v3(model),
+            instrument=(model.meta.instrument.name or "").upper(),
+            filter=filter_name,
+            detector=(model.meta.instrument.detector or "").upper(),
+            name=name,
+            pixfrac=pixfrac,
+        )
+    finally:
+        if model is not member:
+            model.close()
+
+
+def _arrays(model, name, *, ndim):
+    if not model.hasattr("data") or model.data is None or model.data.ndim != ndim:
+        kind = "cube" if ndim == 3 else "image"
+        msg = f"{name} is not a {kind}: its SCI extension is missing or not {ndim}-dimensional"
+        raise ValueError(msg)
+    shape = model.data.shape
+    if min(shape) < (1 if ndim == 2 else 2):
+        msg = f"{name} is too small to be fused: its shape is {shape}"
+        raise ValueError(msg)
+    # Asking a model for an array that it does not have would add one to it.
+    err = model.err if model.hasattr("err") else np.zeros(shape, np.float32)
+    dq = model.dq if model.hasattr("dq") else np.zeros(shape, np.uint32)
+    for extension, array in (("ERR", err), ("DQ", dq)):
+        if array.shape != shape:
+            msg = f"{name} has extension {extension} of shape {array.shape}, but SCI has {shape}"
+            raise ValueError(msg)
+    return model.data, err, dq
+
+
+def _usable(data, dq, weight, name):
+    good = np.isfinite(data) & ((dq & dqflags.pixel["DO_NOT_USE"]) == 0)
+    with np.errstate(invalid="ignore"):
+        good &= np.abs(data) < BRIGHTEST
+    if weight is not None and weight.shape == data.shape and (weight > 0).any():
+        good &= weight > 0
+    return good
+
+
+def _errors(data, err, good, name):
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(err) & (err > 0) & (err < BRIGHTEST)
+    if not good.any():
+        return err, good
+    if not (known & good).any():
+        log.warning("%s has no errors (extension ERR): they are estimated from the data", name)
+        masked = np.where(good, data, np.nan)
+        sigma = noise_of_cube(masked) if data.ndim == 3 else noise_of_image(masked[None])
+        err = np.broadcast_to(sigma.reshape(-1, 1, 1), (len(sigma), *data.shape[-2:]))
+        err = err.reshape(data.shape)
+        known = np.isfinite(err) & (err > 0)
+    elif not known[good].all():
+        lost = np.count_nonzero(good & ~known)
+        log.warning("%s: %d pixels without an error are not used", name, lost)
+    return err, good & known
+
+
+def _name(model, member):
+    return str(model.meta.filename or (member if not hasattr(member, "meta") else "the model"))

@@ -1,0 +1,177 @@
+"""The parameters of the fusion step, checked before any file is opened."""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+__all__ = ["FusionOptions"]
+
+# Name, smallest and largest allowed value, and whether the smallest itself is allowed.
+_RANGES = (
+    ("margin", 0.0, 10.0, True),
+    ("wave_min", 0.0, 1000.0, False),
+    ("wave_max", 0.0, 1000.0, False),
+    ("field_ra", -360.0, 720.0, True),
+    ("field_dec", -90.0, 90.0, True),
+    ("field_width", 0.0, 3600.0, False),
+    ("field_height", 0.0, 3600.0, False),
+    ("min_coverage", 0.0, 1.0, False),
+    ("psf_nodes", 2, 64, True),
+    ("psf_size", 0.2, 60.0, True),
+    ("psf_broadening", 0.0, 2.0, True),
+    ("trace_oversample", 1.0, 100.0, True),
+    ("roll_image", -360.0, 720.0, True),
+    ("roll_cube", -360.0, 720.0, True),
+    ("memory_limit", 0.0, math.inf, False),
+    ("mu", 0.0, math.inf, False),
+    ("gamma", 0.0, math.inf, False),
+    ("max_rank", 1, 200, True),
+)
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """
+    Parameters of a fusion; see the specification of `~jwst_fusion.fusion.step.FusionStep`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range or does not go with another.
+    """
+
+    rank: str | int = "auto"
+    max_rank: int = 12
+    tuning: str = "evidence"
+    mu: float | None = None
+    gamma: float | None = None
+    noise_scales: bool = True
+    resolution: str = "imager"
+    factor: str | int = "auto"
+    margin: float = 0.5
+    wave_min: float | None = None
+    wave_max: float | None = None
+    field_ra: float | None = None
+    field_dec: float | None = None
+    field_width: float | None = None
+    field_height: float | None = None
+    filters: tuple = ()
+    throughputs: tuple = ()
+    min_coverage: float = 0.98
+    crosscal: str = "eroded"
+    alignment: str = "wcs"
+    psf_source: str = "auto"
+    psf_image: str | None = None
+    psf_cube: str | None = None
+    psf_nodes: int = 12
+    psf_size: float = 3.0
+    psf_broadening: float = 0.0
+    trace_oversample: float = 1.0
+    roll_image: float | None = None
+    roll_cube: float | None = None
+    memory_limit: float = 16.0
+    maximum_cores: str = "none"
+
+    def __post_init__(self):
+        for name, low, high, closed in _RANGES:
+            _check_range(name, getattr(self, name), low, high, closed)
+        object.__setattr__(self, "rank", _whole("rank", self.rank, 1, 200))
+        object.__setattr__(self, "factor", _whole("factor", self.factor, 2, 32))
+        filters = tuple(str(name).strip().upper() for name in self.filters or ())
+        object.__setattr__(self, "filters", filters)
+        object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        self._check_together()
+        self.throughput_files()
+
+    def _check_together(self):
+        if self.tuning == "manual" and self.mu is None:
+            msg = "tuning = manual needs the parameter mu"
+            raise ValueError(msg)
+        if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
+            msg = f"mu and gamma are only used with tuning = manual, but tuning is {self.tuning!r}"
+            raise ValueError(msg)
+        if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
+            msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
+            raise ValueError(msg)
+        field = (self.field_ra, self.field_dec, self.field_width, self.field_height)
+        if None in field and any(value is not None for value in field):
+            msg = "field_ra, field_dec, field_width and field_height must be given together"
+            raise ValueError(msg)
+        if (self.psf_image is None) != (self.psf_cube is None):
+            msg = "psf_image and psf_cube must be given together"
+            raise ValueError(msg)
+        for name in ("psf_image", "psf_cube"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                msg = f"{name}: file {path} does not exist"
+                raise FileNotFoundError(msg)
+
+    @classmethod
+    def from_step(cls, step):
+        """
+        Take the parameters of a step.
+
+        Parameters
+        ----------
+        step : object
+            Anything that has the parameters as attributes.
+
+        Returns
+        -------
+        FusionOptions
+            The checked parameters.
+        """
+        return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
+
+    def throughput_files(self):
+        """
+        Return the files of filter curves.
+
+        Returns
+        -------
+        dict
+            File by name of the filter.
+
+        Raises
+        ------
+        ValueError
+            If an entry does not have the form FILTER=file.
+        FileNotFoundError
+            If a file does not exist.
+        """
+        files = {}
+        for entry in self.throughputs:
+            name, separator, path = str(entry).partition("=")
+            if not (separator and name.strip() and path.strip()):
+                msg = f"throughputs has the entry {entry!r}: expected FILTER=file"
+                raise ValueError(msg)
+            if not Path(path.strip()).is_file():
+                msg = f"throughputs: file {path.strip()} does not exist"
+                raise FileNotFoundError(msg)
+            files[name.strip().upper()] = path.strip()
+        return files
+
+
+def _check_range(name, value, low, high, closed):
+    if value is None:
+        return
+    above = value >= low if closed else value > low
+    if not (math.isfinite(value) and above and value <= high):
+        msg = f"{name} is {value}: expected a number {'from' if closed else 'above'} {low}"
+        if math.isfinite(high):
+            msg += f" to {high}"
+        raise ValueError(msg)
+
+
+def _whole(name, value, low, high):
+    if value == "auto":
+        return value
+    try:
+        number = int(value)
+        good = low <= number <= high and float(value) == number
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
+        msg = f"{name} is {value!r}: expected 'auto' or a whole number from {low} to {high}"
+        raise ValueError(msg)
+    return number

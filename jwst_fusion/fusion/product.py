@@ -1,0 +1,104 @@
+"""Products of a solution: the fused cube, its error, and the re-observed data."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+
+__all__ = ["assemble", "render_rows", "row_covariance"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_CHUNK = 32_000_000  # bytes of cube that are worked on at once
+_LOG_INTERVAL = 10.0
+
+
+def render_rows(grid, psf, mixing, groups):
+    """Rows (n, Y, X) of component groups, blurred by the node PSFs (or not, if psf is None)."""
+    if psf is None:
+        return grid.synthesise(groups)
+    otf = grid.group(grid.otf(psf))
+    blurred = (otf[..., :, None] * groups[..., None, :]).reshape(*groups.shape[:2], -1)
+    return grid.synthesise(blurred @ mixing.reshape(len(mixing), -1).T)
+
+
+def row_covariance(system, local, mu, scales, psf, mixing):
+    """Covariance (node, n, n) of the rows of `render_rows` at a pixel, for each weight node.
+
+    The variance is averaged over the positions of a fine pixel within its spaxel.
+    """
+    blocks, grid = system.blocks, system.grid
+    k, pixels = blocks.rank, grid.shape[0] * grid.shape[1]
+    otf = np.ones((grid.groups, grid.aliases, 1)) if psf is None else grid.group(grid.otf(psf))
+    nodes = otf.shape[2]
+    table = np.eye(k) if psf is None else mixing.reshape(len(mixing), -1)
+    result = []
+    for image_weight, cube_weight in local.nodes:
+        weights = (scales[0] * image_weight, scales[1] * cube_weight, mu)
+        total = np.zeros((nodes * nodes, k * k))
+        for part, multiplicity, covariance in blocks.covariances(*weights):
+            pairs = otf[part][..., :, None] * otf[part][..., None, :].conj()
+            pairs = pairs * multiplicity[:, None, None, None]
+            flat = covariance.reshape(-1, k * k)
+            total += (pairs.reshape(-1, nodes * nodes).T @ flat).real
+        total = total.reshape(nodes, nodes, k, k).transpose(0, 2, 1, 3)
+        total = total.reshape(nodes * k, nodes * k)
+        result.append(table @ total @ table.T / pixels)
+    return np.array(result)
+
+
+def assemble(rows, expand, subspace, *, covariance=None, share=None, leverage=None, noise=1.0):
+    """Cube and error (L, Y, X) from whitened rows, in slabs of channels.
+
+    Parameters
+    ----------
+    rows : ndarray (n, Y, X)
+        Whitened rows on the output grid.
+    expand : ndarray (L, n)
+        Channels from rows.
+    subspace : Subspace
+        Mean spectrum and whitening.
+    covariance : ndarray (node, n, n), optional
+        Posterior covariance of the rows for each weight node.
+    share : ndarray (node, Y, X), optional
+        Share of each node at every pixel; variances are interpolated logarithmically.
+    leverage : ndarray (Y, X), optional
+        Variance that the finite number of spectra behind mean and basis adds, in channel variances.
+    noise : float
+        Factor on the standard deviations of the cube.
+
+    Returns
+    -------
+    cube, error : ndarray (L, Y, X) of float32
+        Channels without data are NaN; error is None without `covariance`.
+    """
+    shape = rows.shape[1:]
+    pixels = shape[0] * shape[1]
+    flat = rows.reshape(len(rows), pixels).astype(np.float32)
+    sigma = np.where(subspace.valid, subspace.sigma, np.nan)
+    channels = len(sigma)
+    cube = np.empty((channels, pixels), np.float32)
+    error = None
+    if covariance is not None:
+        error = np.empty((channels, pixels), np.float32)
+        variance = np.array([((expand @ c) * expand).sum(1) for c in covariance])
+        log_variance = np.log(np.maximum(variance, 1e-30)).T.astype(np.float32)
+        nodes = share.reshape(len(share), pixels).astype(np.float32)
+        extra = (noise**2 * leverage.reshape(pixels)).astype(np.float32)
+    step = max(1, _CHUNK // (4 * pixels))
+    logged = time.monotonic()
+    for start in range(0, channels, step):
+        part = slice(start, min(start + step, channels))
+        slab = expand[part].astype(np.float32) @ flat
+        cube[part] = slab * sigma[part, None] + subspace.mean[part, None]
+        if error is not None:
+            slab = np.exp(log_variance[part] @ nodes)
+            slab += extra
+            error[part] = np.sqrt(slab) * sigma[part, None]
+        if time.monotonic() - logged > _LOG_INTERVAL:
+            logged = time.monotonic()
+            log.info("Assembled %d of %d channels", part.stop, channels)
+    cube = cube.reshape(channels, *shape)
+    return cube, None if error is None else error.reshape(channels, *shape)

@@ -1,0 +1,321 @@
+"""One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.assemble import (
+    cross_calibrate,
+    cube_arrays,
+    fusion_data,
+    voxel_origin,
+)
+from jwst_fusion.fusion.header_psf import psf_angles, psfs_of
+from jwst_fusion.fusion.instrument_psf import PsfPair
+from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.offset import image_offset
+from jwst_fusion.fusion.photometry import filter_responses, synthetic_image
+from jwst_fusion.fusion.registration import CommonGrid, choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.solve import FusionResult, fuse
+from jwst_fusion.fusion.validation import Quality, assess, table
+
+__all__ = ["Outcome", "fuse_observations"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_MAS = 1000.0
+# A shift of this many fine pixels, if it is significant, deserves a warning.
+_NOTABLE_OFFSET = 0.3
+# Arrays of the size of the fused cube, in float32, that exist at the same time.
+_COPIES = 6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    The fused cube and how it came about.
+
+    Attributes
+    ----------
+    data, err : array (L, y, x)
+        The field at fine pixels, in the orientation of the common grid.
+    origin : uint8 array (L, y, x)
+        What constrains each voxel, see `~jwst_fusion.fusion.assemble.voxel_origin`.
+    grid : CommonGrid
+        Common grid.
+    mirrored : bool
+        Whether the columns were reversed against those of the input cube.
+    channels : slice
+        Channels of the input cube.
+    images : list of ImageObservation
+        Images used.
+    calibrations : list of Calibration or None
+        Their calibration.
+    offsets : array (F, 2)
+        Measured offsets (x, y) of the images against the cube, arcsec.
+    coverages : array (F,)
+        Parts of the filters' bands that the cube covers.
+    psf : PsfPair
+        PSFs.
+    angles : tuple of float
+        Degrees counterclockwise from +y of the grid to V3, for images and cube.
+    solution : FusionResult
+        Solution of the numerical problem.
+    quality : Quality
+        Agreement with the data.
+    report : list of str
+        The agreement as text.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    origin: np.ndarray
+    grid: CommonGrid
+    mirrored: bool
+    channels: slice
+    images: list
+    calibrations: list
+    offsets: np.ndarray
+    coverages: np.ndarray
+    psf: PsfPair
+    angles: tuple
+    solution: FusionResult
+    quality: Quality
+    report: list
+
+
+def fuse_observations(cube, images, options):
+    """
+    Fuse a cube with images.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.fusion.observation.CubeObservation`
+        The cube.
+    images : list of `~jwst_fusion.fusion.observation.ImageObservation`
+        The images, or the parts of them on the cube.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters.
+
+    Returns
+    -------
+    Outcome
+        The fused cube.
+
+    Raises
+    ------
+    UnsuitableError
+        If the observations cannot be fused, with the reason.
+    ValueError
+        If a parameter does not suit the observations.
+    """
+    data, err, good, cube_grid = _oriented(cube)
+    channels = _channels(cube.wavelength, options)
+    wavelength = cube.wavelength[channels]
+    data, err, good = data[channels], err[channels], good[channels]
+    if not np.any(data[good]):
+        msg = f"{cube.name} has no usable data (all bad, or all zero)"
+        raise UnsuitableError(msg)
+    images, responses, coverages = _usable_filters(wavelength, good, images, options)
+    factor = options.factor
+    if factor == "auto":
+        factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
+    field = _field(good, cube_grid, options)
+    grid = common_grid(cube_grid, field=field, factor=factor, margin=options.margin)
+    _check_memory(len(wavelength), grid, options.memory_limit)
+    log.info(
+        'Common grid: %d x %d pixels of %.4f", %d per spaxel; %d channels, %d images',
+        *grid.product.shape[::-1],
+        grid.fine.scale,
+        factor,
+        len(wavelength),
+        len(images),
+    )
+    padded, padded_err = cube_arrays(data, err, good, grid)
+    angles = psf_angles(cube, images, grid.fine, options)
+    psf = psfs_of(wavelength, cube, images, grid, angles, options)
+    resampled = _resample(images, grid.fine)
+    offsets, errors = _offsets(padded, resampled[0], responses, psf, factor)
+    if options.alignment == "measured":
+        resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
+    elif options.alignment == "wcs":
+        _report_offsets(images, offsets, errors)
+    arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
+    calibrations = cross_calibrate(
+        **arrays, responses=responses, psf=psf, factor=factor, method=options.crosscal
+    )
+    factors = _factors(images, calibrations, options.crosscal)
+    problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
+    solution = fuse(
+        problem,
+        rank=options.rank,
+        max_rank=options.max_rank,
+        tuning=options.tuning,
+        mu=options.mu,
+        gamma=options.gamma,
+        noise_scales=options.noise_scales,
+        resolution=options.resolution,
+    )
+    quality = assess(problem, solution.images_model, solution.cube_model, inner=grid.inner())
+    window = (slice(None), *grid.inner(fine=True))
+    offsets = offsets * grid.fine.scale
+    names = [image.filter for image in images]
+    return Outcome(
+        data=solution.cube[window],
+        err=solution.error[window],
+        origin=voxel_origin(problem, responses, grid.inner(fine=True)),
+        grid=grid,
+        mirrored=cube.grid.mirrored,
+        channels=channels,
+        images=images,
+        calibrations=calibrations,
+        offsets=offsets,
+        coverages=coverages,
+        psf=psf,
+        angles=angles,
+        solution=solution,
+        quality=quality,
+        report=table(quality, names, calibrations, offsets * _MAS),
+    )
+
+
+def _oriented(cube):
+    """Arrays and grid of the cube with East to the left of North, as the PSFs need it."""
+    if not cube.grid.square:
+        scales = " x ".join(f"{scale:.4f}" for scale in cube.grid.scales)
+        msg = f"{cube.name} has spaxels of {scales} arcsec that are not square: rebuild the cube"
+        raise UnsuitableError(msg)
+    if not cube.grid.mirrored:
+        return cube.data, cube.err, cube.good, cube.grid
+    flipped = (array[..., ::-1] for array in (cube.data, cube.err, cube.good))
+    return (*flipped, cube.grid.mirror())
+
+
+def _channels(wavelength, options):
+    inside = np.ones(wavelength.size, bool)
+    if options.wave_min is not None:
+        inside &= wavelength >= options.wave_min
+    if options.wave_max is not None:
+        inside &= wavelength <= options.wave_max
+    found = np.flatnonzero(inside)
+    if found.size < 2:
+        msg = (
+            f"wave_min and wave_max leave {found.size} of the cube's channels, which run from "
+            f"{wavelength.min():.4f} to {wavelength.max():.4f} um"
+        )
+        raise ValueError(msg)
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def _usable_filters(wavelength, good, images, options):
+    """Leave out images whose filter the cube does not cover."""
+    files = options.throughput_files()
+    known, bandpasses = [], []
+    for image in images:
+        try:
+            bandpasses.append(load_bandpass(image.filter, path=files.get(image.filter)))
+            known.append(image)
+        except ValueError as reason:
+            log.warning("%s is not used: %s", image.name, reason)
+    seen = good.any(0).sum()
+    usable = good.sum((1, 2)) >= max(0.5 * seen, 1)
+    responses, coverages = filter_responses(
+        wavelength, bandpasses, usable=usable, minimum_coverage=options.min_coverage
+    )
+    covered = coverages >= options.min_coverage
+    for image, coverage in zip(known, coverages, strict=True):
+        if coverage < options.min_coverage:
+            log.warning(
+                "%s (%s) is not used: the cube covers %.1f %% of the filter's band",
+                image.name,
+                image.filter,
+                100 * coverage,
+            )
+    if not covered.any():
+        msg = (
+            "no filter lies within the cube's wavelengths, "
+            f"{wavelength.min():.3f} to {wavelength.max():.3f} um (parameter min_coverage)"
+        )
+        raise UnsuitableError(msg)
+    kept = [image for image, keep in zip(known, covered, strict=True) if keep]
+    return kept, responses[covered], coverages[covered]
+
+
+def _field(good, grid, options):
+    """Rows and columns that are asked for, or those that have data."""
+    if options.field_ra is None:
+        seen = good.any(0)
+        parts = []
+        for axis in (1, 0):
+            found = np.flatnonzero(seen.any(axis))
+            parts.append(slice(int(found[0]), int(found[-1]) + 1))
+        return tuple(parts)
+    centre = SkyCoord(options.field_ra, options.field_dec, unit=u.deg)
+    window = grid.window(centre, options.field_width, options.field_height)
+    if window is None or not good[(slice(None), *window)].any():
+        msg = (
+            "field_ra, field_dec, field_width and field_height give a field without data of the "
+            f"cube, which covers {grid.describe()}"
+        )
+        raise UnsuitableError(msg)
+    return window
+
+
+def _check_memory(channels, grid, limit):
+    need = channels * grid.fine.shape[0] * grid.fine.shape[1] * 4 * _COPIES / 1e9
+    if need > limit:
+        msg = (
+            f"the fusion needs about {need:.1f} GB, more than memory_limit = {limit:g} GB: choose "
+            "a smaller field (field_width, field_height) or wavelength range, or raise the limit"
+        )
+        raise ValueError(msg)
+
+
+def _resample(images, fine, offsets=None):
+    stack = []
+    for index, image in enumerate(images):
+        target = fine if offsets is None else fine.shifted(*offsets[index])
+        stack.append(resample_image(image.data, image.err, image.good, image.grid, target))
+    return np.array([data for data, _ in stack]), np.array([err for _, err in stack])
+
+
+def _offsets(cube, images, responses, psf, factor):
+    """Offsets of the images (F, 2) and their errors (F,), fine pixels."""
+    found = [
+        image_offset(
+            image,
+            synthetic_image(cube, response),
+            psf_image=np.tensordot(response @ psf.weights, psf.image, axes=1),
+            psf_cube=np.tensordot(response @ psf.weights, psf.cube, axes=1),
+            factor=factor,
+        )
+        for image, response in zip(images, responses, strict=True)
+    ]
+    return np.array([offset for offset, _ in found]), np.array([error for _, error in found])
+
+
+def _report_offsets(images, offsets, errors):
+    for image, offset, error in zip(images, offsets, errors, strict=True):
+        size = np.hypot(*offset)
+        if size > max(_NOTABLE_OFFSET, 5 * error):
+            log.warning(
+                "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
+                "consider alignment = measured",
+                image.name,
+                *offset,
+                error,
+            )
+
+
+def _factors(images, calibrations, method):
+    factors = np.ones(len(images))
+    for index, (image, calibration) in enumerate(zip(images, calibrations, strict=True)):
+        if calibration is not None:
+            factors[index] = calibration.factor
+        elif method != "off":
+            log.warning("%s has too little signal to be calibrated against the cube", image.name)
+    return factors

@@ -1,0 +1,183 @@
+"""The pipeline step: parameters, products in and out."""
+
+import logging
+
+import numpy as np
+from jwst.datamodels import ModelContainer
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.associations import collect_members
+from jwst_fusion.base import FusionBaseStep, open_model
+from jwst_fusion.datamodels import allow_fusion_status, fused_product
+from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.observation import read_cube, read_image
+from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.run import fuse_observations
+
+__all__ = ["FusionStep"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+
+class FusionStep(FusionBaseStep):
+    """
+    Fuse an IFU cube with images of the same field.
+
+    The result has the angular resolution of the images and the spectral resolution of the cube.
+    Input is an association with the cube (s3d) as ``science`` and images (i2d) as
+    ``direct_image``, or a list of such files or datamodels.
+    """
+
+    class_alias = "fusion"
+
+    spec = """
+    rank = string(default='auto') # Number of spectral components, or 'auto'
+    max_rank = integer(default=12, min=1) # Largest number of components that 'auto' chooses
+    tuning = option('evidence', 'syfu', 'manual', default='evidence') # Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu and gamma by hand
+    mu = float(default=None) # Regularisation for tuning = manual
+    gamma = float(default=None) # Weight of the cube for tuning = manual
+    noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
+    resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
+    factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales
+    margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
+    wave_min = float(default=None) # [um] Shortest wavelength
+    wave_max = float(default=None) # [um] Longest wavelength
+    field_ra = float(default=None) # [deg] Centre of the field; default: the whole cube
+    field_dec = float(default=None) # [deg] Centre of the field
+    field_width = float(default=None) # [arcsec] Width of the field, along x of the cube
+    field_height = float(default=None) # [arcsec] Height of the field, along y of the cube
+    filters = force_list(default=None) # Use only images of these filters
+    throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
+    min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
+    crosscal = option('eroded', 'mean', 'off', default='eroded') # Cross-calibration: free of light that crosses the border, plain means, or none
+    alignment = option('wcs', 'measured', default='wcs') # Align images by their WCS, or by the offset measured against the cube
+    psf_source = option('auto', 'webbpsf', 'aperture', default='auto') # PSFs by STPSF, by a model of the aperture, or by what is there
+    psf_image = string(default=None) # File with the complete PSF of the images on the grid of the result, instead of psf_source
+    psf_cube = string(default=None) # File with the complete PSF of the cube, likewise
+    psf_nodes = integer(default=12, min=2) # Number of wavelengths at which PSFs are computed
+    psf_size = float(default=3.0) # [arcsec] Side of the PSFs
+    psf_broadening = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the cube
+    trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
+    roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
+    roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
+    memory_limit = float(default=16.0) # [GB] Stop before anything is computed if more memory is needed
+    maximum_cores = string(default='none') # Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number
+    suffix = string(default='fused_s3d') # Suffix of the product
+    """  # noqa: E501
+
+    @classmethod
+    def build_config(cls, input, **kwargs):  # noqa: A002
+        """Build the configuration; numbers are allowed where 'auto' is."""
+        for name in ("rank", "factor", "maximum_cores"):
+            if name in kwargs:
+                kwargs[name] = str(kwargs[name])
+        return super().build_config(input, **kwargs)
+
+    def process(self, input_data):
+        """
+        Fuse every cube of the input with its images.
+
+        Parameters
+        ----------
+        input_data : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+            Association, or files or datamodels of a cube and of images.
+
+        Returns
+        -------
+        FusedCubeModel or ModelContainer
+            The fused cube, one for each cube of the input. If nothing can be fused, an unmodified
+            copy of the cube with status SKIPPED or FAILED.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If a parameter or file is invalid, or the input of another kind.
+        """
+        options = FusionOptions.from_step(self)
+        members = collect_members(self._locate(input_data))
+        # The product is named after the association unless the caller names it.
+        self.output_use_model = self.search_attr("output_file") is None
+        if not members.cubes:
+            return self._no_cube(input_data)
+        results = []
+        for number, cube in enumerate(members.cubes, 1):
+            name = members.product_name
+            if len(members.cubes) > 1:
+                name = f"{name}_{number:02d}"
+            results.append(self._fuse_one(cube, members, name, options))
+        return results[0] if len(results) == 1 else ModelContainer(results)
+
+    def _fuse_one(self, member, members, product_name, options):
+        try:
+            cube = read_cube(member)
+        except UnsuitableError as reason:
+            return self._unchanged(member, self.skip_model, str(reason), product_name)
+        try:
+            images = self._read_images(cube, members.images, options)
+            outcome = fuse_observations(cube, images, options)
+        except UnsuitableError as reason:
+            return self._unchanged(cube.model, self.skip_model, str(reason), product_name)
+        except np.linalg.LinAlgError as reason:
+            return self._unchanged(cube.model, self.fail_model, str(reason), product_name)
+        product = fused_product(cube.model, outcome, options)
+        for line in outcome.report:
+            log.info(line)
+        product.meta.filename = f"{product_name}_{self.suffix}.fits"
+        if members.table_name:
+            product.meta.asn.table_name = members.table_name
+            product.meta.asn.pool_name = members.asn_id
+        self.set_status(product, "COMPLETE")
+        if cube.model is not member:
+            cube.model.close()
+        return product
+
+    def _read_images(self, cube, members, options):
+        """Read the images that can be used; say of each other one why it cannot."""
+        if not members:
+            msg = "no image (i2d) is given: nothing to fuse the cube with"
+            raise UnsuitableError(msg)
+        extra = int(np.ceil(options.margin / cube.grid.scale)) + 1
+        grid = cube.grid.padded((extra, extra), (extra, extra))
+        images, reasons = [], []
+        for member in members:
+            try:
+                image = read_image(member, grid=grid)
+                if options.filters and image.filter not in options.filters:
+                    log.info("%s (%s) is not among the filters asked for", image.name, image.filter)
+                    continue
+                if not image.good.any():
+                    msg = f"{image.name} has no usable pixel on the cube"
+                    raise UnsuitableError(msg)
+                images.append(image)
+            except UnsuitableError as reason:
+                log.warning("Image not used: %s", reason)
+                reasons.append(str(reason))
+        if not images:
+            msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
+            raise UnsuitableError(msg)
+        return images
+
+    def _locate(self, input_data):
+        if isinstance(input_data, str):
+            return self.make_input_path(input_data)
+        if isinstance(input_data, (list, tuple)):
+            return [self.make_input_path(item) for item in input_data]
+        return input_data
+
+    def _no_cube(self, input_data):
+        if isinstance(input_data, datamodels.JwstDataModel):
+            models = input_data.copy()
+        elif isinstance(input_data, str) and not input_data.endswith(".json"):
+            models = open_model(self.make_input_path(input_data))
+        else:
+            msg = "the input has no cube (s3d, science): give one cube and at least one image"
+            raise ValueError(msg)
+        kind = type(models).__name__
+        allow_fusion_status(models)
+        return self.fail_model(models, f"data of type {kind} are no IFU cube (IFUCubeModel)")
+
+    def _unchanged(self, member, verdict, reason, product_name):
+        model = open_model(member).copy()
+        allow_fusion_status(model)
+        model.meta.filename = f"{product_name}_{self.suffix}.fits"
+        return verdict(model, reason)

@@ -1,0 +1,244 @@
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status, cube_product, flags_of
+from jwst_fusion.fusion.observation import read_cube
+from jwst_fusion.fusion.sky import SkyGrid
+
+REAL = ("ch4-short", "ch4-medium", "ch4-long")
+# The name and the date of writing must change. jwst spells no other value differently.
+WRITTEN_ANEW = ["DATE", "FILENAME"]
+
+
+def make_template(*, table=False):
+    depth, height, width = 6, 5, 4
+    rng = np.random.default_rng(5)
+    model = datamodels.IFUCubeModel(data=rng.normal(size=(depth, height, width)).astype("f4"))
+    model.err = np.full(model.data.shape, 0.5, "f4")
+    model.dq = np.zeros(model.data.shape, "u4")
+    model.dq[:, 0, 0] = 513
+    info = model.meta.wcsinfo
+    info.wcsaxes = 3
+    values = {
+        "crpix": (2.5, 3.0, 1.0),
+        "crval": (10.0, -20.0, 2.0),
+        "cdelt": (0.1 / 3600, 0.1 / 3600, 0.01),
+        "ctype": ("RA---TAN", "DEC--TAN", "WAVE"),
+        "cunit": ("deg", "deg", "um"),
+    }
+    for key, three in values.items():
+        for axis, value in enumerate(three, 1):
+            setattr(info, f"{key}{axis}", value)
+    for i in range(1, 4):
+        for j in range(1, 4):
+            setattr(info, f"pc{i}_{j}", float(i == j) * (-1 if i == 1 else 1))
+    if table:
+        info.ctype3, info.crval3, info.cdelt3 = "WAVE-TAB", 1.0, None
+        info.ps3_0, info.ps3_1 = "WCS-TABLE", "wavelength"
+        column = np.zeros(1, dtype=[("wavelength", "<f4", (depth, 1))])
+        column["wavelength"][0, :, 0] = [2.0, 2.01, 2.03, 2.06, 2.1, 2.15]
+        model.wavetable = column
+        model.wavedim = f"(1,{depth})"
+    model.meta.telescope = "JWST"
+    model.meta.instrument.name = "NIRSPEC"
+    model.meta.exposure.type = "NRS_IFU"
+    model.meta.bunit_data = model.meta.bunit_err = "MJy/sr"
+    model.meta.target.catalog_name = "SCENE"
+    return model
+
+
+def refined(model, factor=3):
+    return read_cube(model).grid.refined(factor)
+
+
+def make_product(tmp_path, *, channels=slice(None), table=False):
+    template = make_template(table=table)
+    grid = refined(template)
+    depth = len(range(*channels.indices(6)))
+    shape = (depth, *grid.shape)
+    data = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    product = cube_product(
+        template,
+        data=data,
+        err=np.full(shape, 2.0),
+        dq=np.zeros(shape, int),
+        weightmap=np.full(shape, 3),
+        grid=grid,
+        channels=channels,
+    )
+    product.meta.cal_step.fusion = "COMPLETE"
+    product.meta.fusion.psf_source = "aperture"
+    product.meta.fusion.components = 4
+    path = str(tmp_path / "a_fused_s3d.fits")
+    product.save(path)
+    product.close()
+    return path, data, grid
+
+
+@pytest.fixture(params=[False, True], ids=["linear", "table"])
+def product(tmp_path, request):
+    return make_product(tmp_path, table=request.param)
+
+
+def test_opens_as_a_cube_of_jwst_without_a_warning(product):
+    path, data, _ = product
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with datamodels.open(path) as model:
+            assert type(model) is datamodels.IFUCubeModel
+            assert np.array_equal(model.data, data.astype("f4"))
+            assert model.meta.bunit_data == model.meta.bunit_err == "MJy/sr"
+            assert model.meta.target.catalog_name == "SCENE"
+            # (x, y, channel) to RA, Dec, wavelength; the centre of the grid stays where it was
+            ra, dec, wave = model.meta.wcs(5.5, 7.0, 0)
+    assert (ra, dec, wave) == pytest.approx((10.0, -20.0, 2.0), abs=1e-9)
+
+
+def test_opens_as_fused_cube_with_provenance(product):
+    path, _, _ = product
+    with FusedCubeModel(path) as model:
+        assert model.meta.cal_step.fusion == "COMPLETE"
+        assert model.meta.fusion.psf_source == "aperture"
+        assert model.meta.fusion.components == 4
+    header = fits.getheader(path)
+    assert header["DATAMODL"] == "IFUCubeModel"
+    assert header["S_FUSION"] == "COMPLETE"
+    assert header["FUSPSF"] == "aperture"
+
+
+def read_wavelengths(path):
+    with datamodels.open(path) as model:
+        return read_cube(model).wavelength
+
+
+def test_opens_in_specutils(product):
+    from specutils import Spectrum
+
+    path, data, _ = product
+    spectrum = Spectrum.read(path, format="JWST s3d")
+    assert spectrum.flux.unit.to_string() == "MJy / sr"
+    assert spectrum.spectral_axis.unit.to_string() == "um"
+    assert spectrum.spectral_axis.value == pytest.approx(read_wavelengths(path), rel=1e-6)
+    assert sorted(spectrum.flux.shape) == sorted(data.shape)
+    assert np.nanmax(spectrum.flux.value) == data.max()
+
+
+@pytest.mark.filterwarnings("ignore:COPY_IF_NEEDED")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_opens_in_spectral_cube(tmp_path):
+    from spectral_cube import SpectralCube
+
+    path, data, _ = make_product(tmp_path)
+    cube = SpectralCube.read(path, hdu="SCI")
+    assert cube.shape == data.shape
+    assert cube.unit.to_string() == "MJy / sr"
+    assert cube.spectral_axis.to("um").value == pytest.approx(2.0 + 0.01 * np.arange(6))
+
+
+def test_header_describes_the_fine_grid(product):
+    path, _, grid = product
+    with fits.open(path) as hdus:
+        wcs = WCS(hdus["SCI"].header, fobj=hdus).celestial
+        names = [hdu.name for hdu in hdus]
+    x, y = np.array([0.0, 11.0, 5.0]), np.array([0.0, 0.0, 14.0])
+    assert np.allclose(wcs.wcs_pix2world(x, y, 0), grid.wcs.wcs_pix2world(x, y, 0), atol=1e-11)
+    assert names[:5] == ["PRIMARY", "SCI", "ERR", "DQ", "WMAP"]
+
+
+def test_channels_keep_their_wavelengths(tmp_path):
+    for table, expected in ((False, [2.02, 2.03, 2.04]), (True, [2.03, 2.06, 2.1])):
+        path, _, _ = make_product(tmp_path, channels=slice(2, 5), table=table)
+        with datamodels.open(path) as model:
+            cube = read_cube(model)
+            assert cube.wavelength == pytest.approx(expected, rel=1e-6)
+            assert model.meta.wcs(0, 0, 2)[2] == pytest.approx(expected[2], rel=1e-6)
+
+
+def test_shapes_must_agree():
+    template = make_template()
+    with pytest.raises(ValueError, match="err has shape"):
+        cube_product(template, data=template.data, err=template.err[1:], dq=template.dq)
+
+
+def test_template_is_not_changed():
+    template = make_template()
+    before = template.data.copy()
+    grid = refined(template)
+    shape = (6, *grid.shape)
+    cube_product(
+        template, data=np.ones(shape), err=np.ones(shape), dq=np.ones(shape, int), grid=grid
+    )
+    assert np.array_equal(template.data, before)
+    assert template.meta.wcsinfo.crpix1 == 2.5
+    assert type(template) is datamodels.IFUCubeModel
+
+
+def test_no_partial_file_stays(tmp_path, monkeypatch):
+    product = FusedCubeModel(make_template())
+    path = tmp_path / "a_s3d.fits"
+    product.save(str(path))
+    before = path.read_bytes()
+
+    def full(self, init, *args, **kwargs):
+        with open(init, "wb") as stream:
+            stream.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(datamodels.IFUCubeModel, "to_fits", full)
+    with pytest.raises(OSError, match="No space"):
+        product.save(str(path))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a_s3d.fits"]
+
+
+def test_status_keyword_of_other_models(tmp_path):
+    model = allow_fusion_status(make_template())
+    model.meta.cal_step.fusion = "SKIPPED"
+    model.save(str(tmp_path / "a_s3d.fits"))
+    assert fits.getval(tmp_path / "a_s3d.fits", "S_FUSION") == "SKIPPED"
+
+
+def test_flags():
+    origin = np.array([0, 1, 2, 3, 4, 5, 6, 7], np.uint8)
+    estimated = 2**28
+    expected = [513, estimated, estimated, 0, estimated, 0, estimated, 0]
+    assert flags_of(origin).tolist() == expected
+
+
+@pytest.mark.parametrize("channel", REAL)
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+def test_real_cubes_pass_reader_and_writer_unchanged(data_dir, tmp_path, channel):
+    path = data_dir / "mrs_s3d_real" / f"ngc7469_Level3_{channel}_s3d.fits.gz"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    cube = read_cube(str(path))
+    product = cube_product(cube.model, data=cube.data, err=cube.err, dq=cube.model.dq)
+    out = tmp_path / "out_s3d.fits"
+    product.save(str(out))
+    product.close()
+    cube.model.close()
+    with fits.open(path) as before, fits.open(out) as after:
+        assert [hdu.name for hdu in before] == [hdu.name for hdu in after]
+        for name in ("SCI", "ERR", "DQ", "WMAP"):
+            assert before[name].data.tobytes() == after[name].data.tobytes(), name
+        for column in before["HDRTAB"].columns.names:
+            first, second = before["HDRTAB"].data[column], after["HDRTAB"].data[column]
+            assert np.array_equal(first, second, equal_nan=first.dtype.kind == "f"), column
+        for name in ("PRIMARY", "SCI", "ERR", "DQ", "WMAP"):
+            first, second = before[name].header, after[name].header
+            keys = {key for key in first if key not in (*WRITTEN_ANEW, "", "COMMENT")}
+            missing = [key for key in keys if key not in second]
+            assert not missing
+            assert not {key for key in second if key and key not in first}
+            changed = [key for key in keys if first[key] != second[key]]
+            assert not changed
+        pixels = np.array([[0.0, 0, 0], [12, 14, 100], [24, 3, 500]])
+        assert np.array_equal(
+            WCS(before["SCI"].header).wcs_pix2world(pixels, 0),
+            WCS(after["SCI"].header).wcs_pix2world(pixels, 0),
+        )

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from jwst_fusion.fusion.header_psf import psf_angles, psfs_of
+from jwst_fusion.fusion.instrument_psf import cube_boxes, image_boxes, psf_pair, read_psf_pair
+from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.observation import read_cube, read_image
+from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.registration import common_grid
+from jwst_fusion.psf import aperture_angle, make_psf
+
+
+def variance(psf, scale):
+    """Second moments of a PSF (xx, yy, xy), arcsec^2."""
+    y, x = (np.indices(psf.shape) - psf.shape[0] // 2) * scale
+    total = psf.sum()
+    return np.array([(psf * x * x).sum(), (psf * y * y).sum(), (psf * x * y).sum()]) / total
+
+
+@pytest.fixture
+def observations(scene, products):
+    cube = read_cube(products.cube(scene, np.linspace(2.0, 2.2, 8), shape=(13, 14), pa=20.0))
+    images = [read_image(products.image(scene, "F210M", shape=(80, 84), pa=25.0))]
+    field = tuple(slice(0, size) for size in cube.grid.shape)
+    return cube, images, common_grid(cube.grid, field=field, factor=3, margin=0.2)
+
+
+def test_angles_are_relative_to_the_grid(observations, caplog):
+    cube, images, grid = observations
+    angles = psf_angles(cube, images, grid.fine, FusionOptions())
+    assert angles == pytest.approx((77.0 - 20.0, 30.0 - 20.0), abs=1e-3)
+    given = FusionOptions(roll_image=100.0, roll_cube=-5.0)
+    assert psf_angles(cube, images, grid.fine, given) == pytest.approx((80.0, -25.0), abs=1e-3)
+    other = type(images[0])(**{**vars(images[0]), "pa_v3": 90.0})
+    psf_angles(cube, [*images, other], grid.fine, FusionOptions())
+    assert "differ by up to 13.0 deg" in caplog.text
+
+
+def test_missing_roll_names_the_parameter(observations):
+    cube, images, grid = observations
+    unknown = type(images[0])(**{**vars(images[0]), "pa_v3": None})
+    with pytest.raises(UnsuitableError, match="set the parameter roll_image"):
+        psf_angles(cube, [unknown], grid.fine, FusionOptions())
+
+
+def test_boxes_follow_the_header():
+    common = {"instrument": "NIRCAM", "channel": "SHORT", "detector": "NRCB1", "angle": 50.0}
+    common |= {"pixel_scale": 0.03, "grid_angle": 5.0}
+    turned = 50.0 + aperture_angle("NIRCAM", "NRCB1")
+    assert image_boxes(pixfrac=None, **common) == ((0.0311, 0.0311, turned),)
+    assert image_boxes(pixfrac=0.8, **common) == (
+        (0.0311, 0.0311, turned),
+        (0.8 * 0.0311, 0.8 * 0.0311, turned),
+        (0.03, 0.03, 5.0),
+    )
+    turned = 10.0 + aperture_angle("NIRSPEC")
+    assert cube_boxes(instrument="NIRSPEC", spaxel=0.1, angle=10.0, oversample=3.0) == (
+        (0.1, 0.1, turned),
+        (0.1, 0.1 / 3, turned),
+        (0.1, 0.1, 0.0),
+    )
+    assert cube_boxes(instrument="X", spaxel=0.1, angle=0.0, resampled=False) == ((0.1, 0.1, 0.0),)
+
+
+def test_boxes_and_broadening_widen_the_psf_as_they_should(observations):
+    cube, images, grid = observations
+    scale = grid.fine.scale
+    options = {"psf_nodes": 2, "psf_size": 3.0, "psf_source": "aperture"}
+    angles = (57.0, 10.0)
+
+    def second_moments(**more):
+        psf = psfs_of(cube.wavelength, cube, images, grid, angles, FusionOptions(**options, **more))
+        return [variance(kind[0], scale) for kind in (psf.image, psf.cube)], psf
+
+    (image, plain), psf = second_moments()
+    (_, wide), _ = second_moments(psf_broadening=0.1)
+    assert wide[:2] - plain[:2] == pytest.approx([(0.1 / 2.3548) ** 2] * 2, rel=0.1)
+    (_, sharp), _ = second_moments(trace_oversample=3.0)
+    change = (plain - sharp)[:2].sum()
+    assert change == pytest.approx(0.01 / 12 * (1 - 1 / 9), rel=0.05)
+    assert psf.weights.sum(1) == pytest.approx(np.ones(8))
+    assert psf.image.sum((1, 2)) == pytest.approx(np.ones(2))
+    assert psf.image.shape[1] % 2 == 1
+    assert psf.source == "aperture"
+    assert np.all(image[:2] < plain[:2])
+    optics = make_psf(
+        "NIRCAM",
+        wavelength=psf.nodes,
+        pixel_scale=scale,
+        npix=psf.image.shape[1],
+        angle=57.0,
+        source="aperture",
+        detector="NRCB1",
+        filter="F210M",
+    )
+    boxes = (2 * 0.0311**2 + 0.0312**2) / 12
+    added = image - variance(optics.data[0], scale)
+    assert added[:2] == pytest.approx([boxes, boxes], rel=0.1)
+
+
+def test_nodes_on_either_side_of_the_channels_of_nircam():
+    wavelength = np.linspace(2.1, 2.6, 26)
+    pair = psf_pair(
+        wavelength,
+        count=8,
+        pixel_scale=0.033,
+        npix=31,
+        instruments=("NIRCAM", "NIRSPEC"),
+        angles=(0.0, 0.0),
+        boxes=({"SHORT": ()}, ()),
+        source="aperture",
+    )
+    assert pair.weights.sum(1) == pytest.approx(np.ones(26))
+    short = pair.nodes < 2.35
+    assert not pair.weights[wavelength < 2.35][:, ~short].any()
+    assert not pair.weights[wavelength >= 2.35][:, short].any()
+    assert len(pair.image) == len(pair.cube) == len(pair.nodes) == 8
+
+
+def test_single_wavelength():
+    pair = psf_pair(
+        np.array([2.1]),
+        count=8,
+        pixel_scale=0.033,
+        npix=15,
+        instruments=("NIRCAM", "NIRSPEC"),
+        angles=(0.0, 0.0),
+        boxes=({"SHORT": ()}, ()),
+        source="aperture",
+    )
+    assert pair.weights.tolist() == [[1.0]]
+
+
+def test_psfs_from_files(gaussian_psfs, products):
+    wavelength = np.linspace(1.7, 2.2, 9)
+    files = gaussian_psfs["psf_image"], gaussian_psfs["psf_cube"]
+    pair = read_psf_pair(wavelength, *files, pixel_scale=0.03, npix=41)
+    for psfs, sigma in ((pair.image, products.imager_sigma), (pair.cube, products.cube_sigma)):
+        at = np.tensordot(pair.weights, psfs, 1)
+        assert psfs.shape[1:] == (41, 41)
+        for wave, psf in zip(wavelength, at, strict=True):
+            assert variance(psf, 0.03)[:2] == pytest.approx([sigma(wave) ** 2] * 2, rel=0.02)
+
+
+def test_instruments_without_a_model(observations):
+    cube, images, grid = observations
+    miri = type(cube)(**{**vars(cube), "instrument": "MIRI"})
+    with pytest.raises(UnsuitableError, match=r"no model for the PSF of .* psf_cube"):
+        psfs_of(cube.wavelength, miri, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))

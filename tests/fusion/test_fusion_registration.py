@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.offset import image_offset, measure_offset
+from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.sky import SkyGrid, crop_to_grid
+
+
+@pytest.fixture
+def grid(products):
+    def make(shape=(20, 24), scale=0.1, pa=0.0, **options):
+        return SkyGrid(products.wcs(shape, scale, pa, **options), shape)
+
+    return make
+
+
+def separation(one, other):
+    return one.separation(other).arcsec.max()
+
+
+@pytest.mark.parametrize("cd", [False, True])
+@pytest.mark.parametrize("pa", [0.0, 33.0, -120.0, 179.0])
+def test_geometry_of_a_grid(grid, pa, cd):
+    one = grid(pa=pa, cd=cd)
+    assert one.scale == pytest.approx(0.1)
+    assert one.scales == pytest.approx((0.1, 0.1))
+    assert one.pa_y == pytest.approx(pa, abs=1e-4)
+    assert one.square
+    assert not one.mirrored
+
+
+def test_mirrored_grid(grid):
+    one = grid(pa=20.0, mirrored=True)
+    assert one.mirrored
+    other = one.mirror()
+    assert not other.mirrored
+    assert other.pa_y == pytest.approx(20.0, abs=1e-4)
+    x, y = np.array([0.0, 5.0, 23.0]), np.array([0.0, 7.0, 19.0])
+    assert separation(one.sky(x, y), other.sky(23 - x, y)) < 1e-6
+
+
+@pytest.mark.parametrize("cd", [False, True])
+def test_centres_of_spaxels_lie_where_the_engine_expects_them(grid, cd):
+    coarse = grid(pa=40.0, cd=cd)
+
+    @given(st.integers(2, 6), st.floats(-3, 30), st.floats(-3, 30))
+    @settings(max_examples=30, deadline=None)
+    def check(factor, row, column):
+        fine = coarse.refined(factor)
+        x, y = (factor * n + (factor - 1) / 2 for n in (column, row))
+        assert separation(fine.sky(x, y), coarse.sky(column, row)) < 1e-6
+        assert fine.shape == (20 * factor, 24 * factor)
+
+    check()
+
+
+def test_cropping_and_padding_keep_the_sky(grid):
+    one = grid(pa=10.0)
+    part = one.cropped((slice(3, 12), slice(5, 20)))
+    assert part.shape == (9, 15)
+    assert separation(part.sky(2.0, 4.0), one.sky(7.0, 7.0)) < 1e-6
+    wide = part.padded((2, 1), (4, 0))
+    assert wide.shape == (12, 19)
+    assert separation(wide.sky(4.0, 2.0), part.sky(0.0, 0.0)) < 1e-6
+
+
+def test_product_grid_is_the_field(grid):
+    field = (slice(2, 15), slice(4, 20))
+    common = common_grid(grid(), field=field, factor=3, margin=0.45)
+    assert common.padding == ((5, 5), (5, 5))
+    assert common.coarse.shape == (23, 26)
+    assert common.product.shape == (39, 48)
+    assert separation(common.product.sky(1.0, 1.0), grid().sky(4.0, 2.0)) < 1e-6
+
+
+def test_factor_from_the_data():
+    assert choose_factor(0.1, [0.0311]) == 3
+    assert choose_factor(0.1, [0.063]) == 2
+    assert choose_factor(0.1, [0.063, 0.0311]) == 3
+    assert choose_factor(0.13, [0.11]) == 2
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(83.8, -5.4), (0.00005, 10.0), (12.0, 89.9995)])
+def test_crop_finds_the_overlap(grid, ra, dec):
+    large = grid(shape=(400, 420), scale=0.03, pa=25.0, ra=ra, dec=dec)
+    small = grid(shape=(20, 24), ra=ra, dec=dec)
+    rows, columns = crop_to_grid(large, small, border=3)
+    x, y = large.pixels(small.corners())
+    assert rows.start < y.min() < y.max() < rows.stop
+    assert columns.start < x.min() < x.max() < columns.stop
+    assert rows.stop - rows.start < 130
+    assert crop_to_grid(large, grid(ra=ra, dec=dec - 0.1), border=3) is None
+    assert crop_to_grid(large, grid(ra=ra + 180, dec=-dec), border=3) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "tolerance"),
+    [
+        ({"pa": 25.0}, 2e-3),
+        ({"pa": -140.0, "cd": True}, 2e-3),
+        ({"pa": 25.0, "mirrored": True}, 2e-3),
+        ({"pa": 25.0, "ra": 0.00005, "dec": 10.0}, 2e-3),
+        ({"pa": 25.0, "ra": 200.0, "dec": 89.9995}, 2e-3),
+    ],
+    ids=["rotated", "CD matrix", "mirrored", "RA near 0", "pole"],
+)
+def test_resampling_recovers_the_scene(scene, products, grid, source, tolerance):
+    scene.ra, scene.dec = source.get("ra", scene.ra), source.get("dec", scene.dec)
+    where = {"ra": scene.ra, "dec": scene.dec}
+    image = grid(shape=(130, 140), scale=0.0312, **source)
+    target = grid(shape=(60, 66), scale=0.1 / 3, **where)
+    bandpass = load_bandpass("F210M")
+    data = scene.image(image.wcs, image.shape, bandpass, products.imager_sigma)
+    expected = scene.image(target.wcs, target.shape, bandpass, products.imager_sigma)
+    found, _ = resample_image(data, np.ones_like(data), np.ones(data.shape, bool), image, target)
+    assert np.abs(found - expected).max() < tolerance * expected.max()
+
+
+def test_pixels_that_are_not_square(scene, products, grid):
+    image = grid(shape=(130, 140), scale=0.0312, pa=25.0)
+    image.wcs.wcs.cdelt = [0.031 / 3600, 0.034 / 3600]
+    image.wcs.wcs.set()
+    assert not image.square
+    target = grid(shape=(60, 66), scale=0.1 / 3)
+    bandpass = load_bandpass("F210M")
+    data = scene.image(image.wcs, image.shape, bandpass, products.imager_sigma)
+    expected = scene.image(target.wcs, target.shape, bandpass, products.imager_sigma)
+    found, _ = resample_image(data, np.ones_like(data), np.ones(data.shape, bool), image, target)
+    assert np.abs(found - expected).max() < 2e-3 * expected.max()
+
+
+def test_errors_describe_the_resampled_noise(grid):
+    image, target = grid(shape=(90, 95), scale=0.0312, pa=25.0), grid((40, 44), 0.1 / 3)
+    rng = np.random.default_rng(3)
+    sigma = np.where(np.indices(image.shape)[1] < 45, 1.0, 3.0)
+    good = np.ones(image.shape, bool)
+    samples = []
+    for _ in range(200):
+        noise = sigma * rng.standard_normal(image.shape)
+        value, err = resample_image(noise, sigma, good, image, target)
+        samples.append(value)
+    ratio = np.std(samples, axis=0) / err
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.02)
+    assert np.all((ratio > 0.7) & (ratio < 1.3))
+
+
+def test_bad_pixels_spoil_only_their_surroundings(scene, products, grid):
+    image, target = grid(shape=(130, 140), scale=0.0312, pa=25.0), grid((60, 66), 0.1 / 3)
+    data = scene.image(image.wcs, image.shape, load_bandpass("F210M"), products.imager_sigma)
+    good = np.ones(data.shape, bool)
+    clean, _ = resample_image(data, np.ones_like(data), good, image, target)
+    rng = np.random.default_rng(1)
+    good[rng.integers(0, 130, 40), rng.integers(0, 140, 40)] = False
+    broken = np.where(good, data, np.nan)
+    found, err = resample_image(broken, np.where(good, 1.0, np.nan), good, image, target)
+    lost = np.isnan(found)
+    assert 0.001 < lost.mean() < 0.05
+    assert np.array_equal(lost, np.isnan(err))
+    assert np.nanmax(np.abs(found - clean)) < 0.01 * clean.max()
+
+
+def test_outside_the_image_there_is_nothing(grid):
+    image, target = grid(shape=(30, 30), scale=0.0312), grid((20, 20), 0.1)
+    data = np.full(image.shape, 7.0)
+    found, err = resample_image(data, data, np.ones(data.shape, bool), image, target)
+    assert np.isnan(found[0]).all()
+    assert np.nanmin(found) == pytest.approx(7.0)
+    assert np.isnan(err[np.isnan(found)]).all()
+    far = grid(ra=10.0, dec=70.0)
+    assert np.isnan(resample_image(data, data, np.ones(data.shape, bool), image, far)[0]).all()
+
+
+def test_field_on_the_sky(grid):
+    one = grid(pa=30.0)
+    assert one.window(one.centre, 0.5, 0.7) == (slice(6, 14), slice(9, 15))
+    assert one.window(one.centre, 50.0, 50.0) == (slice(0, 20), slice(0, 24))
+    assert one.window(grid(dec=20.0).centre, 0.5, 0.5) is None
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.4, -0.7), (-1.6, 1.1)])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_offset_of_an_image_against_the_cube(scene, products, grid, shift, factor):
+    coarse, bandpass = grid((22, 24)), load_bandpass("F210M")
+    fine = coarse.refined(factor)
+    wave = np.linspace(1.95, 2.25, 60)
+    from jwst_fusion.bandpass import photometry_weights
+
+    response = photometry_weights(wave, bandpass)
+    cube = scene.cube(coarse.wcs, coarse.shape, wave, products.cube_sigma)
+    synthetic = np.tensordot(response, cube, 1)
+    synthetic[:3, :3] = np.nan
+    moved = fine.shifted(-shift[0], -shift[1])
+    image = scene.image(moved.wcs, fine.shape, bandpass, products.imager_sigma)
+    y, x = np.indices((61, 61)) - 30
+    radius = (x**2 + y**2) * fine.scale**2
+    psfs = [
+        np.exp(-0.5 * radius / sigma(2.1) ** 2)
+        for sigma in (products.imager_sigma, products.cube_sigma)
+    ]
+    found, error = image_offset(
+        1.3 * image + 5,
+        synthetic,
+        psf_image=psfs[0] / psfs[0].sum(),
+        psf_cube=psfs[1] / psfs[1].sum(),
+        factor=factor,
+    )
+    assert found == pytest.approx(shift, abs=0.05)
+    assert error < 0.05
+
+
+def test_no_structure_no_offset():
+    flat = np.ones((20, 20))
+    assert measure_offset(flat, flat, flat)[1] == np.inf
+    assert (
+        image_offset(
+            np.full((20, 20), np.nan),
+            np.ones((10, 10)),
+            psf_image=np.ones((1, 1)),
+            psf_cube=np.ones((1, 1)),
+            factor=2,
+        )[1]
+        == np.inf
+    )

@@ -1,0 +1,350 @@
+"""Fusion end to end on a scene whose observations and truth are known in closed form."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.ndimage import zoom
+
+from jwst_fusion.fusion.forward import FusionData
+from jwst_fusion.fusion.solve import fuse
+
+WAVELENGTH = np.linspace(1.7, 2.3, 150)
+NODES = 2.0 + 0.3 * np.cos(np.pi * (np.arange(6) + 0.5) / 6)
+# share, shift in y and x, width, at 2 um and in fine pixels: PSFs without any symmetry
+IMAGER = ((0.75, 0.0, 0.0, 0.9), (0.25, 1.2, -2.1, 1.5))
+CUBE = ((0.7, 0.0, 0.0, 2.0), (0.3, -2.4, 3.0, 2.6))
+
+
+def gaussians(psf, wavelength):
+    """Share, shifts and width of the PSF, which grows with the wavelength."""
+    scale = wavelength / 2.0
+    return [(a, dy * scale, dx * scale, s * scale) for a, dy, dx, s in psf]
+
+
+def render_psf(psf, wavelength, half=16):
+    axis = np.arange(-half, half + 1)
+    image = 0
+    for a, dy, dx, s in gaussians(psf, wavelength):
+        y, x = (np.exp(-0.5 * ((axis - shift) / s) ** 2) / s for shift in (dy, dx))
+        image = image + a * np.outer(y, x)
+    return image / image.sum()
+
+
+def blobs(rng, size):
+    """Components as lists of (amplitude, y, x, width): stars, clumps, a ridge, a background."""
+    places = rng.uniform(-10, size + 10, (26, 2))
+    stars = [(rng.uniform(5, 60), y, x, 0.9) for y, x in places[:12]]
+    clumps = [(rng.uniform(3, 9), y, x, rng.uniform(1.5, 4)) for y, x in places[12:]]
+    ridge = [(4.0, t, 0.3 * size + 0.5 * t, 1.6) for t in np.linspace(-8, size + 8, 24)]
+    return [stars, clumps, ridge, [(15.0, 0.4 * size, 0.6 * size, 0.6 * size)]]
+
+
+def spectra():
+    def line(centre, height):
+        return height * np.exp(-0.5 * ((WAVELENGTH - centre) / 0.006) ** 2)
+
+    x = (WAVELENGTH - 2) / 0.3
+    return np.array(
+        [
+            1 - 0.4 * x,
+            0.3 + 0.2 * x + line(1.876, 5) + line(2.166, 2),
+            0.2 + line(2.122, 4) + line(1.958, 3),
+            1 + 0.5 * x**2,
+        ]
+    )
+
+
+def observe(components, psf, y, x):
+    """Cube (L, y, x): every blob and PSF part is a Gaussian, and so is their convolution."""
+    cube = np.zeros((len(WAVELENGTH), len(y), len(x)))
+    for spectrum, members in zip(spectra(), components, strict=True):
+        for amplitude, y0, x0, width in members:
+            for i, wavelength in enumerate(WAVELENGTH):
+                for a, dy, dx, s in gaussians(psf, wavelength):
+                    v = width**2 + s**2
+                    gy = np.exp(-0.5 * (y - y0 - dy) ** 2 / v)
+                    gx = np.exp(-0.5 * (x - x0 - dx) ** 2 / v)
+                    cube[i] += spectrum[i] * amplitude * a * width**2 / v * np.outer(gy, gx)
+    return cube
+
+
+def make_scene(factor=3, shape=(10, 11), margin=0, seed=4, noise=1.0):
+    rng = np.random.default_rng(seed)
+    fine = [np.arange(-factor * margin, factor * (n + margin)) for n in shape]
+    coarse = [factor * np.arange(n) + (factor - 1) / 2 for n in shape]
+    components = blobs(rng, factor * max(shape))
+    sharp, blurred = observe(components, IMAGER, *fine), observe(components, CUBE, *coarse)
+    bands = [(1.72, 1.97), (1.86, 1.89), (1.75, 2.23), (1.99, 2.2), (2.11, 2.135)]
+    response = np.array([(WAVELENGTH > lo) & (WAVELENGTH < hi) for lo, hi in bands], float)
+    response *= np.array([1.06, 1, 1.03, 1, 1.08])[:, None] / response.sum(1, keepdims=True)
+    images = np.tensordot(response, sharp, 1)
+    sigma = noise * np.median(blurred, (1, 2)) / 40
+    image_sigma = noise * np.median(images, (1, 2)) / 150
+    images += image_sigma[:, None, None] * rng.normal(size=images.shape)
+    cube = blurred + sigma[:, None, None] * rng.normal(size=blurred.shape)
+    pad = [(0, 0), (margin, margin), (margin, margin)]
+    angle = np.arccos(np.clip((WAVELENGTH[:, None] - 2.0) / 0.3, -1, 1))
+    order = np.arange(len(NODES))
+    chebyshev = np.cos(order[:, None] * np.arccos((NODES - 2.0) / 0.3))
+    data = FusionData(
+        cube=np.pad(cube, pad, constant_values=np.nan),
+        cube_sigma=sigma,
+        spaxel_weight=np.pad(np.ones(shape), margin),
+        images=images,
+        image_sigma=image_sigma,
+        image_weight=np.ones(images.shape),
+        response=response,
+        psf_weights=np.linalg.solve(chebyshev, np.cos(order * angle).T).T,
+        psf_image=np.array([render_psf(IMAGER, n) for n in NODES]),
+        psf_cube=np.array([render_psf(CUBE, n) for n in NODES]),
+        factor=factor,
+    )
+    inner = np.s_[:, factor * margin : factor * (margin + shape[0])]
+    inner += (slice(factor * margin, factor * (margin + shape[1])),)
+    return SimpleNamespace(data=data, truth=sharp, blurred=blurred, inner=inner, margin=margin)
+
+
+def psnr(truth, estimate):
+    return np.mean(10 * np.log10(truth.max((1, 2)) ** 2 / np.mean((truth - estimate) ** 2, (1, 2))))
+
+
+def score(scene, result):
+    return psnr(scene.truth[scene.inner], result.cube[scene.inner])
+
+
+def calibration(scene, result, inner=None):
+    """68.3 % quantile of |error| / sigma: 1 if the errors are right."""
+    inner = inner or scene.inner
+    ratio = np.abs(result.cube[inner] - scene.truth[inner]) / result.error[inner]
+    return np.quantile(ratio, 0.683)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(margin=3)
+
+
+@pytest.fixture(scope="module")
+def fused(scene):
+    return fuse(scene.data)
+
+
+def test_truth_is_recovered(scene, fused):
+    assert fused.converged
+    assert fused.iterations > 0
+    assert fused.subspace.rank == 4
+    cubic = np.array(
+        [zoom(c, 3, order=3, mode="grid-mirror", grid_mode=True) for c in scene.blurred]
+    )
+    assert score(scene, fused) > 48
+    assert score(scene, fused) > psnr(scene.truth[scene.inner], cubic) + 15
+    assert fused.cube.dtype == fused.error.dtype == np.float32
+    assert fused.cube.shape == fused.error.shape == scene.truth.shape
+
+
+def test_errors_are_calibrated(scene, fused):
+    assert 0.8 < calibration(scene, fused) < 1.2
+    assert fused.noise_scale_image == pytest.approx(1, abs=0.1)
+    assert fused.noise_scale_cube == pytest.approx(1, abs=0.1)
+    outside = fused.error[:, :5, :5].mean((1, 2))  # no spectra there
+    assert np.all(outside > 1.2 * fused.error[scene.inner].mean((1, 2)))
+
+
+def test_edge_is_as_good_as_the_middle(scene, fused):
+    error = (fused.cube - scene.truth)[scene.inner]
+    edge = np.ones(error.shape[1:], bool)
+    edge[4:-4, 4:-4] = False
+    assert np.sqrt(np.mean(error[:, edge] ** 2)) < 1.3 * np.sqrt(np.mean(error[:, ~edge] ** 2))
+
+
+def test_data_are_reobserved(scene, fused):
+    data, m = scene.data, scene.margin
+    images = (fused.images_model - data.images) / data.image_sigma[:, None, None]
+    assert np.sqrt(np.mean(images**2)) < 1.05
+    field = np.s_[:, m:-m, m:-m]
+    residual = (fused.cube_model - data.cube)[field] / data.cube_sigma[:, None, None]
+    assert 0.9 < np.sqrt(np.mean(residual**2)) < 1.05
+    sharp = (fused.cube_model[field] - scene.blurred) / data.cube_sigma[:, None, None]
+    assert np.sqrt(np.mean(sharp**2)) < 0.4  # much closer to the truth than the data
+
+
+def test_refinement_corrects_the_spectra(scene, fused):
+    plain = fuse(scene.data, refine=False)
+    assert score(scene, fused) > score(scene, plain) + 2
+    assert fused.noise_scale_cube < plain.noise_scale_cube
+    assert np.abs(calibration(scene, fused) - 1) < np.abs(calibration(scene, plain) - 1)
+
+
+def test_a_wrong_psf_is_noticed():
+    scene = make_scene(margin=3, noise=0.1)
+    data = scene.data
+    options = {"rank": 4, "tuning": "manual", "mu": 1e-5, "uncertainty": False}
+    best = score(scene, fuse(data, **options))
+    assert best > 55
+    for change in (
+        lambda p: p[:, ::-1, ::-1],  # conjugated transfer functions
+        lambda p: p.transpose(0, 2, 1),
+        lambda p: np.roll(p, 3, axis=0),  # shifted in wavelength
+    ):
+        wrong = replace(data, psf_image=change(data.psf_image), psf_cube=change(data.psf_cube))
+        assert score(scene, fuse(wrong, **options)) < best - 5
+
+
+def test_complete_field_without_margin():
+    scene = make_scene()
+    free, mirror = fuse(scene.data), fuse(scene.data, boundary="mirror")
+    assert mirror.iterations == 0
+    assert mirror.converged
+    assert score(scene, free) > 43
+    assert score(scene, mirror) > 40
+    assert free.boundary == "free"
+    assert 0.7 < calibration(scene, free) < 1.25
+    with pytest.raises(ValueError, match="complete data"):
+        fuse(replace(scene.data, spaxel_weight=np.tri(10, 11, 3)), boundary="mirror")
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_even_factors(factor):
+    scene = make_scene(factor=factor, shape=(8, 7), margin=2)
+    result = fuse(scene.data)
+    assert score(scene, result) > 40
+    assert 0.75 < calibration(scene, result) < 1.3
+    shifted = replace(scene.data, images=np.roll(scene.data.images, 1, axis=2))
+    assert score(scene, fuse(shifted, uncertainty=False)) < score(scene, result) - 5
+
+
+def test_missing_data(scene, fused):
+    rng = np.random.default_rng(8)
+    data = scene.data
+    cube, images = data.cube.copy(), data.images.copy()
+    cube[:, rng.random(cube.shape[1:]) < 0.08] = np.nan
+    cube[rng.random(cube.shape) < 0.03] = np.nan
+    cube[20:23] = np.nan
+    images[rng.random(images.shape) < 0.02] = np.nan
+    result = fuse(replace(data, cube=cube, images=images))
+    alive = np.ones(len(cube), bool)
+    alive[20:23] = False
+    assert np.isnan(result.cube[~alive]).all()
+    assert np.isfinite(result.cube[alive]).all()
+    truth, inner = scene.truth[alive], scene.inner
+    assert psnr(truth[inner], result.cube[alive][inner]) > score(scene, fused) - 3
+    np.testing.assert_allclose(np.log10(result.mu / fused.mu), 0, atol=0.4)
+    assert result.noise_scale_cube == pytest.approx(1, abs=0.1)
+
+
+def test_missing_voxels_act_like_infinite_errors(scene):
+    """A voxel that is absent and one that is garbage of no weight give the same result."""
+    data = scene.data
+    options = {"rank": 4, "tuning": "manual", "mu": 1e-4, "uncertainty": False, "tolerance": 1e-4}
+    absent = data.cube.copy()
+    absent[30] = np.nan
+    noise = data.cube_sigma.copy()
+    noise[30] = np.inf
+    a = fuse(replace(data, cube=absent), **options)
+    b = fuse(replace(data, cube_sigma=noise), **options)
+    np.testing.assert_allclose(a.coefficients, b.coefficients, atol=1e-6)
+
+
+def test_signal_dependent_weights(scene):
+    data, m = scene.data, scene.margin
+    rng = np.random.default_rng(3)
+    relative = 0.5 + scene.blurred.mean(0) / scene.blurred.mean()
+    sigma = np.sqrt(relative) * data.cube_sigma[:, None, None]
+    cube = data.cube.copy()
+    cube[:, m:-m, m:-m] = scene.blurred + sigma * rng.normal(size=scene.blurred.shape)
+    weight = np.pad(1 / relative, m)
+    result = fuse(replace(data, cube=cube, spaxel_weight=weight))
+    assert score(scene, result) > 44
+    assert 0.8 < calibration(scene, result) < 1.2
+
+
+@pytest.mark.parametrize(("image", "cube"), [(3.0, 0.3), (0.2, 1.0)])
+def test_wrong_errors_are_corrected(scene, fused, image, cube):
+    data = replace(
+        scene.data,
+        image_sigma=image * scene.data.image_sigma,
+        cube_sigma=cube * scene.data.cube_sigma,
+    )
+    result = fuse(data)
+    assert result.noise_scale_image == pytest.approx(1 / image, rel=0.1)
+    assert result.noise_scale_cube == pytest.approx(1 / cube, rel=0.1)
+    assert score(scene, result) > score(scene, fused) - 0.5
+    assert 0.8 < calibration(scene, result) < 1.2
+
+
+def test_scale_of_the_units_does_not_matter(scene, fused):
+    names = ("cube", "images", "cube_sigma", "image_sigma")
+    result = fuse(replace(scene.data, **{n: 1e-3 * getattr(scene.data, n) for n in names}))
+    np.testing.assert_allclose(1e3 * result.cube, fused.cube, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_and_errors_are_interchangeable(scene):
+    data = scene.data
+    options = {"rank": 4, "tuning": "manual", "mu": 1e-4, "tolerance": 1e-4}
+    one = fuse(data, **options)
+    other = replace(data, image_sigma=2 * data.image_sigma, image_weight=4 * data.image_weight)
+    two = fuse(other, **options)
+    np.testing.assert_allclose(two.cube, one.cube, rtol=1e-4)
+    np.testing.assert_allclose(two.error, one.error, rtol=1e-4)
+
+
+def test_deconvolved_cube_is_sharper(scene, fused):
+    sharp = fuse(scene.data, resolution="deconvolved")
+    np.testing.assert_allclose(sharp.coefficients, fused.coefficients, atol=1e-6)
+    expected = np.tensordot(sharp.subspace.basis, sharp.coefficients, 1)
+    expected += sharp.subspace.mean[:, None, None]
+    np.testing.assert_allclose(sharp.cube, expected, rtol=1e-4, atol=1e-3)
+    assert sharp.cube.max() > fused.cube.max()
+    assert sharp.error.mean() > fused.error.mean()
+
+
+def test_other_tunings(scene, fused):
+    syfu = fuse(scene.data, tuning="syfu", rank=4)
+    assert np.ptp(syfu.mu) == 0
+    assert 30 < score(scene, syfu) < score(scene, fused)
+    manual = fuse(scene.data, tuning="manual", rank=4, mu=fused.mu, gamma=1.0)
+    assert score(scene, manual) == pytest.approx(score(scene, fused), abs=0.3)
+
+
+def test_iteration_limit_is_reported(scene, caplog):
+    result = fuse(scene.data, tuning="manual", rank=4, mu=1e-4, max_iterations=2, uncertainty=False)
+    assert not result.converged
+    assert result.error is None
+    assert "stopped at" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tuning": "best"}, "tuning must be one of"),
+        ({"resolution": "high"}, "resolution must be one of"),
+        ({"boundary": "auto"}, "boundary must be one of"),
+        ({"tuning": "manual"}, "needs mu"),
+        ({"mu": 1.0}, "only used with tuning='manual'"),
+        ({"tuning": "manual", "mu": -1.0}, "mu must be finite and positive"),
+        ({"tuning": "manual", "mu": [1.0, 2.0], "rank": 3}, "one per component"),
+        ({"tolerance": 2.0}, "tolerance must be"),
+        ({"max_iterations": 0}, "max_iterations must be"),
+        ({"rank": -1}, "rank must be"),
+    ],
+)
+def test_invalid_options(scene, options, message):
+    with pytest.raises(ValueError, match=message):
+        fuse(scene.data, **options)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("spaxel_weight", 0.0, "cube has no finite voxel"),
+        ("cube_sigma", np.nan, "cube has no finite voxel"),
+        ("image_weight", 0.0, "images have no finite pixel"),
+        ("response", 0.0, "response of image"),
+    ],
+)
+def test_data_that_cannot_be_fused(scene, field, value, message):
+    data = replace(scene.data, **{field: np.full_like(getattr(scene.data, field), value)})
+    with pytest.raises(ValueError, match=message):
+        fuse(data)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays, voxel_origin
+from jwst_fusion.fusion.forward import FusionData
+from jwst_fusion.fusion.photometry import Calibration
+from jwst_fusion.fusion.registration import CommonGrid
+from jwst_fusion.fusion.validation import assess, table
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(4)
+    channels, h, w, d = 12, 9, 10, 2
+    cube = 50 + rng.normal(size=(channels, h, w))
+    cube[:, 0, 0] = np.nan
+    images = 80 + 30 * rng.normal(size=(2, d * h, d * w))
+    images[1, :4] = np.nan
+    spaxel_weight = np.ones((h, w))
+    spaxel_weight[0] = 0
+    response = np.zeros((2, channels))
+    response[0, 1:4], response[1, 6:10] = 1 / 3, 1 / 4
+    sigma = np.full(channels, 2.0)
+    sigma[11] = np.nan
+    psf = np.zeros((1, 5, 5))
+    psf[:, 2, 2] = 1
+    return FusionData(
+        cube=cube,
+        cube_sigma=sigma,
+        spaxel_weight=spaxel_weight,
+        images=images,
+        image_sigma=np.array([3.0, 3.0]),
+        image_weight=np.where(np.isfinite(images), 1.0, 0.0),
+        response=response,
+        psf_weights=np.ones((channels, 1)),
+        psf_image=psf,
+        psf_cube=psf,
+        factor=d,
+    )
+
+
+def test_perfect_model(data):
+    quality = assess(data, data.images, data.cube)
+    assert all(np.isinf(one.psnr) for one in quality.filters)
+    assert [one.ssim for one in quality.filters] == pytest.approx([1.0, 1.0])
+    assert quality.spectrum_error == 0
+
+
+def test_residuals_are_measured(data):
+    quality = assess(data, data.images + 3.0, 1.02 * data.cube)
+    peak = np.nanmax(data.images[0])
+    assert quality.filters[0].psnr == pytest.approx(20 * np.log10(peak / 3))
+    assert quality.filters[1].chi2 == pytest.approx(1.0)
+    assert quality.spectrum_error == pytest.approx(0.02)
+    assert np.isnan(quality.chi2[11])
+    assert quality.chi2[0] == pytest.approx(0.25, rel=0.1)
+
+
+def test_only_the_field_counts(data):
+    inner = (slice(2, 9), slice(1, 9))
+    model = data.images.copy()
+    model[:, :4] += 100
+    quality = assess(data, model, data.cube, inner=inner)
+    assert all(np.isinf(one.psnr) for one in quality.filters)
+
+
+def test_small_and_empty_fields(data):
+    quality = assess(data, data.images, data.cube, inner=(slice(2, 4), slice(2, 5)))
+    assert np.isnan(quality.filters[0].ssim)
+    data.images[1] = np.nan
+    assert np.isnan(assess(data, data.images, data.cube).filters[1].psnr)
+
+
+def test_table_of_the_report(data):
+    quality = assess(data, data.images + 3.0, 1.02 * data.cube)
+    lines = table(
+        quality, ["F182M", "F210M"], [Calibration(1.14, 0.002, 0.5), None], [(1.0, -2.0)] * 2
+    )
+    assert "F182M" in lines[1]
+    assert "1.1400 +- 0.0020" in lines[1]
+    assert "not calibrated" in lines[2]
+    assert "2.000 %" in lines[-1]
+
+
+def test_origin_of_voxels(data):
+    origin = voxel_origin(data, data.response, (slice(0, 18), slice(0, 20)))
+    assert origin.shape == (12, 18, 20)
+    # Rows 0 and 1 have no spaxel; rows 0 to 3 have no pixel of the second image.
+    assert set(np.unique(origin[2, 2:])) == {3}
+    assert set(np.unique(origin[2, :2])) == {2}
+    assert set(np.unique(origin[7, 2:4])) == {5}
+    assert set(np.unique(origin[7, 4:])) == {3}
+    assert set(np.unique(origin[0, 2:])) == {5}
+    assert not origin[11].any()
+
+
+def test_margin_takes_spaxels_of_the_cube():
+    cube = np.arange(2 * 6 * 7, dtype=float).reshape(2, 6, 7)
+    good = np.ones(cube.shape, bool)
+    good[:, 1, 1] = False
+    field = (slice(1, 6), slice(0, 3))
+    grid = CommonGrid(
+        coarse=type("G", (), {"shape": (9, 7)})(),
+        fine=None,
+        factor=2,
+        field=field,
+        padding=((2, 2), (2, 2)),
+    )
+    placed, err = cube_arrays(cube, cube + 1, good, grid)
+    assert placed.shape == (2, 9, 7)
+    assert np.isnan(placed[:, 0]).all(), "below the cube"
+    assert np.isnan(placed[:, :, :2]).all(), "left of the cube"
+    assert np.isnan(placed[0, 2, 3]), "a bad voxel"
+    assert np.array_equal(placed[0, 1, 2:], cube[0, 0, :5])
+    assert np.array_equal(err[0, 1, 2:], cube[0, 0, :5] + 1)
+    assert np.array_equal(placed[0, 2:7, 2:5][0, 2:], cube[0, 1, 2:3])
+
+
+def test_weights_of_a_cube(caplog):
+    rng = np.random.default_rng(0)
+    err = np.ones((20, 6, 7)) * rng.uniform(1, 3, (20, 1, 1))
+    err[:, 2, 2] *= 2
+    cube = rng.normal(size=err.shape)
+    cube[4, 2:] = np.nan
+    cube[:, 5, 5] = np.nan
+    cube[:15, 5, 6] = np.nan
+    err[np.isnan(cube)] = np.nan
+    sigma, weight = cube_weights(cube, err)
+    assert np.isnan(sigma[4])
+    assert np.isfinite(np.delete(sigma, 4)).all()
+    assert weight[2, 2] == pytest.approx(0.25)
+    assert weight[0, 0] == pytest.approx(1.0)
+    assert weight[5, 5] == weight[5, 6] == 0
+    assert "1 channels with data in less than half" in caplog.text
+
+
+def test_weights_of_images():
+    err = np.ones((1, 5, 5))
+    err[0, 1, 1], err[0, 2, 2], err[0, 3, 3] = 2.0, 1e-6, 0.0
+    data = np.ones((1, 5, 5))
+    data[0, 0, 0] = np.nan
+    sigma, weight = image_arrays(data, err)
+    assert sigma == [1.0]
+    assert weight[0, 1, 1] == 0.25
+    assert weight[0, 2, 2] == 10, "no pixel may outweigh all others"
+    assert weight[0, 0, 0] == weight[0, 3, 3] == 0

@@ -1,0 +1,127 @@
+"""The whole road in real geometry: exposures, trace model, cube, fusion, against the truth."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
+from jwst_fusion.associations import make_association, write_association
+from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.metrics import mean_spectrum_error, psnr
+from jwst_fusion.simulation import crds_offline
+from jwst_fusion.simulation.demo_results import interpolate_cube
+from jwst_fusion.simulation.observation import FILTERS, simulate_exposures, simulate_images
+from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
+from jwst_fusion.simulation.scenes import orion_bar, with_stars
+from jwst_fusion.simulation.truth import truth_cube
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main_job")]
+
+ROLL, IMAGE_ROLL, OVERSAMPLE = 30.0, 77.0, 2.0
+BLUE, RED = 1.66, 2.30  # micrometre, Marquis et al. 2026, Table 3
+
+
+@pytest.fixture(scope="module")
+def job(data_dir, stpsf_path, tmp_path_factory):
+    """Fused cube, s3d cube, truth and image files of one observation of the Orion Bar."""
+    from jwst.cube_build import CubeBuildStep
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("STPSF_PATH", str(stpsf_path))
+    folder = tmp_path_factory.mktemp("orion")
+    scene = with_stars(
+        orion_bar(data_dir / "orion_bar_scene" / "scene_a.npz", column=180),
+        [(0.45, 0.62, 1.2), (-0.58, -0.37, 0.6)],
+    )
+    # other nodes than the step's, so that the PSF in the data is not the interpolated one
+    psf = {"source": "webbpsf", "nodes": 7, "maximum_cores": "half"}
+    exposures = simulate_exposures(
+        folder,
+        scene,
+        roll=ROLL,
+        reference_files=data_dir / "nirspec_ifu_refs",
+        psf=pixel_psf(scene, roll=ROLL, **psf),
+    )
+    sharp = imager_psf(scene, roll=IMAGE_ROLL, **psf)
+    measured = data_dir / "throughputs" / "nircam_measured"
+    throughputs = {name: measured / f"{name}_mean_system_throughput.txt" for name in FILTERS}
+    images = simulate_images(folder, scene, roll=IMAGE_ROLL, psf=sharp, throughputs=throughputs)
+    traced = [
+        AdaptiveTraceModelStep.call(path, oversample=OVERSAMPLE, save_results=False)
+        for path in exposures
+    ]
+    with crds_offline():
+        cube = CubeBuildStep.call(
+            traced,
+            override_cubepar=str(data_dir / "nirspec_ifu_refs" / "generated_nirspec_cubepar.fits"),
+            wavemin=BLUE,
+            wavemax=RED,
+            save_results=False,
+        )[0]
+    cube.save(str(folder / "orion_s3d.fits"))
+    association = write_association(
+        make_association(
+            str(folder / "orion_s3d.fits"), list(images), product_name="orion", folder=folder
+        ),
+        folder / "orion_asn.json",
+    )
+    FusionStep.call(
+        association,
+        psf_source="webbpsf",
+        trace_oversample=OVERSAMPLE,
+        throughputs=[f"{name}={path}" for name, path in throughputs.items()],
+        output_dir=str(folder),
+        save_results=True,
+    )
+    with fits.open(folder / "orion_s3d.fits") as hdus:
+        coarse, coarse_header = hdus["SCI"].data.astype(float), hdus["SCI"].header
+    with fits.open(folder / "orion_fused_s3d.fits") as hdus:
+        assert hdus[0].header["S_FUSION"] == "COMPLETE"
+        fused, header = hdus["SCI"].data.astype(float), hdus["SCI"].header
+        error, table = hdus["ERR"].data.astype(float), np.array(hdus["FUSFILTERS"].data)
+    wavelength = header["CRVAL3"] + header["CDELT3"] * (
+        np.arange(header["NAXIS3"]) + 1 - header["CRPIX3"]
+    )
+    truth = truth_cube(scene, sharp, header, wavelength)
+    yield {
+        "fused": fused,
+        "error": error,
+        "truth": truth,
+        "coarse": coarse,
+        "cubic": interpolate_cube(coarse, coarse_header, header),
+        "table": table,
+    }
+    patch.undo()
+
+
+def test_fused_beats_interpolation_by_eight_decibel(job):
+    seen = np.all(np.isfinite(job["fused"]) & np.isfinite(job["cubic"]), axis=0)
+    assert seen.sum() > 5000
+    fused = psnr(job["truth"], job["fused"], seen)
+    cubic = psnr(job["truth"], job["cubic"], seen)
+    print(f"PSNR fused {fused:.2f} dB, cubic interpolation {cubic:.2f} dB")
+    assert fused >= cubic + 8
+
+
+def test_every_filter_is_seen_again(job):
+    for row in job["table"]:
+        print(row["filter"], row["psnr"], row["ssim"], row["calibration"])
+    assert {str(name).strip() for name in job["table"]["filter"].astype(str)} == set(FILTERS)
+    assert np.all(job["table"]["psnr"] >= 35)
+
+
+def test_mean_spectrum_agrees(job):
+    seen = np.all(np.isfinite(job["fused"]) & np.isfinite(job["cubic"]), axis=0)
+    for reference in ("truth", "cubic"):
+        spectra = (job[name][:, seen][:, None] for name in (reference, "fused"))
+        error = np.abs(mean_spectrum_error(*spectra))
+        print(f"mean spectrum against {reference}: median {np.median(error):.5f}")
+        assert np.median(error) < 0.01
+        assert np.percentile(error, 90) < 0.01
+
+
+def test_errors_are_of_the_right_size(job):
+    seen = np.all(np.isfinite(job["fused"]), axis=0)
+    pulls = np.abs(job["fused"] - job["truth"])[:, seen] / job["error"][:, seen]
+    print(f"68 % of the pulls below {np.percentile(pulls, 68):.2f}")
+    assert 0.2 < np.percentile(pulls, 68) < 3
