@@ -8,7 +8,6 @@ import pytest
 
 from jwst_fusion.entry_points import get_steps
 
-
 CONFIGS = Path(__file__).resolve().parents[1] / "step_configs"
 
 

@@ -29,7 +29,9 @@ def build(models, parameters):
 
 
 def centre_of(cube):
-    image = np.nanmedian(cube, axis=0)
+    seen = np.isfinite(cube).mean(axis=0) > 0.5
+    image = np.full(seen.shape, np.nan)
+    image[seen] = np.nanmedian(cube[:, seen], axis=0)
     peak = np.unravel_index(np.nanargmax(image), image.shape)
     rows, columns = np.indices(image.shape)
     near = np.hypot(rows - peak[0], columns - peak[1]) < 4

@@ -11,11 +11,16 @@ __all__ = ["ColumnFit", "first_columns", "fit_columns"]
 
 #: Relative model error assumed in weights, and in the test for outliers.
 _WEIGHT_FLOOR, _OUTLIER_FLOOR = 0.01, 0.05
+#: Model error assumed in weights, relative to the peak of the column.
+_PEAK_FLOOR = 0.001
+#: Largest weight of one pixel in a median ratio, relative to the sum of all before this limit.
+_MAX_VOTE = 0.3
 _CLIP = 5.0
 #: Median of chi-square with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
-#: Smallest signal-to-noise ratio of the scale of a column for the model to be used there.
-_MIN_SCALE_SNR = 3.0
+#: A column is trusted if it shows this share of the squared profile, or else its scale has this
+#: signal-to-noise ratio: a hole in the core of a bright trace can be filled from its wings.
+_MIN_SHARE, _MIN_SNR = 0.1, 5.0
 #: Largest correlation coefficient, squared, of profile and background for both to be fitted.
 _MAX_CORRELATION = 0.7
 #: Share of the rows, faintest first, that give the first background.
@@ -41,7 +46,7 @@ class ColumnFit:
     gain, background_gain : ndarray
         Derivatives of `fitted` and `background` to the data, shape ``(column, row)``.
     trusted : ndarray of bool
-        Columns whose scale is positive and well measured.
+        Columns whose scale is well measured.
     separable : bool
         Whether the source is compact enough to tell its profile from a background.
     """
@@ -85,8 +90,9 @@ def first_columns(data, variance, profile, good):
     keep = good & ((data - model) ** 2 <= 64 * (variance + 0.25 * model**2))
     keep &= (scale > 0)[:, None]
     typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
-    spread = np.median(variance[good])
-    spread += (0.1 * typical * np.max(np.abs(profile), where=good, initial=0.0)) ** 2
+    # A scale that an outlier has blown up must not get weight from that.
+    peak = np.max(np.abs(profile), where=good, initial=0.0)
+    spread = np.median(variance[good]) + (0.1 * peak * np.maximum(scale, typical)[:, None]) ** 2
     nothing = np.zeros_like(data)
     return ColumnFit(
         fitted=scale,
@@ -100,7 +106,7 @@ def first_columns(data, variance, profile, good):
     )
 
 
-def fit_columns(data, variance, profile, good, *, previous, total):
+def fit_columns(data, variance, profile, good, inside, *, previous, total):
     """
     Fit scale and background of each column, given the profile.
 
@@ -108,8 +114,8 @@ def fit_columns(data, variance, profile, good, *, previous, total):
     ----------
     data, variance, profile : ndarray
         Shape ``(column, row)``, finite.
-    good : ndarray of bool
-        Pixels that may be used.
+    good, inside : ndarray of bool
+        Pixels that may be used, and all pixels of the slice.
     previous : ColumnFit
         Its background starts the fit, and it decides whether there is one.
     total : ndarray
@@ -121,11 +127,14 @@ def fit_columns(data, variance, profile, good, *, previous, total):
         The fit.
     """
     background = previous.background
+    peak = np.max(np.abs(profile), axis=1, where=inside, initial=0.0)
     scale = weighted_median_ratio(data - background[:, None], profile, good)
     model = scale[:, None] * profile + background[:, None]
     keep = good & ((data - model) ** 2 <= 256 * (variance + (_OUTLIER_FLOOR * model) ** 2))
     for last in (False, False, False, True):
-        inverse = keep / (variance + (_WEIGHT_FLOOR * model) ** 2)
+        floor = (_WEIGHT_FLOOR * (model - background[:, None])) ** 2
+        floor += (_PEAK_FLOOR * scale * peak)[:, None] ** 2
+        inverse = keep / (variance + floor)
         gain, background_gain, information = _gains(inverse, profile, previous.separable)
         scale = np.sum(gain * data, axis=1)
         background = np.sum(background_gain * data, axis=1)
@@ -139,7 +148,13 @@ def fit_columns(data, variance, profile, good, *, previous, total):
         keep = kept
     n_good = keep.sum(axis=1)
     reduced = np.sum(chi2, axis=1, where=keep) / np.maximum(n_good - 2, 1)
-    usable = (n_good > 3) & (scale > 0) & (total > 0)
+    square = profile**2
+    share = np.sum(square, axis=1, where=keep) / np.maximum(
+        np.sum(square, axis=1, where=inside), np.finfo(float).tiny
+    )
+    bright = (scale > 0) & (scale**2 * information >= _MIN_SNR**2)
+    measured = (n_good > 3) & (total > 0) & (information > 0)
+    usable = measured & (scale > 0)
     in_gauge = np.where(usable, scale * total, 0.0)
     return ColumnFit(
         fitted=scale,
@@ -148,7 +163,7 @@ def fit_columns(data, variance, profile, good, *, previous, total):
         weight=(in_gauge**2 / np.maximum(reduced, 1.0))[:, None] * inverse,
         gain=gain,
         background_gain=background_gain,
-        trusted=usable & (scale**2 * information >= _MIN_SCALE_SNR**2),
+        trusted=measured & ((share >= _MIN_SHARE) | bright),
         separable=previous.separable,
     )
 
@@ -189,6 +204,8 @@ def weighted_median_ratio(data, profile, good):
     """
     Median of data / profile in each column, weighted with the positive part of the profile.
 
+    No pixel may outvote all others, not even one that holds most of the light.
+
     Parameters
     ----------
     data, profile : ndarray
@@ -202,6 +219,7 @@ def weighted_median_ratio(data, profile, good):
         Shape ``(column,)``; 0 where the profile is nowhere positive.
     """
     weight = np.where(good & (profile > 0), profile, 0.0)
+    weight = np.minimum(weight, _MAX_VOTE * np.sum(weight, axis=1, keepdims=True))
     ratio = np.divide(data, profile, out=np.full_like(data, np.inf), where=weight > 0)
     order = np.argsort(ratio, axis=1)
     ratio = np.take_along_axis(ratio, order, axis=1)

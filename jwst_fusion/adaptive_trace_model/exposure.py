@@ -4,6 +4,8 @@ Images are (row, column) with the dispersion along the columns.
 """
 
 import logging
+import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,10 +18,19 @@ from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
 
-__all__ = ["ExposureImages", "OversampledImages", "TraceOptions", "estimate_noise", "trace_exposure"]
+__all__ = [
+    "ExposureImages",
+    "OversampledImages",
+    "TraceOptions",
+    "count_threads",
+    "estimate_noise",
+    "trace_exposure",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
+#: Largest oversampling factor; more than three or four brings no gain (Law et al. 2026, III.1).
+_MAX_OVERSAMPLE = 10.0
 #: Distance over which model and linear interpolation are blended, in native pixels.
 _TAPER = 1.0
 
@@ -39,12 +50,27 @@ class TraceOptions:
         Smallest relative slope of a trace for the model to be used; not positive: use it all over.
     psf_optimal : bool
         Replace the flux by the model in all slices.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite or out of its range.
     """
 
     oversample: float = 1.0
     fit_threshold: float = 10.0
     slope_limit: float = 0.1
     psf_optimal: bool = False
+
+    def __post_init__(self):
+        for name in ("oversample", "fit_threshold", "slope_limit"):
+            value = getattr(self, name)
+            if not math.isfinite(value):
+                msg = f"{name} is {value}: it must be a finite number"
+                raise ValueError(msg)
+        if not 1 <= self.oversample <= _MAX_OVERSAMPLE:
+            msg = f"oversample is {self.oversample}: it must be from 1 to {_MAX_OVERSAMPLE:g}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True)
@@ -144,9 +170,7 @@ def _trace_slice(layout, native, geometry, mode, options, result):
     ranges = []
     if fit is not None:
         limit = 0.0 if options.psf_optimal else options.slope_limit
-        ranges = steep_ranges(
-            fit, coordinate, error, slope_limit=limit, pad=mode.pad, pitch=pitch
-        )
+        ranges = steep_ranges(fit, coordinate, error, slope_limit=limit, pad=mode.pad, pitch=pitch)
     rows, valid, position = layout.oversampled_rows(options.oversample)
     sliced = oversample_slice(
         flux,
@@ -215,3 +239,34 @@ def estimate_noise(flux):
     difference = np.diff(flux, axis=1)
     difference = difference[np.isfinite(difference)]
     return float(1.4826 * np.median(np.abs(difference)) / np.sqrt(2)) if difference.size else np.nan
+
+
+def count_threads(maximum_cores):
+    """
+    Translate the parameter ``maximum_cores``.
+
+    Parameters
+    ----------
+    maximum_cores : str
+        A whole number, 'none', 'quarter', 'half' or 'all'.
+
+    Returns
+    -------
+    int
+        Number of threads, at least 1 and at most the number of cores.
+
+    Raises
+    ------
+    ValueError
+        If the value is none of these.
+    """
+    available = os.cpu_count() or 1
+    text = str(maximum_cores).strip().lower()
+    shares = {"none": 1, "quarter": available // 4, "half": available // 2, "all": available}
+    if text not in shares and not (text.isdecimal() and int(text) >= 1):
+        msg = (
+            f"maximum_cores is {maximum_cores!r}: allowed are a whole number from 1 on, 'none', "
+            "'quarter', 'half' and 'all'"
+        )
+        raise ValueError(msg)
+    return min(max(shares[text] if text in shares else int(text), 1), available)

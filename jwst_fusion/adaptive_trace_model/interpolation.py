@@ -1,4 +1,4 @@
-"""Interpolation along the rows of a slice: linear over missing pixels, cubic for smooth coordinates.
+"""Interpolation along the rows of a slice: linear for fluxes, cubic for smooth coordinates.
 
 Arrays are (column, row).
 """

@@ -1,4 +1,4 @@
-"""Combination of trace model, linear interpolation and residual on the rows of an oversampled slice.
+"""Combination of trace model, linear interpolation and residual on oversampled rows of a slice.
 
 Arrays are (column, row), NaN outside the slice.
 """
@@ -179,6 +179,4 @@ def _mask_variances(result, variances):
     for key, native in variances.items():
         unknown = ~np.take_along_axis(np.isfinite(native), result.nearest, axis=1)
         value = result.variances[key]
-        result.variances[key] = np.where(
-            missing | (unknown & ~result.estimated), np.nan, value
-        )
+        result.variances[key] = np.where(missing | (unknown & ~result.estimated), np.nan, value)

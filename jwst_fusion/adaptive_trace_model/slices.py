@@ -141,9 +141,7 @@ def find_slices(regions):
         depth = np.arange(n_row.max())
         rows = np.minimum(first[:, None] + depth, mask.shape[0] - 1)
         inside = mask[rows, np.arange(mask.shape[1])[:, None]] & (depth < n_row[:, None])
-        layouts.append(
-            SliceLayout(label, box[1].start, first + box[0].start, n_row, inside)
-        )
+        layouts.append(SliceLayout(label, box[1].start, first + box[0].start, n_row, inside))
     return layouts
 
 

@@ -1,4 +1,4 @@
-"""Robust fit of a spectral trace in one slice: a scale and a background per column, a profile surface.
+"""Robust fit of the trace in one slice: scale and background per column, a profile surface.
 
 Arrays are (column, row) with NaN outside the slice. Fluxes and errors have the same unit.
 """
@@ -157,9 +157,8 @@ def fit_trace(
         level = _level(profile, window) if columns.separable else np.zeros((len(profile), 1))
         profile -= level
         coefficients = coefficients - level
-        columns = fit_columns(
-            data, variance, profile, good, previous=columns, total=_gauge(profile, window)
-        )
+        total = _gauge(profile, window)
+        columns = fit_columns(data, variance, profile, good, inside, previous=columns, total=total)
     trusted = columns.trusted
     if not trusted.any():
         return None

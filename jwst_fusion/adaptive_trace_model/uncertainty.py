@@ -15,12 +15,13 @@ sum :math:`\sum_{q'} C_{qq'}`. For photon noise and a bright trace this is the p
 pixel at the oversampled position would have had; without a trace it is ``factor`` times the
 interpolated native variance.
 
-A spaxel averages a few pixels with partial overlaps. For independent pixels of size h (in native
-pixels) and spaxels of size s, the overlaps reduce the variance of the average to
-:math:`h\,(s - h/3) / s^2` (mean over all phases, :math:`h \le s`). That is (s - 1/3) of the variance
-of a native pixel if h = 1, but tends to h s for small h: cubes from native pixels are correlated,
-and their errors too small for sums over spaxels. So that the errors of a spaxel do not depend on
-the oversampling, the row sum is multiplied with the ratio of the two reductions.
+A spaxel averages a few pixels with partial overlaps. For independent pixels of size h and variance
+v, and spaxels of size s (in native pixels), the variance of the average is, in the mean over all
+phases, :math:`v\,h\,(s - h/3) / s^2` for :math:`h \le s`. With native pixels (h = s = 1) that is
+2/3 v: their cubes are smoothed and correlated. With the row sums, :math:`v \propto 1/h`, it tends
+to v. So that the errors of a spaxel do not depend on the oversampling, the row sums are multiplied
+with the ratio of the two. As in cubes from native pixels, errors of sums over many spaxels that are
+taken for independent then come out too small, by a factor of about the square root of 2/3.
 """
 
 import numpy as np

@@ -76,7 +76,8 @@ def _provenance(product, template, outcome, options):
     meta.resolution = options.resolution
     meta.psf_source = outcome.psf.source
     meta.psf_nodes = len(outcome.psf.nodes)
-    meta.psf_broadening = options.psf_broadening
+    meta.psf_broadening_across = outcome.broadening.across
+    meta.psf_broadening_along = outcome.broadening.along
     meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = "auto" if options.rank == "auto" else "given"

@@ -2,7 +2,10 @@
 
 import logging
 
+import numpy as np
+
 from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.broadening import Broadening, broaden, fit_broadening
 from jwst_fusion.fusion.instrument_psf import (
     CHANNEL_LIMIT,
     cube_boxes,
@@ -11,8 +14,10 @@ from jwst_fusion.fusion.instrument_psf import (
     read_psf_pair,
 )
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.photometry import synthetic_image
+from jwst_fusion.psf import aperture_angle
 
-__all__ = ["psf_angles", "psfs_of"]
+__all__ = ["broadened", "psf_angles", "psfs_of"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -145,9 +150,58 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         detector=detector,
         filter_name=filter_name,
         source=options.psf_source,
-        broadening=options.psf_broadening,
         maximum_cores=options.maximum_cores,
     )
+
+
+def broadened(psf, cube, data, images, responses, grid, angles, options):
+    """
+    Widen the PSF of the cube as the parameters ask for.
+
+    Parameters
+    ----------
+    psf : `~jwst_fusion.fusion.instrument_psf.PsfPair`
+        PSFs on the fine grid.
+    cube : CubeObservation
+        The cube.
+    data : array (L, h, w)
+        Its data on the padded grid.
+    images : array (F, d h, d w)
+        Images on the fine grid.
+    responses : array (F, L)
+        Weights of the channels in each filter.
+    grid : `~jwst_fusion.fusion.registration.CommonGrid`
+        Common grid.
+    angles : tuple of float
+        Result of `psf_angles`.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters.
+
+    Returns
+    -------
+    psf : `~jwst_fusion.fusion.instrument_psf.PsfPair`
+        PSFs with that of the cube widened.
+    broadening : `~jwst_fusion.fusion.broadening.Broadening`
+        By how much.
+    """
+    angle = angles[1] + (aperture_angle("NIRSPEC") if cube.instrument == "NIRSPEC" else 0.0)
+    widths = options.broadening_widths()
+    if widths is None:
+        nodes = responses @ psf.weights
+        broadening = fit_broadening(
+            images,
+            np.array([synthetic_image(data, response) for response in responses]),
+            np.tensordot(nodes, psf.image, axes=1),
+            np.tensordot(nodes, psf.cube, axes=1),
+            factor=grid.factor,
+            pixel_scale=grid.fine.scale,
+            angle=angle,
+        )
+    else:
+        broadening = Broadening(*widths, angle)
+    if broadening.across == broadening.along == 0:
+        return psf, broadening
+    return broaden(psf, broadening, grid.fine.scale), broadening
 
 
 def _no_psf(observation, reason):

@@ -16,7 +16,6 @@ CHANNEL_LIMIT = 2.35
 _NATIVE_SCALE = {"SHORT": 0.0311, "LONG": 0.0630}
 #: Width of a slice of the NIRSpec integral field unit, and pixel along it (arcsec).
 _SLICE, _SLICE_PIXEL = 0.1, 0.1
-_FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,6 @@ def psf_pair(
     detector=None,
     filter_name=None,
     source="auto",
-    broadening=0.0,
     maximum_cores="none",
 ):
     """
@@ -157,8 +155,6 @@ def psf_pair(
         Detector and filter of the images, by channel.
     source : {"auto", "webbpsf", "aperture"}, optional
         Source of the PSFs.
-    broadening : float, optional
-        FWHM of a Gaussian that widens the PSF of the cube further, arcsec.
     maximum_cores : str, optional
         Processes for the computation.
 
@@ -199,7 +195,7 @@ def psf_pair(
             instruments[1],
             angle=angles[1],
             footprints=boxes[1],
-            broadening=broadening / _FWHM,
+            broadening=0.0,
             **common,
         )
         parts.append((inside, image, cube))

@@ -18,7 +18,6 @@ _RANGES = (
     ("min_coverage", 0.0, 1.0, False),
     ("psf_nodes", 2, 64, True),
     ("psf_size", 0.2, 60.0, True),
-    ("psf_broadening", 0.0, 2.0, True),
     ("trace_oversample", 1.0, 100.0, True),
     ("roll_image", -360.0, 720.0, True),
     ("roll_cube", -360.0, 720.0, True),
@@ -65,7 +64,7 @@ class FusionOptions:
     psf_cube: str | None = None
     psf_nodes: int = 12
     psf_size: float = 3.0
-    psf_broadening: float = 0.0
+    psf_broadening: str | float = "auto"
     trace_oversample: float = 1.0
     roll_image: float | None = None
     roll_cube: float | None = None
@@ -82,6 +81,7 @@ class FusionOptions:
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
         self._check_together()
         self.throughput_files()
+        self.broadening_widths()
 
     def _check_together(self):
         if self.tuning == "manual" and self.mu is None:
@@ -122,6 +122,38 @@ class FusionOptions:
             The checked parameters.
         """
         return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
+
+    def broadening_widths(self):
+        """
+        Return the widths of the Gaussian that widens the PSF of the cube.
+
+        Returns
+        -------
+        tuple of float or None
+            FWHM across and along the slices, arcsec; None if they are to be fitted.
+
+        Raises
+        ------
+        ValueError
+            If the parameter is neither a word that is known nor one or two numbers.
+        """
+        text = str(self.psf_broadening).strip()
+        if text == "auto":
+            return None if self.psf_image is None else (0.0, 0.0)
+        if text == "fit":
+            return None
+        try:
+            widths = tuple(float(part) for part in text.strip("()[]").split(","))
+            good = len(widths) <= 2 and all(0 <= width <= 2 for width in widths)
+        except ValueError:
+            good = False
+        if not good:
+            msg = (
+                f"psf_broadening is {self.psf_broadening!r}: expected 'auto', 'fit', or one or two "
+                "numbers from 0 to 2 (arcsec)"
+            )
+            raise ValueError(msg)
+        return widths * 2 if len(widths) == 1 else widths
 
     def throughput_files(self):
         """

@@ -14,7 +14,8 @@ from jwst_fusion.fusion.assemble import (
     fusion_data,
     voxel_origin,
 )
-from jwst_fusion.fusion.header_psf import psf_angles, psfs_of
+from jwst_fusion.fusion.broadening import Broadening
+from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.instrument_psf import PsfPair
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.offset import image_offset
@@ -61,6 +62,8 @@ class Outcome:
         Parts of the filters' bands that the cube covers.
     psf : PsfPair
         PSFs.
+    broadening : Broadening
+        The Gaussian by which the PSF of the cube was widened.
     angles : tuple of float
         Degrees counterclockwise from +y of the grid to V3, for images and cube.
     solution : FusionResult
@@ -82,6 +85,7 @@ class Outcome:
     offsets: np.ndarray
     coverages: np.ndarray
     psf: PsfPair
+    broadening: Broadening
     angles: tuple
     solution: FusionResult
     quality: Quality
@@ -144,6 +148,7 @@ def fuse_observations(cube, images, options):
         resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
     elif options.alignment == "wcs":
         _report_offsets(images, offsets, errors)
+    psf, broadening = broadened(psf, cube, padded, resampled[0], responses, grid, angles, options)
     arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
     calibrations = cross_calibrate(
         **arrays, responses=responses, psf=psf, factor=factor, method=options.crosscal
@@ -176,6 +181,7 @@ def fuse_observations(cube, images, options):
         offsets=offsets,
         coverages=coverages,
         psf=psf,
+        broadening=broadening,
         angles=angles,
         solution=solution,
         quality=quality,

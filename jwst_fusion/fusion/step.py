@@ -56,7 +56,7 @@ class FusionStep(FusionBaseStep):
     psf_cube = string(default=None) # File with the complete PSF of the cube, likewise
     psf_nodes = integer(default=12, min=2) # Number of wavelengths at which PSFs are computed
     psf_size = float(default=3.0) # [arcsec] Side of the PSFs
-    psf_broadening = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the cube
+    psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15,0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
     trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
@@ -66,9 +66,9 @@ class FusionStep(FusionBaseStep):
     """  # noqa: E501
 
     @classmethod
-    def build_config(cls, input, **kwargs):  # noqa: A002
+    def build_config(cls, input, **kwargs):
         """Build the configuration; numbers are allowed where 'auto' is."""
-        for name in ("rank", "factor", "maximum_cores"):
+        for name in ("rank", "factor", "maximum_cores", "psf_broadening"):
             if name in kwargs:
                 kwargs[name] = str(kwargs[name])
         return super().build_config(input, **kwargs)

@@ -75,9 +75,9 @@ def run_demo(folder, *, oversample=2.0, psf_source="aperture", cores=2):
     native, cube = (
         str(next(folder.glob(f"{PRODUCT}_{kind}_*_s3d.fits"))) for kind in ("native", "nirspec")
     )
-    association = write_association(
-        make_association(cube, list(images), product_name=PRODUCT, folder=folder),
-        folder / "fusion_asn.json",
+    association = str(folder / "fusion_asn.json")
+    write_association(
+        make_association(cube, list(images), product_name=PRODUCT, folder=folder), association
     )
     runner.together(
         [

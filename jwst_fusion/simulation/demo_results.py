@@ -151,16 +151,16 @@ def _draw(picture, coarse, product, truth, cubic, image, seen):
         (
             f"H$_2$ {_LINE} µm",
             [
-                Panel("", np.full_like(imager, np.nan), scales[1]),
-                Panel("", line_map(coarse[0]), scales[0]),
-                Panel("", line_map(data), scales[1]),
-                Panel("", line_map(truth), scales[1]),
+                Panel("NIRSpec, cubic interpolation", line_map(cubic), scales[1]),
+                Panel("NIRSpec", line_map(coarse[0]), scales[0]),
+                Panel("fused", line_map(data), scales[1]),
+                Panel("truth", line_map(truth), scales[1]),
             ],
         ),
     ]
-    gain = np.nanmean(np.abs(cubic - truth), axis=0) - np.nanmean(np.abs(data - truth), axis=0)
-    gain = np.where(seen, gain, -np.inf)
-    bright = np.where(seen, np.nanmean(truth, axis=0), -np.inf)
+    gain = np.full(seen.shape, -np.inf)
+    gain[seen] = np.mean(np.abs(cubic - truth)[:, seen] - np.abs(data - truth)[:, seen], axis=0)
+    bright = np.where(seen, np.mean(truth, axis=0), -np.inf)
     spectra = []
     for mark, title, measure in (("A", "brightest", bright), ("B", "largest gain", gain)):
         y, x = np.unravel_index(np.argmax(measure), measure.shape)

@@ -259,7 +259,9 @@ class ObservedScene:
             part = slice(start, start + self._chunk)
             values = self.components(ra[part], dec[part])
             spectra = self.scene.spectrum(wavelength[part])
-            nodes = self.psf.weights(wavelength[part])
+            # beyond the range of the scene there is no light, whatever the PSF
+            lit = np.clip(wavelength[part], *self.scene.wavelength[[0, -1]])
+            nodes = self.psf.weights(lit)
             out.ravel()[flat[part]] = np.einsum("nkr,kn,nr->n", values, spectra, nodes)
         return out
 

@@ -193,7 +193,7 @@ def nebula(*, ra=83.8187, dec=-5.4083, blue=1.6, red=2.5, field=8.0, pixel_scale
     return Scene(wavelength, spectra, maps, pixel_scale, ra, dec, sources)
 
 
-def orion_bar(path, *, column=300, field=8.0, ra=83.8340, dec=-5.4190):
+def orion_bar(path, *, column=300, field=8.0, red=2.45, ra=83.8340, dec=-5.4190):
     """
     Part of the Orion Bar scene of Guilloteau et al. (2020), continued by mirrors where it ends.
 
@@ -205,6 +205,8 @@ def orion_bar(path, *, column=300, field=8.0, ra=83.8340, dec=-5.4190):
         Column of the scene in the middle of the field.
     field : float
         Side of the field, arcsec.
+    red : float
+        Wavelength to which the spectra go on at the level at which the file ends, micrometre.
     ra, dec : float
         Centre on the sky, degree.
 
@@ -216,6 +218,10 @@ def orion_bar(path, *, column=300, field=8.0, ra=83.8340, dec=-5.4190):
     with np.load(path, allow_pickle=False) as file:
         maps, spectra = file["maps"].astype(float), file["spectra"].astype(float)
         wavelength, scale = file["wavelength"].astype(float), float(file["pixel_scale"])
+    if red > wavelength[-1]:
+        wavelength = np.append(wavelength, [wavelength[-1] + 1e-4, red])
+        level = np.median(spectra[:, -50:], axis=1)
+        spectra = np.column_stack([spectra, level, level])
     half = int(np.ceil(field / scale / 2))
     height, width = maps.shape[1:]
     if not 0 <= column < width:

@@ -53,7 +53,7 @@ def test_wide_source_needs_a_lower_limit(synthetic):
 
 def test_limit_of_zero_takes_the_whole_slice(synthetic):
     scene = synthetic(sigma=2.5)
-    (low, high), = ranges_of(scene, slope_limit=0.0)
+    ((low, high),) = ranges_of(scene, slope_limit=0.0)
     assert low == pytest.approx(scene.coordinate().min())
     assert high == pytest.approx(scene.coordinate().max())
 

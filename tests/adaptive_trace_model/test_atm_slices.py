@@ -28,9 +28,10 @@ def test_cut_holds_every_pixel_once():
     for layout in layouts:
         values = layout.cut(image)
         np.testing.assert_array_equal(np.isfinite(values), layout.inside)
-        assert np.sort(values[layout.inside]).tolist() == np.sort(
-            image[regions == layout.label]
-        ).tolist()
+        assert (
+            np.sort(values[layout.inside]).tolist()
+            == np.sort(image[regions == layout.label]).tolist()
+        )
 
 
 @settings(max_examples=25)

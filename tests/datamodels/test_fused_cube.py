@@ -8,7 +8,6 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status, cube_product, flags_of
 from jwst_fusion.fusion.observation import read_cube
-from jwst_fusion.fusion.sky import SkyGrid
 
 REAL = ("ch4-short", "ch4-medium", "ch4-long")
 # The name and the date of writing must change. jwst spells no other value differently.

@@ -431,6 +431,8 @@ def test_impossible_ranges(members, fuse, caplog):
         {"psf_size": 0.0},
         {"psf_nodes": 1000},
         {"psf_broadening": -1.0},
+        {"psf_broadening": "wide"},
+        {"psf_broadening": "0.1,0.2,0.3"},
         {"trace_oversample": 0.5},
         {"min_coverage": 0.0},
         {"min_coverage": 1.5},
