@@ -17,6 +17,12 @@ def _test_data():
     return Path(os.environ.get("JWST_FUSION_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Start the longest tests first, so that no worker is left with one at the end."""
+    first = ("test_main_job", "test_wiggles_in_cubes")
+    items.sort(key=lambda item: (item.path.stem not in first, not item.get_closest_marker("slow")))
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """Folder of instrument data and scenes, or a skip that says what is missing."""

@@ -167,8 +167,8 @@ class NirspecIfuGeometry:
         to_native = Identity(1) & (Scale(1 / factor) | Shift((1 - factor) / (2 * factor)))
 
         def in_new_rows(box):
-            (x_low, x_high), (y_low, y_high) = box.bounding_box(order="F")
-            return (x_low, x_high), tuple((y + 0.5) * factor - 0.5 for y in (y_low, y_high))
+            x, y = box[0], box[1]
+            return tuple(x), tuple((limit + 0.5) * factor - 0.5 for limit in y)
 
         frame = coordinate_frames.Frame2D(name="coordinates", axes_order=(0, 1))
         if self.by_slice:

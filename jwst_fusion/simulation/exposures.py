@@ -6,12 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.modeling.models import Identity
 from jwst.assign_wcs import pointing
+from jwst.assign_wcs.util import update_s_region_keyword, wrap_ra
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.simulation.builtin_geometry import attach_builtin_geometry
 
-__all__ = ["Noise", "new_nirspec_exposure", "paint", "repoint"]
+__all__ = [
+    "Noise",
+    "builtin_exposure",
+    "new_nirspec_exposure",
+    "noiseless",
+    "paint",
+    "pixel_pitch",
+    "repoint",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -127,7 +136,7 @@ def new_nirspec_exposure(
 
 def repoint(model, ra, dec, roll):
     """
-    Point an exposure elsewhere: the last transform of its WCS is made anew.
+    Point an exposure elsewhere: the last transform of its WCS is made anew, and S_REGION.
 
     Parameters
     ----------
@@ -150,6 +159,32 @@ def repoint(model, ra, dec, roll):
     new.name = old.name
     new.inputs, new.outputs = old.inputs, old.outputs
     wcs.set_transform(frames[-2], frames[-1], new)
+    _update_footprint(model)
+
+
+def _update_footprint(model):
+    """
+    Set S_REGION to the box around all pixels, as assign_wcs does.
+
+    cube_build takes the extent of a cube from it, and writes beyond its memory if a pixel falls
+    outside.
+    """
+    y, x = _sky_pixels(model)
+    some = (x % 16 == 0) if model.meta.instrument.name == "NIRSPEC" else (y % 16 == 0)
+    ra, dec, _ = model.meta.wcs(x[some].astype(float), y[some].astype(float))
+    ra, dec = wrap_ra(ra[np.isfinite(ra)]), dec[np.isfinite(dec)]
+    west, east, south, north = np.min(ra) % 360, np.max(ra) % 360, np.min(dec), np.max(dec)
+    corners = [west, south, east, south, east, north, west, north]
+    update_s_region_keyword(model, np.array(corners))
+
+
+def _sky_pixels(model):
+    """Row and column of every pixel that may see the sky."""
+    regions = model.regions if model.hasattr("regions") else None
+    if regions is not None and np.any(regions):
+        return np.nonzero(regions)
+    y, x = np.indices(model.data.shape)
+    return y.ravel(), x.ravel()
 
 
 def paint(model, observed, *, noise=None, seed=0):
@@ -201,6 +236,28 @@ def paint(model, observed, *, noise=None, seed=0):
     return truth
 
 
+def pixel_pitch(model):
+    """
+    Measure the distance on the sky of neighbouring pixels along the slices.
+
+    Parameters
+    ----------
+    model : stdatamodels.jwst.datamodels.IFUImageModel
+        NIRSpec exposure with WCS and regions.
+
+    Returns
+    -------
+    float
+        Median over the detector, arcsec.
+    """
+    column = model.data.shape[1] // 2
+    rows = np.flatnonzero(model.regions[:, column]).astype(float)
+    ra, dec, _ = model.meta.wcs(np.full(len(rows), float(column)), rows)
+    same = np.diff(model.regions[rows.astype(int), column].astype(int)) == 0
+    east = np.diff(ra) * np.cos(np.radians(dec[0]))
+    return float(np.nanmedian(np.hypot(east, np.diff(dec))[same]) * 3600)
+
+
 def noiseless(model, observed):
     """
     Surface brightness of a scene at the pixels of an exposure, NaN where a pixel sees no sky.
@@ -215,14 +272,8 @@ def noiseless(model, observed):
     ndarray
         MJy/sr, shape of the data.
     """
-    shape = model.data.shape
-    out = np.full(shape, np.nan)
-    regions = model.regions if model.hasattr("regions") else None
-    rows = np.arange(shape[0])
-    if regions is not None and np.any(regions):
-        y, x = np.nonzero(regions)
-    else:
-        y, x = (a.ravel() for a in np.meshgrid(rows, np.arange(shape[1]), indexing="ij"))
+    out = np.full(model.data.shape, np.nan)
+    y, x = _sky_pixels(model)
     ra, dec, wavelength = model.meta.wcs(x.astype(float), y.astype(float))
     out[y, x] = observed.sample(ra, dec, wavelength)
     return out
@@ -262,5 +313,6 @@ def builtin_exposure(**metadata):
     """
     model = new_nirspec_exposure(**metadata)
     attach_builtin_geometry(model)
+    _update_footprint(model)
     model.meta.cal_step.assign_wcs = "COMPLETE"
     return model

@@ -9,7 +9,13 @@ import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.psf import aperture_angle
-from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint, repoint
+from jwst_fusion.simulation.exposures import (
+    Noise,
+    builtin_exposure,
+    paint,
+    pixel_pitch,
+    repoint,
+)
 from jwst_fusion.simulation.images import simulate_i2d
 from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
@@ -53,6 +59,7 @@ def simulate_exposures(
     dithers=DITHERS,
     noise=None,
     psf=None,
+    psf_source="aperture",
     seed=1,
 ):
     """
@@ -72,7 +79,9 @@ def simulate_exposures(
         Offset of each exposure along V2 and V3, arcsec.
     noise : jwst_fusion.simulation.exposures.Noise, optional
     psf : jwst_fusion.psf.PsfCube, optional
-        Default: that of the aperture model.
+        Default: that of the aperture model, with pixels as large as they are in the geometry.
+    psf_source : str
+        Source of the PSF that is made, see `jwst_fusion.psf.make_psf`.
     seed : int
         Seed of the first exposure; each next one takes the next number.
 
@@ -83,8 +92,6 @@ def simulate_exposures(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    psf = pixel_psf(scene, roll=roll, source="aperture") if psf is None else psf
-    observed = scene.observe(psf)
     metadata = {
         "ra": scene.ra,
         "dec": scene.dec,
@@ -97,6 +104,9 @@ def simulate_exposures(
         first = builtin_exposure(**metadata)
     else:
         first = nirspec_exposure(reference_files, **metadata)
+    if psf is None:
+        psf = pixel_psf(scene, roll=roll, pitch=pixel_pitch(first), source=psf_source)
+    observed = scene.observe(psf)
     paths = []
     angle = np.radians(roll)
     for number, (v2, v3) in enumerate(dithers, start=1):

@@ -10,7 +10,7 @@ _SPAXEL = 0.1  # arcsec: width of a slice, and detector pixel along it
 _SHORT_CHANNEL_LIMIT = 2.35
 
 
-def pixel_psf(scene, *, roll, **options):
+def pixel_psf(scene, *, roll, pitch=_SPAXEL, **options):
     """
     PSF of a detector pixel of the NIRSpec IFU: optics, slice and pixel.
 
@@ -20,6 +20,8 @@ def pixel_psf(scene, *, roll, **options):
         Whose pixel scale and wavelength range the PSF takes.
     roll : float
         Position angle of V3, degree.
+    pitch : float
+        Distance of neighbouring pixels along a slice, arcsec.
     **options
         ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
 
@@ -28,7 +30,7 @@ def pixel_psf(scene, *, roll, **options):
     jwst_fusion.psf.PsfCube
     """
     slices = roll + aperture_angle("NIRSPEC")
-    return _on_scene("NIRSPEC", scene, roll, ((_SPAXEL, _SPAXEL, slices),), **options)
+    return _on_scene("NIRSPEC", scene, roll, ((_SPAXEL, pitch, slices),), **options)
 
 
 def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **options):

@@ -218,6 +218,10 @@ def orion_bar(path, *, column=300, field=8.0, red=2.45, ra=83.8340, dec=-5.4190)
     with np.load(path, allow_pickle=False) as file:
         maps, spectra = file["maps"].astype(float), file["spectra"].astype(float)
         wavelength, scale = file["wavelength"].astype(float), float(file["pixel_scale"])
+    # the file's lines are narrower than the spectrograph shows them
+    step = np.median(np.diff(wavelength))
+    sigma = np.median(wavelength) / RESOLVING_POWER / 2.355 / step
+    spectra = ndimage.gaussian_filter1d(spectra, sigma, axis=1, mode="nearest")
     if red > wavelength[-1]:
         wavelength = np.append(wavelength, [wavelength[-1] + 1e-4, red])
         level = np.median(spectra[:, -50:], axis=1)

@@ -10,7 +10,13 @@ from jwst_fusion.psf import PsfCube, chebyshev_nodes
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.builtin_geometry import GRATINGS
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
-from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint, repoint
+from jwst_fusion.simulation.exposures import (
+    Noise,
+    builtin_exposure,
+    paint,
+    pixel_pitch,
+    repoint,
+)
 from jwst_fusion.simulation.observation import simulate_images
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 from jwst_fusion.simulation.scenes import nebula, single_star
@@ -88,6 +94,11 @@ def test_repoint_moves_the_sky_and_keeps_the_wavelengths(exposure):
     after = model.meta.wcs(1000.0, float(row))
     assert (after[1] - before[1]) * 3600 == pytest.approx(1.0, abs=1e-3)
     assert after[2] == before[2]
+    y, x = (a[::501].astype(float) for a in np.nonzero(model.regions))
+    ra, dec, _ = model.meta.wcs(x, y)
+    corners = np.array(model.meta.wcsinfo.s_region.split()[2:], float).reshape(-1, 2)
+    assert corners[:, 0].min() - 3e-6 <= ra.min() <= ra.max() <= corners[:, 0].max() + 3e-6
+    assert corners[:, 1].min() - 3e-6 <= dec.min() <= dec.max() <= corners[:, 1].max() + 3e-6
 
 
 def test_noise_and_flags_are_as_declared(exposure):
@@ -152,6 +163,7 @@ def test_real_geometry_gives_thirty_slices(data_dir):
     model = nirspec_exposure(data_dir / "nirspec_ifu_refs", **POINTING)
     assert model.meta.cal_step.assign_wcs == "COMPLETE"
     assert set(np.unique(model.regions)) == set(range(31))
+    assert pixel_pitch(model) == pytest.approx(0.1076, abs=1e-3)
 
 
 def test_missing_reference_files_are_named(tmp_path):
