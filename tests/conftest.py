@@ -1,5 +1,6 @@
 """Fixtures that all tests share: data folder, CRDS stub, a private PSF cache, small scenes."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def stpsf_path(data_dir):
     if not (folder / "version.txt").is_file():
         pytest.skip(f"no data of STPSF in {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def quiet_logs():
+    """
+    Drop log records below warnings while the tests of a module run.
+
+    Captured records keep what they mention, here exposures of several 100 MB, until the test ends.
+    """
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

@@ -22,11 +22,28 @@ PITCH = 0.1076  # arcsec, of the pixels along the slices in this geometry
 BLUE, RED = 1.66, 2.30  # micrometre, Marquis et al. 2026, Table 3
 
 
-@pytest.fixture(scope="module")
-def job(data_dir, stpsf_path, tmp_path_factory):
-    """Fused cube, s3d cube, truth and image files of one observation of the Orion Bar."""
+def build_cube(exposures, folder, parameters):
+    """Run the trace model on each exposure and cube_build on all, as Spec2 and Spec3 would."""
     from jwst.cube_build import CubeBuildStep
 
+    traced = [
+        AdaptiveTraceModelStep.call(path, oversample=OVERSAMPLE, save_results=False)
+        for path in exposures
+    ]
+    with crds_offline():
+        cube = CubeBuildStep.call(
+            traced,
+            override_cubepar=str(parameters),
+            wavemin=BLUE,
+            wavemax=RED,
+            save_results=False,
+        )[0]
+    cube.save(str(folder / "orion_s3d.fits"))
+
+
+@pytest.fixture(scope="module")
+def job(data_dir, stpsf_path, quiet_logs, tmp_path_factory):
+    """Fused cube, s3d cube, truth and image files of one observation of the Orion Bar."""
     patch = pytest.MonkeyPatch()
     patch.setenv("STPSF_PATH", str(stpsf_path))
     folder = tmp_path_factory.mktemp("orion")
@@ -47,19 +64,7 @@ def job(data_dir, stpsf_path, tmp_path_factory):
     measured = data_dir / "throughputs" / "nircam_measured"
     throughputs = {name: measured / f"{name}_mean_system_throughput.txt" for name in FILTERS}
     images = simulate_images(folder, scene, roll=IMAGE_ROLL, psf=sharp, throughputs=throughputs)
-    traced = [
-        AdaptiveTraceModelStep.call(path, oversample=OVERSAMPLE, save_results=False)
-        for path in exposures
-    ]
-    with crds_offline():
-        cube = CubeBuildStep.call(
-            traced,
-            override_cubepar=str(data_dir / "nirspec_ifu_refs" / "generated_nirspec_cubepar.fits"),
-            wavemin=BLUE,
-            wavemax=RED,
-            save_results=False,
-        )[0]
-    cube.save(str(folder / "orion_s3d.fits"))
+    build_cube(exposures, folder, data_dir / "nirspec_ifu_refs" / "generated_nirspec_cubepar.fits")
     association = write_association(
         make_association(
             str(folder / "orion_s3d.fits"), list(images), product_name="orion", folder=folder

@@ -23,9 +23,10 @@ def build(models, parameters):
     from jwst.cube_build import CubeBuildStep
 
     with crds_offline():
-        return CubeBuildStep.call(
+        result = CubeBuildStep.call(
             models, override_cubepar=parameters, wavemin=BLUE, wavemax=RED, save_results=False
-        )[0]
+        )
+    return np.array(result[0].data, float)
 
 
 def centre_of(cube):
@@ -41,8 +42,8 @@ def centre_of(cube):
 
 
 @pytest.fixture(scope="module")
-def cubes(tmp_path_factory):
-    """Native and oversampled cubes of a bright star, four dithers."""
+def cubes(quiet_logs, tmp_path_factory):
+    """Native and oversampled cubes of a bright star, four dithers, as arrays."""
     folder = tmp_path_factory.mktemp("star")
     exposures = simulate_exposures(folder, single_star(peak=40.0))
     parameters = write_nirspec_cube_parameters(folder / "cubepar.fits")
@@ -55,10 +56,10 @@ def cubes(tmp_path_factory):
 
 
 def test_wiggles_fall_at_least_fourfold(cubes):
-    spaxels = brightest_spaxels(np.asarray(cubes[0].data, float), 20)
     amplitude = []
-    for model in cubes:
-        cube = np.asarray(model.data, float)
+    for cube in cubes:
+        # each cube has its own grid, so its own brightest spaxels
+        spaxels = brightest_spaxels(cube, 20)
         reference = aperture_spectrum(cube, centre_of(cube), 3.0)
         amplitude.append(measure_wiggles(cube, reference, spaxels).mean)
     before, after = amplitude
@@ -68,10 +69,7 @@ def test_wiggles_fall_at_least_fourfold(cubes):
 
 
 def test_flux_in_a_box_is_kept(cubes):
-    spectra = []
-    for model in cubes:
-        cube = np.asarray(model.data, float)
-        spectra.append(aperture_spectrum(cube, centre_of(cube), 3.0))
+    spectra = [aperture_spectrum(cube, centre_of(cube), 3.0) for cube in cubes]
     # a bad pixel or cosmic-ray residue in the native cube spoils single channels: bins of 20
     bins = [
         np.nanmedian((spectra[1] / spectra[0])[start : start + 20])
@@ -79,4 +77,4 @@ def test_flux_in_a_box_is_kept(cubes):
     ]
     print(f"flux ratio per bin {np.min(bins):.4f} to {np.max(bins):.4f}")
     assert abs(np.median(bins) - 1) < 0.005
-    assert abs(np.nansum(spectra[1]) / np.nansum(spectra[0]) - 1) < 0.005
+    assert np.percentile(np.abs(np.array(bins) - 1), 90) < 0.005

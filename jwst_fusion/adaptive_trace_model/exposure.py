@@ -8,6 +8,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -65,7 +66,7 @@ class TraceOptions:
     def __post_init__(self):
         for name in ("oversample", "fit_threshold", "slope_limit"):
             value = getattr(self, name)
-            if not math.isfinite(value):
+            if not isinstance(value, Real) or not math.isfinite(value):
                 msg = f"{name} is {value}: it must be a finite number"
                 raise ValueError(msg)
         if not 1 <= self.oversample <= _MAX_OVERSAMPLE:

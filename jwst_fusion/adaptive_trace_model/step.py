@@ -85,7 +85,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         `~stdatamodels.jwst.datamodels.IFUImageModel`, ModelContainer or ModelLibrary
             The exposures with ``trace_model`` attached and, if ``oversample`` is above 1, on the
             oversampled pixels. An exposure that cannot be used comes back as it was, with the
-            status SKIPPED, and one of an unsupported type with the status FAILED.
+            status SKIPPED, and one of an unsupported type with the status FAILED. The exposures
+            of a ModelLibrary are changed in place, as by the steps of jwst; of all other input
+            copies are changed.
 
         Raises
         ------

@@ -29,6 +29,15 @@ NIRSPEC_V2V3 = (300.2961, -497.9)
 NIRSPEC_ANGLE = 138.5
 # arcsec^2: 0.1 arcsec slices, 0.1 arcsec pixels
 NIRSPEC_PIXEL_AREA = 0.01
+# readings of the grating wheel's sensors for which the disperser's reference file has no tilt
+# correction: x, y
+GWA_READINGS = {
+    "G140M": (0.32817, 0.12435),
+    "G235M": (0.32010, 0.13838),
+    "G235H": (0.35477, 0.13783),
+    "G395M": (0.28335, 0.17723),
+    "PRISM": (0.33953, 0.03162),
+}
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,8 @@ def new_nirspec_exposure(
     meta.instrument.detector = detector
     meta.instrument.grating = grating
     meta.instrument.filter = filter_name
-    # readings that ask for no tilt correction with the reference files of G235H
-    meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt = 0.35477, 0.13783
+    readings = GWA_READINGS.get(grating, GWA_READINGS["G235H"])
+    meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt = readings
     meta.instrument.gwa_tilt = 36.0
     meta.observation.date = "2023-01-01"
     meta.observation.time = "00:00:00.000"

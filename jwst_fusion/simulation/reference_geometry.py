@@ -62,6 +62,11 @@ def nirspec_exposure(folder, **metadata):
     ------
     FileNotFoundError
         If a reference file of this grating or filter is absent; the message names it.
+
+    Notes
+    -----
+    With stdatamodels 6.0.0 PRISM ends in a TypeError: its ``Rotation3DToGWA`` cannot rotate by a
+    single angle. Exposures that have passed assign_wcs elsewhere are not affected.
     """
     model = new_nirspec_exposure(**metadata)
     instrument = model.meta.instrument

@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import pytest
 from jwst.assign_wcs.nirspec import nrs_wcs_set_input
-from jwst.datamodels import ModelContainer
+from jwst.datamodels import ModelContainer, ModelLibrary
+from jwst.pixel_replace import PixelReplaceStep
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
+from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.adaptive_trace_model.geometry import NirspecIfuGeometry
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
@@ -269,6 +271,53 @@ def test_parameters_out_of_range(parameter, value):
     step = AdaptiveTraceModelStep(**{parameter: value})
     with pytest.raises(ValueError, match=parameter):
         step.process("no such file")
+
+
+@pytest.mark.parametrize("name", ["oversample", "fit_threshold", "slope_limit"])
+def test_options_that_are_no_numbers(name):
+    with pytest.raises(ValueError, match=f"{name} is None"):
+        TraceOptions(**{name: None})
+
+
+def test_read_only_arrays(exposure, doubled):
+    names = ("data", "err", "dq", "regions", "var_rnoise", "var_poisson")
+    for name in names:
+        getattr(exposure, name).setflags(write=False)
+    before = {name: np.array(getattr(exposure, name)) for name in names}
+    result = run(exposure, oversample=2.0)
+    np.testing.assert_array_equal(result.data, doubled.data)
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(exposure, name), array)
+
+
+def test_output_folder_that_is_none(exposure, tmp_path):
+    exposure.meta.wcs = None
+    exposure.meta.filename = "star_cal.fits"
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        run(exposure, save_results=True, output_dir=str(tmp_path / "file"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_library_is_changed_in_place(exposure):
+    library = ModelLibrary([exposure])
+    result = run(library, oversample=2.0)
+    assert result is library
+    with result:
+        model = result.borrow(0)
+        assert model.meta.cal_step.adaptive_trace_model == "COMPLETE"
+        assert model.data.shape == (4096, 2048)
+        result.shelve(model, 0, modify=False)
+
+
+def test_pixel_replace_takes_the_trace(exposure, offline_crds):
+    result = run(exposure)
+    replaced = PixelReplaceStep(algorithm="trace_model", skip=False).run(result)
+    assert replaced.meta.cal_step.pixel_replace == "COMPLETE"
+    bad = np.isnan(result.data) & np.isfinite(result.trace_model)
+    assert bad.sum() > 50
+    np.testing.assert_array_equal(replaced.data[bad], result.trace_model[bad])
+    assert (replaced.dq[bad] & ESTIMATED).all()
 
 
 def test_shapes_that_differ(exposure):
