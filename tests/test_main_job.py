@@ -136,4 +136,4 @@ def test_errors_are_of_the_right_size(job):
     seen = np.all(np.isfinite(job["fused"]), axis=0)
     pulls = np.abs(job["fused"] - job["truth"])[:, seen] / job["error"][:, seen]
     print(f"68 % of the pulls below {np.percentile(pulls, 68):.2f}")
-    assert 0.2 < np.percentile(pulls, 68) < 3
+    assert 0.5 < np.percentile(pulls, 68) < 2

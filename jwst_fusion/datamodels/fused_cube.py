@@ -67,6 +67,9 @@ class FusedCubeModel(IFUCubeModel):
 
     schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
 
+    # name that a file gets once it is complete; it is written under another
+    _final_name = None
+
     def on_save(self, init):
         """
         Write the type of model that every reader of JWST cubes knows.
@@ -78,6 +81,8 @@ class FusedCubeModel(IFUCubeModel):
         """
         super().on_save(init)
         self.meta.model_type = IFUCubeModel.__name__
+        if self._final_name is not None:
+            self.meta.filename = self._final_name
 
     def to_fits(self, init, *args, **kwargs):
         """
@@ -97,10 +102,12 @@ class FusedCubeModel(IFUCubeModel):
             return
         final = Path(init)
         partial = final.with_name(f".{os.getpid()}.{final.name}")
+        self._final_name = final.name
         try:
             super().to_fits(str(partial), *args, **kwargs)
             os.replace(partial, final)
         finally:
+            self._final_name = None
             partial.unlink(missing_ok=True)
 
 

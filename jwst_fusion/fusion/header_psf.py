@@ -111,12 +111,14 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         return read_psf_pair(wavelength, *files, pixel_scale=fine.scale, npix=npix)
     boxes, detector, filter_name = {}, {}, {}
     for image in images:
-        channel = "SHORT" if _pivot(image.filter) < CHANNEL_LIMIT else "LONG"
+        channel = _channel(image)
         if channel in boxes:
             continue
         known = image.detector if image.detector.startswith("NRC") else None
         detector[channel] = known
-        filter_name[channel] = image.filter
+        # a filter with a focus of its own must not stand for the others
+        same = {other.filter for other in images if _channel(other) == channel}
+        filter_name[channel] = image.filter if len(same) == 1 else None
         try:
             boxes[channel] = image_boxes(
                 instrument=image.instrument,
@@ -209,6 +211,10 @@ def _no_psf(observation, reason):
         f"there is no model for the PSF of {observation.name} ({observation.instrument}): give "
         f"files with psf_image and psf_cube ({reason})"
     )
+
+
+def _channel(image):
+    return "SHORT" if _pivot(image.filter) < CHANNEL_LIMIT else "LONG"
 
 
 def _pivot(filter_name):

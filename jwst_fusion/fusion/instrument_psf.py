@@ -1,7 +1,7 @@
 """PSFs of a cube and of the images on their common grid: optics, pixels and resampling kernels."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -170,7 +170,8 @@ def psf_pair(
 
     Notes
     -----
-    PSFs of NIRCam jump where its channels meet. Nodes are therefore laid on either side of it.
+    PSFs of NIRCam jump where its channels meet. Nodes are therefore laid on either side of it. On
+    a side without images the images' PSF is that of the nearest wavelength that has some.
     """
     parts = []
     for channel, inside in _channels(wavelength, instruments[0]):
@@ -183,14 +184,16 @@ def psf_pair(
             nodes = chebyshev_nodes(low, high, max(min(4, count), round(count * share)))
         common = {"wavelength": nodes, "pixel_scale": pixel_scale, "npix": npix, "source": source}
         common["maximum_cores"] = maximum_cores
-        image = make_psf(
-            instruments[0],
-            angle=angles[0],
-            footprints=boxes[0].get(channel) or next(iter(boxes[0].values())),
-            detector=(detector or {}).get(channel),
-            filter=(filter_name or {}).get(channel),
-            **common,
-        )
+        image = None
+        if channel in boxes[0]:
+            image = make_psf(
+                instruments[0],
+                angle=angles[0],
+                footprints=boxes[0][channel],
+                detector=(detector or {}).get(channel),
+                filter=(filter_name or {}).get(channel),
+                **common,
+            )
         cube = make_psf(
             instruments[1],
             angle=angles[1],
@@ -199,6 +202,7 @@ def psf_pair(
             **common,
         )
         parts.append((inside, image, cube))
+    parts = _continued(parts)
     weights = np.zeros((len(wavelength), sum(len(image.data) for _, image, _ in parts)))
     start = 0
     for inside, image, _ in parts:
@@ -212,6 +216,25 @@ def psf_pair(
         source=parts[0][1].source,
         nodes=np.concatenate([image.wavelength for _, image, _ in parts]),
     )
+
+
+def _continued(parts):
+    """Let the images' PSF at the edge of one channel stand for a channel without images."""
+    known = next(image for _, image, _ in parts if image is not None)
+    filled = []
+    for inside, image, cube in parts:
+        if image is None:
+            beyond = cube.wavelength[0] > known.wavelength[-1]
+            edge = -1 if beyond else 0
+            log.info(
+                "No image %s %.3f um: the result has the imager's PSF at that wavelength there",
+                "beyond" if beyond else "below",
+                known.wavelength[edge],
+            )
+            data = np.repeat(known.data[edge][None], len(cube.data), axis=0)
+            image = replace(known, data=data, wavelength=cube.wavelength)
+        filled.append((inside, image, cube))
+    return filled
 
 
 def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix):

@@ -17,7 +17,7 @@ _RANGES = (
     ("field_height", 0.0, 3600.0, False),
     ("min_coverage", 0.0, 1.0, False),
     ("psf_nodes", 2, 64, True),
-    ("psf_size", 0.2, 60.0, True),
+    ("psf_size", 0.2, 10.0, True),
     ("trace_oversample", 1.0, 100.0, True),
     ("roll_image", -360.0, 720.0, True),
     ("roll_cube", -360.0, 720.0, True),
@@ -143,7 +143,7 @@ class FusionOptions:
         if text == "fit":
             return None
         try:
-            widths = tuple(float(part) for part in text.strip("()[]").split(","))
+            widths = tuple(float(part) for part in text.strip("()[]").replace("x", ",").split(","))
             good = len(widths) <= 2 and all(0 <= width <= 2 for width in widths)
         except ValueError:
             good = False

@@ -149,7 +149,9 @@ def resample_image(data, err, good, source, target):
     if not inside.any():
         return np.full(target.shape, np.nan), np.full(target.shape, np.nan)
     value = ndimage.map_coordinates(_fill(data, good), position, order=_ORDER, mode="mirror")
-    variance = _propagate(_fill(err, good) ** 2, position)
+    # finer pixels share their noise: as many times fewer of them are independent
+    shared = max(1.0, source.scale / target.scale) ** 2
+    variance = shared * _propagate(_fill(err, good) ** 2, position)
     return np.where(inside, value, np.nan), np.where(inside, np.sqrt(variance), np.nan)
 
 

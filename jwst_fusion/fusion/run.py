@@ -222,11 +222,30 @@ def _usable_filters(wavelength, good, images, options):
     files = options.throughput_files()
     known, bandpasses = [], []
     for image in images:
+        if image.instrument != images[0].instrument:
+            log.warning(
+                "%s (%s) is not used: the first image is of %s, whose PSF stands for all",
+                image.name,
+                image.instrument,
+                images[0].instrument,
+            )
+            continue
+        path = files.get(image.filter)
+        if path is None and image.instrument != "NIRCAM":
+            log.warning(
+                "%s is not used: no filter curve of %s is known, give one with throughputs",
+                image.name,
+                image.instrument,
+            )
+            continue
         try:
-            bandpasses.append(load_bandpass(image.filter, path=files.get(image.filter)))
-            known.append(image)
+            bandpasses.append(load_bandpass(image.filter, path=path))
         except ValueError as reason:
+            if path is not None:
+                raise
             log.warning("%s is not used: %s", image.name, reason)
+            continue
+        known.append(image)
     seen = good.any(0).sum()
     usable = good.sum((1, 2)) >= max(0.5 * seen, 1)
     responses, coverages = filter_responses(

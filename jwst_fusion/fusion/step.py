@@ -56,7 +56,7 @@ class FusionStep(FusionBaseStep):
     psf_cube = string(default=None) # File with the complete PSF of the cube, likewise
     psf_nodes = integer(default=12, min=2) # Number of wavelengths at which PSFs are computed
     psf_size = float(default=3.0) # [arcsec] Side of the PSFs
-    psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15,0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
+    psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
     trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
@@ -114,6 +114,7 @@ class FusionStep(FusionBaseStep):
             return self._unchanged(member, self.skip_model, str(reason), product_name)
         try:
             images = self._read_images(cube, members.images, options)
+            self._check_oversampling(cube, options)
             outcome = fuse_observations(cube, images, options)
         except UnsuitableError as reason:
             return self._unchanged(cube.model, self.skip_model, str(reason), product_name)
@@ -125,11 +126,20 @@ class FusionStep(FusionBaseStep):
         product.meta.filename = f"{product_name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
-            product.meta.asn.pool_name = members.asn_id
         self.set_status(product, "COMPLETE")
         if cube.model is not member:
             cube.model.close()
         return product
+
+    def _check_oversampling(self, cube, options):
+        """Warn if the PSF of the cube would be made for exposures that were not oversampled."""
+        traced = cube.model.meta.cal_step.adaptive_trace_model == "COMPLETE"
+        if traced and options.trace_oversample == 1:
+            log.warning(
+                "%s was built from exposures with a trace model: if they were oversampled, give "
+                "the factor as trace_oversample, for its PSF is sharper then",
+                cube.name,
+            )
 
     def _read_images(self, cube, members, options):
         """Read the images that can be used; say of each other one why it cannot."""

@@ -241,3 +241,11 @@ def test_real_cubes_pass_reader_and_writer_unchanged(data_dir, tmp_path, channel
             WCS(before["SCI"].header).wcs_pix2world(pixels, 0),
             WCS(after["SCI"].header).wcs_pix2world(pixels, 0),
         )
+
+
+def test_files_carry_their_own_name(tmp_path):
+    model = FusedCubeModel(make_template())
+    path = tmp_path / "some_fused_s3d.fits"
+    model.save(str(path))
+    assert fits.getheader(path)["FILENAME"] == path.name
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

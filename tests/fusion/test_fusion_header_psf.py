@@ -171,6 +171,25 @@ def test_words_and_numbers_for_the_broadening():
     assert FusionOptions(psf_broadening="fit").broadening_widths() is None
     assert FusionOptions(psf_broadening=0.1).broadening_widths() == (0.1, 0.1)
     assert FusionOptions(psf_broadening="0.15, 0.10").broadening_widths() == (0.15, 0.10)
+    assert FusionOptions(psf_broadening="0.15x0.10").broadening_widths() == (0.15, 0.10)
+
+
+def test_no_step_where_no_image_reaches():
+    wavelength = np.linspace(2.1, 2.6, 26)
+    pair = psf_pair(
+        wavelength,
+        count=8,
+        pixel_scale=0.033,
+        npix=31,
+        instruments=("NIRCAM", "NIRSPEC"),
+        angles=(0.0, 0.0),
+        boxes=({"SHORT": ((0.03, 0.03, 0.0),)}, ((0.1, 0.1, 0.0),)),
+        source="aperture",
+    )
+    peak = np.tensordot(pair.weights, pair.image, 1).max((1, 2))
+    assert np.abs(np.diff(peak) / peak[1:]).max() < 0.03
+    cube = np.tensordot(pair.weights, pair.cube, 1).max((1, 2))
+    assert np.all(np.diff(cube) < 0)
 
 
 def test_nodes_on_either_side_of_the_channels_of_nircam():

@@ -224,3 +224,15 @@ def test_no_structure_no_offset():
         )[1]
         == np.inf
     )
+
+
+def test_errors_of_means_hold_on_finer_pixels(grid):
+    image, target = grid(shape=(60, 66), scale=0.063, pa=25.0), grid((70, 74), 0.1 / 3)
+    rng = np.random.default_rng(4)
+    sigma, good = np.ones(image.shape), np.ones(image.shape, bool)
+    means = []
+    for _ in range(200):
+        value, err = resample_image(rng.standard_normal(image.shape), sigma, good, image, target)
+        means.append(value[15:55, 15:55].mean())
+    claimed = np.sqrt(np.sum(err[15:55, 15:55] ** 2)) / 40**2
+    assert np.std(means) == pytest.approx(claimed, rel=0.25)
