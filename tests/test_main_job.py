@@ -15,7 +15,7 @@ from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.scenes import orion_bar, with_stars
 from jwst_fusion.simulation.truth import truth_cube
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main_job")]
+pytestmark = pytest.mark.slow
 
 ROLL, IMAGE_ROLL, OVERSAMPLE = 30.0, 77.0, 2.0
 PITCH = 0.1076  # arcsec, of the pixels along the slices in this geometry

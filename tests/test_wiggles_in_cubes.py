@@ -14,7 +14,7 @@ from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import single_star
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("star")]
+pytestmark = pytest.mark.slow
 
 BLUE, RED = 1.75, 1.95  # micrometre: the steep end of the traces, several periods
 

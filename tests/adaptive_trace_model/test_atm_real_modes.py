@@ -13,7 +13,7 @@ from jwst_fusion.simulation.psfs import pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 from jwst_fusion.simulation.scenes import single_star
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real_atm")]
+pytestmark = pytest.mark.slow
 
 ROLL = 30.0
 # The star stands in the middle of the field: the other slices are left out.
