@@ -22,7 +22,7 @@ demo: $(STAMP)
 	$(BIN)/python -m jwst_fusion.simulation.demo --output demo_output
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8"
