@@ -4,7 +4,7 @@ from importlib.metadata import version as _version
 
 project = "jwst_fusion"
 author = "jwst_fusion developers"
-copyright = "2026, jwst_fusion developers"  # noqa: A001
+copyright = "2026, jwst_fusion developers"
 release = version = _version("jwst_fusion")
 
 extensions = [
