@@ -133,8 +133,8 @@ def resample_image(data, err, good, source, target):
     Notes
     -----
     Quintic spline interpolation (`scipy.ndimage.map_coordinates`). On diffraction-limited NIRCam
-    images at 2 um it recovers a star's peak to 1 % on a rotated grid, the cubic one to 3 %, area
-    weighting to 16 %; it adds no blur that the PSF would have to account for. Bad pixels are
+    images it is closer to the true image on a rotated grid than the cubic one and than weighting
+    by area; it adds no blur that the PSF would have to account for. Bad pixels are
     filled from their neighbours first, so that they spoil nothing far away, and all that lies
     next to one is left without data.
     """

@@ -49,9 +49,8 @@ _NIRCAM_SHORT = {
 _NIRCAM_LONG = {"NRCB5": 0.0232, "NRCA5": -0.0634}
 _NIRSPEC_IFU = {"NRS1": 138.9716, "NRS2": 138.9716}
 
-#: Wavefront errors: JWST User Documentation, "Optics performance and stability", gives 60 to 80 nm
-#: for telescope and NIRCam; Rigby et al. 2023 (PASP 135, 048001) find NIRSpec and the long
-#: channel of NIRCam worse, about 110 and 130 nm.
+#: Wavefront errors: typical in-flight values, assumed for the aperture model. They are not
+#: measurements of a date: give measured wavefronts to STPSF where it matters.
 INSTRUMENTS = {
     "NIRCAM_SW": Instrument("NIRCAM_SW", (0.6, 2.35), _NIRCAM_SHORT, 0.0062, 65.0),
     "NIRCAM_LW": Instrument("NIRCAM_LW", (2.35, 5.3), _NIRCAM_LONG, 0.018, 130.0),
