@@ -17,6 +17,8 @@ _PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
 #: Weight of the second difference of the coefficients along the slit, in units of the median
 #: diagonal. It only keeps coefficients without data finite and smooth.
 _CURVATURE = 1e-5
+#: Weight of the first difference along the dispersion, relative to that of the second.
+_FIRST_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -137,23 +139,27 @@ class SurfaceFitter:
     node_spacing : float
         Largest distance of the nodes of the hat functions, in columns.
     stiffness : float
-        Weight of the first difference between neighbouring nodes, in units of the median diagonal
-        of the normal matrix. Where a trace runs parallel to the pixel grid, the data leave some
-        combinations of the coefficients open; there the surface interpolates.
+        Weight of the second difference between three nodes in a row, in units of the median
+        diagonal of the normal matrix. Where a trace runs parallel to the pixel grid, the data
+        leave some combinations of the coefficients open; there the surface goes on as it came.
+    bending : float, optional
+        Standard deviation that the second difference may be expected to have. Where the data
+        measure it worse, as in faint sources, this smooths further.
 
     Notes
     -----
-    The normal matrix is block-tridiagonal with banded blocks, hence banded with a bandwidth of
-    about ``n_coef``. The pixels are sorted once by (node interval, knot interval); assembling is a
-    sparse-dense product, solving a banded Cholesky factorisation.
+    The normal matrix is block-pentadiagonal, hence banded with a bandwidth of twice ``n_coef``.
+    The pixels are sorted once by (node interval, knot interval); assembling is a sparse-dense
+    product, solving a banded Cholesky factorisation.
     """
 
-    def __init__(self, interval, basis, good, *, n_coef, node_spacing, stiffness):
+    def __init__(self, interval, basis, good, *, n_coef, node_spacing, stiffness, bending=np.inf):
         n_column = interval.shape[0]
         self.n_coef = n_coef
         self.n_interval = n_coef - 3
         self.n_node = max(int(np.ceil((n_column - 1) / node_spacing)), 1) + 1
         self.stiffness = stiffness
+        self.precision = bending**-2
         position = np.arange(n_column) * ((self.n_node - 1) / max(n_column - 1, 1))
         self.node = np.minimum(position.astype(np.intp), self.n_node - 2)
         self.fraction = position - self.node
@@ -193,7 +199,7 @@ class SurfaceFitter:
         side = [self._per_cell(wy * h, self._basis) for h in (v, u)]
         for factor in (1.0, 10.0, 100.0):
             try:
-                nodes = self._solve_banded(gram, side, self.stiffness * factor)
+                nodes = self._solve_banded(gram, side, factor)
             except LinAlgError:
                 continue
             if np.isfinite(nodes).all():
@@ -207,10 +213,11 @@ class SurfaceFitter:
         matrix = csr_array((weight, self._column_index, self._row_start), shape=shape)
         return (matrix @ columns).reshape(self.n_node - 1, self.n_interval, -1)
 
-    def _solve_banded(self, gram, side, stiffness):
+    def _solve_banded(self, gram, side, factor):
         """Assemble the lower banded normal matrix and solve; returns (node, n_coef)."""
         n, n_interval = self.n_coef, self.n_interval
-        band = np.zeros((n + 4, self.n_node, n))
+        height = max(2 * n + 1, n + 4)
+        band = np.zeros((height, self.n_node, n))
         right = np.zeros((self.n_node, n))
         for i, (p, q) in enumerate(_PAIRS):
             at_p, at_q = slice(p, p + n_interval), slice(q, q + n_interval)
@@ -228,13 +235,17 @@ class SurfaceFitter:
             msg = "no data"
             raise LinAlgError(msg)
         scale = np.median(diagonal)
-        band[0, :-1] += stiffness * scale
-        band[0, 1:] += stiffness * scale
-        band[n, :-1] -= stiffness * scale
+        second = factor * (self.stiffness * scale + self.precision)
+        first = factor * _FIRST_DIFFERENCE * self.stiffness * scale
+        if self.n_node < 3:
+            # Two nodes have no second difference.
+            first += second
+        _add_difference(band, n, (1.0, -1.0), first)
+        _add_difference(band, n, (1.0, -2.0, 1.0), second)
         _add_curvature(band, _CURVATURE * scale)
         size = self.n_node * n
         solution = solveh_banded(
-            band.reshape(n + 4, size),
+            band.reshape(height, size),
             right.ravel(),
             lower=True,
             overwrite_ab=True,
@@ -242,6 +253,16 @@ class SurfaceFitter:
             check_finite=False,
         )
         return solution.reshape(self.n_node, n)
+
+
+def _add_difference(band, n, stencil, weight):
+    """Add the squared difference of neighbouring nodes with the given stencil, in place."""
+    count = band.shape[1] - len(stencil) + 1
+    if count < 1:
+        return
+    for i, at_i in enumerate(stencil):
+        for j in range(i, len(stencil)):
+            band[(j - i) * n, i : i + count] += weight * at_i * stencil[j]
 
 
 def _add_curvature(band, weight):

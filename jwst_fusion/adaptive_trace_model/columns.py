@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ColumnFit", "first_columns", "fit_columns"]
+from jwst_fusion.adaptive_trace_model.background import Lines, line_values
+
+__all__ = ["ColumnFit", "first_columns", "fit_columns", "model_variance"]
 
 #: Relative model error assumed in weights, and in the test for outliers.
 _WEIGHT_FLOOR, _OUTLIER_FLOOR = 0.01, 0.05
@@ -16,6 +18,7 @@ _PEAK_FLOOR = 0.001
 #: Largest weight of one pixel in a median ratio, relative to the sum of all before this limit.
 _MAX_VOTE = 0.3
 _CLIP = 5.0
+_STEPS = 4
 #: Median of chi-square with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
 #: A column is trusted if it shows this share of the squared profile, or else its scale has this
@@ -23,8 +26,11 @@ _MEDIAN_CHI2 = 0.4549
 _MIN_SHARE, _MIN_SNR = 0.1, 5.0
 #: Largest correlation coefficient, squared, of profile and background for both to be fitted.
 _MAX_CORRELATION = 0.7
-#: Share of the rows, faintest first, that give the first background.
-_FAINT_SHARE = 0.4
+#: Excess of the squared slope of a column's background over its noise that makes it count.
+_SLOPE_SIGNIFICANCE = 2.0
+#: A pixel that the first, crude model misses by this, squared and in units of noise and model, is
+#: an outlier; likewise for the median ratio with a good profile.
+_GROSS, _COARSE = 64.0, 256.0
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,20 @@ class ColumnFit:
     scale : ndarray
         Scale in the gauge for the next profile, 0 where there is none.
     background : ndarray
-        Flux added to scale times profile.
+        Level and slope of the background, shape ``(2, column)``, see `Lines`.
     weight : ndarray
         Weights of the pixels for the next fit of the profile to ``(data - background) / scale``:
         inverse variance, 0 for outliers, divided by the column's reduced chi-square.
-    gain, background_gain : ndarray
-        Derivatives of `fitted` and `background` to the data, shape ``(column, row)``.
+    gain : ndarray
+        Derivative of `fitted` to the data, shape ``(column, row)``.
+    background_gain : ndarray
+        Derivatives of the background, shape ``(2, column, row)``.
     trusted : ndarray of bool
         Columns whose scale is well measured.
     separable : bool
         Whether the source is compact enough to tell its profile from a background.
+    misfit : float
+        Sum over the pixels of chi-square, that of outliers cut.
     """
 
     fitted: np.ndarray
@@ -59,9 +69,10 @@ class ColumnFit:
     background_gain: np.ndarray
     trusted: np.ndarray
     separable: bool
+    misfit: float = np.inf
 
 
-def first_columns(data, variance, profile, good):
+def first_columns(data, variance, profile, good, position, background):
     """
     Find first scales from a crude profile common to all columns.
 
@@ -71,42 +82,43 @@ def first_columns(data, variance, profile, good):
         Shape ``(column, row)``.
     good : ndarray of bool
         Pixels that may be used.
+    position : ndarray
+        Positions along the slit from -1 to 1, shape ``(column, row)``.
+    background : ndarray
+        First background, shape ``(2, column)``.
 
     Returns
     -------
     ColumnFit
         With nearly unit weights: the crude profile tells only gross outliers.
     """
-    faint = good & (profile <= np.quantile(profile[good], _FAINT_SHARE))
-    level = np.median(profile[faint])
-    moments = _moments(good.astype(float), profile - level)
-    separable = bool(np.median(_correlation(moments)[good.any(axis=1)]) < _MAX_CORRELATION)
-    background = np.zeros(len(data))
-    if separable:
-        profile = profile - level
-        background = _column_median(data, faint)
-    scale = weighted_median_ratio(data - background[:, None], profile, good)
-    model = scale[:, None] * profile + background[:, None]
-    keep = good & ((data - model) ** 2 <= 64 * (variance + 0.25 * model**2))
+    weight = good.astype(float)
+    apart = _part_of_its_own(profile, weight, Lines(weight, position).fit(profile), position)
+    separable = bool(np.median(apart[good.any(axis=1)]) > 1 - _MAX_CORRELATION)
+    if not separable:
+        background = np.zeros_like(background)
+    source = data - line_values(background, position)
+    scale = weighted_median_ratio(source, profile, good)
+    model = scale[:, None] * profile
+    keep = good & ((source - model) ** 2 <= _GROSS * (variance + 0.25 * model**2))
     keep &= (scale > 0)[:, None]
     typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
     # A scale that an outlier has blown up must not get weight from that.
     peak = np.max(np.abs(profile), where=good, initial=0.0)
     spread = np.median(variance[good]) + (0.1 * peak * np.maximum(scale, typical)[:, None]) ** 2
-    nothing = np.zeros_like(data)
     return ColumnFit(
         fitted=scale,
         scale=np.where(scale > 0, scale, 0.0),
         background=background,
         weight=np.where(keep, scale[:, None] ** 2 / spread, 0.0),
-        gain=nothing,
-        background_gain=nothing,
+        gain=np.zeros_like(data),
+        background_gain=np.zeros((2, *data.shape)),
         trusted=scale > 0,
         separable=separable,
     )
 
 
-def fit_columns(data, variance, profile, good, inside, *, previous, total):
+def fit_columns(data, variance, profile, good, inside, position, *, previous, total):
     """
     Fit scale and background of each column, given the profile.
 
@@ -116,6 +128,8 @@ def fit_columns(data, variance, profile, good, inside, *, previous, total):
         Shape ``(column, row)``, finite.
     good, inside : ndarray of bool
         Pixels that may be used, and all pixels of the slice.
+    position : ndarray
+        Positions along the slit from -1 to 1, shape ``(column, row)``.
     previous : ColumnFit
         Its background starts the fit, and it decides whether there is one.
     total : ndarray
@@ -126,78 +140,114 @@ def fit_columns(data, variance, profile, good, inside, *, previous, total):
     ColumnFit
         The fit.
     """
-    background = previous.background
     peak = np.max(np.abs(profile), axis=1, where=inside, initial=0.0)
-    scale = weighted_median_ratio(data - background[:, None], profile, good)
-    model = scale[:, None] * profile + background[:, None]
-    keep = good & ((data - model) ** 2 <= 256 * (variance + (_OUTLIER_FLOOR * model) ** 2))
-    for last in (False, False, False, True):
-        floor = (_WEIGHT_FLOOR * (model - background[:, None])) ** 2
-        floor += (_PEAK_FLOOR * scale * peak)[:, None] ** 2
+    under = line_values(previous.background, position)
+    scale = weighted_median_ratio(data - under, profile, good)
+    source = scale[:, None] * profile
+    # The model's own error is that of the source: a background needs no tolerance, however bright.
+    tolerance = variance + (_OUTLIER_FLOOR * source) ** 2
+    keep = good & ((data - under - source) ** 2 <= _COARSE * tolerance)
+    precision = np.zeros(len(data))
+    for step in range(_STEPS):
+        floor = (_WEIGHT_FLOOR * source) ** 2 + (_PEAK_FLOOR * scale * peak)[:, None] ** 2
         inverse = keep / (variance + floor)
-        gain, background_gain, information = _gains(inverse, profile, previous.separable)
+        gain, background_gain, information = _gains(
+            inverse, profile, position, precision, separable=previous.separable
+        )
         scale = np.sum(gain * data, axis=1)
-        background = np.sum(background_gain * data, axis=1)
-        model = scale[:, None] * profile + background[:, None]
-        chi2 = (data - model) ** 2 / (variance + (_OUTLIER_FLOOR * model) ** 2)
-        if last:
+        background = np.sum(background_gain * data, axis=2)
+        source = scale[:, None] * profile
+        residual = data - source - line_values(background, position)
+        chi2 = residual**2 / (variance + (_OUTLIER_FLOOR * source) ** 2)
+        if step == _STEPS - 1:
             break
+        if step == 0 and previous.separable:
+            noise = np.sum(background_gain[1] ** 2 * (variance + floor), axis=1)
+            precision = _slope_precision(background[1], noise, _reduced(chi2, keep))
         kept = good & (chi2 <= _CLIP**2 * _misfit(chi2, keep)[:, None])
-        if np.array_equal(kept, keep):
+        if step > 0 and np.array_equal(kept, keep):
             break
         keep = kept
-    n_good = keep.sum(axis=1)
-    reduced = np.sum(chi2, axis=1, where=keep) / np.maximum(n_good - 2, 1)
     square = profile**2
     share = np.sum(square, axis=1, where=keep) / np.maximum(
         np.sum(square, axis=1, where=inside), np.finfo(float).tiny
     )
     bright = (scale > 0) & (scale**2 * information >= _MIN_SNR**2)
-    measured = (n_good > 3) & (total > 0) & (information > 0)
-    usable = measured & (scale > 0)
-    in_gauge = np.where(usable, scale * total, 0.0)
+    measured = (keep.sum(axis=1) > 3) & (total > 0) & (information > 0)
+    in_gauge = np.where(measured & (scale > 0), scale * total, 0.0)
     return ColumnFit(
         fitted=scale,
         scale=in_gauge,
         background=background,
-        weight=(in_gauge**2 / np.maximum(reduced, 1.0))[:, None] * inverse,
+        weight=(in_gauge**2 / np.maximum(_reduced(chi2, keep), 1.0))[:, None] * inverse,
         gain=gain,
         background_gain=background_gain,
         trusted=measured & ((share >= _MIN_SHARE) | bright),
         separable=previous.separable,
+        misfit=float(np.sum(np.minimum(chi2, _CLIP**2), where=good)),
     )
 
 
-def _moments(weight, profile):
-    """Weighted sums of 1, profile and squared profile over the rows."""
-    weighted = weight * profile
-    return (
-        np.sum(weight, axis=1),
-        np.sum(weighted, axis=1),
-        np.sum(weighted * profile, axis=1),
-    )
+def model_variance(scale, profile):
+    """
+    Variance of the model's own error that weights assume.
+
+    Parameters
+    ----------
+    scale : ndarray
+        Shape ``(column,)``.
+    profile : ndarray
+        Shape ``(column, row)``.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(column, row)``.
+    """
+    return (_WEIGHT_FLOOR * scale[:, None] * profile) ** 2
 
 
-def _correlation(moments):
-    """Squared correlation coefficient of profile and constant; 1 without data."""
-    w, wp, wpp = moments
-    return np.divide(wp**2, w * wpp, out=np.ones_like(w), where=w * wpp > 0)
+def _reduced(chi2, keep):
+    """Chi-square per degree of freedom of each column."""
+    return np.sum(chi2, axis=1, where=keep) / np.maximum(keep.sum(axis=1) - 3, 1)
 
 
-def _gains(inverse, profile, separable):
+def _slope_precision(slope, noise, reduced):
+    """
+    Inverse variance with which the slope is expected to be zero.
+
+    The slope matters where there are gradients; elsewhere, it would only add noise to the scale.
+    """
+    excess = slope**2 - _SLOPE_SIGNIFICANCE * noise * np.maximum(reduced, 1.0)
+    return 1 / np.maximum(excess, 1e-6 * noise + np.finfo(float).tiny)
+
+
+def _part_of_its_own(profile, weight, line, position):
+    """Share of the squared profile that a line along the slit cannot mimic; 0 without data."""
+    rest = np.sum(weight * (profile - line_values(line, position)) ** 2, axis=1)
+    whole = np.sum(weight * profile**2, axis=1)
+    return np.divide(rest, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+def _gains(inverse, profile, position, precision, *, separable):
     """Derivatives of scale and background to the data, and the inverse variance of the scale."""
-    moments = _moments(inverse, profile)
-    w, wp, wpp = (moment[:, None] for moment in moments)
-    alone = np.divide(inverse * profile, wpp, out=np.zeros_like(profile), where=wpp > 0)
+    weighted = inverse * profile
+    whole = np.sum(weighted * profile, axis=1)
     if not separable:
-        return alone, np.zeros_like(profile), moments[2]
+        alone = np.divide(
+            weighted, whole[:, None], out=np.zeros_like(profile), where=whole[:, None] > 0
+        )
+        return alone, np.zeros((2, *profile.shape)), whole
+    # Only the part of the profile that the background cannot mimic tells the scale.
+    lines = Lines(inverse, position, precision)
+    mimic = lines.fit(profile)
+    own = inverse * (profile - line_values(mimic, position))
+    information = np.sum(own * profile, axis=1)
     # Where too little of the trace or of the background is seen, only the sum is known.
-    apart = (_correlation(moments) < 0.95)[:, None]
-    determinant = np.where(apart, w * wpp - wp**2, 1.0)
-    gain = np.where(apart, inverse * (profile * w - wp) / determinant, 0.0)
-    background_gain = np.where(apart, inverse * (wpp - profile * wp) / determinant, 0.0)
-    information = np.where(apart, determinant / np.where(w > 0, w, 1.0), 0.0)[:, 0]
-    return gain, background_gain, information
+    apart = information > 0.05 * whole
+    gain = np.where(apart[:, None], own / np.where(apart, information, 1.0)[:, None], 0.0)
+    background_gain = lines.gain() - mimic[:, :, None] * gain
+    return gain, background_gain, np.where(apart, information, 0.0)
 
 
 def weighted_median_ratio(data, profile, good):
@@ -227,17 +277,6 @@ def weighted_median_ratio(data, profile, good):
     middle = np.argmax(cumulative >= 0.5 * cumulative[:, -1:], axis=1)
     median = np.take_along_axis(ratio, middle[:, None], axis=1)[:, 0]
     return np.where(np.isfinite(median), median, 0.0)
-
-
-def _column_median(data, chosen):
-    """Median of the chosen pixels of each column; interpolated in columns without any."""
-    ordered = np.sort(np.where(chosen, data, np.inf), axis=1)
-    count = chosen.sum(axis=1)
-    middle = np.maximum(count - 1, 0) // 2
-    median = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
-    known = count > 0
-    index = np.arange(len(median))
-    return np.interp(index, index[known], median[known])
 
 
 def _misfit(chi2, keep):

@@ -13,6 +13,8 @@ __all__ = ["CollapsedProfile", "collapse", "row_pitch", "significance", "steep_r
 _BACKGROUND_SHARE = 0.2
 #: A position is steep if it is so in at least this share of the columns of the steepest position.
 _COLUMN_SHARE = 0.2
+#: Rows at either side of a gap between two rows that hold the light of a compact source.
+_REACH = 4
 #: Smallest number of steep pixels in a slice.
 _MIN_STEEP = 50
 #: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
@@ -143,9 +145,10 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     coordinate, error : ndarray
         Native slit coordinate and error, shape ``(column, row)``.
     slope_limit : float
-        Smallest change from one native pixel to the next, relative to the sum of the source's
-        profile. The level of the background is taken off before the profile is normalised, so that
-        the result does not depend on it. If not positive, the whole slice counts as steep.
+        Smallest change from one native pixel to the next, relative to the sum of the profile over
+        the four pixels at either side: to the light of that source, however many there are in the
+        slice. The level of the background is taken off before, so that the result does not depend
+        on it. If not positive, the whole slice counts as steep.
     pad : float
         Native pixels added at both sides of each steep position.
     pitch : float
@@ -165,7 +168,7 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     if not used.any():
         return []
     profile, coordinate, error = profile[used], coordinate[used], error[used]
-    source = _source_sum(profile)
+    source = _local_sum(profile)
     slope = np.abs(np.diff(profile, axis=1))
     # A scale that is noise in most columns makes no trace, however steep in the others.
     typical = np.median(np.where(np.isfinite(fit.scale), fit.scale, 0.0))
@@ -173,7 +176,7 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
         return []
     smallest = np.maximum(slope_limit * source, _MIN_STEP * np.nanmedian(error) / typical)
     with np.errstate(invalid="ignore"):
-        steep = slope > smallest[:, None]
+        steep = slope > smallest
     where = 0.5 * (coordinate[:, 1:] + coordinate[:, :-1])[steep]
     if where.size < min(_MIN_STEEP, 0.1 * used.sum()):
         return []
@@ -183,14 +186,17 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     return _merge(edges, counts >= max(_COLUMN_SHARE * counts.max(), 1), pad * pitch)
 
 
-def _source_sum(profile):
-    """Sum of each column's profile above the background level of that column."""
+def _local_sum(profile):
+    """Light above the level of the column around each gap between two rows: that of one source."""
     valid = np.isfinite(profile)
     ordered = np.sort(np.where(valid, profile, np.inf), axis=1)
     count = valid.sum(axis=1)
     rank = (_BACKGROUND_SHARE * np.maximum(count - 1, 0)).astype(np.intp)
-    level = np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0]
-    return np.sum(profile, axis=1, where=valid) - level * count
+    level = np.take_along_axis(ordered, rank[:, None], axis=1)
+    above = np.where(valid, np.abs(profile - level), 0.0)
+    total = np.cumsum(np.pad(above, ((0, 0), (_REACH, _REACH))), axis=1)
+    n_row = profile.shape[1]
+    return total[:, 2 * _REACH : 2 * _REACH + n_row - 1] - total[:, : n_row - 1]
 
 
 def _merge(edges, chosen, margin):

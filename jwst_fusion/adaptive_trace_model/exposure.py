@@ -17,7 +17,7 @@ from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch, signif
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
-from jwst_fusion.adaptive_trace_model.trace import fit_trace
+from jwst_fusion.adaptive_trace_model.trace import PROFILE_MODELS, fit_trace
 
 __all__ = [
     "ExposureImages",
@@ -51,17 +51,20 @@ class TraceOptions:
         Smallest relative slope of a trace for the model to be used; not positive: use it all over.
     psf_optimal : bool
         Replace the flux by the model in all slices.
+    profile_model : {"surface", "window"}
+        How the profile depends on the column, see `fit_trace`.
 
     Raises
     ------
     ValueError
-        If a number is not finite or out of its range.
+        If a number is not finite or out of its range, or `profile_model` is none of the two.
     """
 
     oversample: float = 1.0
     fit_threshold: float = 10.0
     slope_limit: float = 0.1
     psf_optimal: bool = False
+    profile_model: str = "surface"
 
     def __post_init__(self):
         for name in ("oversample", "fit_threshold", "slope_limit"):
@@ -71,6 +74,10 @@ class TraceOptions:
                 raise ValueError(msg)
         if not 1 <= self.oversample <= _MAX_OVERSAMPLE:
             msg = f"oversample is {self.oversample}: it must be from 1 to {_MAX_OVERSAMPLE:g}"
+            raise ValueError(msg)
+        if self.profile_model not in PROFILE_MODELS:
+            allowed = ", ".join(PROFILE_MODELS)
+            msg = f"profile_model is {self.profile_model!r}: allowed are {allowed}"
             raise ValueError(msg)
 
 
@@ -166,6 +173,7 @@ def _trace_slice(layout, native, geometry, mode, options, result):
     """Process one slice and write it into the images, where no other slice writes."""
     flux, error = layout.cut(native.flux), layout.cut(native.error)
     coordinate, wavelength = geometry.coordinates(layout)
+    known = np.isfinite(coordinate)
     pitch = row_pitch(coordinate)
     fit, outcome = _fit(flux, error, coordinate, pitch, mode, options)
     ranges = []
@@ -180,15 +188,15 @@ def _trace_slice(layout, native, geometry, mode, options, result):
         valid,
         factor=options.oversample,
         fit=fit,
-        coordinate=interpolate_smooth(coordinate, layout.inside, position) if fit else None,
+        coordinate=interpolate_smooth(coordinate, known, position) if fit else None,
         ranges=ranges,
         taper_width=_TAPER * pitch,
         psf_optimal=options.psf_optimal,
-        spaxel=mode.spaxel,
+        spaxel=mode.spaxel_size(layout.label),
     )
     images = {
         "flux": sliced.flux,
-        "wavelength": interpolate_smooth(wavelength, layout.inside, position),
+        "wavelength": interpolate_smooth(wavelength, known, position),
         "spline_used": sliced.spline_used,
         "spline_full": sliced.spline_full,
         "linear": sliced.linear,
@@ -215,9 +223,11 @@ def _fit(flux, error, coordinate, pitch, mode, options):
         flux,
         error,
         coordinate,
+        profile_model=options.profile_model,
         knots_per_pixel=mode.knots_per_pixel,
         node_spacing=mode.node_spacing,
         stiffness=mode.stiffness,
+        bending=mode.bending,
         min_good=mode.min_good,
     )
     return fit, "failed" if fit is None else "fitted"

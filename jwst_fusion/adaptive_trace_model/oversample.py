@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jwst_fusion.adaptive_trace_model.background import line_values
 from jwst_fusion.adaptive_trace_model.compact import taper
 from jwst_fusion.adaptive_trace_model.interpolation import LinearInterpolation
+from jwst_fusion.adaptive_trace_model.local_scale import local_scale
 from jwst_fusion.adaptive_trace_model.uncertainty import (
     overlap_factor,
     propagate_model,
@@ -74,7 +76,8 @@ def oversample_slice(
     .. math:: F = L f + t\,(m - L m),
 
     which is the model plus the interpolated residual :math:`L (f - m)` where :math:`t = 1` ([1]_,
-    section II.5), and linear interpolation where :math:`t = 0`.
+    section II.5), and linear interpolation where :math:`t = 0`. The scale of the model follows
+    significant changes along the slit, see `local_scale`.
 
     Parameters
     ----------
@@ -137,40 +140,49 @@ def oversample_slice(
         _mask_variances(result, variances)
         return result
 
-    profile = fit.evaluate(np.where(valid, coordinate, np.nan))
+    coordinate = np.where(valid, coordinate, np.nan)
+    profile = fit.evaluate(coordinate)
     modelled = np.isfinite(profile) & interpolation.has_data[:, None]
-    scale = np.where(np.isfinite(fit.scale), fit.scale, 0.0)[:, None]
-    background = np.where(np.isfinite(fit.background), fit.background, 0.0)[:, None]
+    profile = np.where(modelled, profile, 0.0)
+    position = np.where(modelled, fit.position(coordinate), 0.0)
+    under = line_values(_finite(fit.background), position)
+    scale = _finite(fit.scale)[:, None]
     weight = np.where(modelled, taper(coordinate, ranges, width=taper_width), 0.0)
-    at_pixels = np.where(good & np.isfinite(fit.profile), fit.profile, 0.0)
-    correction = weight * (np.where(modelled, profile, 0.0) - interpolation.apply(at_pixels))
+    at_pixels = np.where(good, _finite(fit.profile), 0.0)
+    below = interpolation.apply(np.where(good, _finite(fit.background_at_pixels), 0.0))
+    local = np.broadcast_to(scale, at_pixels.shape)
+    if not psf_optimal:
+        rest = np.where(good, flux - fit.background_at_pixels - scale * fit.profile, 0.0)
+        local = scale + local_scale(_finite(rest), np.where(good, fit.inverse, 0.0), at_pixels)
+    source = interpolation.apply(local) * profile
+    interpolated_model = interpolation.apply(local * at_pixels)
     result.estimated = (weight >= 0.5) & ~has_native
     filled = has_native | result.estimated
-    result.flux = np.where(filled, interpolated + scale * correction, np.nan)
-    native_model = scale * at_pixels + background
-    residual = interpolation.apply(np.where(good, flux - native_model, 0.0))
-    result.residual = np.where(modelled, residual, np.nan)
-    result.spline_full = np.where(modelled, scale * profile + background, np.nan)
+    change = weight * (source - interpolated_model)
+    result.flux = np.where(filled, interpolated + change, np.nan)
+    result.residual = np.where(modelled, interpolated - below - interpolated_model, np.nan)
+    result.spline_full = np.where(modelled, source + under, np.nan)
     used = modelled & (weight > 0) & filled
     result.spline_used = np.where(used, result.spline_full, np.nan)
+    correction = weight * (profile - interpolation.apply(at_pixels))
     result.variances = {
         key: propagate_variance(value, interpolation, fit.gain, correction, filled, overlap=overlap)
         for key, value in known.items()
     }
     if psf_optimal:
         result.flux = np.where(used, result.spline_full, result.flux)
+        shapes = np.where(used, np.stack([profile, np.ones_like(profile), position]), 0.0)
+        gains = np.stack([fit.gain, *fit.background_gain])
         for key, value in known.items():
-            alone = propagate_model(
-                value,
-                fit.gain,
-                fit.background_gain,
-                np.where(used, profile, 0.0),
-                used,
-                overlap=overlap,
-            )
+            alone = propagate_model(value, gains, shapes, overlap=overlap)
             result.variances[key] = np.where(used, alone, result.variances[key])
     _mask_variances(result, variances)
     return result
+
+
+def _finite(values):
+    """Copy with zeros in place of missing values."""
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _mask_variances(result, variances):

@@ -1,47 +1,33 @@
-"""The step for pipelines: parameters, datamodels in and out."""
+"""The step for pipelines: parameters, status, threads over slices or slits."""
 
 import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 from jwst.datamodels import ModelLibrary
-from stcal.resample.utils import is_flux_density
 from stdatamodels.jwst import datamodels
-from stdatamodels.jwst.datamodels import dqflags
+from threadpoolctl import threadpool_limits
 
-from jwst_fusion.adaptive_trace_model.exposure import (
-    ExposureImages,
-    TraceOptions,
-    count_threads,
-    estimate_noise,
-    trace_exposure,
-)
+from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads, trace_exposure
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
-from jwst_fusion.adaptive_trace_model.modes import find_mode
+from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
+from jwst_fusion.adaptive_trace_model.observation import (
+    PRODUCTS,
+    check_shapes,
+    has_type,
+    is_series,
+    make_product,
+    read_images,
+    spectra,
+    write_result,
+)
 from jwst_fusion.base import FusionBaseStep
 
 __all__ = ["AdaptiveTraceModelStep"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
-
-#: Images that do not fit the oversampled pixels.
-_OBSOLETE = (
-    "area",
-    "barshadow",
-    "flatfield_point",
-    "flatfield_uniform",
-    "pathloss_point",
-    "pathloss_uniform",
-    "photom_point",
-    "photom_uniform",
-    "zeroframe",
-)
-_VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
-_PRODUCTS = {
-    "spline_full": "spline_full",
-    "spline_used": "spline_used",
-    "linear": "linear_interp",
-    "residual": "spline_residual",
-}
 
 
 class AdaptiveTraceModelStep(FusionBaseStep):
@@ -54,7 +40,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     residual, elsewhere by linear interpolation (Law et al. 2026, "Mitigating Resampling Artifacts
     for the JWST IFU Spectrometers with Adaptive Trace Modeling").
 
-    Input are calibrated IFU exposures: a file, a datamodel, an association, or a list,
+    Input are calibrated exposures: a file, a datamodel, an association, or a list,
     ``ModelContainer`` or ``ModelLibrary`` of them.
     """
 
@@ -65,6 +51,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     oversample = float(default=1.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
     slope_limit = float(default=0.1) # Smallest change of the normalised profile per native pixel (fraction of the source's flux) for the model to be used. Any number; smaller: use it for fainter and wider sources; <= 0: use it all over
     psf_optimal = boolean(default=False) # Replace the flux by the model alone, in all slices, for isolated point sources; fit_threshold and slope_limit are ignored
+    profile_model = option('surface', 'window', default='surface') # How the profile of a trace depends on wavelength. surface: smoothly all along the detector, the more accurate one; window: each column has its own fit to the 50 columns on either side (15 for PRISM and LRS), the published method, to compare with or to see whether a feature of the model comes from columns farther away
     save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
     suffix = string(default='adaptive_trace_model') # Suffix of the output file
     output_use_model = boolean(default=True) # Name the output after the input files
@@ -99,6 +86,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             fit_threshold=self.fit_threshold,
             slope_limit=self.slope_limit,
             psf_optimal=self.psf_optimal,
+            profile_model=self.profile_model,
         )
         threads = count_threads(self.maximum_cores)
         models = self.open_input(input_data)
@@ -116,183 +104,106 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     def _process_exposure(self, model, options, threads):
         """Process one exposure in place, or mark it as skipped or failed."""
         name = model.meta.filename or "exposure"
-        if not isinstance(model, datamodels.IFUImageModel):
-            self.fail_model(
-                model, f"{name} is of type {type(model).__name__}: only IFUImageModel is supported"
-            )
-            return
         instrument = model.meta.instrument
         mode, reason = find_mode(model.meta.exposure.type, instrument.detector, instrument.grating)
+        allowed = MODEL_TYPES if mode is None else mode.model_types
+        if not has_type(model, allowed):
+            wrong = f"{name} is of type {type(model).__name__}, not {' or '.join(allowed)}"
+            if mode is not None and has_type(model, mode.outdated_types):
+                wrong += ": reprocess it with jwst 2.0 or later"
+            self.fail_model(model, wrong)
+            return
         if mode is None:
             self.skip_model(model, f"{name}: {reason}")
             return
         check_shapes(model)
-        try:
-            geometry = make_geometry(mode.geometry, model)
-        except GeometryError as error:
-            self.skip_model(model, f"{name}: {error}")
-            return
-        native, reason = read_images(model)
-        if native is None:
+        if options.oversample > 1 and any(is_series(spectrum) for spectrum in spectra(model)):
+            reason = "a time series cannot be oversampled, it needs oversample=1"
             self.skip_model(model, f"{name}: {reason}")
             return
-
         log.info("Fitting the traces of %s (%s)", name, mode.name)
-        result = trace_exposure(
-            native,
-            geometry,
-            mode,
-            options,
-            intermediate=self.save_intermediate_results,
-            threads=threads,
-        )
-        log.info("%d slices fitted, %d below fit_threshold", result.n_fitted, result.n_faint)
-        if result.n_failed:
-            log.warning(
-                "%d slices could not be fitted and are interpolated linearly", result.n_failed
-            )
+        with threadpool_limits(1, user_api="blas"):
+            self._process_spectra(model, name, mode, options, threads)
+
+    def _process_spectra(self, model, name, mode, options, threads):
+        """Trace the spectra of an exposure of a known mode, write the results, set the status."""
+        parts = spectra(model)
+        products = {key: [] for key in self._products(options)}
+        counts, unused = Counter(), []
+        # Datamodels, files and WCS are not made for use in several threads at a time.
+        lock = Lock()
+        for spectrum, (geometry, result, reason) in zip(
+            parts, self._trace(parts, mode, options, threads, lock), strict=True
+        ):
+            if reason:
+                unused.append(reason)
+            else:
+                counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
+                counts.update(filled=int(result.estimated.sum()))
+                with lock:
+                    unit = spectrum.meta.bunit_data or model.meta.bunit_data
+                    write_result(spectrum, result, geometry, options.oversample, unit=unit)
+            for key, images in products.items():
+                images.append(None if reason else (result.images[key], geometry.transposed))
+        reasons = "; ".join(dict.fromkeys(unused)) or "it holds no slit"
+        if len(unused) == len(parts):
+            self.skip_model(model, f"{name}: {reasons}")
+            return
+        if unused:
+            text = "%d of %d slits of %s are left as they are: %s"
+            log.warning(text, len(unused), len(parts), name, reasons)
+        text = "%d slices or slits fitted, %d below fit_threshold"
+        log.info(text, counts["fitted"], counts["faint"])
+        if counts["failed"]:
+            text = "%d slices or slits could not be fitted and are interpolated linearly"
+            log.warning(text, counts["failed"])
         if options.oversample > 1:
-            wcs = geometry.oversampled_wcs(options.oversample)
-            write_oversampled(model, result, wcs, options.oversample)
-            log.info("%d oversampled pixels without data filled", int(result.estimated.sum()))
-        else:
-            model.trace_model = result.images["spline_used"]
+            log.info("%d oversampled pixels without data filled", counts["filled"])
         self.set_status(model, "COMPLETE")
-        if self.save_intermediate_results:
-            self._save_products(model, result, options)
+        for key, images in products.items():
+            self._save_product(model, images, PRODUCTS[key])
 
-    def _save_products(self, model, result, options):
-        """Save the intermediate products beside the output."""
-        for name, suffix in _PRODUCTS.items():
-            if options.oversample == 1 and name in ("linear", "residual"):
-                continue
-            with datamodels.IFUImageModel(data=result.images[name]) as product:
-                product.update(model)
-                product.dq = None
-                product.err = None
-                product.meta.bunit_err = None
-                path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
-                product.save(path)
-                log.info("Saved %s", path)
+    def _trace(self, parts, mode, options, threads, lock):
+        """Yield geometry, images and the reason why there are none for each spectrum."""
+        # Threads work on several slits, or on the slices of a single exposure.
+        inner = threads if len(parts) == 1 else 1
 
-
-def check_shapes(model):
-    """
-    Check that all images of an exposure have the shape of its data.
-
-    Parameters
-    ----------
-    model : `~stdatamodels.jwst.datamodels.IFUImageModel`
-        The exposure.
-
-    Raises
-    ------
-    ValueError
-        If an image is of another shape.
-    """
-    for name in ("dq", "err", *_VARIANCES):
-        if model.hasattr(name) and getattr(model, name).shape != model.data.shape:
-            msg = (
-                f"{model.meta.filename}: {name} has the shape {getattr(model, name).shape}, "
-                f"data {model.data.shape}"
+        def work(spectrum):
+            with lock:
+                try:
+                    geometry = make_geometry(mode.geometry, spectrum)
+                except GeometryError as error:
+                    return None, None, str(error)
+                native, reason = read_images(spectrum, transposed=geometry.transposed)
+            if native is None:
+                return None, None, reason
+            result = trace_exposure(
+                native,
+                geometry,
+                mode,
+                options,
+                intermediate=self.save_intermediate_results,
+                threads=inner,
             )
-            raise ValueError(msg)
+            if np.isnan(result.images["flux"]).all():
+                return None, None, "no slice or slit holds data"
+            return geometry, result, ""
 
+        if inner == threads:
+            yield from map(work, parts)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, parts)
 
-def read_images(model):
-    """
-    Read flux and errors of an exposure, NaN at pixels that must not be used.
+    def _products(self, options):
+        """Names of the images to be saved as intermediate products."""
+        if not self.save_intermediate_results:
+            return ()
+        return tuple(PRODUCTS) if options.oversample > 1 else ("spline_full", "spline_used")
 
-    Parameters
-    ----------
-    model : `~stdatamodels.jwst.datamodels.IFUImageModel`
-        The exposure; it is not changed.
-
-    Returns
-    -------
-    native : ExposureImages or None
-        `None` if no pixel holds data.
-    reason : str
-        Why there are no data; empty otherwise.
-    """
-    flux = np.array(model.data, dtype=np.float32)
-    bad = ~np.isfinite(flux)
-    if model.hasattr("dq"):
-        bad |= (np.asarray(model.dq) & dqflags.pixel["DO_NOT_USE"]) > 0
-    flux[bad] = np.nan
-    if bad.all():
-        return None, "all pixels are NaN or flagged DO_NOT_USE"
-    if not np.any(flux[~bad]):
-        return None, "all pixels are zero"
-    error = np.asarray(model.err) if model.hasattr("err") else np.zeros_like(flux)
-    with np.errstate(over="ignore"):
-        variances = {"err": np.square(error, dtype=np.float64).astype(np.float32)}
-    usable = np.isfinite(error) & (error > 0)
-    n_unknown = int(np.sum(~usable & ~bad))
-    if n_unknown == np.sum(~bad):
-        noise = estimate_noise(flux)
-        log.warning("err holds no positive error: the fit assumes %.3g everywhere", noise)
-        error = np.full_like(flux, noise)
-    elif n_unknown:
-        log.warning("%d pixels without positive error take no part in the fit", n_unknown)
-        error = np.where(usable, error, np.nan)
-    for name in _VARIANCES:
-        if model.hasattr(name):
-            variances[name] = np.asarray(getattr(model, name))
-    return ExposureImages(flux, error, variances), ""
-
-
-def write_oversampled(model, result, wcs, factor):
-    """
-    Write oversampled images and what goes with them into a datamodel, in place.
-
-    Parameters
-    ----------
-    model : `~stdatamodels.jwst.datamodels.IFUImageModel`
-        The native exposure.
-    result : OversampledImages
-        Its oversampled images.
-    wcs : `gwcs.wcs.WCS`
-        WCS of the oversampled pixels.
-    factor : float
-        Oversampling factor.
-    """
-    images = result.images
-    n_row = result.estimated.shape[0]
-    native_row = np.floor((np.arange(n_row) + 0.5) / factor).astype(int)
-    native_row = np.minimum(native_row, model.data.shape[0] - 1)
-
-    if is_flux_density(model.meta.bunit_data):
-        # The flux of a pixel, unlike a surface brightness, is shared among its parts.
-        for name, image in images.items():
-            if name != "wavelength":
-                image /= factor**2 if name in ("err", *_VARIANCES) else factor
-
-    dq = np.array(model.dq)[native_row]
-    dq[result.estimated] &= ~np.uint32(dqflags.pixel["DO_NOT_USE"])
-    dq[result.estimated] |= np.uint32(dqflags.pixel["FLUX_ESTIMATED"])
-    regions = np.array(model.regions)[native_row] if model.hasattr("regions") else None
-    images["err"] = np.sqrt(images["err"])
-    invalid = np.isnan(images["flux"]) | np.isnan(images["err"])
-    dq[invalid] |= np.uint32(dqflags.pixel["DO_NOT_USE"])
-    for name in ("flux", "err", *_VARIANCES):
-        if name in images:
-            images[name][invalid] = np.nan
-
-    model.data = images["flux"]
-    model.dq = dq
-    for name in ("err", *_VARIANCES):
-        if name in images and model.hasattr(name):
-            setattr(model, name, images[name])
-    model.wavelength = images["wavelength"]
-    model.trace_model = images["spline_used"]
-    if regions is not None:
-        model.regions = regions
-    for name in _OBSOLETE:
-        if model.hasattr(name):
-            delattr(model, name)
-    model.meta.wcs = wcs
-    photometry = model.meta.photometry
-    for name in ("pixelarea_steradians", "pixelarea_arcsecsq"):
-        if getattr(photometry, name) is not None:
-            setattr(photometry, name, getattr(photometry, name) / factor)
+    def _save_product(self, model, images, suffix):
+        """Save an intermediate product beside the output."""
+        with make_product(model, images) as product:
+            path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
+            product.save(path)
+            log.info("Saved %s", path)

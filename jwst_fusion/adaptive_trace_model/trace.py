@@ -3,28 +3,46 @@
 Arrays are (column, row) with NaN outside the slice. Fluxes and errors have the same unit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from jwst_fusion.adaptive_trace_model.background import first_background, line_values
 from jwst_fusion.adaptive_trace_model.bspline import SurfaceFitter, UniformKnots, evaluate_surface
-from jwst_fusion.adaptive_trace_model.columns import first_columns, fit_columns
+from jwst_fusion.adaptive_trace_model.columns import (
+    ColumnFit,
+    first_columns,
+    fit_columns,
+    model_variance,
+)
 from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch
+from jwst_fusion.adaptive_trace_model.window import WindowFitter
 
-__all__ = ["TraceFit", "fit_trace"]
+__all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
 
+#: Fits of the profile by their names for the user.
+PROFILE_MODELS = {"surface": SurfaceFitter, "window": WindowFitter}
 _ROUNDS = 3
 #: Width of the window's flanks at the ends of the slit, in native pixels.
 _EDGE = 4.0
-#: Share of the slit, faintest first, whose profile is defined to be zero.
-_LEVEL_SHARE = 0.1
+#: Distance beyond the outermost pixel centres to which the model reaches, in native pixels: the
+#: outermost oversampled rows lie there.
+_MARGIN = 0.4
+#: Share of the light that has to be away from the ends of the slit for its sum to be the gauge.
+_MIDDLE_SHARE = 0.5
+#: Light in the median row times the number of rows, relative to all light, of a crowded slice.
+_FILLED_SHARE = 0.5
+#: A model without background is taken if its misfit is not larger than this times that with one.
+_NO_WORSE = 1.02
+#: Columns over which the slope of the background, and the level of the profile, are smooth.
+_SMOOTH = 101
 
 
 @dataclass(frozen=True)
 class TraceFit:
     r"""
-    Model of the flux of one slice, :math:`m(x, a) = S(x)\,p(x, a) + b(x)`.
+    Model of the flux of one slice, :math:`m(x, a) = S(x)\,p(x, a) + b_0(x) + b_1(x)\,s(a)`.
 
     Parameters
     ----------
@@ -35,14 +53,23 @@ class TraceFit:
     scale : ndarray
         :math:`S`, shape ``(column,)``; NaN where the column could not be fitted.
     background : ndarray
-        :math:`b`, shape ``(column,)``; zero if the slice has none of its own.
-    gain, background_gain : ndarray
-        Derivatives of scale and background to each pixel's flux, shape ``(column, row)``.
+        :math:`b_0, b_1`, shape ``(2, column)``; zero if the slice has none of its own.
+    gain : ndarray
+        Derivative of the scale to each pixel's flux, shape ``(column, row)``.
+    background_gain : ndarray
+        Derivatives of the background, shape ``(2, column, row)``.
     profile : ndarray
-        :math:`p` at the native pixels, shape ``(column, row)``. Its sum over the rows is 1 in the
-        median column and does not depend on the pixel phase of the trace.
+        :math:`p` at the native pixels, shape ``(column, row)``. The sum over the rows of its
+        positive part is 1 in the median column; that of the profile does not depend on the pixel
+        phase of the trace.
+    inverse : ndarray
+        Inverse variances of the native pixels, the model's error included; 0 for missing ones.
     bounds : tuple of float
-        Range of the slit coordinate of the pixels that took part.
+        Range of the slit coordinate in which the model holds.
+    span : tuple of float
+        Slit coordinates at which the position :math:`s` is -1 and 1.
+    pixel_position : ndarray
+        :math:`s` at the native pixels, shape ``(column, row)``; 0 outside the slice.
     """
 
     knots: UniformKnots
@@ -52,7 +79,27 @@ class TraceFit:
     gain: np.ndarray
     background_gain: np.ndarray
     profile: np.ndarray
+    inverse: np.ndarray
     bounds: tuple
+    span: tuple
+    pixel_position: np.ndarray
+
+    def position(self, coordinate):
+        """
+        Positions along the slit for the background.
+
+        Parameters
+        ----------
+        coordinate : ndarray
+            Slit coordinates.
+
+        Returns
+        -------
+        ndarray
+            Positions, from -1 to 1 at the outermost native pixels.
+        """
+        low, high = self.span
+        return (2 * coordinate - low - high) / (high - low)
 
     def evaluate(self, coordinate):
         """
@@ -74,6 +121,11 @@ class TraceFit:
         interval, basis = self.knots.locate(np.where(inside, coordinate, low))
         return np.where(inside, evaluate_surface(self.coefficients, interval, basis), np.nan)
 
+    @property
+    def background_at_pixels(self):
+        """Background at the native pixels, shape ``(column, row)``; NaN where there is no fit."""
+        return line_values(self.background, self.pixel_position)
+
     def model(self, coordinate):
         """
         Evaluate the model.
@@ -88,11 +140,21 @@ class TraceFit:
         ndarray
             Flux, NaN where the profile is.
         """
-        return self.scale[:, None] * self.evaluate(coordinate) + self.background[:, None]
+        source = self.scale[:, None] * self.evaluate(coordinate)
+        return source + line_values(self.background, self.position(coordinate))
 
 
 def fit_trace(
-    flux, error, coordinate, *, knots_per_pixel=3.0, node_spacing=50.0, stiffness=0.1, min_good=0.3
+    flux,
+    error,
+    coordinate,
+    *,
+    profile_model="surface",
+    knots_per_pixel=3.0,
+    node_spacing=50.0,
+    stiffness=0.3,
+    bending=1e-3,
+    min_good=0.3,
 ):
     """
     Fit the trace of one slice.
@@ -104,12 +166,14 @@ def fit_trace(
         is not positive are left out.
     coordinate : ndarray
         Slit coordinate, same shape, NaN outside the slice.
+    profile_model : {"surface", "window"}, optional
+        How the profile depends on the column, see `SurfaceFitter` and `WindowFitter`.
     knots_per_pixel : float, optional
         Number of spline knots per native pixel along the slit.
     node_spacing : float, optional
         Columns over which the profile may change, the half width of the window of [1]_.
-    stiffness : float, optional
-        Weight of the smoothness along the dispersion, see `SurfaceFitter`.
+    stiffness, bending : float, optional
+        Weights of the smoothness along the dispersion, see `SurfaceFitter`.
     min_good : float, optional
         Columns with a smaller share of good pixels do not take part in the profile.
 
@@ -130,82 +194,159 @@ def fit_trace(
         return None
     pitch = row_pitch(coordinate)
     low, high = np.min(coordinate[inside]), np.max(coordinate[inside])
-    knots = UniformKnots.spanning(low, high, step=pitch / knots_per_pixel)
+    bounds = (low - _MARGIN * pitch, high + _MARGIN * pitch)
+    knots = UniformKnots.spanning(*bounds, step=pitch / knots_per_pixel)
     interval, basis = knots.locate(np.where(inside, coordinate, low))
-    surface = SurfaceFitter(
+    fitter = PROFILE_MODELS[profile_model](
         interval,
         basis,
         good & enough[:, None],
         n_coef=knots.n_coef,
         node_spacing=node_spacing,
         stiffness=stiffness,
+        bending=bending,
     )
+    position = np.where(inside, (2 * coordinate - low - high) / (high - low), 0.0)
     data = np.where(good, flux, 0.0)
     variance = np.where(good, error, 1.0) ** 2
+    background = first_background(data, good, position)
+    # A gradient that lasts is known better than that of a single column.
+    lasting = ndimage.median_filter(background[1], _SMOOTH, mode="nearest")
+    data = np.where(good, data - lasting[:, None] * position, 0.0)
+    background[1] -= lasting
     window = _edge_window(coordinate, low, high, _EDGE * pitch)
-    first = _median_profile(flux, error, coordinate, good, pitch)
-    columns = first_columns(data, variance, first, good)
-    for _ in range(_ROUNDS + 1):
-        scale = columns.scale[:, None]
-        target = np.divide(
-            data - columns.background[:, None], scale, out=np.zeros_like(data), where=scale > 0
-        )
-        coefficients = surface.solve(target, columns.weight)
-        if coefficients is None:
-            return None
-        profile = evaluate_surface(coefficients, interval, basis)
-        level = _level(profile, window) if columns.separable else np.zeros((len(profile), 1))
-        profile -= level
-        coefficients = coefficients - level
-        total = _gauge(profile, window)
-        columns = fit_columns(data, variance, profile, good, inside, previous=columns, total=total)
-    trusted = columns.trusted
-    if not trusted.any():
+    arrays = (data, variance, good, inside, position)
+    options = {"fitter": fitter, "interval": interval, "basis": basis, "window": window}
+    start = _first_fit(arrays, background, error, coordinate, pitch)
+    result = _alternate(arrays, start, **options)
+    if result is not None and result.at_end:
+        # Which gauge is right for a source at the end of the slit, the fit tells.
+        other = _alternate(arrays, start, smooth_gauge=True, **options)
+        if other is not None and other.columns.misfit < result.columns.misfit:
+            result = other
+    if result is not None and result.filled > _FILLED_SHARE and start.separable:
+        # Without empty rows, a background may trade places with a part of the profile that
+        # depends on the pixel phase. It stays only if the data ask for it.
+        start = _first_fit(arrays, np.zeros_like(background), error, coordinate, pitch)
+        other = _alternate(arrays, replace(start, separable=False), **options)
+        limit = _NO_WORSE * result.columns.misfit
+        if other is not None and other.columns.misfit <= limit:
+            result = other
+    if result is None or not result.columns.trusted.any():
         return None
-    unit = np.median(np.sum(profile, axis=1, where=inside)[trusted])
+    columns, profile, coefficients = result.columns, result.profile, result.coefficients
+    trusted = columns.trusted
+    line = columns.background + np.stack([np.zeros_like(lasting), lasting])
+    unit = np.median(np.sum(np.maximum(profile, 0), axis=1, where=inside)[trusted])
     if not unit > 0:
         unit = 1.0
     return TraceFit(
         knots=knots,
         coefficients=coefficients / unit,
         scale=np.where(trusted, columns.fitted * unit, np.nan),
-        background=np.where(trusted, columns.background, np.nan),
+        background=np.where(trusted, line, np.nan),
         gain=columns.gain * unit,
         background_gain=columns.background_gain,
         profile=np.where(inside & trusted[:, None], profile / unit, np.nan),
-        bounds=(low, high),
+        inverse=good / (variance + model_variance(columns.fitted, profile)),
+        bounds=bounds,
+        span=(low, high),
+        pixel_position=position,
+    )
+
+
+def _first_fit(arrays, background, error, coordinate, pitch):
+    """First scales, from the median profile above the background, or with it if it is broad."""
+    data, variance, good, inside, position = arrays
+    for line in (background, np.zeros_like(background)):
+        flux = data - line_values(line, position)
+        profile = _median_profile(flux, error, coordinate, good, pitch)
+        total = np.median(np.sum(np.maximum(profile, 0), axis=1, where=inside))
+        profile /= total if total > 0 else 1.0
+        columns = first_columns(data, variance, profile, good, position, line)
+        if columns.separable:
+            break
+    return columns
+
+
+@dataclass(frozen=True)
+class _Alternation:
+    """
+    Outcome of `_alternate`.
+
+    `at_end` says that most of the light is at the ends of the slit, where the window spoils the
+    gauge; `filled` is the light in the median row times the number of rows, relative to all light.
+    """
+
+    columns: ColumnFit
+    profile: np.ndarray
+    coefficients: np.ndarray
+    at_end: bool
+    filled: float
+
+
+def _alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=False):
+    """
+    Fit profile and columns in turns; `None` if there is no solution.
+
+    The fluxes stay the same if the scale is multiplied, and the profile divided, by any function
+    of the pixel phase of the trace; only the values between the pixels change. What fixes this
+    gauge is that a profile that has been integrated over pixels has the same sum over the rows for
+    every phase. The window keeps rows that enter or leave at the ends of the slice from spoiling
+    it. Absolute values stand for the sum, since a negative image may cancel it.
+    """
+    data, variance, good, inside, position = arrays
+    for _ in range(_ROUNDS + 1):
+        scale = columns.scale[:, None]
+        source = data - line_values(columns.background, position)
+        target = np.divide(source, scale, out=np.zeros_like(data), where=scale > 0)
+        coefficients = fitter.solve(target, columns.weight)
+        if coefficients is None:
+            return None
+        profile = evaluate_surface(coefficients, interval, basis)
+        level = _level(profile, window)
+        if columns.separable:
+            profile -= level
+            coefficients = coefficients - level
+        total = np.sum(window * np.abs(profile), axis=1)
+        if smooth_gauge:
+            total = ndimage.median_filter(total, 3 * _SMOOTH, mode="nearest")
+            total = ndimage.uniform_filter1d(total, _SMOOTH, mode="nearest")
+        columns = fit_columns(
+            data, variance, profile, good, inside, position, previous=columns, total=total
+        )
+    light = np.sum(np.abs(profile), axis=1, where=inside)
+    return _Alternation(
+        columns,
+        profile,
+        coefficients,
+        at_end=bool(np.median(total) < _MIDDLE_SHARE * np.median(light)),
+        filled=_filled_share(profile, window),
     )
 
 
 def _level(profile, window):
-    """Level of the faintest part of each column's profile, smooth along the dispersion."""
+    """Median of each column's profile, smooth along the dispersion; sources have either sign."""
     ordered = np.sort(np.where(window > 0.5, profile, np.inf), axis=1)
     count = np.sum(window > 0.5, axis=1)
-    rank = (_LEVEL_SHARE * np.maximum(count - 1, 0)).astype(np.intp)
+    rank = np.maximum(count - 1, 0) // 2
     level = np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0]
     known = np.isfinite(level)
     index = np.arange(len(level))
     level = np.interp(index, index[known], level[known]) if known.any() else np.zeros(len(level))
-    return ndimage.uniform_filter1d(level, min(101, len(level)), mode="nearest")[:, None]
+    return ndimage.uniform_filter1d(level, min(_SMOOTH, len(level)), mode="nearest")[:, None]
+
+
+def _filled_share(profile, window):
+    """Light in the median row times the number of rows, relative to all light."""
+    size = np.abs(profile[window > 0.5])
+    return float(np.median(size) / np.mean(size)) if np.any(size) else 0.0
 
 
 def _edge_window(coordinate, low, high, width):
     """Window along the slit that is 1 inside and falls smoothly to 0 at the ends of the slit."""
     distance = np.minimum(coordinate - low, high - coordinate) / min(width, 0.25 * (high - low))
     return np.where(np.isfinite(distance), np.sin(0.5 * np.pi * np.clip(distance, 0, 1)) ** 2, 0.0)
-
-
-def _gauge(profile, window):
-    r"""
-    Sum of the profile over the rows of each column: what the profile is to be divided by.
-
-    The fluxes stay the same if the scale is multiplied, and the profile divided, by any function
-    of the pixel phase of the trace; only the values between the pixels change. What fixes it is
-    that a profile that has been integrated over pixels has the same sum over the rows for every
-    phase. The window keeps rows that enter or leave at the ends of the slice from spoiling this.
-    """
-    level = min(np.quantile(profile[window > 0], _LEVEL_SHARE), 0.0)
-    return np.sum(window * (profile - level), axis=1)
 
 
 def _median_profile(flux, error, coordinate, good, pitch):

@@ -95,20 +95,20 @@ def propagate_variance(variance, interpolation, gain, correction, valid, *, over
     return np.maximum(overlap * row_sum, own)
 
 
-def propagate_model(variance, gain, background_gain, profile, valid, *, overlap):
-    """
-    Variances of oversampled pixels that hold the model alone.
+def propagate_model(variance, gains, shapes, *, overlap):
+    r"""
+    Variances of oversampled pixels that hold the model alone, :math:`F = \sum_k d_k\,(g_k f)`.
 
     Parameters
     ----------
-    variance, gain : ndarray
+    variance : ndarray
         As for `propagate_variance`.
-    background_gain : ndarray
-        Derivative of the background to the native fluxes, shape ``(column, row)``.
-    profile : ndarray
-        Profile at the oversampled pixels, shape ``(column, oversampled row)``, finite.
-    valid : ndarray of bool
-        Oversampled pixels that hold the model.
+    gains : ndarray
+        Derivatives :math:`g_k` of scale, level and slope to the native fluxes, shape
+        ``(k, column, row)``.
+    shapes : ndarray
+        What they are multiplied with: the profile, one, and the position along the slit; shape
+        ``(k, column, oversampled row)``, 0 at pixels that do not hold the model.
     overlap : float
         From `overlap_factor`.
 
@@ -117,12 +117,8 @@ def propagate_model(variance, gain, background_gain, profile, valid, *, overlap)
     ndarray
         Variances, shape ``(column, oversampled row)``.
     """
-    of_scale = np.sum(gain**2 * variance, axis=1, keepdims=True)
-    of_both = np.sum(gain * background_gain * variance, axis=1, keepdims=True)
-    of_background = np.sum(background_gain**2 * variance, axis=1, keepdims=True)
-    total = np.sum(np.where(valid, profile, 0.0), axis=1, keepdims=True)
-    count = np.sum(valid, axis=1, keepdims=True)
-    row_sum = profile * (total * of_scale + count * of_both) + total * of_both
-    row_sum += count * of_background
-    own = profile * (profile * of_scale + 2 * of_both) + of_background
+    covariance = np.einsum("kcr,lcr->klc", gains * variance, gains)
+    with_all = np.einsum("klc,lc->kc", covariance, np.sum(shapes, axis=2))
+    row_sum = np.einsum("kcq,kc->cq", shapes, with_all)
+    own = np.einsum("kcq,klc,lcq->cq", shapes, covariance, shapes, optimize=True)
     return np.maximum(overlap * row_sum, own)

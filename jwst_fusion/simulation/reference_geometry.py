@@ -7,6 +7,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.simulation.crds import crds_offline
 from jwst_fusion.simulation.exposures import new_nirspec_exposure
+from jwst_fusion.simulation.metadata import set_metadata
 
 __all__ = ["assign_reference_wcs", "mrs_exposure", "new_mrs_exposure", "nirspec_exposure"]
 
@@ -125,39 +126,22 @@ def new_mrs_exposure(*, ra, dec, roll, exposure=1):
     stdatamodels.jwst.datamodels.IFUImageModel
     """
     model = datamodels.IFUImageModel((1024, 1032))
-    meta = model.meta
-    meta.telescope = "JWST"
-    meta.filename = f"jw09999002001_02101_{exposure:05d}_mirifushort_cal.fits"
-    meta.instrument.name = "MIRI"
-    meta.instrument.detector = "MIRIFUSHORT"
-    meta.instrument.channel = "12"
-    meta.instrument.band = "SHORT"
-    meta.observation.date = "2023-01-01"
-    meta.observation.time = "00:00:00.000"
-    meta.exposure.type = "MIR_MRS"
-    meta.exposure.start_time = 59945.0 + 0.01 * exposure
-    meta.exposure.mid_time = meta.exposure.start_time + 0.004
-    meta.exposure.end_time = meta.exposure.start_time + 0.008
-    meta.exposure.exposure_time = meta.exposure.effective_exposure_time = 700.0
-    meta.subarray.name = "FULL"
-    meta.subarray.xstart = meta.subarray.ystart = 1
-    meta.subarray.xsize, meta.subarray.ysize = 1032, 1024
-    meta.target.ra, meta.target.dec = ra, dec
-    meta.target.source_type = "EXTENDED"
-    meta.target.type = "FIXED"
-    meta.velocity_aberration.scale_factor = 1.0
-    meta.bunit_data = meta.bunit_err = "MJy/sr"
-    meta.photometry.pixelarea_arcsecsq = _MRS_PIXEL_AREA
-    meta.photometry.pixelarea_steradians = _MRS_PIXEL_AREA / 206264.806**2
-    meta.cal_step.photom = "COMPLETE"
-    info = meta.wcsinfo
-    info.v2_ref, info.v3_ref = _MRS_V2V3
-    info.v3yangle, info.vparity = _MRS_ANGLE, -1
-    info.ra_ref, info.dec_ref, info.roll_ref = ra, dec, roll
-    meta.aperture.name = "MIRIFU_CHANNEL1A"
-    meta.aperture.position_angle = (roll + _MRS_ANGLE) % 360
-    meta.pointing.pa_v3 = roll
-    meta.pointing.ra_v1, meta.pointing.dec_v1 = ra, dec
+    model.meta.filename = f"jw09999002001_02101_{exposure:05d}_mirifushort_cal.fits"
+    set_metadata(
+        model,
+        ra=ra,
+        dec=dec,
+        roll=roll,
+        exposure=exposure,
+        aperture="MIRIFU_CHANNEL1A",
+        v2v3=_MRS_V2V3,
+        angle=_MRS_ANGLE,
+        pixel_area=_MRS_PIXEL_AREA,
+    )
+    instrument = model.meta.instrument
+    instrument.name, instrument.detector = "MIRI", "MIRIFUSHORT"
+    instrument.channel, instrument.band = "12", "SHORT"
+    model.meta.exposure.type = "MIR_MRS"
     return model
 
 

@@ -1,0 +1,45 @@
+"""One image from several integrations of a time series."""
+
+import numpy as np
+
+__all__ = ["median_image"]
+
+
+def median_image(flux, error):
+    r"""
+    Median over integrations and its error.
+
+    Parameters
+    ----------
+    flux, error : ndarray
+        Shape ``(integration, y, x)``; pixels whose flux is NaN are left out.
+
+    Returns
+    -------
+    flux : ndarray
+        Median of each pixel, shape ``(y, x)``, float32; NaN without data.
+    error : ndarray
+        Median error over the root of the number of integrations used, times
+        :math:`\sqrt{\pi/2}`, by which the median of many Gaussian values scatters more than their
+        mean; the median of one or two is their mean.
+    """
+    shape = flux.shape[1:]
+    median, spread = np.full((2, *shape), np.nan, dtype=np.float32)
+    # Row by row: a sorted copy of a long time series would not fit into memory.
+    for row in range(shape[0]):
+        used = np.isfinite(flux[:, row])
+        count = used.sum(axis=0)
+        scatter = np.where(count > 2, np.sqrt(np.pi / 2), 1.0) / np.sqrt(np.maximum(count, 1))
+        median[row] = _median(np.where(used, flux[:, row], np.nan))
+        spread[row] = _median(np.where(used, error[:, row], np.nan)) * scatter
+    return median, spread
+
+
+def _median(values):
+    """Median over the first axis without NaN; NaN without data."""
+    ordered = np.sort(values, axis=0)
+    count = np.isfinite(ordered).sum(axis=0)
+    lower, upper = np.maximum(count - 1, 0) // 2, np.maximum(count // 2, 0)
+    upper = np.minimum(upper, len(values) - 1)
+    picked = [np.take_along_axis(ordered, index[None], axis=0)[0] for index in (lower, upper)]
+    return np.where(count > 0, 0.5 * (picked[0] + picked[1]), np.nan)

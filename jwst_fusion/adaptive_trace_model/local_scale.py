@@ -1,0 +1,72 @@
+"""Scale of the trace that varies along the slit, where sources of different spectra share a slice.
+
+Arrays are (column, row).
+"""
+
+import numpy as np
+
+__all__ = ["local_scale"]
+
+#: Weights of the rows at distances 0, 1 and 2.
+_KERNEL = (1.0, 0.6065, 0.1353)
+#: How readily the residual is taken for smooth light: 0 would let it take all it can.
+_BACKGROUND_RIDGE = 0.1
+#: Smallest squared signal-to-noise ratio of a change of the scale.
+_SIGNIFICANCE = 4.0
+#: Noise of the neighbourhood, relative to what the change leaves of the residual, that still lets a
+#: change count. It tells the trace of a source from a cosmic ray, which no pixel beside it shows.
+_LEFT = 20.0
+#: Smallest part of the profile that smooth light cannot mimic.
+_APART = 0.02
+
+
+def local_scale(residual, inverse, profile):
+    r"""
+    Find how much more or less of the profile each neighbourhood along the slit holds.
+
+    Where two sources with different spectra share a slice, one scale per column cannot fit both:
+    in a spectral line of one of them, the residual there has the shape of the profile. In a
+    neighbourhood of five rows it is fitted by :math:`u\,p + c`. What is significant of :math:`u`
+    is added to the scale, so that the residual is interpolated with the shape of the profile and
+    not linearly. The constant :math:`c` takes light that is smooth along the slit.
+
+    Parameters
+    ----------
+    residual : ndarray
+        Data minus model, shape ``(column, row)``; finite, 0 where missing.
+    inverse : ndarray
+        Inverse variances, model errors included; 0 for pixels that do not count.
+    profile : ndarray
+        Profile at the pixels, finite.
+
+    Returns
+    -------
+    ndarray
+        Change of the scale at the pixels, shape ``(column, row)``.
+    """
+    weighted = inverse * profile
+    pp = _neighbourhood(weighted * profile)
+    p1 = _neighbourhood(weighted)
+    one = _neighbourhood(inverse) * (1 + _BACKGROUND_RIDGE)
+    pr = _neighbourhood(weighted * residual)
+    r1 = _neighbourhood(inverse * residual)
+    rr = _neighbourhood(inverse * residual**2)
+    known = one > 0
+    share = np.divide(p1, one, out=np.zeros_like(one), where=known)
+    power = pp - share * p1
+    power = np.where(power > _APART * pp, power, 0.0)
+    change = np.divide(pr - share * r1, power, out=np.zeros_like(power), where=power > 0)
+    square = change**2 * power
+    smooth = np.divide(r1**2, one, out=np.zeros_like(one), where=known)
+    left = np.maximum((rr - square - smooth) / _LEFT, 1.0)
+    return change * np.clip(1 - _SIGNIFICANCE * left / np.maximum(square, 1e-30), 0.0, None)
+
+
+def _neighbourhood(values):
+    """Weighted sum over the rows around each row."""
+    total = _KERNEL[0] * values
+    for distance, weight in enumerate(_KERNEL[1:], start=1):
+        if distance < values.shape[1]:
+            total[:, distance:] += weight * values[:, :-distance]
+            total[:, :-distance] += weight * values[:, distance:]
+    return total
