@@ -1,9 +1,12 @@
 """What all steps of jwst_fusion share: names, status, opening of input, errors."""
 
+import contextlib
+import gc
 import logging
 import warnings
 from pathlib import Path
 
+import asdf
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from jwst.datamodels import ModelContainer, ModelLibrary
@@ -126,6 +129,25 @@ class FusionBaseStep(Step):
         )
         raise TypeError(msg)
 
+    def save_model(self, model, *args, **kwargs):
+        """
+        Save models under the names of the pipeline.
+
+        Parameters
+        ----------
+        model : datamodel or sequence of datamodels
+            What to save.
+        *args, **kwargs
+            As for `stpipe.Step.save_model`.
+
+        Returns
+        -------
+        list of str
+            The files.
+        """
+        with fast_files():
+            return super().save_model(model, *args, **kwargs)
+
     def set_status(self, models, status):
         """
         Record the status of this step in ``meta.cal_step``.
@@ -189,6 +211,26 @@ class FusionBaseStep(Step):
         return self.set_status(models, "FAILED")
 
 
+@contextlib.contextmanager
+def fast_files():
+    """
+    Read and write files with large WCS objects in half the time.
+
+    The objects of a WCS are many and stay: looking for garbage among them while they are made is
+    in vain. ASDF's own check of what it reads is left out; the check against the schemas of the
+    datamodels remains.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with asdf.config_context() as config:
+            config.validate_on_read = False
+            yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def open_model(path, **kwargs):
     """
     Open one JWST product or association, with one clear error if that fails.
@@ -223,9 +265,10 @@ def open_model(path, **kwargs):
         raise FileNotFoundError(msg)
     try:
         if path.suffix.lower() == ".json":
-            return ModelContainer(str(path))
+            with fast_files():
+                return ModelContainer(str(path))
         check_fits(path)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), fast_files():
             warnings.simplefilter("error", NoTypeWarning)
             return datamodels.open(str(path), **kwargs)
     except NoTypeWarning:

@@ -17,6 +17,8 @@ _PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
 #: Weight of the second difference of the coefficients along the slit, in units of the median
 #: diagonal. It only keeps coefficients without data finite and smooth.
 _CURVATURE = 1e-5
+#: Weight of the identity, relative to that of the curvature.
+_IDENTITY = 1e-4
 #: Weight of the first difference along the dispersion, relative to that of the second.
 _FIRST_DIFFERENCE = 0.01
 
@@ -148,9 +150,9 @@ class SurfaceFitter:
 
     Notes
     -----
-    The normal matrix is block-pentadiagonal, hence banded with a bandwidth of twice ``n_coef``.
-    The pixels are sorted once by (node interval, knot interval); assembling is a sparse-dense
-    product, solving a banded Cholesky factorisation.
+    The normal matrix is banded with a bandwidth of three times the number of nodes. The pixels are
+    sorted once by (node interval, knot interval); assembling is a sparse-dense product, solving a
+    banded Cholesky factorisation.
     """
 
     def __init__(self, interval, basis, good, *, n_coef, node_spacing, stiffness, bending=np.inf):
@@ -215,21 +217,23 @@ class SurfaceFitter:
 
     def _solve_banded(self, gram, side, factor):
         """Assemble the lower banded normal matrix and solve; returns (node, n_coef)."""
-        n, n_interval = self.n_coef, self.n_interval
-        height = max(2 * n + 1, n + 4)
-        band = np.zeros((height, self.n_node, n))
-        right = np.zeros((self.n_node, n))
+        n, n_node, n_interval = self.n_coef, self.n_node, self.n_interval
+        # Unknowns in the order (coefficient, node): at most three coefficients and a node apart.
+        band = np.zeros((3 * n_node + 2, n, n_node))
+        right = np.zeros((n, n_node))
+        here, next_, cross = (np.ascontiguousarray(gram[i].T) for i in (0, 2, 1))
         for i, (p, q) in enumerate(_PAIRS):
-            at_p, at_q = slice(p, p + n_interval), slice(q, q + n_interval)
-            band[q - p, :-1, at_p] += gram[0][..., i]
-            band[q - p, 1:, at_p] += gram[2][..., i]
-            band[n + q - p, :-1, at_p] += gram[1][..., i]
+            at_p = slice(p, p + n_interval)
+            offset = (q - p) * n_node
+            band[offset, at_p, :-1] += here[i]
+            band[offset, at_p, 1:] += next_[i]
+            band[offset + 1, at_p, :-1] += cross[i]
             if p != q:
-                band[n + p - q, :-1, at_q] += gram[1][..., i]
+                band[offset - 1, at_p, 1:] += cross[i]
         for p in range(4):
             at_p = slice(p, p + n_interval)
-            right[:-1, at_p] += side[0][..., p]
-            right[1:, at_p] += side[1][..., p]
+            right[at_p, :-1] += side[0][..., p].T
+            right[at_p, 1:] += side[1][..., p].T
         diagonal = band[0][band[0] > 0]
         if diagonal.size == 0:
             msg = "no data"
@@ -237,39 +241,29 @@ class SurfaceFitter:
         scale = np.median(diagonal)
         second = factor * (self.stiffness * scale + self.precision)
         first = factor * _FIRST_DIFFERENCE * self.stiffness * scale
-        if self.n_node < 3:
+        if n_node < 3:
             # Two nodes have no second difference.
             first += second
-        _add_difference(band, n, (1.0, -1.0), first)
-        _add_difference(band, n, (1.0, -2.0, 1.0), second)
-        _add_curvature(band, _CURVATURE * scale)
-        size = self.n_node * n
+        _add_difference(band.swapaxes(1, 2), 1, (1.0, -1.0), first)
+        _add_difference(band.swapaxes(1, 2), 1, (1.0, -2.0, 1.0), second)
+        _add_difference(band, n_node, (1.0, -2.0, 1.0), _CURVATURE * scale)
+        band[0] += _IDENTITY * _CURVATURE * scale
         solution = solveh_banded(
-            band.reshape(height, size),
+            band.reshape(len(band), n * n_node),
             right.ravel(),
             lower=True,
             overwrite_ab=True,
             overwrite_b=True,
             check_finite=False,
         )
-        return solution.reshape(self.n_node, n)
+        return solution.reshape(n, n_node).T
 
 
-def _add_difference(band, n, stencil, weight):
-    """Add the squared difference of neighbouring nodes with the given stencil, in place."""
+def _add_difference(band, step, stencil, weight):
+    """Add the squared difference along the second axis of a band matrix, in place."""
     count = band.shape[1] - len(stencil) + 1
     if count < 1:
         return
     for i, at_i in enumerate(stencil):
         for j in range(i, len(stencil)):
-            band[(j - i) * n, i : i + count] += weight * at_i * stencil[j]
-
-
-def _add_curvature(band, weight):
-    """Add the squared second difference along the slit, and a trace of the identity, in place."""
-    n = band.shape[2]
-    stencil = (1.0, -2.0, 1.0)
-    for i in range(3):
-        for j in range(i, 3):
-            band[j - i, :, i : n - 2 + i] += weight * stencil[i] * stencil[j]
-    band[0] += 1e-4 * weight
+            band[(j - i) * step, i : i + count] += weight * at_i * stencil[j]

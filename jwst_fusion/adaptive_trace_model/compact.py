@@ -167,11 +167,12 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     used = valid.any(axis=1)
     if not used.any():
         return []
+    observed = np.isfinite(error).any(axis=1)
     profile, coordinate, error = profile[used], coordinate[used], error[used]
     source = _local_sum(profile)
     slope = np.abs(np.diff(profile, axis=1))
     # A scale that is noise in most columns makes no trace, however steep in the others.
-    typical = np.median(np.where(np.isfinite(fit.scale), fit.scale, 0.0))
+    typical = np.median(np.where(np.isfinite(fit.scale), fit.scale, 0.0)[observed])
     if not typical > 0:
         return []
     smallest = np.maximum(slope_limit * source, _MIN_STEP * np.nanmedian(error) / typical)

@@ -24,6 +24,7 @@ __all__ = [
     "make_product",
     "read_images",
     "spectra",
+    "unit_of",
     "write_result",
 ]
 
@@ -94,6 +95,15 @@ def is_series(spectrum):
     return spectrum.data.ndim == 3 and len(spectrum.data) > 1
 
 
+def unit_of(spectrum, model):
+    """Give the unit of the data of a spectrum, slit or whole exposure, if known."""
+    for part in (spectrum, model):
+        unit = getattr(part.meta, "bunit_data", None)
+        if unit is not None:
+            return unit
+    return None
+
+
 def check_shapes(model):
     """
     Check that the images of each spectrum of an exposure have the shape of its data.
@@ -110,7 +120,9 @@ def check_shapes(model):
     """
     several = isinstance(model, datamodels.MultiSlitModel)
     for spectrum in spectra(model):
-        where = f"{model.meta.filename}, slit {spectrum.name}" if several else model.meta.filename
+        where = model.meta.filename
+        if several:
+            where = f"{where}, slit {getattr(spectrum, 'name', '')}"
         shape = spectrum.data.shape
         if len(shape) not in (2, 3):
             msg = f"{where}: data has the shape {shape}: two or three axes are needed"
@@ -247,10 +259,11 @@ def _write_oversampled(spectrum, result, geometry, factor, unit):
     for name in _OBSOLETE:
         if _has(spectrum, name):
             delattr(spectrum, name)
-    spectrum.meta.wcs = geometry.oversampled_wcs(factor)
-    photometry = spectrum.meta.photometry
+    # An assignment by name would serialise the WCS, only to look at its type.
+    spectrum.meta.instance["wcs"] = geometry.oversampled_wcs(factor)
+    photometry = getattr(spectrum.meta, "photometry", None)
     for name in ("pixelarea_steradians", "pixelarea_arcsecsq"):
-        if getattr(photometry, name) is not None:
+        if getattr(photometry, name, None) is not None:
             setattr(photometry, name, getattr(photometry, name) / factor)
 
 

@@ -21,6 +21,7 @@ from jwst_fusion.adaptive_trace_model.observation import (
     make_product,
     read_images,
     spectra,
+    unit_of,
     write_result,
 )
 from jwst_fusion.base import FusionBaseStep
@@ -141,7 +142,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
                 counts.update(filled=int(result.estimated.sum()))
                 with lock:
-                    unit = spectrum.meta.bunit_data or model.meta.bunit_data
+                    unit = unit_of(spectrum, model)
                     write_result(spectrum, result, geometry, options.oversample, unit=unit)
             for key, images in products.items():
                 images.append(None if reason else (result.images[key], geometry.transposed))

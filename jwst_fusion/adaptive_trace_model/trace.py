@@ -8,14 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from jwst_fusion.adaptive_trace_model.alternation import SMOOTH, alternate
 from jwst_fusion.adaptive_trace_model.background import first_background, line_values
 from jwst_fusion.adaptive_trace_model.bspline import SurfaceFitter, UniformKnots, evaluate_surface
-from jwst_fusion.adaptive_trace_model.columns import (
-    ColumnFit,
-    first_columns,
-    fit_columns,
-    model_variance,
-)
+from jwst_fusion.adaptive_trace_model.columns import first_columns, model_variance
 from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch
 from jwst_fusion.adaptive_trace_model.window import WindowFitter
 
@@ -23,20 +19,17 @@ __all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
 
 #: Fits of the profile by their names for the user.
 PROFILE_MODELS = {"surface": SurfaceFitter, "window": WindowFitter}
-_ROUNDS = 3
 #: Width of the window's flanks at the ends of the slit, in native pixels.
 _EDGE = 4.0
 #: Distance beyond the outermost pixel centres to which the model reaches, in native pixels: the
 #: outermost oversampled rows lie there.
 _MARGIN = 0.4
-#: Share of the light that has to be away from the ends of the slit for its sum to be the gauge.
-_MIDDLE_SHARE = 0.5
 #: Light in the median row times the number of rows, relative to all light, of a crowded slice.
 _FILLED_SHARE = 0.5
+#: Smallest mean squared signal-to-noise ratio of its pixels.
+_MIN_POWER = 4.0
 #: A model without background is taken if its misfit is not larger than this times that with one.
 _NO_WORSE = 1.02
-#: Columns over which the slope of the background, and the level of the profile, are smooth.
-_SMOOTH = 101
 
 
 @dataclass(frozen=True)
@@ -211,24 +204,24 @@ def fit_trace(
     variance = np.where(good, error, 1.0) ** 2
     background = first_background(data, good, position)
     # A gradient that lasts is known better than that of a single column.
-    lasting = ndimage.median_filter(background[1], _SMOOTH, mode="nearest")
+    lasting = ndimage.median_filter(background[1], SMOOTH, mode="nearest")
     data = np.where(good, data - lasting[:, None] * position, 0.0)
     background[1] -= lasting
     window = _edge_window(coordinate, low, high, _EDGE * pitch)
     arrays = (data, variance, good, inside, position)
     options = {"fitter": fitter, "interval": interval, "basis": basis, "window": window}
     start = _first_fit(arrays, background, error, coordinate, pitch)
-    result = _alternate(arrays, start, **options)
+    result = alternate(arrays, start, **options)
     if result is not None and result.at_end:
         # Which gauge is right for a source at the end of the slit, the fit tells.
-        other = _alternate(arrays, start, smooth_gauge=True, **options)
+        other = alternate(arrays, start, smooth_gauge=True, **options)
         if other is not None and other.columns.misfit < result.columns.misfit:
             result = other
-    if result is not None and result.filled > _FILLED_SHARE and start.separable:
+    if result is not None and result.filled > _FILLED_SHARE and result.power > _MIN_POWER:
         # Without empty rows, a background may trade places with a part of the profile that
         # depends on the pixel phase. It stays only if the data ask for it.
         start = _first_fit(arrays, np.zeros_like(background), error, coordinate, pitch)
-        other = _alternate(arrays, replace(start, separable=False), **options)
+        other = alternate(arrays, replace(start, separable=False), **options)
         limit = _NO_WORSE * result.columns.misfit
         if other is not None and other.columns.misfit <= limit:
             result = other
@@ -267,80 +260,6 @@ def _first_fit(arrays, background, error, coordinate, pitch):
         if columns.separable:
             break
     return columns
-
-
-@dataclass(frozen=True)
-class _Alternation:
-    """
-    Outcome of `_alternate`.
-
-    `at_end` says that most of the light is at the ends of the slit, where the window spoils the
-    gauge; `filled` is the light in the median row times the number of rows, relative to all light.
-    """
-
-    columns: ColumnFit
-    profile: np.ndarray
-    coefficients: np.ndarray
-    at_end: bool
-    filled: float
-
-
-def _alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=False):
-    """
-    Fit profile and columns in turns; `None` if there is no solution.
-
-    The fluxes stay the same if the scale is multiplied, and the profile divided, by any function
-    of the pixel phase of the trace; only the values between the pixels change. What fixes this
-    gauge is that a profile that has been integrated over pixels has the same sum over the rows for
-    every phase. The window keeps rows that enter or leave at the ends of the slice from spoiling
-    it. Absolute values stand for the sum, since a negative image may cancel it.
-    """
-    data, variance, good, inside, position = arrays
-    for _ in range(_ROUNDS + 1):
-        scale = columns.scale[:, None]
-        source = data - line_values(columns.background, position)
-        target = np.divide(source, scale, out=np.zeros_like(data), where=scale > 0)
-        coefficients = fitter.solve(target, columns.weight)
-        if coefficients is None:
-            return None
-        profile = evaluate_surface(coefficients, interval, basis)
-        level = _level(profile, window)
-        if columns.separable:
-            profile -= level
-            coefficients = coefficients - level
-        total = np.sum(window * np.abs(profile), axis=1)
-        if smooth_gauge:
-            total = ndimage.median_filter(total, 3 * _SMOOTH, mode="nearest")
-            total = ndimage.uniform_filter1d(total, _SMOOTH, mode="nearest")
-        columns = fit_columns(
-            data, variance, profile, good, inside, position, previous=columns, total=total
-        )
-    light = np.sum(np.abs(profile), axis=1, where=inside)
-    return _Alternation(
-        columns,
-        profile,
-        coefficients,
-        at_end=bool(np.median(total) < _MIDDLE_SHARE * np.median(light)),
-        filled=_filled_share(profile, window),
-    )
-
-
-def _level(profile, window):
-    """Median of each column's profile, smooth along the dispersion; sources have either sign."""
-    ordered = np.sort(np.where(window > 0.5, profile, np.inf), axis=1)
-    count = np.sum(window > 0.5, axis=1)
-    rank = np.maximum(count - 1, 0) // 2
-    level = np.take_along_axis(ordered, rank[:, None], axis=1)[:, 0]
-    known = np.isfinite(level)
-    index = np.arange(len(level))
-    level = np.interp(index, index[known], level[known]) if known.any() else np.zeros(len(level))
-    return ndimage.uniform_filter1d(level, min(_SMOOTH, len(level)), mode="nearest")[:, None]
-
-
-def _filled_share(profile, window):
-    """Light in the median row times the number of rows, relative to all light."""
-    size = np.abs(profile[window > 0.5])
-    return float(np.median(size) / np.mean(size)) if np.any(size) else 0.0
 
 
 def _edge_window(coordinate, low, high, width):

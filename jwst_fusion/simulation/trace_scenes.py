@@ -109,15 +109,19 @@ def _emission_lines(grid):
     return TraceScene(grid, (TraceSource(_CENTER, spectrum),), lines=_columns(grid, _LINES))
 
 
+def _line_source(grid):
+    """Lines only: no continuum, nothing in 97 % of the columns."""
+    spectrum = _star(grid, 60.0) * _line_pattern(grid, _LINES, 1.2)
+    return TraceScene(grid, (TraceSource(_CENTER, spectrum),), lines=_columns(grid, _LINES))
+
+
 def _nebula(grid, peak):
     """Narrow lines that fill the slice, with a velocity gradient and clumps."""
     x = np.arange(grid.n_column)[:, None]
 
     def light(coordinate):
         shift = 2 * np.tanh(coordinate / 4)
-        lines = sum(
-            np.exp(-0.5 * ((x - c - shift) / 1.2) ** 2) for c in _columns(grid, _LINES)
-        )
+        lines = sum(np.exp(-0.5 * ((x - c - shift) / 1.2) ** 2) for c in _columns(grid, _LINES))
         return peak * lines * (1 + 0.4 * np.sin(0.5 * coordinate))
 
     return light
@@ -233,6 +237,7 @@ SCENES = {
     "faint on gradient": _faint_on_gradient,
     "pair": _pair,
     "emission lines": _emission_lines,
+    "line source": _line_source,
     "nebula lines": _nebula_lines,
     "nebula alone": _nebula_alone,
     "galaxy": _galaxy,

@@ -327,7 +327,11 @@ class TraceScene:
             column, row = (rng.integers(0, n - 5) for n in truth.shape)
             length, amplitude = rng.integers(1, 5), 10 ** rng.uniform(1.2, 3.3)
             along_row = rng.random() < 0.5
-            hit = np.s_[column : column + length, row] if along_row else np.s_[column, row : row + length]
+            hit = (
+                np.s_[column : column + length, row]
+                if along_row
+                else np.s_[column, row : row + length]
+            )
             flux[hit] += amplitude
             residue[hit] = True
         missing = blemished | ~inside
