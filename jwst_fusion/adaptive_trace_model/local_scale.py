@@ -16,6 +16,8 @@ _SIGNIFICANCE = 4.0
 #: Noise of the neighbourhood, relative to what the change leaves of the residual, that still lets a
 #: change count. It tells the trace of a source from a cosmic ray, which no pixel beside it shows.
 _LEFT = 20.0
+#: Share of a change that has to remain without any one of the pixels.
+_CONFIRMED = 0.15
 #: Smallest part of the profile that smooth light cannot mimic.
 _APART = 0.02
 
@@ -28,7 +30,8 @@ def local_scale(residual, inverse, profile):
     in a spectral line of one of them, the residual there has the shape of the profile. In a
     neighbourhood of five rows it is fitted by :math:`u\,p + c`. What is significant of :math:`u`
     is added to the scale, so that the residual is interpolated with the shape of the profile and
-    not linearly. The constant :math:`c` takes light that is smooth along the slit.
+    not linearly. The constant :math:`c` takes light that is smooth along the slit. What a single
+    pixel suggests and the others do not confirm is no source but a blemish, and is left out.
 
     Parameters
     ----------
@@ -44,22 +47,42 @@ def local_scale(residual, inverse, profile):
     ndarray
         Change of the scale at the pixels, shape ``(column, row)``.
     """
-    weighted = inverse * profile
-    pp = _neighbourhood(weighted * profile)
-    p1 = _neighbourhood(weighted)
-    one = _neighbourhood(inverse) * (1 + _BACKGROUND_RIDGE)
-    pr = _neighbourhood(weighted * residual)
-    r1 = _neighbourhood(inverse * residual)
-    rr = _neighbourhood(inverse * residual**2)
+    terms = (inverse * profile**2, inverse * profile, inverse)
+    terms += (inverse * profile * residual, inverse * residual)
+    change, square, smooth = _solve(*(_neighbourhood(term) for term in terms))
+    total = _neighbourhood(inverse * residual**2)
+    left = np.maximum((total - square - smooth) / _LEFT, 1.0)
+    kept = np.clip(1 - _SIGNIFICANCE * left / np.maximum(square, 1e-30), 0.0, None)
+    change = change * kept
+    column, row = np.nonzero(change)
+    change[column, row] = _confirmed(change[column, row], terms, column, row)
+    return change
+
+
+def _solve(pp, p1, one, pr, r1):
+    """Change of the scale, and the squared significance of change and constant."""
+    one = one * (1 + _BACKGROUND_RIDGE)
     known = one > 0
     share = np.divide(p1, one, out=np.zeros_like(one), where=known)
     power = pp - share * p1
     power = np.where(power > _APART * pp, power, 0.0)
     change = np.divide(pr - share * r1, power, out=np.zeros_like(power), where=power > 0)
-    square = change**2 * power
     smooth = np.divide(r1**2, one, out=np.zeros_like(one), where=known)
-    left = np.maximum((rr - square - smooth) / _LEFT, 1.0)
-    return change * np.clip(1 - _SIGNIFICANCE * left / np.maximum(square, 1e-30), 0.0, None)
+    return change, change**2 * power, smooth
+
+
+def _confirmed(change, terms, column, row):
+    """Change that does not hang on a single pixel: what is left without any one of them."""
+    reach = len(_KERNEL) - 1
+    weights = np.array([*_KERNEL[:0:-1], *_KERNEL])[:, None]
+    rows = row + np.arange(-reach, reach + 1)[:, None]
+    inside = (rows >= 0) & (rows < terms[0].shape[1])
+    rows = np.where(inside, rows, 0)
+    each = [np.where(inside, weights * term[column, rows], 0.0) for term in terms]
+    without = _solve(*(term.sum(axis=0) - term for term in each))[0]
+    size = np.abs(change)
+    least = np.clip(np.min(without * np.sign(change), axis=0), 0.0, None)
+    return np.sign(change) * np.where(least < _CONFIRMED * size, np.minimum(least, size), size)
 
 
 def _neighbourhood(values):

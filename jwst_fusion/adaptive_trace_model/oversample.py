@@ -153,7 +153,9 @@ def oversample_slice(
     local = np.broadcast_to(scale, at_pixels.shape)
     if not psf_optimal:
         rest = np.where(good, flux - fit.background_at_pixels - scale * fit.profile, 0.0)
-        local = scale + local_scale(_finite(rest), np.where(good, fit.inverse, 0.0), at_pixels)
+        change = local_scale(_finite(rest), np.where(good, fit.inverse, 0.0), at_pixels)
+        # No source can lose more light than it has.
+        local = scale + np.maximum(change, -np.maximum(scale, 0.0))
     source = interpolation.apply(local) * profile
     interpolated_model = interpolation.apply(local * at_pixels)
     result.estimated = (weight >= 0.5) & ~has_native

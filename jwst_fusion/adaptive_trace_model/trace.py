@@ -28,8 +28,9 @@ _MARGIN = 0.4
 _FILLED_SHARE = 0.5
 #: Smallest mean squared signal-to-noise ratio of its pixels.
 _MIN_POWER = 4.0
-#: A model without background is taken if its misfit is not larger than this times that with one.
-_NO_WORSE = 1.02
+#: What one number per column has to gain in chi-square to be worth it (Akaike's criterion). A
+#: background that gains less is left out.
+_PER_COLUMN = 2.0
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,8 @@ def fit_trace(
         # depends on the pixel phase. It stays only if the data ask for it.
         start = _first_fit(arrays, np.zeros_like(background), error, coordinate, pitch)
         other = alternate(arrays, replace(start, separable=False), **options)
-        limit = _NO_WORSE * result.columns.misfit
+        misfit = result.columns.misfit
+        limit = misfit + _PER_COLUMN * len(data) * max(misfit / good.sum(), 1.0)
         if other is not None and other.columns.misfit <= limit:
             result = other
     if result is None or not result.columns.trusted.any():
