@@ -1,6 +1,25 @@
-"""All steps of the package, under the names that ``strun`` and pipelines use."""
+"""
+All steps of the package, under the names that ``strun`` and pipelines use.
 
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
-from jwst_fusion.fusion.step import FusionStep
+A step is imported when it is first asked for: one does not wait for what another needs.
+"""
 
-__all__ = ["AdaptiveTraceModelStep", "FusionStep"]
+from importlib import import_module
+
+_MODULES = {
+    "AdaptiveTraceModelStep": "jwst_fusion.adaptive_trace_model.step",
+    "FusionStep": "jwst_fusion.fusion.step",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -13,7 +13,8 @@ __all__ = ["SMOOTH", "Alternation", "alternate"]
 
 #: Columns over which the slope of the background, and the level of the profile, are smooth.
 SMOOTH = 101
-_ROUNDS = 3
+#: Turns; more for sources at the ends of the slit.
+_ROUNDS, _MAX_ROUNDS = 3, 4
 #: Share of the light that has to be away from the ends of the slit for its sum to be the gauge.
 _MIDDLE_SHARE = 0.5
 
@@ -82,7 +83,7 @@ def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=
     it. Absolute values stand for the sum, since a negative image may cancel it.
     """
     data, variance, good, inside, position = arrays
-    for _ in range(_ROUNDS + 1):
+    for turn in range(1, _MAX_ROUNDS + 1):
         scale = columns.scale[:, None]
         source = data - line_values(columns.background, position)
         target = np.divide(source, scale, out=np.zeros_like(data), where=scale > 0)
@@ -101,12 +102,15 @@ def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=
         columns = fit_columns(
             data, variance, profile, good, inside, position, previous=columns, total=total
         )
-    light = np.sum(np.abs(profile), axis=1, where=inside)
+        light = np.sum(np.abs(profile), axis=1, where=inside)
+        at_end = bool(np.median(total) < _MIDDLE_SHARE * np.median(light))
+        if turn >= _ROUNDS and not at_end:
+            break
     return Alternation(
         columns,
         profile,
         coefficients,
-        at_end=bool(np.median(total) < _MIDDLE_SHARE * np.median(light)),
+        at_end=at_end,
         filled=_filled_share(profile, window),
         power=float(np.mean((columns.fitted[:, None] * profile) ** 2 / variance, where=good))
         if columns.separable

@@ -203,9 +203,10 @@ def _trace_slice(layout, native, geometry, mode, options, result):
         "residual": sliced.residual,
         **sliced.variances,
     }
-    for name, image in result.images.items():
-        layout.paste(image, rows, valid, images[name])
-    layout.paste(result.estimated, rows, valid, sliced.estimated)
+    targets = [*result.images.values(), result.estimated]
+    layout.paste(
+        targets, rows, valid, [*(images[name] for name in result.images), sliced.estimated]
+    )
     log.debug("slice %d: %s, model used in %s", layout.label, outcome, ranges)
     return outcome
 

@@ -98,21 +98,27 @@ class SliceLayout:
         valid &= np.take_along_axis(self.inside, np.broadcast_to(owner, valid.shape), axis=1)
         return rows, valid, position
 
-    def paste(self, image, rows, valid, values):
+    def paste(self, images, rows, valid, values):
         """
-        Write values of the slice into an oversampled detector image, in place.
+        Write values of the slice into oversampled detector images, in place.
 
         Parameters
         ----------
-        image : ndarray
-            Oversampled detector image, ``(row, column)``.
+        images : sequence of ndarray
+            Oversampled detector images, ``(row, column)``, contiguous.
         rows, valid : ndarray
             From `oversampled_rows`.
-        values : ndarray
-            Values of shape ``(column, oversampled row)``.
+        values : sequence of ndarray
+            Values for each image, of shape ``(column, oversampled row)``.
         """
-        column, j = np.nonzero(valid)
-        image[rows[column, j], column + self.first_column] = values[column, j]
+        # In the order of the image, memory is written several times faster.
+        width = images[0].shape[1]
+        columns = self.first_column + np.arange(len(rows))
+        target = (rows * width + columns[:, None])[valid]
+        order = np.argsort(target)
+        target, source = target[order], np.flatnonzero(valid)[order]
+        for image, value in zip(images, values, strict=True):
+            image.reshape(-1)[target] = value.ravel()[source]
 
 
 def find_slices(regions):

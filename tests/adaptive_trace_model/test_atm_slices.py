@@ -45,7 +45,7 @@ def test_oversampled_rows_belong_to_exactly_one_slice(factor):
         rows, valid, position = layout.oversampled_rows(factor)
         column, j = np.nonzero(valid)
         np.add.at(count, (rows[column, j], column + layout.first_column), 1)
-        layout.paste(image, rows, valid, np.full(valid.shape, layout.label))
+        layout.paste([image], rows, valid, [np.full(valid.shape, layout.label)])
         native = np.broadcast_to(position, valid.shape) + layout.first_row[:, None]
         np.testing.assert_allclose(
             native[valid], oversampled_position(rows, factor)[valid], atol=1e-9
@@ -67,6 +67,6 @@ def test_hole_in_a_slice_stays_outside():
     layout = find_slices(regions)[0]
     rows, valid, _ = layout.oversampled_rows(2.0)
     image = np.zeros((oversampled_size(60, 2.0), 40))
-    layout.paste(image, rows, valid, np.ones(valid.shape))
+    layout.paste([image], rows, valid, [np.ones(valid.shape)])
     assert (image[16:18, 10] == 0).all()
     assert (image[14:16, 10] == 1).all()
