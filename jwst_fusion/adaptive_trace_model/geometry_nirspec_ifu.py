@@ -21,6 +21,7 @@ from jwst_fusion.adaptive_trace_model.geometry_wcs import (
     to_native_pixels,
 )
 from jwst_fusion.adaptive_trace_model.slices import find_slices
+from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
 
 __all__ = ["NirspecIfuGeometry"]
 
@@ -108,17 +109,14 @@ class NirspecIfuGeometry:
         wavelength : ndarray
             Wavelength in micrometres, same shape.
         """
-        rows, columns = np.broadcast_arrays(*layout.index())
-        inside = layout.inside
-        x, y = columns[inside].astype(float), rows[inside].astype(float)
-        if self.by_slice:
-            _, along, wavelength, *_ = self._to_slicer(x, y, layout.label - 1)
-        else:
-            _, along, wavelength = self._selector[layout.label](x, y)
-        coordinate, micrometre = np.full((2, *layout.shape), np.nan)
-        coordinate[inside] = -along
-        micrometre[inside] = wavelength * _METRE_TO_MICROMETRE
-        return coordinate, micrometre
+
+        def along_and_wavelength(x, y):
+            if self.by_slice:
+                return self._to_slicer(x, y, layout.label - 1)[1:3]
+            return self._selector[layout.label](x, y)[1:]
+
+        along, wavelength = evaluate_smooth(along_and_wavelength, layout, layout.inside)
+        return -along, wavelength * _METRE_TO_MICROMETRE
 
     def oversampled_wcs(self, factor):
         """

@@ -240,12 +240,12 @@ def _write_oversampled(spectrum, result, geometry, factor, unit):
     dq[result.estimated] &= ~_DO_NOT_USE
     dq[result.estimated] |= _ESTIMATED
     regions = None if geometry.regions is None else oversampled(geometry.regions)
-    images["err"] = np.sqrt(images["err"])
+    np.sqrt(images["err"], out=images["err"])
     invalid = np.isnan(images["flux"]) | np.isnan(images["err"])
-    dq[invalid] |= _DO_NOT_USE
+    np.bitwise_or(dq, np.uint32(_DO_NOT_USE), out=dq, where=invalid)
     for name in ("flux", "err", *_VARIANCES):
         if name in images:
-            images[name][invalid] = np.nan
+            np.copyto(images[name], np.nan, where=invalid)
 
     spectrum.data = on_detector(images["flux"])
     spectrum.dq = on_detector(dq)

@@ -14,7 +14,7 @@ from jwst_fusion.adaptive_trace_model.local_scale import local_scale
 from jwst_fusion.adaptive_trace_model.uncertainty import (
     overlap_factor,
     propagate_model,
-    propagate_variance,
+    propagate_variances,
 )
 
 __all__ = ["OversampledSlice", "oversample_slice"]
@@ -133,10 +133,9 @@ def oversample_slice(
     overlap = overlap_factor(factor, spaxel)
     known = {key: np.where(good & (value >= 0), value, 0.0) for key, value in variances.items()}
     if fit is None:
-        result.variances = {
-            key: propagate_variance(value, interpolation, None, None, has_native, overlap=overlap)
-            for key, value in known.items()
-        }
+        result.variances = propagate_variances(
+            known, interpolation, None, None, has_native, overlap=overlap
+        )
         _mask_variances(result, variances)
         return result
 
@@ -167,10 +166,9 @@ def oversample_slice(
     used = modelled & (weight > 0) & filled
     result.spline_used = np.where(used, result.spline_full, np.nan)
     correction = weight * (profile - interpolation.apply(at_pixels))
-    result.variances = {
-        key: propagate_variance(value, interpolation, fit.gain, correction, filled, overlap=overlap)
-        for key, value in known.items()
-    }
+    result.variances = propagate_variances(
+        known, interpolation, fit.gain, correction, filled, overlap=overlap
+    )
     if psf_optimal:
         result.flux = np.where(used, result.spline_full, result.flux)
         shapes = np.where(used, np.stack([profile, np.ones_like(profile), position]), 0.0)

@@ -26,7 +26,7 @@ taken for independent then come out too small, by a factor of about the square r
 
 import numpy as np
 
-__all__ = ["overlap_factor", "propagate_model", "propagate_variance"]
+__all__ = ["overlap_factor", "propagate_model", "propagate_variances"]
 
 
 def overlap_factor(factor, spaxel=1.0):
@@ -54,13 +54,13 @@ def overlap_factor(factor, spaxel=1.0):
     return native / (factor * mean_squared_overlap(1.0 / factor))
 
 
-def propagate_variance(variance, interpolation, gain, correction, valid, *, overlap):
+def propagate_variances(variances, interpolation, gain, correction, valid, *, overlap):
     """
     Variances of oversampled pixels that account for their covariance.
 
     Parameters
     ----------
-    variance : ndarray
+    variances : dict of str to ndarray
         Variances of the native pixels, shape ``(column, row)``; finite and not negative.
     interpolation : LinearInterpolation
         From native to oversampled rows.
@@ -76,23 +76,27 @@ def propagate_variance(variance, interpolation, gain, correction, valid, *, over
 
     Returns
     -------
-    ndarray
+    dict of str to ndarray
         Variances, shape ``(column, oversampled row)``. They are at least the pixel's own variance.
     """
     coverage = interpolation.adjoint(valid.astype(float))
-    row_sum = interpolation.apply(coverage * variance)
-    own = interpolation.apply_squared(variance)
     if gain is not None:
-        weighted = gain * variance
-        total = np.sum(np.where(valid, correction, 0.0), axis=1, keepdims=True)
-        cross = interpolation.apply(weighted)
-        scale_variance = np.sum(gain * weighted, axis=1, keepdims=True)
-        row_sum += total * cross
-        row_sum += correction * (
-            np.sum(coverage * weighted, axis=1, keepdims=True) + total * scale_variance
-        )
-        own += correction * (2 * cross + correction * scale_variance)
-    return np.maximum(overlap * row_sum, own)
+        total = np.sum(correction, axis=1, keepdims=True, where=valid)
+    result = {}
+    for name, variance in variances.items():
+        row_sum = interpolation.apply(coverage * variance)
+        own = interpolation.apply_squared(variance)
+        if gain is not None:
+            weighted = gain * variance
+            cross = interpolation.apply(weighted)
+            scale_variance = np.sum(gain * weighted, axis=1, keepdims=True)
+            with_scale = np.sum(coverage * weighted, axis=1, keepdims=True)
+            row_sum += total * cross
+            row_sum += correction * (with_scale + total * scale_variance)
+            own += correction * (2 * cross + correction * scale_variance)
+        row_sum *= overlap
+        result[name] = np.maximum(row_sum, own, out=own)
+    return result
 
 
 def propagate_model(variance, gains, shapes, *, overlap):
@@ -102,7 +106,7 @@ def propagate_model(variance, gains, shapes, *, overlap):
     Parameters
     ----------
     variance : ndarray
-        As for `propagate_variance`.
+        Variances of the native pixels, shape ``(column, row)``; finite and not negative.
     gains : ndarray
         Derivatives :math:`g_k` of scale, level and slope to the native fluxes, shape
         ``(k, column, row)``.

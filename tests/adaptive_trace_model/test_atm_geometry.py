@@ -6,8 +6,10 @@ from jwst.assign_wcs import AssignWcsStep
 from jwst.assign_wcs.nirspec import nrs_wcs_set_input
 from stdatamodels.jwst import datamodels
 
+from jwst_fusion.adaptive_trace_model import smooth_map
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, NirspecIfuGeometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
+from jwst_fusion.adaptive_trace_model.slices import find_slices
 from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation import reference_geometry
 from jwst_fusion.simulation.exposures import new_nirspec_exposure
@@ -101,3 +103,31 @@ def test_foreign_wcs_is_told_apart():
     exposure = new_nirspec_exposure(**METADATA)
     with pytest.raises(GeometryError, match="no WCS"):
         NirspecIfuGeometry(exposure)
+
+
+@pytest.mark.slow
+def test_coordinates_are_exact_although_few_points_are_evaluated(monkeypatch, by_coordinates):
+    geometry = NirspecIfuGeometry(by_coordinates)
+    for layout in geometry.layouts[::7]:
+        quick = np.array(geometry.coordinates(layout))
+        with monkeypatch.context() as patch:
+            patch.setattr(smooth_map, "_MIN_PIXELS", np.inf)
+            exact = np.array(geometry.coordinates(layout))
+        pixel = [
+            np.nanmedian(np.abs(np.diff(exact[0], axis=1))),
+            np.nanmedian(np.abs(np.diff(exact[1], axis=0))),
+        ]
+        error = np.nanmax(np.abs(quick - exact), axis=(1, 2)) / pixel
+        assert np.all(error < 1e-5)
+        np.testing.assert_array_equal(np.isnan(quick), np.isnan(exact))
+
+
+def test_transforms_that_are_not_smooth_are_evaluated_at_every_pixel():
+    layout = find_slices(np.ones((20, 400), dtype=int))[0]
+
+    def steps(x, y):
+        return y + 0.01 * np.floor(x / 7), x
+
+    rows, columns = np.broadcast_arrays(*layout.index())
+    found = smooth_map.evaluate_smooth(steps, layout, layout.inside)
+    np.testing.assert_allclose(found[0], rows + 0.01 * (columns // 7))

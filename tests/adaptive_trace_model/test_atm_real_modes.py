@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from jwst.assign_wcs.nirspec import nrs_wcs_set_input
+from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.transforms.models import Rotation3DToGWA
 
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
@@ -55,7 +57,7 @@ def interpolate_linearly(model):
     ],
 )
 def test_star_between_the_pixels(
-    star, data_dir, single_rotations, grating, filter_name, detector, wavelengths
+    star, data_dir, single_rotations, tmp_path, grating, filter_name, detector, wavelengths
 ):
     scene, observed = star
     folder = data_dir / "nirspec_ifu_refs"
@@ -92,3 +94,24 @@ def test_star_between_the_pixels(
         before = np.sqrt(np.mean((linear - truth)[part] ** 2)) / signal
         assert error < np.hypot(noise, 0.15)
         assert before > 1.5 * error
+
+    result.save(tmp_path / "star.fits")
+    with datamodels.open(tmp_path / "star.fits") as read:
+        for label in (SLICES[0], SLICES[-1]):
+            check_wcs(label, native, result, read)
+
+
+def check_wcs(label, native, result, read):
+    """The WCS is the same in memory and in the file, and the native one between the pixels."""
+    y, x = (index[::397].astype(float) for index in np.nonzero(read.regions == label))
+    old, made, saved = (nrs_wcs_set_input(model, label - 1) for model in (native, result, read))
+    world = np.array(saved(x, y))
+    np.testing.assert_allclose(world, made(x, y), rtol=1e-14)
+    np.testing.assert_allclose(world, old(x, oversampled_position(y, 2.0)), rtol=1e-12)
+    seen = np.isfinite(world).all(axis=0)
+    assert seen.mean() > 0.9
+    x_new, y_new = saved.backward_transform(*world[:, seen])
+    np.testing.assert_allclose((x_new, y_new), made.backward_transform(*world[:, seen]), atol=1e-6)
+    x_old, y_old = old.backward_transform(*world[:, seen])
+    np.testing.assert_allclose(x_new, x_old, atol=1e-6)
+    np.testing.assert_allclose(oversampled_position(y_new, 2.0), y_old, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 from jwst_fusion.adaptive_trace_model.interpolation import LinearInterpolation
 from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
-from jwst_fusion.adaptive_trace_model.uncertainty import overlap_factor, propagate_variance
+from jwst_fusion.adaptive_trace_model.uncertainty import overlap_factor, propagate_variances
 
 
 def positions(n_row, factor):
@@ -62,7 +62,8 @@ def test_variance_of_the_sum_is_conserved():
     variance = rng.uniform(0.5, 2.0, (50, 20))
     valid = np.ones((50, 60), bool)
     interpolation = LinearInterpolation(np.ones(variance.shape, bool), positions(20, 3))
-    rows = propagate_variance(variance, interpolation, None, None, valid, overlap=1.0)
+    known = {"err": variance}
+    rows = propagate_variances(known, interpolation, None, None, valid, overlap=1.0)["err"]
     np.testing.assert_allclose(rows.sum(axis=1), 9 * variance.sum(axis=1), rtol=0.02)
 
 
