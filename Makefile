@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+BENCH = .venv-bench
 
 # Two processes with one BLAS thread each beat one process with two on the sizes tested here.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test bench lint docs clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -24,6 +25,13 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
+# As a user has it: without the tools of the tests, some of which slow every import of asdf down.
+bench:
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BENCH)/bin/python benchmarks/bench_adaptive_trace_model.py --output docs/benchmarks/adaptive_trace_model.rst
+
 lint: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8"
 	$(BIN)/ruff check .
@@ -34,4 +42,4 @@ docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf build docs/_build demo_output
+	rm -rf build docs/_build demo_output $(BENCH)
