@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 # One core: threads of BLAS would make the seconds of the two incomparable.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from trace_benchmark.cost import fit_cost, step_cost
 from trace_benchmark.cubes import pulls, wiggles

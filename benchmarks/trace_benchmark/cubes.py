@@ -1,6 +1,7 @@
 """Cubes of a star from four dithers: wiggles of single spaxels, flux in a box, pulls."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,22 @@ from jwst_fusion.adaptive_trace_model.wiggles import (
 )
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
+from jwst_fusion.simulation.exposures import noiseless
 from trace_benchmark.children import run_step
-from trace_benchmark.inputs import CUBE_RANGE, STAR_OFFSET, dithered_star, trim
-from trace_benchmark.mrs import MRS_RANGE, mrs_star, write_mrs_cube_parameters
+from trace_benchmark.inputs import CUBE_RANGE, STAR_OFFSET, dithered_star, observed_star, trim
+from trace_benchmark.mrs import MRS_RANGE, mrs_observed, mrs_star, write_mrs_cube_parameters
 from trace_benchmark.table import Row
 
-__all__ = ["Cube", "Setup", "build_cube", "mrs_setup", "nirspec_setup", "pulls", "wiggles"]
+__all__ = [
+    "Cube",
+    "Setup",
+    "build_cube",
+    "mrs_setup",
+    "nirspec_setup",
+    "pulls",
+    "star_position",
+    "wiggles",
+]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +64,8 @@ class Setup:
         Size of a spaxel, arcsec.
     ra, dec : float
         Position of the star, degree; the cubes are centred there.
+    observed : callable
+        Gives the scene as a pixel of the detector sees it.
     channel : str
         Channel of MIRI; empty for NIRSpec.
     """
@@ -65,6 +78,7 @@ class Setup:
     spaxel: float
     ra: float
     dec: float
+    observed: Callable
     channel: str = ""
 
 
@@ -91,7 +105,7 @@ class Cube:
         return aperture_spectrum(self.data, centre, width / 2)
 
 
-def nirspec_setup(folder, *, quick=False, noiseless=False):
+def nirspec_setup(folder, *, quick=False, clean=False):
     """
     Four exposures with NIRSpec G235H, the slices around the star.
 
@@ -101,7 +115,7 @@ def nirspec_setup(folder, *, quick=False, noiseless=False):
         Where everything is kept.
     quick : bool
         A shorter range of wavelengths and fewer slices.
-    noiseless : bool
+    clean : bool
         Exposures without noise.
 
     Returns
@@ -109,13 +123,20 @@ def nirspec_setup(folder, *, quick=False, noiseless=False):
     Setup
     """
     red = 1.90 if quick else CUBE_RANGE[1]
-    exposures = dithered_star(folder, noiseless=noiseless)
-    name = f"nirspec{'_quick' if quick else ''}{'_noiseless' if noiseless else ''}"
-    exposures = trim(exposures, folder / name, slices=6 if quick else 8, longest=red)
+    whole = dithered_star(folder, noiseless=clean)
+    name = f"nirspec{'_quick' if quick else ''}{'_noiseless' if clean else ''}"
+    exposures = trim(whole, folder / name, slices=6 if quick else 8, longest=red)
     parameters = write_nirspec_cube_parameters(folder / "nirspec_cubepar.fits")
-    position = _star_position(exposures[0])
+    position = star_position(exposures[0])
     return Setup(
-        "NIRSpec G235H", folder / name, exposures, parameters, (CUBE_RANGE[0], red), 0.1, *position
+        "NIRSpec G235H",
+        folder / name,
+        exposures,
+        parameters,
+        (CUBE_RANGE[0], red),
+        0.1,
+        *position,
+        observed=lambda: observed_star(whole[0]),
     )
 
 
@@ -132,15 +153,24 @@ def mrs_setup(folder):
     -------
     Setup
     """
-    exposures = trim(mrs_star(folder), folder / "mrs", longest=MRS_RANGE[1])
+    whole = mrs_star(folder)
+    exposures = trim(whole, folder / "mrs", longest=MRS_RANGE[1])
     parameters = write_mrs_cube_parameters(folder / "mrs_cubepar.fits")
-    position = _star_position(exposures[0])
+    position = star_position(exposures[0])
     return Setup(
-        "MRS 12A", folder / "mrs", exposures, parameters, MRS_RANGE, 0.13, *position, channel="1"
+        "MRS 12A",
+        folder / "mrs",
+        exposures,
+        parameters,
+        MRS_RANGE,
+        0.13,
+        *position,
+        observed=lambda: mrs_observed(whole[0]),
+        channel="1",
     )
 
 
-def _star_position(path):
+def star_position(path):
     """Right ascension and declination of the star, degree."""
     with datamodels.open(path) as model:
         ra, dec = model.meta.target.ra, model.meta.target.dec
@@ -156,28 +186,21 @@ def build_cube(setup, kind, factor, *, reuse=False):
     ----------
     setup : Setup
         Exposures and grid.
-    kind : {"native", "ours", "jwst"}
-        Whose step.
+    kind : {"native", "ours", "jwst", "truth"}
+        Whose step; "truth" is the noiseless scene on the pixels of our products.
     factor : int
         Oversampling factor.
     reuse : bool
-        Take the cube of an earlier run if it is there and not ours.
+        Take the cube of an earlier run if it is there and not made of our products.
 
     Returns
     -------
     Cube
     """
     kept = setup.folder / f"cube_{kind}_{factor}.npz"
-    if reuse and kind != "ours" and kept.exists():
+    if reuse and kind not in ("ours", "truth") and kept.exists():
         return Cube(**np.load(kept))
-    paths = setup.exposures
-    if kind != "native":
-        paths = [
-            run_step(kind, path, setup.folder, oversample=float(factor), reuse=reuse).product
-            if kind == "jwst"
-            else run_step(kind, path, setup.folder, oversample=float(factor)).product
-            for path in paths
-        ]
+    paths = _products(setup, kind, factor, reuse=reuse)
     options = {"channel": setup.channel} if setup.channel else {}
     with crds_offline():
         built = CubeBuildStep.call(
@@ -199,6 +222,32 @@ def build_cube(setup, kind, factor, *, reuse=False):
     cube = Cube(np.array(built.data, float), np.array(built.err, float), wavelength)
     np.savez(kept, data=cube.data, err=cube.err, wavelength=cube.wavelength)
     return cube
+
+
+def _products(setup, kind, factor, *, reuse):
+    """Run a step on the exposures: paths of its products."""
+    if kind == "native":
+        return setup.exposures
+    whose = "jwst" if kind == "jwst" else "ours"
+    # our products lie there already when the truth is asked for
+    found = reuse if kind == "jwst" else kind == "truth"
+    products = [
+        run_step(whose, path, setup.folder, oversample=float(factor), reuse=found).product
+        for path in setup.exposures
+    ]
+    return products if kind != "truth" else _paint_truth(setup, products)
+
+
+def _paint_truth(setup, products):
+    """Write copies of oversampled products that hold the noiseless scene."""
+    observed = setup.observed()
+    paths = []
+    for product in products:
+        with datamodels.open(product) as model:
+            model.data = np.where(np.isnan(model.data), np.nan, noiseless(model, observed))
+            paths.append(product.replace(".fits", "_truth.fits"))
+            model.save(paths[-1])
+    return paths
 
 
 def wiggles(folder, *, quick=False, reuse=False):
@@ -228,7 +277,10 @@ def wiggles(folder, *, quick=False, reuse=False):
         for factor, target in _TARGETS.items():
             ours = build_cube(setup, "ours", factor)
             theirs = build_cube(setup, "jwst", factor, reuse=reuse)
+            floor = build_cube(setup, "truth", factor)
             rows += _compare(setup.name, factor, target, native, ours, theirs, spaxels, width)
+            share = f"{100 * _amplitude(floor, spaxels, width):.2f} %"
+            rows.append(Row(f"{setup.name}: wiggles of the noiseless scene, N = {factor}", share))
         log.info("%s", "\n".join(" | ".join(row.cells()) for row in rows))
     return rows
 
@@ -282,7 +334,7 @@ def pulls(folder, *, quick=False, reuse=False):
     list of Row
     """
     noisy = nirspec_setup(folder, quick=quick)
-    clean = nirspec_setup(folder, quick=quick, noiseless=True)
+    clean = nirspec_setup(folder, quick=quick, clean=True)
     rows = []
     for factor in (1, 2, 3):
         kind = "native" if factor == 1 else "ours"

@@ -9,16 +9,33 @@ from astropy.modeling import bind_bounding_box
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
-from jwst_fusion.simulation.exposures import Noise
+from jwst_fusion.simulation.exposures import Noise, pixel_pitch
 from jwst_fusion.simulation.observation import DITHERS, simulate_exposures
+from jwst_fusion.simulation.psfs import pixel_psf
 from jwst_fusion.simulation.scenes import single_star
 
-__all__ = ["CUBE_RANGE", "STAR_OFFSET", "data_folder", "dithered_star", "star", "trim"]
+__all__ = [
+    "CUBE_RANGE",
+    "DIFFUSION",
+    "ROLL",
+    "STAR_OFFSET",
+    "data_folder",
+    "dithered_star",
+    "observed_star",
+    "seen_by_pixels",
+    "star",
+    "trim",
+]
 
 log = logging.getLogger(__name__)
 
 #: MJy/sr arcsec^2 at 2 micrometre: eight slices pass the default fit_threshold of both steps.
 _PEAK = 52.0
+#: Sigma of the charge diffusion in the detector, arcsec: STPSF's constant for the NIRSpec IFU. The
+#: single exposures, for the cost, go without: a sharper star costs no other time.
+DIFFUSION = 0.036
+#: Position angle of V3, degree.
+ROLL = 30.0
 #: Where `single_star` puts its star beside the middle of the field: east and north, arcsec.
 STAR_OFFSET = (0.03, -0.02)
 #: Wavelengths of the cubes, micrometre: from where the traces of G235H on NRS1 are steepest.
@@ -83,14 +100,15 @@ def dithered_star(folder, *, noiseless=False):
     tuple of str
         Paths of the exposures.
     """
-    noisy = _simulate(folder / "dithers", dithers=DITHERS)
+    options = {"dithers": DITHERS, "psf_broadening": DIFFUSION}
+    noisy = _simulate(folder / "dithers", **options)
     if not noiseless:
         return noisy
     target = folder / "dithers_noiseless"
     existing = sorted(str(path) for path in target.glob("*_cal.fits"))
     if len(existing) == len(noisy):
         return tuple(existing)
-    clean = _simulate(folder / "dithers_clean", dithers=DITHERS, noise=Noise.none())
+    clean = _simulate(folder / "dithers_clean", noise=Noise.none(), **options)
     target.mkdir(exist_ok=True)
     paths = []
     for with_noise, without in zip(noisy, clean, strict=True):
@@ -102,18 +120,62 @@ def dithered_star(folder, *, noiseless=False):
     return tuple(paths)
 
 
-def _simulate(folder, *, dithers, noise=None):
+def observed_star(path):
+    """
+    The scene of the dithered exposures as a pixel of the detector sees it.
+
+    Parameters
+    ----------
+    path : str
+        One of the exposures, untrimmed.
+
+    Returns
+    -------
+    jwst_fusion.simulation.scene.ObservedScene
+    """
+    return seen_by_pixels(_scene(), path)
+
+
+def seen_by_pixels(scene, path):
+    """
+    Convolve a scene with the PSF of a pixel of the detector.
+
+    Parameters
+    ----------
+    scene : jwst_fusion.simulation.scene.Scene
+        What is observed.
+    path : str
+        One of the exposures, untrimmed.
+
+    Returns
+    -------
+    jwst_fusion.simulation.scene.ObservedScene
+    """
+    with datamodels.open(path) as model:
+        pitch = pixel_pitch(model)
+    return scene.observe(
+        pixel_psf(scene, roll=ROLL, pitch=pitch, source="aperture", broadening=DIFFUSION)
+    )
+
+
+def _scene():
+    return single_star(peak=_PEAK, blue=1.6, red=2.5)
+
+
+def _simulate(folder, *, dithers, noise=None, **options):
     """Simulate exposures of the star, or take those that are there."""
     existing = sorted(str(path) for path in folder.glob("*_cal.fits"))
     if len(existing) == len(dithers):
         return tuple(existing)
     return simulate_exposures(
         folder,
-        single_star(peak=_PEAK, blue=1.6, red=2.5),
+        _scene(),
+        roll=ROLL,
         reference_files=data_folder() / "nirspec_ifu_refs",
         dithers=dithers,
         # Unflagged cosmic rays would hide in each figure how well the trace is modelled.
         noise=noise or Noise(residues=0),
+        **options,
     )
 
 

@@ -14,7 +14,7 @@ from jwst_fusion.simulation.reference_geometry import mrs_exposure
 from jwst_fusion.simulation.scenes import single_star
 from trace_benchmark.inputs import data_folder
 
-__all__ = ["MRS_RANGE", "mrs_star", "write_mrs_cube_parameters"]
+__all__ = ["MRS_RANGE", "mrs_observed", "mrs_star", "write_mrs_cube_parameters"]
 
 #: Wavelengths of channel 1, band SHORT, micrometre.
 MRS_RANGE = (4.90, 5.74)
@@ -46,7 +46,7 @@ def mrs_star(folder, *, dithers=DITHERS):
     if len(existing) == len(dithers):
         return tuple(existing)
     folder.mkdir(parents=True, exist_ok=True)
-    scene = single_star(blue=4.8, red=8.8, peak=4000.0, field=9.0, pixel_scale=0.03)
+    scene = _scene()
     first = mrs_exposure(data_folder() / "miri_mrs_refs", ra=scene.ra, dec=scene.dec, roll=_ROLL)
     observed = scene.observe(_pixel_psf(scene, first))
     angle = np.radians(_ROLL)
@@ -64,6 +64,28 @@ def mrs_star(folder, *, dithers=DITHERS):
         model.save(paths[-1])
         model.close()
     return tuple(paths)
+
+
+def mrs_observed(path):
+    """
+    The scene of the exposures as a pixel of channel 1 sees it.
+
+    Parameters
+    ----------
+    path : str
+        One of the exposures, untrimmed.
+
+    Returns
+    -------
+    jwst_fusion.simulation.scene.ObservedScene
+    """
+    scene = _scene()
+    with datamodels.open(path) as model:
+        return scene.observe(_pixel_psf(scene, model))
+
+
+def _scene():
+    return single_star(blue=4.8, red=8.8, peak=4000.0, field=9.0, pixel_scale=0.03)
 
 
 def _pixel_psf(scene, model):

@@ -125,13 +125,13 @@ def significance(collapsed):
     Returns
     -------
     float
-        Largest ratio of flux above background to the error of a single pixel; the median over
-        wavelength. 0 if there are no data.
+        Largest ratio of flux above or, for negative images, below background to the error of a
+        single pixel; the median over wavelength. 0 if there are no data.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = (collapsed.flux - collapsed.background) / collapsed.error
     ratio = ratio[np.isfinite(ratio)]
-    return float(ratio.max()) if ratio.size else 0.0
+    return float(np.abs(ratio).max()) if ratio.size else 0.0
 
 
 def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):

@@ -50,6 +50,8 @@ PRODUCTS = {
     "linear": "linear_interp",
     "residual": "spline_residual",
 }
+#: Flux whose square is beyond single precision is no measurement.
+_LARGEST = 1e18
 _DO_NOT_USE = np.uint32(dqflags.pixel["DO_NOT_USE"])
 _ESTIMATED = np.uint32(dqflags.pixel["FLUX_ESTIMATED"])
 
@@ -153,7 +155,7 @@ def read_images(spectrum, *, transposed=False):
         Why there are no data; empty otherwise.
     """
     flux = np.array(spectrum.data, dtype=np.float32)
-    bad = ~np.isfinite(flux)
+    bad = ~(np.abs(flux) < _LARGEST)
     if _has(spectrum, "dq"):
         bad |= (np.asarray(spectrum.dq) & _DO_NOT_USE) > 0
     flux[bad] = np.nan
@@ -174,7 +176,7 @@ def read_images(spectrum, *, transposed=False):
 
     flux, error, bad = image(flux), image(error), image(bad)
     with np.errstate(over="ignore"):
-        variances = {"err": np.square(error, dtype=np.float64).astype(np.float32)}
+        variances = {"err": _finite(np.square(error, dtype=np.float64).astype(np.float32))}
     usable = np.isfinite(error) & (error > 0)
     n_unknown = int(np.sum(~usable & ~bad))
     if n_unknown == np.sum(~bad):
@@ -185,7 +187,7 @@ def read_images(spectrum, *, transposed=False):
         log.warning("%d pixels without positive error take no part in the fit", n_unknown)
         error = np.where(usable, error, np.nan)
     for name in names:
-        variances[name] = image(getattr(spectrum, name))
+        variances[name] = _finite(image(getattr(spectrum, name)))
     return ExposureImages(flux, error, variances), ""
 
 
@@ -308,6 +310,12 @@ def make_product(model, images):
 def _has(spectrum, name):
     """Whether a spectrum has an array; asking for one that is missing would make it."""
     return spectrum.hasattr(name) and getattr(spectrum, name) is not None
+
+
+def _finite(values):
+    """Values with NaN in place of infinite ones, which no sum could bear."""
+    infinite = np.isinf(values)
+    return np.where(infinite, np.nan, values) if infinite.any() else values
 
 
 def _on_detector(image, transposed):

@@ -1,8 +1,11 @@
 """The step for pipelines: parameters, status, threads over slices or slits."""
 
 import logging
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -101,6 +104,26 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         for model in [models] if isinstance(models, datamodels.JwstDataModel) else models:
             self._process_exposure(model, options, threads)
         return models
+
+    def save_model(self, model, *args, **kwargs):
+        """
+        Save models under the names of the pipeline; no partial file stays if that fails.
+
+        Parameters
+        ----------
+        model : datamodel or sequence of datamodels
+            What to save.
+        *args, **kwargs
+            As for `stpipe.Step.save_model`.
+
+        Returns
+        -------
+        list of str
+            The files.
+        """
+        one = isinstance(model, datamodels.JwstDataModel)
+        with _whole_file(model) if one else nullcontext():
+            return super().save_model(model, *args, **kwargs)
 
     def _process_exposure(self, model, options, threads):
         """Process one exposure in place, or mark it as skipped or failed."""
@@ -204,7 +227,36 @@ class AdaptiveTraceModelStep(FusionBaseStep):
 
     def _save_product(self, model, images, suffix):
         """Save an intermediate product beside the output."""
-        with make_product(model, images) as product:
+        with make_product(model, images) as product, _whole_file(product):
             path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
             product.save(path)
             log.info("Saved %s", path)
+
+
+@contextmanager
+def _whole_file(model):
+    """
+    Let a model write its FITS file under another name and rename it when it is complete.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model.
+    """
+    write = model.to_fits
+
+    def to_fits(path, *args, **kwargs):
+        final = Path(path)
+        partial = final.with_name(f".{os.getpid()}.{final.name}")
+        model.meta.filename = final.name  # as only a path of type str would do
+        try:
+            write(partial, *args, **kwargs)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    model.__dict__["to_fits"] = to_fits
+    try:
+        yield
+    finally:
+        del model.__dict__["to_fits"]

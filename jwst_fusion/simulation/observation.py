@@ -60,6 +60,7 @@ def simulate_exposures(
     noise=None,
     psf=None,
     psf_source="aperture",
+    psf_broadening=None,
     seed=1,
 ):
     """
@@ -82,6 +83,9 @@ def simulate_exposures(
         Default: that of the aperture model, with pixels as large as they are in the geometry.
     psf_source : str
         Source of the PSF that is made, see `jwst_fusion.psf.make_psf`.
+    psf_broadening : float, optional
+        Sigma of a Gaussian that widens the PSF that is made, arcsec, for the charge diffusion in
+        the detector. Default: none.
     seed : int
         Seed of the first exposure; each next one takes the next number.
 
@@ -105,7 +109,13 @@ def simulate_exposures(
     else:
         first = nirspec_exposure(reference_files, **metadata)
     if psf is None:
-        psf = pixel_psf(scene, roll=roll, pitch=pixel_pitch(first), source=psf_source)
+        psf = pixel_psf(
+            scene,
+            roll=roll,
+            pitch=pixel_pitch(first),
+            source=psf_source,
+            broadening=psf_broadening,
+        )
     observed = scene.observe(psf)
     paths = []
     angle = np.radians(roll)

@@ -250,10 +250,14 @@ def test_unsuitable_exposures(painted):
     with pytest.raises(GeometryError, match="no transform for slice 999"):
         MiriMrsGeometry(broken)
     broken.regions = None
-    broken.data[:] = np.nan
-    result = AdaptiveTraceModelStep(oversample=2.0).run(broken)
-    assert result.meta.cal_step.adaptive_trace_model == "SKIPPED"
-    assert result.data.shape == (1024, 1032)
+    native = np.array(broken.data)
+    for data, flags in ((np.nan, 0), (0.0, 0), (np.inf, 0), (native, DO_NOT_USE)):
+        broken.data[:] = data
+        broken.dq[:] = flags
+        result = AdaptiveTraceModelStep(oversample=2.0).run(broken)
+        assert result.meta.cal_step.adaptive_trace_model == "SKIPPED"
+        np.testing.assert_array_equal(result.data, broken.data)
+        assert not result.hasattr("trace_model")
     broken.meta.instrument.detector = "MIRIMAGE"
     result = AdaptiveTraceModelStep(oversample=2.0).run(broken)
     assert result.meta.cal_step.adaptive_trace_model == "SKIPPED"
