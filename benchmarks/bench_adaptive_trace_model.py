@@ -16,7 +16,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from trace_benchmark.cost import fit_cost, step_cost
 from trace_benchmark.cubes import pulls, wiggles
-from trace_benchmark.inputs import star
+from trace_benchmark.inputs import DIFFUSION, star
 from trace_benchmark.mrs import mrs_star
 from trace_benchmark.scenes import accuracy
 from trace_benchmark.table import as_rst, as_text
@@ -122,7 +122,8 @@ def _preamble(command):
     software = ", ".join(f"{name} {version(name)}" for name in ("jwst", "numpy", "scipy"))
     return (
         f"Made by ``{command}`` with Python {platform.python_version()}, {software} on one core "
-        f"of {cpu}.\n"
+        f"of {cpu}. NIRSpec exposures for cubes and pulls are seen with the charge diffusion of the "
+        f"detector, sigma {DIFFUSION} arcsec.\n"
     )
 
 

@@ -256,8 +256,8 @@ def main(arguments=None):
         truth = build_cube(made, "truth", _TRUTH)
         rows = compare([native, *ours, cleaned], truth, spaxels)
     note = (
-        f"space-raccoon {_version(options.python)} cleaned {told['cleaned']} of {_COUNT} spaxels in "
-        f"{told['cpu']:.0f} s."
+        f"space-raccoon {_version(options.python)} cleaned {told['cleaned']} of {_COUNT} spaxels "
+        f"in {told['cpu']:.0f} s."
     )
     for row in (_HEADER, *rows):
         log.info("%s", " | ".join(row))

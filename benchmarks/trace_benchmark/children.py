@@ -91,7 +91,9 @@ def run_step(kind, path, folder, *, reuse=False, **parameters):
             child.returncode = os.waitstatus_to_exitcode(status)
             text.seek(0)
             said = text.read()
-    products = sorted(target.glob("*_adaptive*model*.fits"))
+    # "_truth" marks copies that hold the noiseless scene
+    found = sorted(target.glob("*_adaptive*model*.fits"))
+    products = [path for path in found if not path.stem.endswith("_truth")]
     if child.returncode or not products:
         msg = f"{kind} step on {path} ended with {child.returncode}:\n{said[-2000:]}"
         raise RuntimeError(msg)

@@ -36,7 +36,9 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _BOX = 0.6  # arcsec
-_SPAXELS = 40  # side of the cubes
+#: Side of the cubes: all pixels of all dithers fall inside. Of those outside, cube_build writes
+#: beyond its memory (jwst issue 10527), and the interpreter crashes some cubes later.
+_SPAXELS = 61
 _COUNT = 20
 _BIN = 20
 #: Targets for the mean half-amplitude, by oversampling factor (Law et al. 2026, Section III.1).
@@ -212,8 +214,8 @@ def build_cube(setup, kind, factor, *, reuse=False):
             ra_center=setup.ra,
             dec_center=setup.dec,
             cube_pa=0.0,
-            nspax_x=_SPAXELS + 1,
-            nspax_y=_SPAXELS + 1,
+            nspax_x=_SPAXELS,
+            nspax_y=_SPAXELS,
             save_results=False,
             **options,
         )[0]

@@ -5,9 +5,9 @@ import sys
 import time
 import warnings
 
-import matplotlib
+import matplotlib as mpl
 
-matplotlib.use("Agg")
+mpl.use("Agg")
 
 import numpy as np
 from raccoon import WiggleCleaner
