@@ -1,9 +1,11 @@
 """Filter curves and synthetic photometry."""
 
 from jwst_fusion.bandpass.curve import Bandpass
-from jwst_fusion.bandpass.load import load_bandpass, read_bandpass
+from jwst_fusion.bandpass.load import load_bandpass
+from jwst_fusion.bandpass.names import FILTERS, filter_name
 from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.photometry import coverage, photometry_weights, sampling_cells
+from jwst_fusion.bandpass.read import read_bandpass
 from jwst_fusion.bandpass.symmetric import (
     NIRSPEC_GAPS,
     SYMMETRIC_RANGES,
@@ -12,12 +14,14 @@ from jwst_fusion.bandpass.symmetric import (
 )
 
 __all__ = [
+    "FILTERS",
     "NIRCAM_FILTERS",
     "NIRSPEC_GAPS",
     "SYMMETRIC_RANGES",
     "Bandpass",
     "SymmetricRange",
     "coverage",
+    "filter_name",
     "fusable_filters",
     "load_bandpass",
     "nominal_bandpass",

@@ -6,6 +6,9 @@ import numpy as np
 
 __all__ = ["Bandpass"]
 
+# Negative throughput relative to the maximum that is taken for noise of the measurement.
+_NEGLIGIBLE = 0.01
+
 
 @dataclass(frozen=True)
 class Bandpass:
@@ -19,15 +22,16 @@ class Bandpass:
     wavelength : ndarray
         Ascending wavelengths, shape (n,) [um].
     throughput : ndarray
-        Throughput at the wavelengths, shape (n,), in any constant unit; negative values, which
-        measured curves have far from the band, are set to zero.
+        Throughput at the wavelengths, shape (n,), in any constant unit. Negative values of up to
+        1 % of the largest, which measured curves have far from the band, are set to zero.
     source : str
         Where the curve comes from.
 
     Raises
     ------
     ValueError
-        If the curve has fewer than two samples, is not ascending, not finite or nowhere positive.
+        If the curve has fewer than two samples, is not ascending, not finite, negative or nowhere
+        positive.
     """
 
     name: str
@@ -45,20 +49,41 @@ class Bandpass:
                 f"least 2, got shapes {wavelength.shape} and {throughput.shape}"
             )
             raise ValueError(msg)
-        if not (np.all(np.isfinite(wavelength)) and np.all(np.isfinite(throughput))):
-            msg = f"{where}: wavelength or throughput contains values that are not finite"
-            raise ValueError(msg)
-        if wavelength[0] <= 0 or np.any(np.diff(wavelength) <= 0):
-            msg = f"{where}: wavelengths must be positive and strictly ascending"
-            raise ValueError(msg)
+        self._check(wavelength, throughput, where)
         throughput = np.clip(throughput, 0.0, None)
-        if not throughput.max() > 0:
-            msg = f"{where}: the throughput is nowhere positive"
-            raise ValueError(msg)
         wavelength.flags.writeable = False
         throughput.flags.writeable = False
         object.__setattr__(self, "wavelength", wavelength)
         object.__setattr__(self, "throughput", throughput)
+
+    @staticmethod
+    def _check(wavelength, throughput, where):
+        """Raise ValueError that says which sample is the first that does not fit."""
+        problem = None
+        unknown = np.flatnonzero(~(np.isfinite(wavelength) & np.isfinite(throughput)))
+        falling = np.flatnonzero(np.diff(wavelength) <= 0)
+        if unknown.size:
+            problem = f"sample {unknown[0] + 1} is not finite"
+        elif wavelength[0] <= 0:
+            problem = f"wavelengths must be positive, but the first is {wavelength[0]:g} um"
+        elif falling.size:
+            last, here = wavelength[falling[0] : falling[0] + 2]
+            verb = "repeats" if last == here else "falls behind"
+            problem = (
+                f"wavelengths must be strictly ascending, but sample {falling[0] + 2}, {here:g} "
+                f"um, {verb} {last:g} um"
+            )
+        elif not throughput.max() > 0:
+            problem = "the throughput is nowhere positive"
+        elif throughput.min() < -_NEGLIGIBLE * throughput.max():
+            worst = int(np.argmin(throughput))
+            problem = (
+                f"the throughput is negative, {throughput[worst]:g} at {wavelength[worst]:g} um, "
+                f"while its maximum is {throughput.max():g}"
+            )
+        if problem:
+            msg = f"{where}: {problem}"
+            raise ValueError(msg)
 
     def integral(self, wavelength):
         r"""

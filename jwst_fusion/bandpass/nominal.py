@@ -7,8 +7,9 @@ from jwst_fusion.bandpass.curve import Bandpass
 
 __all__ = ["NIRCAM_FILTERS", "nominal_bandpass"]
 
-#: Half-power wavelengths [um] of the 29 NIRCam filters after the JWST User Documentation, "NIRCam
-#: Filters". Against the curves in the data of STPSF they agree to 7 nm (F150W2: 46 nm).
+#: Half-power wavelengths [um] of the 29 NIRCam filters after the JWST User Documentation,
+#: https://jwst-docs.stsci.edu/jwst-near-infrared-camera/nircam-instrumentation/nircam-filters.
+#: They agree to 7 nm (F150W2: 46 nm) with the curves in the data of STPSF.
 NIRCAM_FILTERS = {
     "F070W": (0.624, 0.781),
     "F090W": (0.795, 1.005),

@@ -99,6 +99,10 @@ def _tables(product, outcome):
     pairs = [(c.factor, c.error) if c else none[0] for c in outcome.calibrations]
     filters["calibration"], filters["calibration_error"] = np.transpose(pairs)
     filters["coverage"] = outcome.coverages
+    # Of a path too long for the column, the end says most; FITS tables hold ASCII.
+    filters["throughput"] = [
+        source.encode("ascii", "replace")[-128:] for source in outcome.throughputs
+    ]
     filters["psnr"] = [quality.psnr for quality in outcome.quality.filters]
     filters["ssim"] = [quality.ssim for quality in outcome.quality.filters]
     filters["offset_x"], filters["offset_y"] = outcome.offsets.T

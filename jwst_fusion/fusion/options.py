@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from jwst_fusion.bandpass import filter_name
+
 __all__ = ["FusionOptions"]
 
 # Name, smallest and largest allowed value, and whether the smallest itself is allowed.
@@ -76,7 +78,7 @@ class FusionOptions:
             _check_range(name, getattr(self, name), low, high, closed)
         object.__setattr__(self, "rank", _whole("rank", self.rank, 1, 200))
         object.__setattr__(self, "factor", _whole("factor", self.factor, 2, 32))
-        filters = tuple(str(name).strip().upper() for name in self.filters or ())
+        filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
         self._check_together()
@@ -167,7 +169,7 @@ class FusionOptions:
         Raises
         ------
         ValueError
-            If an entry does not have the form FILTER=file.
+            If an entry does not have the form FILTER=file, or names an unknown filter or one twice.
         FileNotFoundError
             If a file does not exist.
         """
@@ -180,7 +182,11 @@ class FusionOptions:
             if not Path(path.strip()).is_file():
                 msg = f"throughputs: file {path.strip()} does not exist"
                 raise FileNotFoundError(msg)
-            files[name.strip().upper()] = path.strip()
+            name = filter_name(name, parameter="throughputs")
+            if name in files:
+                msg = f"throughputs names {name} twice"
+                raise ValueError(msg)
+            files[name] = path.strip()
         return files
 
 

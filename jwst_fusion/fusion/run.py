@@ -60,6 +60,8 @@ class Outcome:
         Measured offsets (x, y) of the images against the cube, arcsec.
     coverages : array (F,)
         Parts of the filters' bands that the cube covers.
+    throughputs : list of str
+        Where the filters' curves come from.
     psf : PsfPair
         PSFs.
     broadening : Broadening
@@ -84,6 +86,7 @@ class Outcome:
     calibrations: list
     offsets: np.ndarray
     coverages: np.ndarray
+    throughputs: list
     psf: PsfPair
     broadening: Broadening
     angles: tuple
@@ -124,7 +127,7 @@ def fuse_observations(cube, images, options):
     if not np.any(data[good]):
         msg = f"{cube.name} has no usable data (all bad, or all zero)"
         raise UnsuitableError(msg)
-    images, responses, coverages = _usable_filters(wavelength, good, images, options)
+    images, responses, coverages, throughputs = _usable_filters(wavelength, good, images, options)
     factor = options.factor
     if factor == "auto":
         factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
@@ -180,6 +183,7 @@ def fuse_observations(cube, images, options):
         calibrations=calibrations,
         offsets=offsets,
         coverages=coverages,
+        throughputs=throughputs,
         psf=psf,
         broadening=broadening,
         angles=angles,
@@ -231,20 +235,14 @@ def _usable_filters(wavelength, good, images, options):
             )
             continue
         path = files.get(image.filter)
-        if path is None and image.instrument != "NIRCAM":
-            log.warning(
-                "%s is not used: no filter curve of %s is known, give one with throughputs",
-                image.name,
-                image.instrument,
-            )
-            continue
         try:
-            bandpasses.append(load_bandpass(image.filter, path=path))
+            bandpasses.append(load_bandpass(image.filter, path=path, instrument=image.instrument))
         except ValueError as reason:
             if path is not None:
                 raise
-            log.warning("%s is not used: %s", image.name, reason)
+            log.warning("%s is not used: %s (parameter throughputs)", image.name, reason)
             continue
+        log.info("Throughput of %s: %s", image.filter, bandpasses[-1].source)
         known.append(image)
     seen = good.any(0).sum()
     usable = good.sum((1, 2)) >= max(0.5 * seen, 1)
@@ -267,7 +265,8 @@ def _usable_filters(wavelength, good, images, options):
         )
         raise UnsuitableError(msg)
     kept = [image for image, keep in zip(known, covered, strict=True) if keep]
-    return kept, responses[covered], coverages[covered]
+    sources = [band.source for band, keep in zip(bandpasses, covered, strict=True) if keep]
+    return kept, responses[covered], coverages[covered], sources
 
 
 def _field(good, grid, options):

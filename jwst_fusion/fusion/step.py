@@ -165,6 +165,12 @@ class FusionStep(FusionBaseStep):
         if not images:
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
             raise UnsuitableError(msg)
+        present = {image.filter for image in images}
+        for parameter in ("filters", "throughputs"):
+            given = options.filters if parameter == "filters" else options.throughput_files()
+            missing = [name for name in given if name not in present]
+            if missing:
+                log.warning("%s names %s, of which no image is used", parameter, ", ".join(missing))
         return images
 
     def _locate(self, input_data):

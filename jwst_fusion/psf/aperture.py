@@ -6,10 +6,10 @@ import numpy as np
 
 from jwst_fusion.psf.instruments import INSTRUMENTS
 
-__all__ = ["MODEL_VERSION", "native_psf", "pupil", "wavefront_error"]
+__all__ = ["MODEL_VERSION", "native_psf", "propagate", "pupil", "wavefront_error"]
 
 #: To be raised whenever the model gives other numbers: cached PSFs carry it.
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 
 #: Circumscribed diameter of the primary mirror [m].
 DIAMETER = 6.603464
@@ -27,9 +27,22 @@ _SUBSAMPLES = 2
 
 # Shares of the telescope in the wavefront error [nm rms]: pistons and tilts of the segments,
 # figure of the segments (power and astigmatism). The instrument makes up the rest.
-_SEGMENT_ALIGNMENT = 30.0
-_SEGMENT_FIGURE = 35.0
-_INSTRUMENT_TERMS = range(4, 16)
+_SEGMENT_ALIGNMENT = 22.0
+_SEGMENT_FIGURE = 23.0
+# Focus of NIRCam against wavelength: wavelength [um], defocus [nm rms]. Its lenses are not quite
+# achromatic. Read from the models of STPSF 2.2 (data 2.1) in the middle of NRCA1 and NRCB1, NRCA5
+# and NRCB5; means of the two.
+_FOCUS = {
+    "NIRCAM_SW": (
+        (0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4),
+        (-22.0, 46.0, 60.0, 46.0, 24.0, -10.0, -18.0, -11.0, -1.0, 15.0, 44.0, 73.0),
+    ),
+    "NIRCAM_LW": (
+        (2.3, 2.4, 2.7, 3.0, 3.3, 3.6, 3.9, 4.2, 4.5, 4.8, 5.0, 5.3),
+        (-8.0, -21.0, -54.0, -82.0, -101.0, -110.0, -106.0, -87.0, -49.0, 10.0, 62.0, 162.0),
+    ),
+}
+_INSTRUMENT_TERMS = range(5, 16)
 
 
 def _normal_deviates(count, start):
@@ -93,8 +106,7 @@ def _scaled(surface, open_area, rms):
     return out
 
 
-@cache
-def wavefront_error(channel):
+def wavefront_error(channel, wavelength=None):
     """
     Wavefront error of telescope and instrument.
 
@@ -102,6 +114,8 @@ def wavefront_error(channel):
     ----------
     channel : str
         "NIRCAM_SW", "NIRCAM_LW" or "NIRSPEC".
+    wavelength : float, optional
+        Wavelength [um], for the focus of NIRCam; without it that focus is left out.
 
     Returns
     -------
@@ -111,12 +125,37 @@ def wavefront_error(channel):
 
     Notes
     -----
-    The budget: segment pistons and tilts 30 nm rms, power and astigmatism of single segments
-    35 nm rms, both the same for all instruments, and Zernike polynomials 4 to 15 (Noll) of the
-    instrument for the rest of ``Instrument.wavefront_rms``. The coefficients are a fixed
-    low-discrepancy sequence, so the result never changes: it is a typical wavefront, not the one
-    of a date.
+    The budget: segment pistons and tilts 22 nm rms, power and astigmatism of single segments
+    23 nm rms, both the same for all instruments, and Zernike polynomials 5 to 15 (Noll) of the
+    instrument for the rest of ``Instrument.wavefront_rms``. On top of it comes NIRCam's focus,
+    which depends on the wavelength. The amounts are those of STPSF's models with its example of a
+    measured telescope. The coefficients are a fixed low-discrepancy sequence, so the result never
+    changes: it is a typical wavefront, not the one of a date.
     """
+    error = _static_error(channel)
+    if wavelength is None or channel not in _FOCUS:
+        return error
+    return error + float(_focus(channel)(wavelength)) * _defocus()
+
+
+@cache
+def _focus(channel):
+    from scipy.interpolate import CubicSpline
+
+    # Smooth, so that PSFs can be interpolated between wavelengths.
+    return CubicSpline(*_FOCUS[channel])
+
+
+@cache
+def _defocus():
+    """Wavefront of 1 nm rms defocus over the open area."""
+    step = np.linspace(-1.0, 1.0, _SAMPLES)
+    surface = step[:, None] ** 2 + step[None, :] ** 2
+    return _scaled(surface, pupil() > 0, 1.0)
+
+
+@cache
+def _static_error(channel):
     import poppy
 
     open_area = pupil() > 0
@@ -165,13 +204,33 @@ def native_psf(channel, wavelength, scale, size, *, error=None):
         Intensity at the pixel centres, shape (size, size), as a share of the light that passes the
         pupil.
     """
+    opd = wavefront_error(channel, wavelength) if error is None else error
+    return propagate(pupil(), opd, wavelength, scale, size)
+
+
+def propagate(transmission, opd, wavelength, scale, size):
+    """
+    Monochromatic PSF of a pupil of the side `DIAMETER`, with V3 up and V2 to the left.
+
+    Parameters
+    ----------
+    transmission, opd : ndarray
+        Transmission of the entrance pupil and optical path difference [nm], both of shape (n, n)
+        with rows along +V3 and columns along +V2.
+    wavelength, scale, size
+        As for `native_psf`.
+
+    Returns
+    -------
+    ndarray
+        As for `native_psf`.
+    """
     from poppy.matrixDFT import matrix_dft
 
-    opd = wavefront_error(channel) if error is None else error
     metres = wavelength * 1e-6
-    amplitude = pupil() * np.exp(2j * np.pi * opd * 1e-9 / metres)
+    amplitude = transmission * np.exp(2j * np.pi * opd * 1e-9 / metres)
     resolution = np.rad2deg(metres / DIAMETER) * 3600.0
     # The exit pupil is the entrance pupil with V3 inverted; the transform turns V2 to the left.
     field = matrix_dft(amplitude[::-1], size * scale / resolution, size, centering="ADJUSTABLE")
     intensity = np.abs(field) ** 2
-    return intensity / np.sum(np.abs(pupil()) ** 2)
+    return intensity / np.sum(np.abs(transmission) ** 2)

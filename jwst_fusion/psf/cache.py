@@ -5,19 +5,63 @@ import hashlib
 import json
 import logging
 import os
+import struct
 import time
 import uuid
 import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["cache_folder", "entry_path", "load", "remember", "store"]
+__all__ = ["Entry", "cache_folder", "entries", "entry_path", "load", "remember", "remove", "store"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-_FORMAT = 1
+#: To be raised whenever the layout of an entry changes; entries of other formats are not read.
+FORMAT = 2
 _STALE = 86400.0
+# What NumPy and zipfile raise over bytes that are not what they should be.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    One file of the cache.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    key : dict or None
+        What its content depends on; `None` if it cannot be read or has another format.
+    size : int
+        Length of the file [byte].
+    modified : float
+        When it was written [s since 1970].
+    fault : str
+        Why it cannot be read, empty if it can.
+    """
+
+    path: Path
+    key: dict | None
+    size: int
+    modified: float
+    fault: str
 
 
 def cache_folder():
@@ -52,8 +96,11 @@ def entry_path(key):
     pathlib.Path
         File named by a digest of `key`.
     """
-    text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
-    return cache_folder() / f"psf_{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+    return cache_folder() / f"psf_{hashlib.sha256(_text(key).encode()).hexdigest()[:32]}.npz"
+
+
+def _text(key):
+    return json.dumps({"format": FORMAT, **key}, sort_keys=True)
 
 
 def _checksum(arrays):
@@ -81,18 +128,27 @@ def load(key):
     """
     path = entry_path(key)
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        stored = str(arrays.pop("checksum"))
+        arrays, text = _read(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         log.warning("The cached PSF %s is damaged (%s); it is made again", path, error)
         return None
-    if stored != _checksum(arrays):
-        log.warning("The cached PSF %s is damaged (wrong checksum); it is made again", path)
+    if text != _text(key):
+        log.warning("The cached PSF %s is of another configuration; it is made again", path)
         return None
     return arrays
+
+
+def _read(path):
+    """Return the arrays and the key's text of an entry; an error says what is wrong with it."""
+    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content.files}
+    stored = str(arrays.pop("checksum"))
+    if stored != _checksum(arrays):
+        msg = "wrong checksum"
+        raise ValueError(msg)
+    return arrays, str(arrays.pop("key", ""))
 
 
 def store(key, arrays):
@@ -109,6 +165,7 @@ def store(key, arrays):
         What to store.
     """
     path = entry_path(key)
+    content = {**arrays, "key": np.array(_text(key))}
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +173,7 @@ def store(key, arrays):
         # A name of its own, and the user's usual file permissions so that a folder can be shared.
         temporary = path.parent / f"part_{os.getpid()}_{uuid.uuid4().hex}.npz"
         with open(temporary, "xb") as stream:
-            np.savez(stream, **arrays, checksum=np.array(_checksum(arrays)))
+            np.savez(stream, **content, checksum=np.array(_checksum(content)))
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -159,3 +216,49 @@ def remember(key, compute):
     arrays = compute()
     store(key, arrays)
     return arrays, False
+
+
+def entries():
+    """
+    List what the cache holds.
+
+    Returns
+    -------
+    list of Entry
+        All entries, oldest first; those that cannot be used are among them, with the reason.
+    """
+    found = []
+    for path in cache_folder().glob("psf_*.npz"):
+        key, fault = None, ""
+        try:
+            status = path.stat()
+            text = _read(path)[1]
+            key = json.loads(text) if text else None
+        except FileNotFoundError:  # removed by another process meanwhile
+            continue
+        except _UNREADABLE as error:
+            fault = f"damaged ({error})"
+        else:
+            if key is None or key.get("format") != FORMAT:
+                key, fault = None, "written by another version of jwst_fusion"
+        found.append(Entry(path, key, status.st_size, status.st_mtime, fault))
+    return sorted(found, key=lambda entry: (entry.modified, entry.path))
+
+
+def remove(chosen):
+    """
+    Delete entries.
+
+    Parameters
+    ----------
+    chosen : iterable of Entry
+        Entries as given by `entries`. One that is gone already is no error.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be deleted.
+    """
+    for entry in chosen:
+        entry.path.unlink(missing_ok=True)
+    _sweep(cache_folder())

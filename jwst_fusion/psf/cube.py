@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["PsfCube", "chebyshev_nodes"]
+__all__ = ["PsfCube", "chebyshev_nodes", "lagrange_weights"]
+
+# Wavelengths [um] are rounded to a picometre.
+_DIGITS = 6
 
 
 def chebyshev_nodes(lo, hi, count):
@@ -21,7 +24,8 @@ def chebyshev_nodes(lo, hi, count):
     Returns
     -------
     ndarray
-        Ascending nodes, shape (count,), of which the first is `lo` and the last `hi`.
+        Ascending nodes, shape (count,), of which the first is `lo` and the last `hi`, both rounded
+        to a picometre: ranges that differ by less share PSFs in the cache.
 
     Raises
     ------
@@ -34,12 +38,69 @@ def chebyshev_nodes(lo, hi, count):
     if int(count) != count or count < 1:
         msg = f"count must be a positive integer, got {count}"
         raise ValueError(msg)
+    if round(lo, _DIGITS) < round(hi, _DIGITS):
+        lo, hi = round(lo, _DIGITS), round(hi, _DIGITS)
     if count == 1:
         return np.array([0.5 * (lo + hi)])
     cosine = np.cos(np.pi * np.arange(count) / (count - 1))
     nodes = 0.5 * (lo + hi) - 0.5 * (hi - lo) * cosine
     nodes[0], nodes[-1] = lo, hi
     return nodes
+
+
+def lagrange_weights(nodes, wavelength):
+    r"""
+    Interpolation weights of the nodes at given wavelengths.
+
+    Parameters
+    ----------
+    nodes : ndarray
+        Ascending wavelengths of the nodes, shape (node,) [um].
+    wavelength : array_like
+        Wavelengths, shape (L,), in any order [um].
+
+    Returns
+    -------
+    ndarray
+        Shape (L, node); every row sums to one.
+
+    Raises
+    ------
+    ValueError
+        If a wavelength lies outside the nodes; a polynomial must not be extrapolated.
+
+    Notes
+    -----
+    Lagrange interpolation in barycentric form (Berrut & Trefethen 2004, SIAM Review 46, 501,
+    eq. 4.2):
+
+    .. math:: w_j(\lambda) = \frac{b_j / (\lambda - \lambda_j)}{\sum_i b_i/(\lambda-\lambda_i)},
+       \qquad b_j^{-1} = \prod_{i \ne j} (\lambda_j - \lambda_i).
+    """
+    wanted = np.atleast_1d(np.asarray(wavelength, dtype=np.float64))
+    if wanted.ndim != 1:
+        msg = f"wavelength must be one-dimensional, got shape {wanted.shape}"
+        raise ValueError(msg)
+    if nodes.size == 1:
+        return np.ones((wanted.size, 1))
+    span = nodes[-1] - nodes[0]
+    slack = max(1e-6 * span, 10.0**-_DIGITS)
+    if not np.all((wanted >= nodes[0] - slack) & (wanted <= nodes[-1] + slack)):
+        msg = (
+            f"wavelength must lie within the PSF's nodes, {nodes[0]:g} to {nodes[-1]:g} um; "
+            f"got {np.min(wanted):g} to {np.max(wanted):g} um. Make the PSF for that range"
+        )
+        raise ValueError(msg)
+    # Scaled to a capacity of one, so that the products neither overflow nor underflow.
+    distance = (nodes[:, None] - nodes[None, :]) * (4.0 / span)
+    np.fill_diagonal(distance, 1.0)
+    barycentric = 1.0 / distance.prod(axis=1)
+    offset = wanted[:, None] - nodes[None, :]
+    hit = np.abs(offset) < 1e-13 * nodes[-1]
+    terms = barycentric / np.where(hit, 1.0, offset)
+    on_node = hit.any(axis=1)
+    terms[on_node] = hit[on_node]
+    return terms / terms.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -104,57 +165,20 @@ class PsfCube:
         object.__setattr__(self, "pixel_scale", float(self.pixel_scale))
 
     def weights(self, wavelength):
-        r"""
-        Interpolation weights of the nodes at given wavelengths.
+        """
+        Interpolation weights of the nodes at given wavelengths, see `lagrange_weights`.
 
         Parameters
         ----------
         wavelength : array_like
-            Wavelengths, shape (L,), in any order [um].
+            Wavelengths within the nodes, shape (L,), in any order [um].
 
         Returns
         -------
         ndarray
             Shape (L, node); every row sums to one.
-
-        Raises
-        ------
-        ValueError
-            If a wavelength lies outside the nodes; a polynomial must not be extrapolated.
-
-        Notes
-        -----
-        Lagrange interpolation in barycentric form (Berrut & Trefethen 2004, SIAM Review 46, 501,
-        eq. 4.2):
-
-        .. math:: w_j(\lambda) = \frac{b_j / (\lambda - \lambda_j)}{\sum_i b_i/(\lambda-\lambda_i)},
-           \qquad b_j^{-1} = \prod_{i \ne j} (\lambda_j - \lambda_i).
         """
-        wanted = np.atleast_1d(np.asarray(wavelength, dtype=np.float64))
-        nodes = self.wavelength
-        if wanted.ndim != 1:
-            msg = f"wavelength must be one-dimensional, got shape {wanted.shape}"
-            raise ValueError(msg)
-        if nodes.size == 1:
-            return np.ones((wanted.size, 1))
-        span = nodes[-1] - nodes[0]
-        slack = 1e-6 * span
-        if not np.all((wanted >= nodes[0] - slack) & (wanted <= nodes[-1] + slack)):
-            msg = (
-                f"wavelength must lie within the PSF's nodes, {nodes[0]:g} to {nodes[-1]:g} um; "
-                f"got {np.min(wanted):g} to {np.max(wanted):g} um. Make the PSF for that range"
-            )
-            raise ValueError(msg)
-        # Scaled to a capacity of one, so that the products neither overflow nor underflow.
-        distance = (nodes[:, None] - nodes[None, :]) * (4.0 / span)
-        np.fill_diagonal(distance, 1.0)
-        barycentric = 1.0 / distance.prod(axis=1)
-        offset = wanted[:, None] - nodes[None, :]
-        hit = np.abs(offset) < 1e-13 * nodes[-1]
-        terms = barycentric / np.where(hit, 1.0, offset)
-        on_node = hit.any(axis=1)
-        terms[on_node] = hit[on_node]
-        return terms / terms.sum(axis=1, keepdims=True)
+        return lagrange_weights(self.wavelength, wavelength)
 
     def evaluate(self, wavelength):
         """

@@ -26,7 +26,8 @@ class Instrument:
         unit it is 0: the 0.05 by which STPSF widens it stand for the resampling into a cube,
         which is described by footprints here.
     wavefront_rms : float
-        In-flight wavefront error of telescope and instrument together [nm rms].
+        In-flight wavefront error of telescope and instrument together, without the focus of NIRCam
+        that depends on wavelength [nm rms].
     """
 
     name: str
@@ -49,12 +50,14 @@ _NIRCAM_SHORT = {
 _NIRCAM_LONG = {"NRCB5": 0.0232, "NRCA5": -0.0634}
 _NIRSPEC_IFU = {"NRS1": 138.9716, "NRS2": 138.9716}
 
-#: Wavefront errors: typical in-flight values, assumed for the aperture model. They are not
-#: measurements of a date: give measured wavefronts to STPSF where it matters.
+#: Wavefront errors are those of the aperture model: 32 nm rms of the telescope and 25 (NIRCam
+#: short), 19 (NIRCam long) and 65 nm rms (NIRSpec) of the instruments, the amounts in the models of
+#: STPSF 2.2 with its example map of the telescope, measured on 2022-07-30. They are not those of a
+#: date: give measured wavefronts to STPSF where it matters.
 INSTRUMENTS = {
-    "NIRCAM_SW": Instrument("NIRCAM_SW", (0.6, 2.35), _NIRCAM_SHORT, 0.0062, 65.0),
-    "NIRCAM_LW": Instrument("NIRCAM_LW", (2.35, 5.3), _NIRCAM_LONG, 0.018, 130.0),
-    "NIRSPEC": Instrument("NIRSPEC", (0.6, 5.3), _NIRSPEC_IFU, 0.0, 110.0),
+    "NIRCAM_SW": Instrument("NIRCAM_SW", (0.6, 2.35), _NIRCAM_SHORT, 0.0062, 41.0),
+    "NIRCAM_LW": Instrument("NIRCAM_LW", (2.35, 5.3), _NIRCAM_LONG, 0.018, 37.0),
+    "NIRSPEC": Instrument("NIRSPEC", (0.6, 5.3), _NIRSPEC_IFU, 0.0, 72.0),
 }
 
 _DETECTOR_ALIAS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5"}

@@ -1,28 +1,27 @@
 """Make the PSF of an instrument on a given grid: choice of source, cache, parallel nodes."""
 
-import importlib.metadata
 import importlib.util
 import logging
 import math
 import threading
 import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from jwst_fusion.psf import aperture, webbpsf
+from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.instruments import identify
+from jwst_fusion.psf.native import Native
 from jwst_fusion.psf.options import (
     check_broadening,
     check_filter,
     check_footprints,
     check_grid,
+    check_jitter,
     check_nodes,
     check_opd,
+    check_position,
     count_cores,
 )
 from jwst_fusion.psf.resample import native_field, resample_psf
@@ -31,12 +30,7 @@ __all__ = ["make_psf"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-#: Line-of-sight jitter of the telescope per axis [arcsec], as in STPSF.
-JITTER = 0.0008
-
 _SOURCES = ("auto", "webbpsf", "aperture")
-# Native pixels are this much smaller than the Nyquist limit of the widest baseline.
-_SAMPLING_MARGIN = 1.05
 _warned = threading.Event()
 
 
@@ -52,6 +46,8 @@ def make_psf(
     source="auto",
     footprints=(),
     broadening=None,
+    jitter=None,
+    position=None,
     opd=None,
     use_cache=True,
     maximum_cores="none",
@@ -92,12 +88,20 @@ def make_psf(
     broadening : float, optional
         Sigma of a Gaussian that widens the PSF [arcsec]. By default what STPSF assumes for charge
         diffusion (NIRCam: 0.0062 below and 0.018 above 2.35 um) and nothing for the integral field
-        unit, where slice, pixel and resampling are footprints. A jitter of 0.0008 is always added
-        in quadrature.
-    opd : path-like, optional
-        Telescope wavefront map for the source "webbpsf", as FITS in the format of STPSF, for
-        instance the one measured closest to the observation, from MAST. By default the example map
-        among STPSF's data files.
+        unit, where slice, pixel and resampling are footprints.
+    jitter : float, optional
+        Sigma of the telescope's line-of-sight jitter per axis [milliarcsec], added in quadrature;
+        by default 0.8, as in STPSF.
+    position : tuple of int, optional
+        Column and row of the NIRCam detector at which the PSF is wanted, both from 0 to 2047; by
+        default the middle. The source "aperture" is the same over the whole field.
+    opd : path-like or str, optional
+        Telescope wavefront for the source "webbpsf". By default the example map among STPSF's data
+        files. A FITS file in the format of STPSF or, as measured, of the wavefront sensing
+        (extension RESULT_PHASE; the sensing instrument's own share is removed as STPSF does it). A
+        date such as "2023-05-01" takes the measured map nearest to it in the folder
+        MAST_JWST_WSS_OPDs among STPSF's data files, where STPSF puts those that it downloads;
+        nothing is downloaded here. "none" is a telescope without wavefront error.
     use_cache : bool
         Whether optical PSFs are kept on disk (see `jwst_fusion.psf.cache`).
     maximum_cores : int or str
@@ -124,13 +128,14 @@ def make_psf(
     model, detector = identify(instrument, (nodes[0], nodes[-1]), detector)
     filter_name = check_filter(filter, model.name)
     cores = count_cores(maximum_cores)
-    sigma = math.hypot(check_broadening(broadening, model.broadening), JITTER)
+    sigma = math.hypot(check_broadening(broadening, model.broadening), check_jitter(jitter))
+    position = check_position(position, model.name)
     source = _choose_source(source)
     opd = check_opd(opd, source)
 
     # Whole half arcseconds, so that runs with slightly different grids share cache entries.
     side = 0.5 * math.ceil(2.0 * native_field(npix, pixel_scale, boxes, sigma))
-    native = _Native(source, model.name, detector, filter_name, opd, nodes, side)
+    native = Native(source, model.name, detector, filter_name, position, opd, nodes, side)
     start = time.monotonic()
     if use_cache:
         arrays, found = remember(native.key(), lambda: native.compute(cores))
@@ -168,82 +173,6 @@ def make_psf(
         "from_cache": found,
     }
     return PsfCube(np.array(data), nodes, pixel_scale, source, meta)
-
-
-class _Native:
-    """PSFs of one optical model on its native grids, which no choice of output grid changes."""
-
-    def __init__(self, source, channel, detector, filter_name, opd, nodes, side):
-        self.source = source
-        self.channel = channel
-        self.detector = detector
-        # The filter acts on the optics only through its focus.
-        self.filter_name = filter_name if filter_name in ("F212N", "F323N") else None
-        self.opd = opd
-        self.nodes = nodes
-        nyquist = np.rad2deg(nodes * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
-        self.scale = nyquist / _SAMPLING_MARGIN
-        self.size = 2 * np.ceil(0.5 * side / self.scale).astype(int) + 1
-
-    def key(self):
-        """Everything that the numbers depend on."""
-        key = {
-            "source": self.source,
-            "instrument": self.channel,
-            "wavelength": [float(w) for w in self.nodes],
-            "size": [int(n) for n in self.size],
-            "sampling_margin": _SAMPLING_MARGIN,
-            "poppy": importlib.metadata.version("poppy"),
-        }
-        if self.source == "aperture":
-            return {**key, "model": aperture.MODEL_VERSION}
-        return {
-            **key,
-            "detector": self.detector,
-            "filter": self.filter_name,
-            "stpsf": importlib.metadata.version("stpsf"),
-            "data": webbpsf.data_fingerprint(self.opd),
-        }
-
-    def compute(self, cores):
-        """Compute all nodes, several at once, and report progress."""
-        if self.source == "aperture":
-            rotation = 0.0
-            aperture.pupil()
-            aperture.wavefront_error(self.channel)
-            calls = [aperture.native_psf] * cores
-            arguments = (self.channel,)
-        else:
-            first = webbpsf.OpticalModel(
-                self.channel, self.detector, self.filter_name, opd=self.opd
-            )
-            rotation = first.rotation
-            models = [first, *(first.clone() for _ in range(min(cores, self.nodes.size) - 1))]
-            calls = [model.native_psf for model in models]
-            arguments = ()
-        idle = list(calls)
-        arrays = {"scale": self.scale, "rotation": np.array(rotation)}
-
-        def one(i):
-            call = idle.pop()
-            try:
-                return call(*arguments, self.nodes[i], self.scale[i], int(self.size[i]))
-            finally:
-                idle.append(call)
-
-        start = time.monotonic()
-        with (
-            warnings.catch_warnings(),
-            threadpool_limits(1 if cores > 1 else None),
-            ThreadPoolExecutor(len(calls)) as pool,
-        ):
-            warnings.simplefilter("ignore")  # of poppy, about its own use of NumPy and Astropy
-            jobs = {pool.submit(one, i): i for i in range(self.nodes.size)}
-            for done, job in enumerate(as_completed(jobs), start=1):
-                arrays[f"psf_{jobs[job]}"] = job.result().astype(np.float32)
-                left = (time.monotonic() - start) * (self.nodes.size - done) / done
-                log.info("%s PSF %d of %d, %.0f s left", self.channel, done, len(jobs), left)
-        return arrays
 
 
 def _choose_source(source):

@@ -2,24 +2,32 @@
 
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from jwst_fusion.bandpass import NIRCAM_FILTERS
+from jwst_fusion.psf import webbpsf
 
 __all__ = [
     "check_broadening",
     "check_filter",
     "check_footprints",
     "check_grid",
+    "check_jitter",
     "check_nodes",
     "check_opd",
+    "check_position",
     "count_cores",
 ]
 
 # Field [arcsec]: what STPSF and the integral field units make sense of, within a few 100 MB.
 _LARGEST_FIELD = 10.0
+#: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
+JITTER = 0.8
+_DETECTOR_SIDE = 2048
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 
 def count_cores(maximum_cores):
@@ -109,15 +117,52 @@ def check_broadening(broadening, default):
     return sigma
 
 
+def check_jitter(jitter):
+    """Return the sigma of the jitter in arcsec, from milliarcsec; the telescope's own for None."""
+    sigma = JITTER if jitter is None else float(jitter)
+    if not (math.isfinite(sigma) and 0 <= sigma < 1000):
+        msg = (
+            "jitter is a Gaussian sigma per axis in milliarcsec, from 0 to less than 1000; got "
+            f"{jitter}"
+        )
+        raise ValueError(msg)
+    return sigma * 1e-3
+
+
+def check_position(position, channel):
+    """Return column and row on the detector as a tuple of int, or None."""
+    if position is None:
+        return None
+    if channel == "NIRSPEC":
+        msg = "position has no meaning for the NIRSpec integral field unit; leave it out"
+        raise ValueError(msg)
+    values = tuple(float(value) for value in position)
+    good = len(values) == 2 and all(0 <= v < _DETECTOR_SIDE and v == int(v) for v in values)
+    if not good:
+        msg = (
+            f"position must be column and row of a detector, whole numbers from 0 to "
+            f"{_DETECTOR_SIDE - 1}; got {position}"
+        )
+        raise ValueError(msg)
+    return int(values[0]), int(values[1])
+
+
 def check_opd(opd, source):
-    """Return the path of a telescope wavefront map, or None."""
+    """Return the path of a telescope wavefront map, "none" for no wavefront error, or None."""
     if opd is None:
         return None
-    path = Path(opd).expanduser()
-    if not path.is_file():
-        msg = f"the telescope wavefront map opd={str(opd)!r} does not exist"
-        raise FileNotFoundError(msg)
     if source != "webbpsf":
         msg = f"opd needs source='webbpsf' and the data files of STPSF; the source is {source!r}"
         raise ValueError(msg)
+    text = str(opd)
+    if text.lower() == "none":
+        return "none"
+    if _DATE.fullmatch(text):
+        return webbpsf.wavefront_map_of_date(text)
+    path = Path(opd).expanduser()
+    if not path.is_file():
+        msg = (
+            f"opd={text!r} is neither a file that exists, nor a date such as 2023-05-01, nor 'none'"
+        )
+        raise FileNotFoundError(msg)
     return path.resolve()

@@ -4,13 +4,14 @@ import contextlib
 import copy
 import hashlib
 import io
+import logging
 import os
 import re
 import warnings
 from functools import cache
 from pathlib import Path
 
-__all__ = ["OpticalModel", "data_fingerprint", "find_data"]
+__all__ = ["OpticalModel", "data_fingerprint", "data_version", "find_data", "wavefront_map_of_date"]
 
 #: What to tell somebody who lacks the data.
 HOW_TO = (
@@ -21,6 +22,7 @@ HOW_TO = (
 _PUPIL = "jwst_pupil_RevW_npix1024.fits.gz"
 _NEEDED = ("version.txt", _PUPIL, "NIRCam/filters.tsv", "NIRSpec/filters.tsv")
 _OLDEST_DATA = (2, 1)
+_LONGEST_WAIT = 7
 
 
 def find_data():
@@ -65,35 +67,133 @@ def _digest(path, _size, _modified):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def data_fingerprint(opd=None):
+def data_version():
+    """
+    Version of the data files.
+
+    Returns
+    -------
+    str
+        Content of ``version.txt``.
+
+    Raises
+    ------
+    FileNotFoundError
+        As `find_data`.
+    """
+    return (find_data() / "version.txt").read_text().strip()
+
+
+def data_fingerprint(opd, channel):
     """
     Describe the data files that shape the PSFs, for the cache.
 
     Parameters
     ----------
-    opd : pathlib.Path, optional
-        Telescope wavefront map that replaces the one among the data files.
+    opd : pathlib.Path, str or None
+        Telescope wavefront map that replaces the one among the data files, or "none".
+    channel : str
+        Name of the instrument or channel.
 
     Returns
     -------
     dict
-        Version of the data and checksums of wavefront maps and instrument aberrations.
+        Version of the data and checksums of pupil, wavefront map, aberrations of the instruments
+        and their dependence on the position in the field.
     """
     folder = find_data()
-    out = {"version": (folder / "version.txt").read_text().strip()}
-    maps = sorted(folder.glob("JWST_OTE_OPD*.fits*")) if opd is None else [opd]
-    for path in [*maps, folder / "si_zernikes_isim_cv3.fits"]:
+    out = {"version": data_version()}
+    instrument = "NIRSpec" if channel == "NIRSPEC" else "NIRCam"
+    used = [
+        folder / _PUPIL,
+        folder / "si_zernikes_isim_cv3.fits",
+        *sorted((folder / instrument / "OPD").glob("*.fits*")),
+        *sorted((folder / instrument / "optics").glob("*defocus*.fits")),
+    ]
+    if opd is None:
+        used += sorted(folder.glob("JWST_OTE_OPD*.fits*"))
+    elif opd != "none":
+        used.append(Path(opd))
+    for path in used:
         if path.is_file():
             status = path.stat()
             out[path.name] = _digest(str(path), status.st_size, status.st_mtime_ns)
     return out
 
 
+def wavefront_map_of_date(date):
+    """
+    Find the measured telescope wavefront nearest to a date among the downloaded ones.
+
+    Parameters
+    ----------
+    date : str
+        Date in ISO format, with or without time, UTC.
+
+    Returns
+    -------
+    pathlib.Path
+        FITS file in the folder MAST_JWST_WSS_OPDs of STPSF's data files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none from within a week, which says how to get it. Wavefronts are measured
+        every two days or so.
+    ValueError
+        If it is no date.
+    """
+    from astropy.io import fits
+    from astropy.time import Time
+
+    try:
+        wanted = Time(date, scale="utc")
+    except ValueError as error:
+        msg = f"opd={date!r} is no date: {error}"
+        raise ValueError(msg) from error
+    folder = find_data() / "MAST_JWST_WSS_OPDs"
+    distances = {}
+    for path in sorted(folder.glob("*.fits*")):
+        header = fits.getheader(path)
+        if "DATE-OBS" in header:
+            taken = Time(f"{header['DATE-OBS']}T{header.get('TIME-OBS', '00:00:00')}", scale="utc")
+            distances[path] = abs((taken - wanted).to_value("day"))
+    nearest = min(distances, key=distances.get, default=None)
+    if nearest is None or distances[nearest] > _LONGEST_WAIT:
+        msg = (
+            f"opd={date!r}: {folder} holds no wavefront map from within {_LONGEST_WAIT} days. With "
+            f"a network, stpsf.mast_wss.get_opd_at_time({date!r}) tells its name and "
+            "stpsf.mast_wss.mast_retrieve_opd(name) puts it there"
+        )
+        raise FileNotFoundError(msg)
+    return nearest
+
+
+@contextlib.contextmanager
+def _offline():
+    """Keep pysiaf, which asks a web page for its newest version on import, from the network."""
+    import requests
+
+    def refuse(*_args, **_keywords):
+        msg = "jwst_fusion imports pysiaf without network"
+        raise requests.ConnectionError(msg)
+
+    logger, fetch = logging.getLogger("pysiaf"), requests.get
+    level = logger.level
+    requests.get = refuse
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        requests.get = fetch
+        logger.setLevel(level)
+
+
 def _import_stpsf():
-    """Import STPSF without its network checks' chatter on standard output."""
+    """Import STPSF quietly and without network."""
     folder = find_data()
     os.environ.setdefault("STPSF_PATH", str(folder))
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _offline():
         warnings.simplefilter("ignore")
         try:
             import stpsf
@@ -115,14 +215,18 @@ class OpticalModel:
         Detector name of STPSF.
     filter_name : str, optional
         NIRCam filter. It matters only for F212N and F323N, which have a focus of their own.
-
-    opd : path-like, optional
-        Telescope wavefront map in the format of STPSF; by default that of its data files.
+    position : tuple of int, optional
+        Column and row on the NIRCam detector; by default its middle.
+    opd : path-like or str, optional
+        Telescope wavefront map in the format of STPSF or of the wavefront sensing; by default that
+        of STPSF's data files. "none" leaves the wavefront error of the telescope out.
 
     Raises
     ------
     FileNotFoundError
         If the data files of STPSF are not found.
+    ValueError
+        If the wavefront map has neither format.
 
     Notes
     -----
@@ -136,7 +240,7 @@ class OpticalModel:
     cube_build is switched off here.
     """
 
-    def __init__(self, channel, detector, filter_name=None, *, opd=None):
+    def __init__(self, channel, detector, filter_name=None, *, position=None, opd=None):
         stpsf = _import_stpsf()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,10 +257,14 @@ class OpticalModel:
                 if filter_name is not None:
                     model.filter = filter_name
                 model.detector = detector
+                if position is not None:
+                    model.detector_position = position
                 self.rotation = 0.0
             model.options["jitter"] = None
-            if opd is not None:
-                model.pupilopd = str(opd)
+            if opd == "none":
+                model.pupilopd = None
+            elif opd is not None:
+                _load_map(model, str(opd))
             self.system = model.get_optical_system(fft_oversample=1, fov_pixels=3)
 
     def clone(self):
@@ -187,3 +295,23 @@ class OpticalModel:
         self.system.planes[-1] = poppy.Detector(scale, fov_pixels=size, oversample=1)
         result = self.system.calc_psf(wavelength=wavelength * 1e-6)
         return result[0].data.astype(float)
+
+
+def _load_map(model, path):
+    """Give a model the telescope's wavefront from a file of STPSF or of the wavefront sensing."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(path) as hdus:
+            measured = "RESULT_PHASE" in hdus
+            image = hdus[1 if measured else 0].data
+            if image is None or image.ndim not in (2, 3):
+                msg = f"the telescope wavefront map {path} holds no image"
+                raise ValueError(msg)
+    except OSError as error:
+        msg = f"the telescope wavefront map {path} is not a readable FITS file: {error}"
+        raise ValueError(msg) from error
+    if measured:
+        model.load_wss_opd(path, verbose=False)
+    else:
+        model.pupilopd = path

@@ -5,8 +5,10 @@ import pytest
 from astropy.io import fits
 
 from jwst_fusion.bandpass import (
+    FILTERS,
     NIRCAM_FILTERS,
     Bandpass,
+    filter_name,
     load_bandpass,
     nominal_bandpass,
     read_bandpass,
@@ -23,75 +25,81 @@ def no_stpsf(tmp_path, monkeypatch):
     monkeypatch.setattr(load_module, "_reported", set())
 
 
-def write_text(path, scale, header):
-    rows = [f"{w * scale:.8g} {t:.8g}" for w, t in zip(WAVELENGTH, THROUGHPUT, strict=True)]
-    path.write_text("\n".join([*header, *rows]) + "\n")
+@pytest.fixture
+def fake_stpsf(tmp_path, monkeypatch):
+    """Put the curve of F182M into a folder laid out like the data of STPSF, as any filter."""
+    monkeypatch.setenv("STPSF_PATH", str(tmp_path))
+    (tmp_path / "version.txt").write_text("2.1.0\n")
+
+    def put(folder, name):
+        target = tmp_path / folder / "filters" / f"{name}_throughput.fits"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        columns = [
+            fits.Column("WAVELENGTH", "D", unit="Angstrom", array=WAVELENGTH * 1e4),
+            fits.Column("THROUGHPUT", "D", array=THROUGHPUT),
+        ]
+        fits.BinTableHDU.from_columns(columns).writeto(target)
+
+    return put
 
 
-@pytest.mark.parametrize(
-    ("scale", "header"),
-    [
-        (1.0, []),
-        (1.0, ["Microns Throughput"]),
-        (1e4, []),
-        (1e4, ["# wavelength [Angstrom], throughput"]),
-        (1e3, ["# wavelength(nm) throughput"]),
-    ],
-)
-def test_text_files_in_any_unit_give_the_same_curve(tmp_path, scale, header):
-    write_text(tmp_path / "band.txt", scale, header)
-    band = load_bandpass("F182M", path=tmp_path / "band.txt")
-    np.testing.assert_allclose(band.wavelength, WAVELENGTH, rtol=1e-7)
-    np.testing.assert_allclose(band.throughput, THROUGHPUT, atol=1e-7)
-    assert band.name == "F182M"
-
-
-@pytest.mark.parametrize("descending", [False, True])
-def test_fits_file_in_angstrom(tmp_path, descending):
-    order = slice(None, None, -1 if descending else 1)
-    columns = [
-        fits.Column("WAVELENGTH", "D", unit="Angstrom", array=(WAVELENGTH * 1e4)[order]),
-        fits.Column("THROUGHPUT", "D", array=THROUGHPUT[order]),
-    ]
-    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "band.fits")
-    band = read_bandpass(tmp_path / "band.fits")
+def test_data_of_stpsf_are_found_and_named(fake_stpsf):
+    fake_stpsf("NIRCam", "F182M")
+    band = load_bandpass("f182m")
+    assert band.source == "STPSF data 2.1.0, NIRCam/filters/F182M_throughput.fits"
     np.testing.assert_allclose(band.wavelength, WAVELENGTH, rtol=1e-12)
-    assert band.name == "band"
+    assert load_bandpass("F187N").source == "nominal half-power wavelengths"
+
+
+@pytest.mark.parametrize(("instrument", "name"), [("MIRI", "F770W"), ("NIRISS", "F150W")])
+def test_other_imagers_have_curves_only_in_the_data_of_stpsf(fake_stpsf, instrument, name):
+    with pytest.raises(ValueError, match=rf"{name} \({instrument}\).*STPSF_PATH"):
+        load_bandpass(name, instrument=instrument)
+    fake_stpsf(instrument, name)
+    assert load_bandpass(name, instrument=instrument.lower()).name == name
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
+    ("instrument", "name", "text"),
     [
-        ("700 0.1\n800 0.2\n", "unit"),
-        ("1.7 0.1\nnot numbers\n1.8 0.2\n", "not two numbers"),
-        ("nothing here\n", "fewer than two rows"),
-        ("1.7 0\n1.8 0\n", "nowhere positive"),
-        ("1.7 nan\n1.8 nan\n", "fewer than two rows"),
+        ("NIRCAM", "F182N", "F182M"),
+        ("NIRCAM", "F770W", "NIRCAM"),
+        ("MIRI", "F182M", "F1280W"),
+        ("FGS", "F182M", "instrument 'FGS'"),
     ],
 )
-def test_text_that_is_no_curve_is_named(tmp_path, content, text):
-    (tmp_path / "bad.txt").write_text(content)
-    with pytest.raises(ValueError, match=rf"bad\.txt.*{text}"):
-        read_bandpass(tmp_path / "bad.txt")
+def test_unknown_filter(instrument, name, text):
+    with pytest.raises(ValueError, match=text):
+        load_bandpass(name, instrument=instrument)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.txt"):
-        load_bandpass("F182M", path=tmp_path / "none.txt")
-    (tmp_path / "junk.fits").write_bytes(b"\x00junk" * 50)
-    with pytest.raises(ValueError, match=r"junk\.fits"):
-        read_bandpass(tmp_path / "junk.fits")
-    (tmp_path / "junk.txt").write_bytes(b"\xff\xfe\x00\x81" * 50)
-    with pytest.raises(ValueError, match=r"junk\.txt"):
-        read_bandpass(tmp_path / "junk.txt")
-    fits.PrimaryHDU(np.ones((3, 3))).writeto(tmp_path / "image.fits")
-    with pytest.raises(ValueError, match=r"image\.fits.*WAVELENGTH and THROUGHPUT"):
-        read_bandpass(tmp_path / "image.fits")
+def test_names_are_normalised_and_errors_name_the_parameter():
+    assert filter_name(" f2550w ") == "F2550W"
+    assert filter_name("F380M") == "F380M"
+    with pytest.raises(ValueError, match=r"throughputs: 'F21OM' .* did you mean F210M"):
+        filter_name("F21OM", parameter="throughputs")
+    with pytest.raises(ValueError, match=r"filters: 'blue' .* known are F560W"):
+        filter_name("blue", parameter="filters", instrument="miri")
+    assert {len(names) for names in FILTERS.values()} == {29, 9, 12}
 
 
-def test_unknown_filter():
-    with pytest.raises(ValueError, match="F182M"):
-        load_bandpass("F666X")
+def test_curve_of_another_filter_is_refused(tmp_path):
+    rows = [f"{w:.5f} {t:.6f}" for w, t in zip(WAVELENGTH, THROUGHPUT, strict=True)]
+    path = tmp_path / "curve.txt"
+    path.write_text("\n".join(rows))
+    assert load_bandpass(" f182m", path=path).source == str(path)
+    with pytest.raises(ValueError, match=r"curve\.txt is not that of F210M.* 1\.8"):
+        load_bandpass("F210M", path=path)
+    # Other instruments and home-made filters have no nominal band to compare with.
+    assert load_bandpass("F210M", path=path, instrument="OTHER").name == "F210M"
+    assert load_bandpass("MINE", path=path).name == "MINE"
+
+
+@pytest.mark.parametrize("name", FILTERS["MIRI"])
+def test_miri_filters_of_stpsf_lie_where_their_names_say(name, stpsf_path, monkeypatch):
+    monkeypatch.setenv("STPSF_PATH", str(stpsf_path))
+    band = load_bandpass(name, instrument="MIRI")
+    assert band.pivot == pytest.approx(int(name[1:-1]) / 100, rel=0.02)
 
 
 def test_without_stpsf_the_nominal_curve_is_used_and_said_once(no_stpsf, caplog):
@@ -139,12 +147,20 @@ def test_measured_curves_agree_with_those_of_stpsf(data_dir, monkeypatch):
     ("wavelength", "throughput", "text"),
     [
         ([1.0, 2.0], [1.0], "same length"),
-        ([2.0, 1.0], [1.0, 1.0], "ascending"),
-        ([0.0, 1.0], [1.0, 1.0], "ascending"),
-        ([1.0, np.nan], [1.0, 1.0], "finite"),
+        ([2.0, 1.0], [1.0, 1.0], "ascending, but sample 2, 1 um, falls behind 2 um"),
+        ([1.0, 1.0], [1.0, 1.0], "ascending, but sample 2, 1 um, repeats 1 um"),
+        ([0.0, 1.0], [1.0, 1.0], "positive"),
+        ([1.0, np.nan], [1.0, 1.0], "sample 2 is not finite"),
+        ([1.0, 2.0], [np.inf, 1.0], "sample 1 is not finite"),
         ([1.0, 2.0], [-1.0, 0.0], "nowhere positive"),
+        ([1.0, 2.0], [-0.02, 1.0], "negative, -0.02 at 1 um"),
     ],
 )
 def test_bandpass_refuses_what_is_no_curve(wavelength, throughput, text):
     with pytest.raises(ValueError, match=text):
         Bandpass("X", wavelength, throughput, "test")
+
+
+def test_small_negative_values_are_set_to_zero():
+    band = Bandpass("X", [1.0, 1.5, 2.0], [-0.009, 1.0, 0.2], "test")
+    assert band.throughput.tolist() == [0.0, 1.0, 0.2]

@@ -115,6 +115,20 @@ def test_responses_follow_the_filter():
     assert not filter_responses(wave, bandpasses, usable=np.zeros(400, bool))[1].any()
 
 
+@pytest.mark.parametrize("minimum", [0.3, 0.7])
+def test_band_that_is_partly_covered(minimum):
+    # F182M up to its middle: the part is reported, and used only if the caller accepts it.
+    wave = np.linspace(1.65, 1.845, 400)
+    responses, (covered,) = filter_responses(
+        wave,
+        [load_bandpass("F182M")],
+        usable=np.ones(400, bool),
+        minimum_coverage=minimum,
+    )
+    assert covered == pytest.approx(0.5, abs=0.03)
+    assert responses.sum() == pytest.approx(float(minimum < covered))
+
+
 def test_synthetic_image_makes_up_for_single_voxels():
     wave = np.linspace(1.95, 2.25, 300)
     response = photometry_weights(wave, load_bandpass("F210M"))

@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations import make_association, write_association
+from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.fusion.options import FusionOptions
@@ -272,6 +273,22 @@ def test_throughput_files(tmp_path, members, fuse):
     given = members(filters=("F210M",))
     result = fuse(given, throughputs=[f"F210M={path}"])
     assert result.meta.cal_step.fusion == "COMPLETE"
+    assert result.filter_table["throughput"].tolist() == [str(path)[-128:]]
+    result.save(tmp_path / "saved.fits")
+    with FusedCubeModel(tmp_path / "saved.fits") as saved:
+        assert saved.filter_table["throughput"].tolist() == [str(path)[-128:]]
+
+
+def test_filters_and_throughputs_without_an_image_are_warned_of(tmp_path, members, fuse, caplog):
+    path = tmp_path / "curve.txt"
+    path.write_text("1.8 0\n1.85 1\n1.9 0\n")
+    result = fuse(
+        members(filters=("F210M",)), filters=["F210M", "F182M"], throughputs=[f"F187N={path}"]
+    )
+    assert result.meta.cal_step.fusion == "COMPLETE"
+    assert "filters names F182M, of which no image is used" in caplog.text
+    assert "throughputs names F187N, of which no image is used" in caplog.text
+    assert result.filter_table["throughput"].tolist() == [load_bandpass("F210M").source]
 
 
 SKIPPED = {
@@ -439,6 +456,9 @@ def test_impossible_ranges(members, fuse, caplog):
         {"wave_min": 2.2, "wave_max": 2.0},
         {"field_ra": 10.0},
         {"throughputs": ["F210M"]},
+        {"throughputs": [f"F21OM={__file__}"]},
+        {"throughputs": [f"F210M={__file__}", f"f210m={__file__}"]},
+        {"filters": ["F182N"]},
         {"roll_cube": math.nan},
         {"memory_limit": -1.0},
         {"psf_image": "only_one.fits"},

@@ -1,12 +1,17 @@
+import json
 import logging
 import multiprocessing
 import os
+import shutil
+import signal
 import time
 
 import numpy as np
 import pytest
 
 from jwst_fusion.psf import cache, make_psf
+from jwst_fusion.psf import native as native_module
+from jwst_fusion.psf.native import Native
 
 KEY = {"source": "test", "wavelength": [2.0]}
 
@@ -121,3 +126,241 @@ def test_make_psf_uses_the_cache_for_every_grid(psf_cache):
     assert len(list(psf_cache.iterdir())) == 1
     other = make_psf("NIRCAM", **{**common, "wavelength": [2.0, 2.2]})
     assert not other.meta["from_cache"]
+
+
+def test_any_flipped_byte_is_noticed_or_harmless():
+    cache.store(KEY, arrays())
+    path = cache.entry_path(KEY)
+    sound = path.read_bytes()
+    rng = np.random.default_rng(2)
+    noticed = 0
+    for position in rng.integers(0, len(sound), 300):
+        content = bytearray(sound)
+        content[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        out = cache.load(KEY)
+        noticed += out is None
+        if out is not None:
+            np.testing.assert_array_equal(out["psf_0"], arrays()["psf_0"])
+    assert noticed > 200
+
+
+def test_entry_of_another_configuration_under_the_same_name_is_not_used(caplog):
+    other = {**KEY, "wavelength": [2.1]}
+    cache.store(other, arrays())
+    shutil.copy(cache.entry_path(other), cache.entry_path(KEY))
+    with caplog.at_level(logging.WARNING):
+        assert cache.load(KEY) is None
+    assert "another configuration" in caplog.text
+
+
+def test_entries_say_what_they_hold_and_can_be_removed():
+    assert cache.entries() == []
+    cache.store(KEY, arrays())
+    cache.store({**KEY, "source": "other"}, arrays())
+    junk = cache.cache_folder() / "psf_junk.npz"
+    junk.write_bytes(b"junk")
+    old = cache.cache_folder() / "psf_old.npz"
+    content = {"psf_0": np.zeros(3)}
+    np.savez(old, **content, checksum=np.array(cache._checksum(content)))
+    found = {entry.path.name: entry for entry in cache.entries()}
+    assert len(found) == 4
+    own = found[cache.entry_path(KEY).name]
+    assert own.key == {"format": cache.FORMAT, **KEY}
+    assert own.fault == ""
+    assert own.size == own.path.stat().st_size
+    assert "damaged" in found["psf_junk.npz"].fault
+    assert "another version" in found["psf_old.npz"].fault
+    cache.remove([own, found["psf_junk.npz"]])
+    assert {entry.path.name for entry in cache.entries()} == set(found) - {
+        own.path.name,
+        "psf_junk.npz",
+    }
+    cache.remove([own])
+
+
+def _killed_while_writing(_key):
+    def half(stream, **content):
+        stream.write(b"PK" + bytes(1000))
+        stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    cache.np.savez = half
+    cache.remember(_key, arrays)
+
+
+def test_process_killed_while_writing_leaves_no_entry_and_no_lock(psf_cache):
+    worker = multiprocessing.get_context("fork").Process(target=_killed_while_writing, args=(KEY,))
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == -signal.SIGKILL
+    assert [path.name.startswith("part_") for path in psf_cache.iterdir()] == [True]
+    out, found = cache.remember(KEY, arrays)
+    assert not found
+    np.testing.assert_array_equal(out["psf_0"], arrays()["psf_0"])
+    assert cache.remember(KEY, arrays)[1]
+
+
+def _fill_same(barrier, results):
+    barrier.wait()
+    psf = make_psf("NIRCAM", wavelength=[2.0], pixel_scale=0.05, npix=11, source="aperture")
+    results.put((float(psf.data.max()), psf.meta["from_cache"]))
+
+
+def test_two_processes_make_the_same_psf(psf_cache):
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=_fill_same, args=(barrier, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    peaks = {results.get(timeout=60)[0] for _ in range(2)}
+    for worker in workers:
+        worker.join(30)
+    assert len(peaks) == 1
+    assert len(cache.entries()) == 1
+    assert cache.entries()[0].fault == ""
+    _fill_same(context.Barrier(1), results)
+    assert results.get(timeout=30)[1]
+
+
+def aperture_key(**change):
+    given = {
+        "source": "aperture",
+        "channel": "NIRCAM_SW",
+        "detector": "NRCB1",
+        "filter_name": None,
+        "position": None,
+        "opd": None,
+        "nodes": np.array([1.8, 2.0]),
+        "side": 2.0,
+    }
+    return Native(**{**given, **change}).key()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channel": "NIRSPEC"},
+        {"nodes": np.array([1.8, 2.0001])},
+        {"nodes": np.array([1.8, 1.9, 2.0])},
+        {"side": 2.5},
+    ],
+)
+def test_what_shapes_the_aperture_model_changes_its_entry(change):
+    assert cache.entry_path(aperture_key(**change)) != cache.entry_path(aperture_key())
+
+
+def test_versions_change_the_entry(monkeypatch):
+    first = cache.entry_path(aperture_key())
+    with monkeypatch.context() as patch:
+        patch.setattr(native_module.aperture, "MODEL_VERSION", -1)
+        assert cache.entry_path(aperture_key()) != first
+    with monkeypatch.context() as patch:
+        patch.setattr(native_module.importlib.metadata, "version", lambda _name: "0.0")
+        assert cache.entry_path(aperture_key()) != first
+    assert cache.entry_path(aperture_key()) == first
+
+
+@pytest.fixture
+def webbpsf_data(tmp_path, monkeypatch):
+    """Files with the names of STPSF's, enough for keys."""
+    folder = tmp_path / "stpsf-data"
+    names = [
+        "JWST_OTE_OPD_example.fits",
+        "si_zernikes_isim_cv3.fits",
+        "jwst_pupil_RevW_npix1024.fits.gz",
+        "NIRCam/OPD/field_dep_table_nircam.fits",
+        "NIRCam/optics/nircam_defocus_vs_wavelength.fits",
+        "NIRCam/filters.tsv",
+        "NIRSpec/OPD/field_dep_table_nirspec.fits",
+        "NIRSpec/filters.tsv",
+    ]
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (folder / "version.txt").write_text("2.1.0")
+    monkeypatch.setenv("STPSF_PATH", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "aperture"},
+        {"detector": "NRCA3"},
+        {"filter_name": "F212N"},
+        {"position": (100, 900)},
+        {"opd": "none"},
+        {"nodes": np.array([1.8, 2.1])},
+        {"side": 3.0},
+        {"channel": "NIRSPEC", "detector": "NRS1"},
+    ],
+)
+def test_what_shapes_stpsf_psfs_changes_their_entry(change, webbpsf_data):
+    plain = aperture_key(source="webbpsf")
+    changed = aperture_key(**{"source": "webbpsf", **change})
+    assert cache.entry_path(changed) != cache.entry_path(plain)
+    assert aperture_key(source="webbpsf", filter_name="F200W") == plain
+    json.dumps(plain)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "version.txt",
+        "JWST_OTE_OPD_example.fits",
+        "si_zernikes_isim_cv3.fits",
+        "jwst_pupil_RevW_npix1024.fits.gz",
+        "NIRCam/OPD/field_dep_table_nircam.fits",
+        "NIRCam/optics/nircam_defocus_vs_wavelength.fits",
+    ],
+)
+def test_content_of_the_data_files_changes_the_entry(name, webbpsf_data):
+    plain = aperture_key(source="webbpsf")
+    (webbpsf_data / name).write_text("2.2.0 other")
+    assert cache.entry_path(aperture_key(source="webbpsf")) != cache.entry_path(plain)
+
+
+def test_content_of_a_wavefront_map_changes_the_entry(webbpsf_data, tmp_path):
+    opd = tmp_path / "map.fits"
+    opd.write_bytes(b"one")
+    first = aperture_key(source="webbpsf", opd=opd)
+    opd.write_bytes(b"another")
+    assert cache.entry_path(aperture_key(source="webbpsf", opd=opd)) != cache.entry_path(first)
+
+
+def test_version_of_stpsf_changes_the_entry(webbpsf_data, monkeypatch):
+    plain = aperture_key(source="webbpsf")
+    known = native_module.importlib.metadata.version
+    for package in ("stpsf", "poppy", "pysiaf"):
+        monkeypatch.setattr(
+            native_module.importlib.metadata,
+            "version",
+            lambda name, package=package: "0" if name == package else known(name),
+        )
+        changed = aperture_key(source="webbpsf")
+        assert cache.entry_path(changed) != cache.entry_path(plain), package
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"angle": 40.0},
+        {"pixel_scale": 0.035},
+        {"npix": 19},
+        {"broadening": 0.03},
+        {"jitter": 20.0},
+        {"footprints": [(0.05, 0.03, 10.0)]},
+    ],
+)
+def test_output_grid_and_widening_are_right_from_a_warm_cache(change):
+    common = {"wavelength": [2.0], "pixel_scale": 0.03, "npix": 21, "source": "aperture"}
+    plain = make_psf("NIRCAM", **common)
+    make_psf("NIRCAM", **{**common, **change})
+    warm = make_psf("NIRCAM", **{**common, **change})
+    direct = make_psf("NIRCAM", **{**common, **change}, use_cache=False)
+    assert warm.meta["from_cache"]
+    np.testing.assert_allclose(warm.data, direct.data, atol=1e-6 * direct.data.max())
+    if warm.data.shape == plain.data.shape:
+        assert np.abs(warm.data - plain.data).max() > 1e-3 * plain.data.max()

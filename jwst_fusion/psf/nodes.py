@@ -1,0 +1,206 @@
+"""How many wavelength nodes a PSF needs, measured on a model of the same grid and broadening."""
+
+import math
+
+import numpy as np
+
+from jwst_fusion.psf import aperture
+from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
+from jwst_fusion.psf.instruments import identify
+from jwst_fusion.psf.options import check_broadening, check_footprints, check_grid, check_jitter
+
+__all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
+
+#: Default relative error of an interpolated OTF.
+TOLERANCE = 1e-3
+
+_MOST = 65
+# Samples of the pupil along a side. Images of it repeat beyond this many lambda / D, which is
+# further out than the largest field reaches.
+_PUPIL = 256
+
+
+def count_nodes(
+    instrument,
+    low,
+    high,
+    *,
+    pixel_scale,
+    npix,
+    footprints=(),
+    broadening=None,
+    jitter=None,
+    tolerance=TOLERANCE,
+):
+    r"""
+    Smallest number of Chebyshev nodes with which a PSF is interpolated to a given accuracy.
+
+    Parameters
+    ----------
+    instrument : str
+        "NIRCAM" or "NIRSPEC" (integral field unit).
+    low, high : float
+        Range of wavelengths [um].
+    pixel_scale, npix, footprints, broadening, jitter
+        As for `jwst_fusion.psf.make_psf`.
+    tolerance : float
+        Largest relative error of the OTF at any wavelength between the nodes.
+
+    Returns
+    -------
+    int
+        Number of nodes, at least 2, for `chebyshev_nodes`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, or no number up to 65 is enough.
+
+    Notes
+    -----
+    The error at one wavelength is that of the whole PSF, by Parseval's theorem the same for the
+    OTF,
+
+    .. math:: \epsilon(\lambda) = \|\sum_j w_j(\lambda) P_j - P(\lambda)\| \,/\, \|P(\lambda)\| .
+
+    It is measured on the aperture model at wavelengths halfway between the nodes. What counts is
+    how fast the diffraction pattern scales at the edge of the field and how much of it pixels and
+    broadening leave; details of the wavefront matter little.
+    """
+    if not (math.isfinite(tolerance) and 1e-6 <= tolerance < 1):
+        msg = f"tolerance must lie between 1e-6 and 1, got {tolerance}"
+        raise ValueError(msg)
+    model = _Model(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    count = model.refine(tolerance)
+    if count is None:
+        msg = (
+            f"{_MOST} nodes from {low:g} to {high:g} um do not interpolate the PSF to "
+            f"tolerance={tolerance:g}; allow more, or make the field (npix) smaller"
+        )
+        raise ValueError(msg)
+    while count > 2 and model.error(count - 1) <= tolerance:
+        count -= 1
+    return count
+
+
+def interpolation_error(
+    instrument,
+    low,
+    high,
+    count,
+    *,
+    pixel_scale,
+    npix,
+    footprints=(),
+    broadening=None,
+    jitter=None,
+):
+    """
+    Relative error of the OTF between a given number of Chebyshev nodes.
+
+    Parameters
+    ----------
+    instrument, low, high, pixel_scale, npix, footprints, broadening, jitter
+        As for `count_nodes`.
+    count : int
+        Number of nodes, from 2 to 65.
+
+    Returns
+    -------
+    float
+        Largest error at wavelengths halfway between nodes, measured as `count_nodes` does.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    """
+    if int(count) != count or not 2 <= count <= _MOST:
+        msg = f"count must be a whole number from 2 to {_MOST}, got {count}"
+        raise ValueError(msg)
+    model = _Model(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    model.refine(0.0, least=int(count))
+    return model.error(int(count))
+
+
+class _Model:
+    """Quick monochromatic PSFs with the broadening and field of a request."""
+
+    def __init__(self, instrument, low, high, pixel_scale, npix, footprints, broadening, jitter):
+        npix, pixel_scale, _ = check_grid(npix, pixel_scale, 0.0)
+        boxes = check_footprints(footprints)
+        chebyshev_nodes(low, high, 2)  # checks the range
+        channel, _ = identify(instrument, (low, high))
+        sigma = math.hypot(check_broadening(broadening, channel.broadening), check_jitter(jitter))
+        self.low, self.high = low, high
+        nyquist = np.rad2deg(low * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
+        self.scale = min(pixel_scale, nyquist / 1.05)
+        self.size = 2 * math.ceil(0.5 * npix * pixel_scale / self.scale) + 1
+        # Light from outside the field that pixels and broadening bring into it.
+        reach = 0.5 * sum(math.hypot(box[0], box[1]) for box in boxes) + 4.0 * sigma
+        self.margin = math.ceil(reach / self.scale)
+        self.period = 2 * (self.size + 2 * self.margin)
+        folded = (_PUPIL, aperture.pupil().shape[0] // _PUPIL) * 2
+        self.pupil = aperture.pupil().reshape(folded).mean(axis=(1, 3))
+        self.folded = folded
+        self.channel = channel.name
+        self.filter = self._filter(boxes, sigma)
+        self.known = {}
+
+    def _filter(self, boxes, sigma):
+        fx = np.fft.rfftfreq(self.period, self.scale)[None, :]
+        fy = np.fft.fftfreq(self.period, self.scale)[:, None]
+        out = np.exp(-2.0 * (np.pi * sigma) ** 2 * (fx**2 + fy**2))
+        for width_x, width_y, angle in boxes:
+            cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+            out = out * np.sinc(width_x * (cosine * fx + sine * fy))
+            out *= np.sinc(width_y * (cosine * fy - sine * fx))
+        return out
+
+    def psf(self, wavelength):
+        """PSF of unit sum as a vector."""
+        if wavelength not in self.known:
+            error = aperture.wavefront_error(self.channel, wavelength)
+            error = error.reshape(self.folded).mean(axis=(1, 3))
+            wide = self.size + 2 * self.margin
+            image = aperture.propagate(self.pupil, error, wavelength, self.scale, wide)
+            spectrum = np.fft.rfft2(image, (self.period,) * 2) * self.filter
+            image = np.fft.irfft2(spectrum, (self.period,) * 2)
+            inside = slice(self.margin, self.margin + self.size)
+            image = image[inside, inside]
+            self.known[wavelength] = (image / image.sum()).ravel()
+        return self.known[wavelength]
+
+    def refine(self, tolerance, least=2):
+        """
+        Compute PSFs at ever more nodes, each set containing the last.
+
+        Stops when the last set, of at least `least` nodes, interpolates those of the next one to
+        the tolerance or there are `_MOST` nodes in it. Returns its number of nodes, or None if the
+        tolerance was not reached.
+        """
+        half = 4
+        while True:
+            self.nodes = chebyshev_nodes(self.low, self.high, 2 * half + 1)
+            images = np.array([self.psf(w) for w in self.nodes])
+            unseen = lagrange_weights(self.nodes[::2], self.nodes[1::2]) @ images[::2]
+            error = np.linalg.norm(unseen - images[1::2], axis=1)
+            worst = np.max(error / np.linalg.norm(images[1::2], axis=1))
+            if half + 1 >= least and (worst <= tolerance or half + 1 == _MOST):
+                self.gram = images @ images.T
+                return half + 1 if worst <= tolerance else None
+            half *= 2
+
+    def error(self, count):
+        """Largest relative error halfway between `count` nodes, of the set found by `refine`."""
+        nodes = chebyshev_nodes(self.low, self.high, count)
+        angle = np.pi * (np.arange(count - 1) + 0.5) / (count - 1)
+        between = 0.5 * (self.low + self.high) - 0.5 * (self.high - self.low) * np.cos(angle)
+        direct = lagrange_weights(self.nodes, between)
+        weights = lagrange_weights(nodes, between) @ lagrange_weights(self.nodes, nodes)
+
+        def squared(rows):
+            return np.einsum("ij,jk,ik->i", rows, self.gram, rows)
+
+        ratio = squared(weights - direct) / squared(direct)
+        return float(np.sqrt(max(ratio.max(), 0.0)))
