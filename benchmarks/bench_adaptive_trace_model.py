@@ -15,7 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from trace_benchmark.cost import fit_cost, step_cost
-from trace_benchmark.cubes import pulls, wiggles
+from trace_benchmark.cubes import mrs_wiggles, pulls, wiggles
 from trace_benchmark.inputs import DIFFUSION, star
 from trace_benchmark.mrs import mrs_star
 from trace_benchmark.scenes import accuracy
@@ -65,6 +65,7 @@ SECTIONS = {
     "mrs": ("Cost of the step on a MIRI MRS exposure", _mrs),
     "scenes": ("Error near sources, rms in per cent of the column's peak", accuracy),
     "cubes": ("Cubes of a bright star from four dithers", wiggles),
+    "mrs_cubes": ("Cubes of a bright star with the MRS", mrs_wiggles),
     "pulls": ("Scatter of single spaxels in units of their errors", pulls),
 }
 
@@ -122,8 +123,8 @@ def _preamble(command):
     software = ", ".join(f"{name} {version(name)}" for name in ("jwst", "numpy", "scipy"))
     return (
         f"Made by ``{command}`` with Python {platform.python_version()}, {software} on one core "
-        f"of {cpu}. NIRSpec exposures for cubes and pulls are seen with the charge diffusion of the "
-        f"detector, sigma {DIFFUSION} arcsec.\n"
+        f"of {cpu}. NIRSpec exposures for cubes and pulls are seen with the charge diffusion of "
+        f"the detector, sigma {DIFFUSION} arcsec.\n"
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Setup",
     "build_cube",
     "mrs_setup",
+    "mrs_wiggles",
     "nirspec_setup",
     "pulls",
     "star_position",
@@ -254,14 +255,14 @@ def _paint_truth(setup, products):
 
 def wiggles(folder, *, quick=False, reuse=False):
     """
-    Wiggles of the brightest spaxels and flux in a box, for both steps.
+    Wiggles of the brightest spaxels and flux in a box, for both steps; NIRSpec G235H.
 
     Parameters
     ----------
     folder : pathlib.Path
         Where everything is kept.
     quick : bool
-        A shorter range of wavelengths, fewer slices, no MRS.
+        A shorter range of wavelengths, fewer slices.
     reuse : bool
         Take jwst's products and cubes of an earlier run if they are there.
 
@@ -269,21 +270,43 @@ def wiggles(folder, *, quick=False, reuse=False):
     -------
     list of Row
     """
+    return _wiggles(nirspec_setup(folder, quick=quick), reuse=reuse)
+
+
+def mrs_wiggles(folder, *, quick=False, reuse=False):
+    """
+    Wiggles as by `wiggles`, MRS 12A.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where everything is kept.
+    quick : bool
+        Not used.
+    reuse : bool
+        Take jwst's products and cubes of an earlier run if they are there.
+
+    Returns
+    -------
+    list of Row
+    """
+    return _wiggles(mrs_setup(folder), reuse=reuse)
+
+
+def _wiggles(setup, *, reuse):
     rows = []
-    for setup in [nirspec_setup(folder, quick=quick)] + ([] if quick else [mrs_setup(folder)]):
-        native = build_cube(setup, "native", 1, reuse=reuse)
-        spaxels = brightest_spaxels(native.data, _COUNT)
-        width = _BOX / setup.spaxel
-        before = _amplitude(native, spaxels, width)
-        rows.append(Row(f"{setup.name}: wiggles of the native cube", f"{100 * before:.2f} %"))
-        for factor, target in _TARGETS.items():
-            ours = build_cube(setup, "ours", factor)
-            theirs = build_cube(setup, "jwst", factor, reuse=reuse)
-            floor = build_cube(setup, "truth", factor)
-            rows += _compare(setup.name, factor, target, native, ours, theirs, spaxels, width)
-            share = f"{100 * _amplitude(floor, spaxels, width):.2f} %"
-            rows.append(Row(f"{setup.name}: wiggles of the noiseless scene, N = {factor}", share))
-        log.info("%s", "\n".join(" | ".join(row.cells()) for row in rows))
+    native = build_cube(setup, "native", 1, reuse=reuse)
+    spaxels = brightest_spaxels(native.data, _COUNT)
+    width = _BOX / setup.spaxel
+    before = _amplitude(native, spaxels, width)
+    rows.append(Row(f"{setup.name}: wiggles of the native cube", f"{100 * before:.2f} %"))
+    for factor, target in _TARGETS.items():
+        ours = build_cube(setup, "ours", factor)
+        theirs = build_cube(setup, "jwst", factor, reuse=reuse)
+        floor = build_cube(setup, "truth", factor)
+        rows += _compare(setup.name, factor, target, native, ours, theirs, spaxels, width)
+        share = f"{100 * _amplitude(floor, spaxels, width):.2f} %"
+        rows.append(Row(f"{setup.name}: wiggles of the noiseless scene, N = {factor}", share))
     return rows
 
 
