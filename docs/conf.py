@@ -18,7 +18,7 @@ autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
 # cross-references are written as plain code where the target is another package
 default_role = "literal"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks"]
 html_theme = "pydata_sphinx_theme"
 html_title = "jwst_fusion"
 html_static_path = []

@@ -86,8 +86,11 @@ class SliceLayout:
             Their position in native rows, counted from the first row of the column. Of shape
             ``(1, oversampled row)`` if it is the same for all columns, as for whole factors.
         """
-        first = np.ceil(self.first_row * factor - 0.5).astype(np.intp)
-        end = np.ceil((self.first_row + self.n_row) * factor - 0.5).astype(np.intp)
+        # A row on the border of two native ones belongs to the one that the division tells.
+        last = int(np.ceil((self.first_row + self.n_row).max() * factor)) + 2
+        native = np.floor((np.arange(last) + 0.5) / factor)
+        first = np.searchsorted(native, self.first_row)
+        end = np.searchsorted(native, self.first_row + self.n_row)
         count = np.where(self.n_row > 0, end - first, 0)
         rows = first[:, None] + np.arange(count.max(initial=0))
         valid = np.arange(rows.shape[1]) < count[:, None]
