@@ -5,6 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run; HYPOTHESIS_PROFILE=search looks for new ones, many of them.
+settings.register_profile("fixed", derandomize=True, max_examples=40, deadline=None)
+settings.register_profile("search", max_examples=3000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # the numerics under test are small: more BLAS threads than one per process only slow them down
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

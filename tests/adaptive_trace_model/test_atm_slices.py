@@ -1,7 +1,7 @@
 """Cutting slices out of images and putting them back."""
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jwst_fusion.adaptive_trace_model.slices import (
@@ -34,7 +34,6 @@ def test_cut_holds_every_pixel_once():
         )
 
 
-@settings(max_examples=25)
 @example(factor=1.35)
 @given(factor=st.floats(1.0, 6.0))
 def test_oversampled_rows_belong_to_exactly_one_slice(factor):

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -45,7 +45,6 @@ def test_pivot_links_flux_per_frequency_and_per_wavelength():
     assert BAND.pivot == pytest.approx(pivot, rel=1e-7)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(40, 600),
@@ -222,7 +221,6 @@ def smooth_spectrum(seed, lam):
     return 2 + slope * x + bend * x**2 + height * np.exp(-0.5 * ((lam - centre) / width) ** 2)
 
 
-@settings(max_examples=60, deadline=None)
 @given(band=curves(), value=st.floats(-1e6, 1e6), count=st.integers(5, 2000))
 def test_flat_spectrum_gives_its_constant(band, value, count):
     lam = np.linspace(1.6, 2.2, count)
@@ -231,7 +229,6 @@ def test_flat_spectrum_gives_its_constant(band, value, count):
     assert coverage(lam, band) == pytest.approx(1.0, rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(band=curves(), seed=st.integers(0, 1000), a=st.floats(-5, 5), exponent=st.integers(-12, 12))
 def test_linear_bounded_and_free_of_the_unit_of_throughput(band, seed, a, exponent):
     lam = np.linspace(1.6, 2.2, 700)
@@ -246,7 +243,6 @@ def test_linear_bounded_and_free_of_the_unit_of_throughput(band, seed, a, expone
     assert scaled.pivot == pytest.approx(band.pivot, rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(["F182M", "F187N", "F200W", "F210M", "F212N"]),
     count=st.integers(250, 3000),
@@ -264,7 +260,6 @@ def test_resampled_curve_keeps_photometry_of_smooth_spectra(name, count, phase, 
     assert value == pytest.approx(photometry_weights(axis, band) @ spectrum, rel=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
 @given(band=curves(), cut=st.integers(300, 900), seed=st.integers(0, 1000))
 def test_partly_covered_band_is_the_mean_over_the_covered_part(band, cut, seed):
     # What the two parts of a cut spectrum give, weighted by their coverage, is the whole.
@@ -273,7 +268,7 @@ def test_partly_covered_band_is_the_mean_over_the_covered_part(band, cut, seed):
     total = fraction = 0.0
     for part in (lam < lam[cut], lam >= lam[cut]):
         covered = coverage(lam, band, valid=part)
-        assert coverage(lam[part], band) == pytest.approx(covered, abs=1e-12)
+        assert coverage(lam[part], band) == pytest.approx(covered, abs=1e-10)
         if covered > 1e-9:
             weights = photometry_weights(lam, band, valid=part)
             assert weights.sum() == pytest.approx(1.0, rel=1e-12)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -32,7 +32,6 @@ def operators(rows, columns, factor, *, psf_shape=(5, 7), nodes=3, rank=2, seed=
     psf_shape=st.sampled_from([(1, 1), (3, 5), (9, 7), (41, 37)]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
 def test_adjoints(rows, columns, factor, psf_shape, seed):
     grid, _, imager, spectrometer = operators(rows, columns, factor, psf_shape=psf_shape, seed=seed)
     rng = np.random.default_rng(seed)

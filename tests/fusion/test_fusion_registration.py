@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwst_fusion.bandpass import load_bandpass
@@ -47,7 +47,6 @@ def test_centres_of_spaxels_lie_where_the_engine_expects_them(grid, cd):
     coarse = grid(pa=40.0, cd=cd)
 
     @given(st.integers(2, 6), st.floats(-3, 30), st.floats(-3, 30))
-    @settings(max_examples=30, deadline=None)
     def check(factor, row, column):
         fine = coarse.refined(factor)
         x, y = (factor * n + (factor - 1) / 2 for n in (column, row))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwst_fusion.psf import PsfCube, chebyshev_nodes, make_psf
@@ -12,7 +12,6 @@ def small_cube(nodes):
     return PsfCube(data / data.sum(axis=(1, 2), keepdims=True), nodes, 0.03, "test")
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     lo=st.floats(0.6, 4.0),
     width=st.floats(0.05, 3.0),
