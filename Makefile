@@ -30,7 +30,7 @@ bench:
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
-	$(BENCH)/bin/python benchmarks/bench_adaptive_trace_model.py --output docs/benchmarks/adaptive_trace_model.rst
+	$(BENCH)/bin/python benchmarks/bench_adaptive_trace_model.py --output docs/benchmarks
 
 lint: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8"

@@ -58,6 +58,12 @@ def _mrs(folder, **options):
     )
 
 
+#: Sections of each file that `--output` writes.
+FILES = {
+    "cost": ("fit", "step8", "step30", "mrs"),
+    "cubes": ("cubes", "mrs_cubes", "pulls"),
+    "scenes": ("scenes",),
+}
 SECTIONS = {
     "fit": ("Cost of the fit", fit_cost),
     "step8": ("Cost of the step, eight slices fitted", _step8),
@@ -76,7 +82,9 @@ def parse(arguments=None):
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to run"
     )
-    parser.add_argument("--output", type=Path, help="file for the table, reStructuredText")
+    parser.add_argument(
+        "--output", type=Path, help="folder for the tables, reStructuredText, one file per topic"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and exposures")
     parser.add_argument(
         "--work", type=Path, help="folder that keeps the exposures and products (several GB)"
@@ -106,9 +114,14 @@ def main(arguments=None):
             log.info("\n%s (%.0f s)\n", title, time.perf_counter() - start)
             log.info("%s", as_text(results[title]))
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.mkdir(parents=True, exist_ok=True)
         command = " ".join(["python", *sys.argv])
-        options.output.write_text(f"{_preamble(command)}\n{as_rst(results)}")
+        for name, sections in FILES.items():
+            titles = [SECTIONS[section][0] for section in sections]
+            tables = {title: results[title] for title in titles if title in results}
+            if tables:
+                text = f"{_preamble(command)}\n{as_rst(tables)}"
+                (options.output / f"trace_{name}.rst").write_text(text)
     missed = [row.what for rows in results.values() for row in rows if row.reached is False]
     if missed:
         log.info("\ntargets not reached: %s", "; ".join(missed))
