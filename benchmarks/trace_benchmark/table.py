@@ -84,20 +84,23 @@ def _ratio(value):
     return f"1/{1 / value:.0f}" if 0 < value < 0.1 else f"{value:.2f}"
 
 
-def as_text(rows):
+def as_text(rows, *, header=_HEADER):
     """
     Make a table for the terminal.
 
     Parameters
     ----------
-    rows : sequence of Row
+    rows : sequence of Row or of tuple
+        Lines of the table.
+    header : tuple of str
+        Titles of the columns.
 
     Returns
     -------
     str
     """
-    table = [_HEADER, *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_HEADER))]
+    table = [header, *(row.cells() if isinstance(row, Row) else row for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in table]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(line.rstrip() for line in lines)

@@ -147,10 +147,9 @@ def fuse_observations(cube, images, options):
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
     resampled = _resample(images, grid.fine)
     offsets, errors = _offsets(padded, resampled[0], responses, psf, factor)
+    _report_offsets(images, offsets, errors, applied=options.alignment == "measured")
     if options.alignment == "measured":
         resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
-    elif options.alignment == "wcs":
-        _report_offsets(images, offsets, errors)
     psf, broadening = broadened(psf, cube, padded, resampled[0], responses, grid, angles, options)
     arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
     calibrations = cross_calibrate(
@@ -322,10 +321,12 @@ def _offsets(cube, images, responses, psf, factor):
     return np.array([offset for offset, _ in found]), np.array([error for _, error in found])
 
 
-def _report_offsets(images, offsets, errors):
+def _report_offsets(images, offsets, errors, *, applied):
     for image, offset, error in zip(images, offsets, errors, strict=True):
         size = np.hypot(*offset)
-        if size > max(_NOTABLE_OFFSET, 5 * error):
+        if applied and not np.isfinite(error):
+            log.warning("%s: its offset cannot be measured, the WCS is used as it is", image.name)
+        elif not applied and size > max(_NOTABLE_OFFSET, 5 * error):
             log.warning(
                 "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
                 "consider alignment = measured",

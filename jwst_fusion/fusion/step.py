@@ -155,8 +155,8 @@ class FusionStep(FusionBaseStep):
                 if options.filters and image.filter not in options.filters:
                     log.info("%s (%s) is not among the filters asked for", image.name, image.filter)
                     continue
-                if not image.good.any():
-                    msg = f"{image.name} has no usable pixel on the cube"
+                if not np.any(image.data[image.good]):
+                    msg = f"{image.name} has no usable pixel on the cube (all bad, or all zero)"
                     raise UnsuitableError(msg)
                 images.append(image)
             except UnsuitableError as reason:

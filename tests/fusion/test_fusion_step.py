@@ -255,6 +255,14 @@ def test_offsets_are_reported_and_applied(scene, wave, products, members, fuse, 
     assert quality(scene, products, aligned, wave) > quality(scene, products, plain, wave) + 3
 
 
+def test_offset_that_cannot_be_measured_is_warned_of(members, fuse, monkeypatch, caplog):
+    name = "jwst_fusion.fusion.run.image_offset"
+    monkeypatch.setattr(name, lambda *_, **__: ((0.0, 0.0), np.inf))
+    result = fuse(members(filters=("F210M",)), alignment="measured")
+    assert "its offset cannot be measured" in caplog.text
+    assert result.filter_table["offset_x"].tolist() == [0.0]
+
+
 def test_filters_that_do_not_fit_are_dropped(members, fuse, caplog):
     given = members(filters=("F210M",))
     given += members(filters=("F150W",))[1:]
@@ -308,6 +316,7 @@ SKIPPED = {
         "does not overlap with the cube",
     ),
     "image NaN": (1, lambda m: m.data.fill(np.nan), "no usable pixel"),
+    "image zero": (1, lambda m: m.data.fill(0), "no usable pixel"),
     "image without WCS": (1, lambda m: setattr(m.meta.wcsinfo, "ctype1", None), "no celestial"),
     "image without filter": (
         1,
