@@ -31,6 +31,9 @@ _SLOPE_SIGNIFICANCE = 2.0
 #: A pixel that the first, crude model misses by this, squared and in units of noise and model, is
 #: an outlier; likewise for the median ratio with a good profile.
 _GROSS, _COARSE = 64.0, 256.0
+#: The pixel that tells most of a scale is an outlier if the others contradict it by this many of
+#: their errors, and if it makes the scale this many times as large.
+_CONTRADICTION, _BLOWN_UP = 5.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,10 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
     scale = weighted_median_ratio(data - under, profile, good)
     source = scale[:, None] * profile
     # The model's own error is that of the source: a background needs no tolerance, however bright.
+    # That of a bright core has put off the background, too.
     tolerance = variance + (_OUTLIER_FLOOR * source) ** 2
+    tolerance += (_PEAK_FLOOR * scale * peak)[:, None] ** 2
+    good = good & ~_contradicted(data - under, profile, good / tolerance)
     keep = good & ((data - under - source) ** 2 <= _COARSE * tolerance)
     precision = np.zeros(len(data))
     for step in range(_STEPS):
@@ -207,6 +213,21 @@ def model_variance(scale, profile):
     return (_WEIGHT_FLOOR * scale[:, None] * profile) ** 2
 
 
+def _contradicted(source, profile, inverse):
+    """Pixels that alone give their column a scale of which the others know nothing."""
+    share = inverse * profile**2
+    first = np.argmax(share, axis=1)[:, None]
+    side = inverse * profile * source
+    total, others = np.sum(side, axis=1), np.sum(share, axis=1)
+    scale = np.divide(total, others, out=np.zeros_like(total), where=others > 0)
+    total = total - np.take_along_axis(side, first, axis=1)[:, 0]
+    others = others - np.take_along_axis(share, first, axis=1)[:, 0]
+    rest = np.divide(total, others, out=np.full_like(total, np.nan), where=others > 0)
+    wrong = np.abs(scale - rest) * np.sqrt(np.maximum(others, 0)) > _CONTRADICTION
+    wrong &= np.abs(scale) > _BLOWN_UP * np.abs(rest)
+    return wrong[:, None] & (np.arange(profile.shape[1]) == first)
+
+
 def _reduced(chi2, keep):
     """Chi-square per degree of freedom of each column."""
     return np.sum(chi2, axis=1, where=keep) / np.maximum(keep.sum(axis=1) - 3, 1)
@@ -252,7 +273,7 @@ def _gains(inverse, profile, position, precision, *, separable):
 
 def weighted_median_ratio(data, profile, good):
     """
-    Median of data / profile in each column, weighted with the positive part of the profile.
+    Median of data / profile in each column, weighted with the size of the profile.
 
     No pixel may outvote all others, not even one that holds most of the light.
 
@@ -266,9 +287,9 @@ def weighted_median_ratio(data, profile, good):
     Returns
     -------
     ndarray
-        Shape ``(column,)``; 0 where the profile is nowhere positive.
+        Shape ``(column,)``; 0 where the profile vanishes.
     """
-    weight = np.where(good & (profile > 0), profile, 0.0)
+    weight = np.where(good, np.abs(profile), 0.0)
     weight = np.minimum(weight, _MAX_VOTE * np.sum(weight, axis=1, keepdims=True))
     ratio = np.divide(data, profile, out=np.full_like(data, np.inf), where=weight > 0)
     order = np.argsort(ratio, axis=1)

@@ -113,6 +113,8 @@ class OversampledImages:
         Pixels filled by the model.
     n_fitted, n_faint, n_failed : int
         Numbers of slices that were fitted, were below the threshold, and could not be fitted.
+    n_blind : int
+        Columns of fitted slices that hold data, but too few good pixels for a scale.
     """
 
     images: dict
@@ -120,6 +122,7 @@ class OversampledImages:
     n_fitted: int = 0
     n_faint: int = 0
     n_failed: int = 0
+    n_blind: int = 0
 
 
 def trace_exposure(native, geometry, mode, options, *, intermediate=False, threads=1):
@@ -163,9 +166,11 @@ def trace_exposure(native, geometry, mode, options, *, intermediate=False, threa
                 outcomes = list(pool.map(work, geometry.layouts))
         else:
             outcomes = [work(layout) for layout in geometry.layouts]
-    result.n_fitted = outcomes.count("fitted")
-    result.n_faint = outcomes.count("faint")
-    result.n_failed = outcomes.count("failed")
+    kinds = [kind for kind, _ in outcomes]
+    result.n_fitted = kinds.count("fitted")
+    result.n_faint = kinds.count("faint")
+    result.n_failed = kinds.count("failed")
+    result.n_blind = sum(blind for _, blind in outcomes)
     return result
 
 
@@ -208,7 +213,10 @@ def _trace_slice(layout, native, geometry, mode, options, result):
         targets, rows, valid, [*(images[name] for name in result.images), sliced.estimated]
     )
     log.debug("slice %d: %s, model used in %s", layout.label, outcome, ranges)
-    return outcome
+    blind = 0
+    if fit is not None:
+        blind = int(np.sum(np.isfinite(flux).any(axis=1) & ~np.isfinite(fit.scale)))
+    return outcome, blind
 
 
 def _fit(flux, error, coordinate, pitch, mode, options):

@@ -119,6 +119,9 @@ MODES = (
         geometry="miri_mrs",
         exposure_type="MIR_MRS",
         detectors=("MIRIFUSHORT", "MIRIFULONG"),
+        # The PSF is wider in pixels than NIRSpec's; more knots leave more undetermined where the
+        # traces follow the grid.
+        knots_per_pixel=2.25,
         # 0.13, 0.17, 0.20 and 0.35 arcsec, with pixels of 0.196, 0.196, 0.245 and 0.273 arcsec
         spaxels=(0.66, 0.87, 0.82, 1.28),
     ),

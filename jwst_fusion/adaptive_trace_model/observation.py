@@ -175,15 +175,17 @@ def read_images(spectrum, *, transposed=False):
         return values.T if transposed else values
 
     flux, error, bad = image(flux), image(error), image(bad)
-    with np.errstate(over="ignore"):
-        variances = {"err": _finite(np.square(error, dtype=np.float64).astype(np.float32))}
-    usable = np.isfinite(error) & (error > 0)
+    # An error whose square is beyond single precision says nothing.
+    usable = (error > 0) & (error < _LARGEST)
     n_unknown = int(np.sum(~usable & ~bad))
     if n_unknown == np.sum(~bad):
         noise = estimate_noise(flux)
         log.warning("err holds no positive error: the fit assumes %.3g everywhere", noise)
         error = np.full_like(flux, noise)
-    elif n_unknown:
+    with np.errstate(over="ignore"):
+        square = np.square(error, dtype=np.float64).astype(np.float32)
+    variances = {"err": _finite(square)}
+    if 0 < n_unknown < np.sum(~bad):
         log.warning("%d pixels without positive error take no part in the fit", n_unknown)
         error = np.where(usable, error, np.nan)
     for name in names:

@@ -33,7 +33,7 @@ class OversampledSlice:
     flux : ndarray
         Combined flux, shape ``(column, oversampled row)``.
     estimated : ndarray of bool
-        Pixels without native data, filled by the model.
+        Pixels without native data, filled by the model where other columns have seen the profile.
     nearest : ndarray of intp
         Native row of the column that each oversampled row lies on.
     linear, residual, spline_full, spline_used : ndarray
@@ -157,7 +157,7 @@ def oversample_slice(
         local = scale + np.maximum(change, -np.maximum(scale, 0.0))
     source = interpolation.apply(local) * profile
     interpolated_model = interpolation.apply(local * at_pixels)
-    result.estimated = (weight >= 0.5) & ~has_native
+    result.estimated = (weight >= 0.5) & ~has_native & fit.support.at(coordinate)
     filled = has_native | result.estimated
     change = weight * (source - interpolated_model)
     result.flux = np.where(filled, interpolated + change, np.nan)

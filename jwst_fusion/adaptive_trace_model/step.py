@@ -163,6 +163,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 unused.append(reason)
             else:
                 counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
+                counts.update(blind=result.n_blind)
                 counts.update(filled=int(result.estimated.sum()))
                 with lock:
                     unit = unit_of(spectrum, model)
@@ -181,6 +182,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if counts["failed"]:
             text = "%d slices or slits could not be fitted and are interpolated linearly"
             log.warning(text, counts["failed"])
+        if counts["blind"]:
+            text = "%d detector columns of fitted slices have too few good pixels for the model"
+            log.info(text, counts["blind"])
         if options.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
         self.set_status(model, "COMPLETE")

@@ -13,6 +13,7 @@ from jwst_fusion.adaptive_trace_model.background import first_background, line_v
 from jwst_fusion.adaptive_trace_model.bspline import SurfaceFitter, UniformKnots, evaluate_surface
 from jwst_fusion.adaptive_trace_model.columns import first_columns, model_variance
 from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch
+from jwst_fusion.adaptive_trace_model.support import Support, find_support
 from jwst_fusion.adaptive_trace_model.window import WindowFitter
 
 __all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
@@ -64,6 +65,8 @@ class TraceFit:
         Slit coordinates at which the position :math:`s` is -1 and 1.
     pixel_position : ndarray
         :math:`s` at the native pixels, shape ``(column, row)``; 0 outside the slice.
+    support : Support
+        Where the profile has been seen.
     """
 
     knots: UniformKnots
@@ -77,6 +80,7 @@ class TraceFit:
     bounds: tuple
     span: tuple
     pixel_position: np.ndarray
+    support: Support
 
     def position(self, coordinate):
         """
@@ -247,6 +251,9 @@ def fit_trace(
         bounds=bounds,
         span=(low, high),
         pixel_position=position,
+        support=find_support(
+            coordinate, columns.weight > 0, pitch=pitch, node_spacing=node_spacing
+        ),
     )
 
 

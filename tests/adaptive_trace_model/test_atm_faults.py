@@ -251,6 +251,21 @@ def test_without_errors(exposure, caplog, request):
         assert np.isfinite(after.data).sum() > 0.95 * factor * np.isfinite(before.data).sum()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0, 1e30])
+@pytest.mark.parametrize("exposure", ["IFU", "slit"], indirect=True)
+def test_no_error_is_of_use(exposure, value, caplog):
+    """The noise is estimated, and given to all pixels."""
+    for part in parts(exposure):
+        part.err = np.full_like(part.err, value)
+    result = run(exposure, oversample=2.0)
+    assert state(result) == COMPLETE
+    assert "err holds no positive error" in caplog.text
+    for before, after in zip(parts(exposure), parts(result), strict=True):
+        seen = np.isfinite(after.data)
+        assert seen.sum() > 0.95 * 2 * np.isfinite(before.data).sum()
+        assert (after.err[seen] > 0).all()
+
+
 @pytest.mark.parametrize(
     ("exposure", "value"),
     [("slit", 0.0), ("slit", -1.0), ("slit", np.nan), ("slit", np.inf), ("IFU", 0.0)],

@@ -68,6 +68,45 @@ def test_missing_core_pixels_do_not_inflate_the_model(synthetic):
     assert np.median(np.abs(filled / peak - 1)) < 0.03
 
 
+def test_lone_core_pixel_under_a_cosmic_ray(synthetic):
+    """The other pixels know nothing of a scale a hundred times as large."""
+    scene = synthetic()
+    flux, error = scene.observe()
+    coordinate = scene.coordinate()
+    core = np.argmin(np.abs(coordinate - scene.center), axis=1)
+    columns = np.arange(20, 580, 40)
+    spoilt = flux.copy()
+    for column in columns:
+        middle = core[column]
+        spoilt[column, middle - 1 : middle + 2] = np.nan
+        spoilt[column, middle] = 100 * np.nanmax(flux[column])
+    fit = fit_trace(spoilt, error, coordinate)
+    rest = np.setdiff1d(np.arange(len(flux)), columns)
+    assert np.isfinite(fit.scale[rest]).all()
+    known = np.isfinite(fit.scale)
+    np.testing.assert_allclose(fit.scale[known], scene.spectrum()[known], rtol=0.25)
+    assert relative_error(fit, scene, between_pixels(scene)) < 0.012
+
+
+def test_negative_star_has_a_model_in_all_columns(synthetic):
+    scene = synthetic(background=50.0)
+    flux, error = scene.observe()
+    fit = fit_trace(2 * 50.0 - flux, error, scene.coordinate())
+    assert np.isfinite(fit.scale).all()
+    source = fit.model(scene.coordinate()) - 2 * 50.0 + scene.truth(scene.coordinate())
+    largest = np.nanmax(scene.truth(scene.coordinate()), axis=1)
+    assert np.sqrt(np.nanmean((source / largest[:, None]) ** 2)) < 0.01
+
+
+def test_very_bright_star_keeps_its_columns(synthetic):
+    """Errors of a few per cent of the core, thousands of sigma of the background."""
+    scene = synthetic(background=5.0)
+    flux, error = scene.observe()
+    source = flux - 5.0
+    fit = fit_trace(5.0 + 1000 * source, error * np.sqrt(1000), scene.coordinate())
+    assert np.isfinite(fit.scale).all()
+
+
 def test_outliers_are_rejected(synthetic):
     scene = synthetic()
     flux, error = scene.observe()
