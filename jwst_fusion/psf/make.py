@@ -141,7 +141,7 @@ def make_psf(
         arrays, found = remember(native.key(), lambda: native.compute(cores))
     else:
         arrays, found = native.compute(cores), False
-    turn = angle + float(arrays["rotation"])
+    turn = angle + float(arrays["rotation"][0])
     data = [
         resample_psf(
             arrays[f"psf_{i}"].astype(float),
