@@ -68,6 +68,7 @@ def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_ang
     tuple
         Boxes (width_x, width_y, angle): detector pixel, drop, output pixel.
     """
+    _check(instrument, "NIRCAM")
     native = _NATIVE_SCALE[channel]
     turned = angle + aperture_angle(instrument, detector)
     boxes = [(native, native, turned)]
@@ -109,12 +110,19 @@ def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
     """
     if not resampled:
         return ((spaxel, spaxel, 0.0),)
+    _check(instrument, "NIRSPEC")
     turned = angle + aperture_angle(instrument)
     return (
         (_SLICE, _SLICE_PIXEL, turned),
         (_SLICE, _SLICE_PIXEL / oversample, turned),
         (spaxel, spaxel, 0.0),
     )
+
+
+def _check(instrument, known):
+    if instrument != known:
+        msg = f"footprints of pixels are known for {known} only"
+        raise ValueError(msg)
 
 
 def psf_pair(

@@ -83,7 +83,7 @@ def serves(key, *, filter_name=None, source=None, instrument=None):
         NIRCam filter. Optics are the same for all filters of a channel but two, so an entry serves
         a filter if it is of the right channel, reaches into the band and is for no other filter.
     source, instrument : str, optional
-        "webbpsf" or "aperture"; "nircam" or "nirspec".
+        "webbpsf" or "aperture"; "nircam", "nirspec", "miri" or "miri_mrs".
 
     Returns
     -------

@@ -38,7 +38,7 @@ def count_nodes(
     Parameters
     ----------
     instrument : str
-        "NIRCAM" or "NIRSPEC" (integral field unit).
+        "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
     low, high : float
         Range of wavelengths [um].
     pixel_scale, npix, footprints, broadening, jitter

@@ -239,6 +239,7 @@ def aperture_key(**change):
     "change",
     [
         {"channel": "NIRSPEC"},
+        {"channel": "MIRI_MRS"},
         {"nodes": np.array([1.8, 2.0001])},
         {"nodes": np.array([1.8, 1.9, 2.0])},
         {"side": 2.5},

@@ -72,7 +72,7 @@ def test_wider_ranges_and_fields_need_more_nodes_and_broadening_fewer():
         ({"low": 2.4}, "lo < hi"),
         ({"high": 3.0}, "one PSF cube per channel"),
         ({"npix": 20}, "odd"),
-        ({"instrument": "MIRI"}, "instrument"),
+        ({"instrument": "NIRISS"}, "instrument"),
         ({"low": 0.6, "npix": 91, "tolerance": 1e-6}, "65 nodes"),
     ],
 )
