@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.resample import resample_psf
 
@@ -14,7 +15,9 @@ __all__ = ["read_psf", "write_psf"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
-_OFF_CENTRE = 0.25
+# Pixels off centre that are left, and beyond which a note is due.
+_CENTRED = 0.01
+_NOTABLE = 0.25
 
 
 def write_psf(psf, path):
@@ -97,11 +100,11 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     if np.any((sums < 0.9) | (sums > 1.001)):
         log.warning("The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())
     middle = (data.shape[1] - 1) / 2.0
-    centres = [_centre(image) for image in data]
+    centres = [core_centre(image) for image in data]
     offset = max(max(abs(y - middle), abs(x - middle)) for y, x in centres)
-    if offset > _OFF_CENTRE:
+    if offset > _NOTABLE:
         log.warning("The PSFs in %s are up to %.2f pixels off centre; centred", path, offset)
-    else:
+    if offset < _CENTRED:
         centres = [(middle, middle)] * len(data)
     pixel_scale = scale if pixel_scale is None else float(pixel_scale)
     if not (np.isfinite(pixel_scale) and pixel_scale > 0):
@@ -128,16 +131,6 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     ]
     meta = {"file": str(path), "angle": angle, "footprints": list(footprints)}
     return PsfCube(np.array(out), wavelength, pixel_scale, path.name, meta)
-
-
-def _centre(image):
-    """Row and column of the brightest peak: centroid of the light above half of it."""
-    y, x = np.nonzero(image >= 0.5 * image.max())
-    weight = image[y, x] - 0.5 * image.max()
-    total = weight.sum()
-    if total == 0:
-        return float(y.mean()), float(x.mean())
-    return float(np.sum(weight * y) / total), float(np.sum(weight * x) / total)
 
 
 def _read(path):

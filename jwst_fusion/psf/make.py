@@ -113,8 +113,9 @@ def make_psf(
     -------
     PsfCube
         The point-sampled values at the pixel centres of the output grid, with unit sum per node.
-        The middle pixel is where the chief ray falls; light above half of the maximum is centred
-        on it within about a milliarcsecond.
+        The core, as `jwst_fusion.psf.centre.core_centre` finds it, lies on the middle pixel: there
+        the positions of stars are measured and coordinates refer to. The chief ray falls up to 2
+        milliarcsec from it, the centroid of all light up to 5.
 
     Raises
     ------
@@ -152,6 +153,7 @@ def make_psf(
             angle=turn,
             footprints=boxes,
             broadening=sigma,
+            recentre=True,
         )
         for i in range(nodes.size)
     ]
