@@ -7,7 +7,7 @@ import numpy as np
 from jwst_fusion.psf import aperture
 from jwst_fusion.psf.cube import PsfCube, lagrange_weights
 from jwst_fusion.psf.exposure import read_exposure
-from jwst_fusion.psf.instruments import identify, pixel_of
+from jwst_fusion.psf.instruments import INSTRUMENTS, identify, pixel_of
 from jwst_fusion.psf.options import check_broadening, check_grid, check_nodes
 from jwst_fusion.psf.resample import resample_psf
 from jwst_fusion.psf.star import star_images
@@ -30,6 +30,7 @@ def star_psf(
     npix,
     angle=0.0,
     broadening=0.0,
+    pixel=None,
     parameter="paths",
 ):
     r"""
@@ -51,6 +52,9 @@ def star_psf(
         counterclockwise [deg]. The exposures say their own roll.
     broadening : float
         Gaussian sigma that is added [arcsec].
+    pixel : float, optional
+        Pixel or spaxel of the data for which the PSF is meant [arcsec]. If that of the exposure
+        differs, a Gaussian makes up for the difference of the variances.
     parameter : str
         The parameter in which the files were given, for error messages.
 
@@ -92,7 +96,10 @@ def star_psf(
         raise ValueError(msg)
     make = _from_cube if cubes else _from_images
     grid = {"npix": npix, "pixel_scale": pixel_scale, "broadening": sigma, "recentre": True}
-    data, missing = make(exposures, nodes, angle, grid)
+    if pixel is not None and not (np.isfinite(pixel) and 0 < pixel <= 2):
+        msg = f"pixel must be a width in arcsec, above 0 and at most 2; got {pixel}"
+        raise ValueError(msg)
+    data, missing = make(exposures, nodes, angle, pixel, grid)
     meta = {
         "source": "data",
         "files": [one.name for one in exposures],
@@ -103,7 +110,7 @@ def star_psf(
     return PsfCube(np.array(data), nodes, pixel_scale, "data", meta)
 
 
-def _from_cube(exposures, nodes, angle, grid):
+def _from_cube(exposures, nodes, angle, pixel, grid):
     exposure = exposures[0]
     low, high = exposure.wavelength[[0, -1]]
     slack = 2.0 * np.median(np.diff(exposure.wavelength))
@@ -116,6 +123,8 @@ def _from_cube(exposures, nodes, angle, grid):
     star, missing = _isolated(exposure)
     inside = np.clip(nodes, star.wavelength[0], star.wavelength[-1])
     images = np.tensordot(lagrange_weights(star.wavelength, inside), star.data, axes=1)
+    variance = _pixel_variance(exposure, pixel)
+    images = [_widened(image, exposure.pixel_scale, variance) for image in images]
     return [
         resample_psf(
             image, exposure.pixel_scale, angle=angle - exposure.angle, centre=star.centre, **grid
@@ -124,8 +133,8 @@ def _from_cube(exposures, nodes, angle, grid):
     ], missing
 
 
-def _from_images(exposures, nodes, angle, grid):
-    exposures = sorted(exposures, key=lambda one: one.wavelength[0])
+def _from_images(exposures, nodes, angle, pixel, grid):
+    exposures = sorted(_of_channel(exposures, nodes), key=lambda one: one.wavelength[0])
     known = np.array([one.wavelength[0] for one in exposures])
     if np.unique(known).size < known.size:
         msg = f"{exposures[0].name}: several exposures of a star are of the same filter"
@@ -144,23 +153,46 @@ def _from_images(exposures, nodes, angle, grid):
         share = np.interp(nodes, known, np.eye(known.size)[number])
         for node in np.flatnonzero(share):
             ratio = nodes[node] / known[number]
-            image, scale = _magnified(star.data[0], exposure, ratio)
+            image, scale = _magnified(star.data[0], exposure, ratio, pixel)
             out[node] += share[node] * resample_psf(
                 image, scale, angle=angle - exposure.angle, centre=star.centre, **grid
             )
     return out, max(missing for _, missing in stars)
 
 
-def _magnified(image, exposure, ratio):
+def _of_channel(exposures, nodes):
+    """Leave out images of NIRCam's other channel, if there are images of the same one."""
+    limit = INSTRUMENTS["NIRCAM_SW"].wavelength[1]
+    short = nodes[-1] <= limit
+    same = [
+        one
+        for one in exposures
+        if one.instrument != "NIRCAM" or (one.wavelength[0] < limit) == short
+    ]
+    return same or exposures
+
+
+def _magnified(image, exposure, ratio, pixel):
     """Scale the diffraction pattern, but not the pixels; return the image and its pixel."""
     native = pixel_of(_model(exposure).name)[0]
     variance = (1.0 - ratio**2) * (2.0 * native**2 + exposure.pixel_scale**2) / 12.0
+    variance += _pixel_variance(exposure, pixel)
     scale = exposure.pixel_scale * ratio
+    return _widened(image, scale, variance), scale
+
+
+def _pixel_variance(exposure, pixel):
+    """Return the variance by which the pixels wanted exceed those of the exposure [arcsec^2]."""
+    return 0.0 if pixel is None else (pixel**2 - exposure.pixel_scale**2) / 12.0
+
+
+def _widened(image, scale, variance):
+    """Convolve with a Gaussian of a variance that may be negative, if small."""
     shape = (2 * image.shape[0], 2 * image.shape[1])
     fy, fx = np.fft.fftfreq(shape[0], scale)[:, None], np.fft.rfftfreq(shape[1], scale)
     spectrum = np.fft.rfft2(image, shape) * np.exp(-2.0 * np.pi**2 * variance * (fx**2 + fy**2))
     # the convolution reaches a few pixels beyond the image, where there is nothing
-    return np.fft.irfft2(spectrum, shape)[: image.shape[0], : image.shape[1]], scale
+    return np.fft.irfft2(spectrum, shape)[: image.shape[0], : image.shape[1]]
 
 
 def _isolated(exposure):

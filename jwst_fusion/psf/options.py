@@ -20,6 +20,7 @@ __all__ = [
     "check_opd",
     "check_position",
     "count_cores",
+    "names_wavefront",
 ]
 
 # Field [arcsec]: what STPSF and the integral field units make sense of, within a few 100 MB.
@@ -149,6 +150,12 @@ def check_position(position, instrument):
         )
         raise ValueError(msg)
     return int(values[0]), int(values[1])
+
+
+def names_wavefront(text):
+    """Whether a text says which telescope wavefront to use: "none", a date or a file."""
+    plain = text.lower() == "none" or _DATE.fullmatch(text) is not None
+    return plain or Path(text).expanduser().is_file()
 
 
 def check_opd(opd, source):

@@ -462,6 +462,16 @@ def test_impossible_ranges(members, fuse, caplog):
         {"roll_cube": math.nan},
         {"memory_limit": -1.0},
         {"psf_image": "only_one.fits"},
+        {"psf_nodes": "many"},
+        {"psf_broadening_image": math.nan},
+        {"psf_jitter": -1.0},
+        {"psf_position": "1024"},
+        {"psf_position": "5,4096"},
+        {"psf_opd": "absent.fits"},
+        {"psf_opd": "none", "psf_source": "aperture"},
+        {"psf_position": "5,5", "psf_source": "aperture"},
+        {"psf_jitter": 5.0, "psf_source": "file", "psf_image": __file__, "psf_cube": __file__},
+        {"psf_image": __file__, "psf_source": "webbpsf"},
     ],
     ids=str,
 )
@@ -475,6 +485,21 @@ def test_files_named_by_parameters_must_exist():
         FusionOptions(throughputs=["F210M=none.txt"])
     with pytest.raises(FileNotFoundError, match="psf_image"):
         FusionOptions(psf_image="none.fits", psf_cube="none.fits")
+    with pytest.raises(FileNotFoundError, match=r"psf_image: file none\.fits"):
+        FusionOptions(psf_source="data", psf_image=f"{__file__}, none.fits")
+
+
+def test_sources_that_need_files_say_so():
+    with pytest.raises(ValueError, match="psf_source is 'guess'"):
+        FusionOptions(psf_source="guess")
+    with pytest.raises(ValueError, match="psf_image and psf_cube must be given together"):
+        FusionOptions(psf_source="file", psf_image=__file__)
+    with pytest.raises(ValueError, match="needs exposures of a star: psf_image, psf_cube"):
+        FusionOptions(psf_source="data")
+    files = {"psf_image": __file__, "psf_cube": __file__}
+    assert FusionOptions(**files).psf_kind == "file"
+    assert FusionOptions(**files, psf_source="data").star_files()["psf_image"] == [__file__]
+    assert FusionOptions(psf_position="(12, 2047)").position() == (12, 2047)
 
 
 def test_every_parameter_reaches_the_options():
