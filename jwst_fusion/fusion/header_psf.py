@@ -110,9 +110,9 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
     sigma = options.psf_broadening_image / FWHM
     grid_of_psf = {"pixel_scale": fine.scale, "npix": npix}
     if options.psf_kind == "file":
-        files = (options.psf_image, options.psf_cube)
+        files = (options.psf_image[0], options.psf_cube)
         return read_psf_pair(wavelength, *files, broadening=sigma, **grid_of_psf)
-    stars = options.star_files()
+    stars = options.psf_files()
     common = {"source": "auto" if options.psf_kind == "data" else options.psf_kind}
     common["options"] = {"maximum_cores": options.maximum_cores, "jitter": options.psf_jitter}
     image = _image_optics(images, angles[0], fine, options, "psf_image" in stars)

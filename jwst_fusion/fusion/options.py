@@ -64,7 +64,7 @@ class FusionOptions:
     crosscal: str = "eroded"
     alignment: str = "wcs"
     psf_source: str = "auto"
-    psf_image: str | None = None
+    psf_image: str | tuple | None = None
     psf_cube: str | None = None
     psf_nodes: str | int = "auto"
     psf_size: float = 3.0
@@ -72,7 +72,7 @@ class FusionOptions:
     psf_broadening_image: float = 0.0
     psf_opd: str | None = None
     psf_jitter: float | None = None
-    psf_position: str | None = None
+    psf_position: str | tuple | None = None
     trace_oversample: float = 1.0
     roll_image: float | None = None
     roll_cube: float | None = None
@@ -88,6 +88,8 @@ class FusionOptions:
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        for name in ("psf_image", "psf_position"):
+            object.__setattr__(self, name, _parts(getattr(self, name)))
         self._check_together()
         self.throughput_files()
         self.broadening_widths()
@@ -109,9 +111,9 @@ class FusionOptions:
         self._check_psf()
 
     def _check_psf(self):
-        kind, given = self.psf_kind, self.star_files() if self.psf_kind == "data" else {}
-        files = {name: getattr(self, name) for name in ("psf_image", "psf_cube")}
-        present = [name for name, value in files.items() if value is not None]
+        kind = self.psf_kind
+        files = self.psf_files()
+        present = list(files)
         if kind == "file" and len(present) < 2:
             msg = "psf_image and psf_cube must be given together for psf_source = file"
             raise ValueError(msg)
@@ -124,8 +126,11 @@ class FusionOptions:
                 f"is {kind!r}"
             )
             raise ValueError(msg)
-        for name in present:
-            for path in given.get(name, [files[name]]):
+        if kind == "file" and len(files["psf_image"]) > 1:
+            msg = f"psf_image names {len(files['psf_image'])} files; psf_source = file takes one"
+            raise ValueError(msg)
+        for name, paths in files.items():
+            for path in paths:
                 if not Path(path).is_file():
                     msg = f"{name}: file {path} does not exist"
                     raise FileNotFoundError(msg)
@@ -157,21 +162,17 @@ class FusionOptions:
         files = (self.psf_image, self.psf_cube)
         return "file" if self.psf_source == "auto" and any(files) else self.psf_source
 
-    def star_files(self):
+    def psf_files(self):
         """
-        Return the exposures of a star for psf_source = data.
+        Return the files that stand for models of the PSF.
 
         Returns
         -------
         dict
             Lists of files by ``psf_image`` and ``psf_cube``, if they are given.
         """
-        found = {name: getattr(self, name) for name in ("psf_image", "psf_cube")}
-        return {
-            name: [part.strip() for part in str(value).split(",") if part.strip()]
-            for name, value in found.items()
-            if value is not None and self.psf_kind == "data"
-        }
+        files = {"psf_image": self.psf_image, "psf_cube": _parts(self.psf_cube)}
+        return {name: list(paths) for name, paths in files.items() if paths}
 
     def position(self):
         """
@@ -189,10 +190,10 @@ class FusionOptions:
         """
         if self.psf_position is None:
             return None
-        parts = str(self.psf_position).strip("()[] ").split(",")
-        if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) < 2048 for p in parts):
+        parts = [part.strip("()[] ") for part in self.psf_position]
+        if len(parts) != 2 or not all(part.isdecimal() and int(part) < 2048 for part in parts):
             msg = (
-                f"psf_position is {self.psf_position!r}: expected column and row of the detector, "
+                f"psf_position is {', '.join(parts)!r}: expected column and row of the detector, "
                 "two whole numbers from 0 to 2047, as 1024,512"
             )
             raise ValueError(msg)
@@ -278,6 +279,14 @@ class FusionOptions:
                 raise ValueError(msg)
             files[name] = path.strip()
         return files
+
+
+def _parts(value):
+    """Return what is separated by commas, or the items of a list, as text; None for nothing."""
+    if value is None:
+        return None
+    items = [value] if isinstance(value, (str, Path)) else value
+    return tuple(part.strip() for item in items for part in str(item).split(",") if part.strip())
 
 
 def _check_range(name, value, low, high, closed):

@@ -10,6 +10,7 @@ from astropy.io import fits
 from jwst.datamodels import ModelContainer
 from scipy.ndimage import map_coordinates
 from stdatamodels.jwst import datamodels
+from stpipe import Step
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.bandpass import load_bandpass
@@ -498,8 +499,21 @@ def test_sources_that_need_files_say_so():
         FusionOptions(psf_source="data")
     files = {"psf_image": __file__, "psf_cube": __file__}
     assert FusionOptions(**files).psf_kind == "file"
-    assert FusionOptions(**files, psf_source="data").star_files()["psf_image"] == [__file__]
-    assert FusionOptions(psf_position="(12, 2047)").position() == (12, 2047)
+    assert FusionOptions(**files, psf_source="data").psf_files()["psf_image"] == [__file__]
+    with pytest.raises(ValueError, match="psf_image names 2 files"):
+        FusionOptions(**{**files, "psf_image": [__file__, __file__]})
+    for given in ("(12, 2047)", "12,2047", ["12", "2047"], (12, 2047)):
+        assert FusionOptions(psf_position=given).position() == (12, 2047)
+
+
+def test_parameters_of_the_psf_from_the_command_line(monkeypatch):
+    seen = []
+    monkeypatch.setattr(FusionStep, "process", lambda step, _: seen.append(step))
+    words = ["--psf_position=5,6", "--psf_image=a.fits,b.fits", "--psf_nodes=7"]
+    Step.from_cmdline(["jwst_fusion.fusion.step.FusionStep", "x.fits", *words])
+    assert seen[0].psf_position == ["5", "6"]
+    assert seen[0].psf_image == ["a.fits", "b.fits"]
+    assert seen[0].psf_nodes == "7"
 
 
 def test_every_parameter_reaches_the_options():
