@@ -31,7 +31,10 @@ def describe(entry):
         words.append("at column {}, row {}".format(*key["position"]))
     if key.get("opd"):
         words.append(f"wavefront {key['opd']}")
-    words.append(f"{len(nodes)} wavelengths, {span}, field {key['field']:g} arcsec")
+    if "tolerance" in key:
+        words.append(f"number of wavelengths for {span} to {key['tolerance']:g}")
+    else:
+        words.append(f"{len(nodes)} wavelengths, {span}, field {key['field']:g} arcsec")
     used = dict(key["versions"])
     if "data" in key:
         used["data"] = key["data"]["version"]
