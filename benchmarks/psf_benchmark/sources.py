@@ -69,6 +69,8 @@ def models(quick=False):
         name = f"{instrument} {detector or ''}".strip()
         for low, high in _ranges(instrument):
             use = (np.array(wavelengths) >= low) & (np.array(wavelengths) <= high)
+            if not use.any():
+                continue
             span = f"{name}, {low:g} to {high:g} um"
             error = 100 * np.abs(ratio[use] - 1)
             rows.append(Figure(f"{span}: FWHM", error[:, 0].max(), "%", 5.0))

@@ -13,8 +13,8 @@ from jwst_fusion.psf.options import check_broadening, check_footprints, check_gr
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 
-#: Default relative error of an interpolated OTF.
-TOLERANCE = 1e-3
+#: Default relative error of an interpolated PSF; its OTF is then nowhere off by more than twice that.
+TOLERANCE = 5e-4
 
 _MOST = 65
 # Samples of the pupil along a side. Images of it repeat beyond this many lambda / D, which is
