@@ -54,7 +54,7 @@ class FusionStep(FusionBaseStep):
     psf_source = option('auto', 'webbpsf', 'aperture', 'file', 'data', default='auto') # PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: the first two by what is there
     psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
     psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
-    psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough to interpolate to 1e-3
+    psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by 1e-3
     psf_size = float(default=3.0) # [arcsec] Side of the PSFs
     psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
     psf_broadening_image = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the images

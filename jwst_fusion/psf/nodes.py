@@ -13,7 +13,7 @@ from jwst_fusion.psf.options import check_broadening, check_footprints, check_gr
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 
-#: Default relative error of an interpolated PSF; its OTF is then nowhere off by more than twice that.
+#: Default relative error of an interpolated PSF. Its OTF is then nowhere off by twice as much.
 TOLERANCE = 5e-4
 
 _MOST = 65

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -128,3 +130,22 @@ def test_other_wavefront_map_gives_another_psf_and_cache_entry(stpsf_path, tmp_p
     assert defocused.data.max() < 0.95 * plain.data.max()
     with pytest.raises(FileNotFoundError, match="opd="):
         make_psf("NIRCAM", **common, opd=tmp_path / "absent.fits")
+
+
+def test_nothing_is_fetched(stpsf_path, psf_cache):
+    code = """
+import socket
+asked = []
+def refuse(*given, **_keywords):
+    asked.append(given[:1])
+    raise OSError("no network")
+socket.getaddrinfo = refuse
+socket.socket.connect = refuse
+from jwst_fusion.psf import make_psf
+for source in ("aperture", "webbpsf", "auto"):
+    psf = make_psf("NIRSPEC", wavelength=[2.0], pixel_scale=0.05, npix=21, source=source)
+    print(psf.source, psf.data.shape, asked)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.endswith("[]")]
+    assert [line.split()[0] for line in lines] == ["aperture", "webbpsf", "webbpsf"]
