@@ -120,12 +120,16 @@ def resample_psf(
         origin = core_centre(fine)
     position = np.stack([native_y, native_x]) * (_FINER / scale)
     position += np.reshape(origin, (2, 1, 1))
-    out = map_coordinates(fine, position, order=5, mode="grid-wrap")
+    out = map_coordinates(fine, position, order=5, mode="grid-wrap", prefilter=False)
     return out / out.sum()
 
 
 def _fine_image(spectrum):
-    """Transform half a spectrum to a finer image whose origin is in the middle."""
+    """
+    Transform half a spectrum to quintic spline coefficients on a finer grid, origin in the middle.
+
+    Dividing by the transform of the sampled spline is what the prefilter of a periodic image does.
+    """
     period = spectrum.shape[0]
     fine_period = _FINER * period
     padded = np.zeros((fine_period, fine_period // 2 + 1), dtype=complex)
@@ -133,4 +137,7 @@ def _fine_image(spectrum):
     half = period // 2
     padded[:half, :half] = spectrum[:half, :half]
     padded[1 - half :, :half] = spectrum[1 - half :, :half]
+    turns = 2.0 * np.pi * fftfreq(fine_period)
+    spline = (66.0 + 52.0 * np.cos(turns) + 2.0 * np.cos(2.0 * turns)) / 120.0
+    padded /= spline[:, None] * spline[: fine_period // 2 + 1]
     return fftshift(irfft2(padded, (fine_period, fine_period)))
