@@ -9,6 +9,7 @@ import time
 __all__ = ["main"]
 
 _DAY = 86400.0
+_INSTRUMENTS = ("nircam", "nirspec", "miri", "miri_mrs")
 # What bad input raises; anything else is a fault of this package and keeps its traceback.
 _EXPECTED = (ValueError, OSError, ImportError)
 
@@ -86,7 +87,7 @@ def _parser():
 def _add_selection(parser):
     parser.add_argument("--filter", help="only those that serve this NIRCam filter")
     parser.add_argument("--source", choices=("webbpsf", "aperture"), help="only this source")
-    parser.add_argument("--instrument", choices=("nircam", "nirspec"), type=str.lower)
+    parser.add_argument("--instrument", choices=_INSTRUMENTS, type=str.lower)
     parser.add_argument(
         "--older-than", type=float, metavar="DAYS", help="only those made before that many days"
     )
@@ -97,8 +98,10 @@ def _add_selection(parser):
 
 def _add_make(parser):
     add = parser.add_argument
-    add("instrument", nargs="+", type=str.lower, choices=("nircam", "nirspec"))
-    add("--filter", nargs="+", default=[], help="NIRCam filters; their bands give the wavelengths")
+    add("instrument", nargs="+", type=str.lower, choices=_INSTRUMENTS)
+    add(
+        "--filter", nargs="+", default=[], help="imager's filters; their bands give the wavelengths"
+    )
     add("--wavelength", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range [um]")
     add("--pixel-scale", type=float, default=1 / 30, help="pixel [arcsec], by default 1/30")
     add("--field", type=float, default=3.0, help="side [arcsec], by default 3")
@@ -106,8 +109,8 @@ def _add_make(parser):
     add("--nodes", default="auto", help="number of wavelengths, or auto: as many as it takes")
     add("--tolerance", type=float, help="relative error of the OTF for --nodes auto")
     add("--source", choices=("auto", "webbpsf", "aperture"), default="auto")
-    add("--detector", help="NIRCam detector")
-    add("--position", nargs=2, type=int, metavar=("X", "Y"), help="pixel of the NIRCam detector")
+    add("--detector", help="detector of the imager")
+    add("--position", nargs=2, type=int, metavar=("X", "Y"), help="pixel of the detector")
     add("--opd", help="telescope wavefront: a file, a date, or none (default: STPSF's example)")
     add("--broadening", type=float, help="Gaussian sigma [arcsec]")
     add("--jitter", type=float, help="Gaussian sigma [milliarcsec]")
@@ -217,7 +220,7 @@ def _make(options):
         logger.setLevel(level)
         logger.propagate = spread
     if options.output and len(made) > 1:
-        msg = "the wavelengths lie in both channels of NIRCam; --output takes one: narrow them"
+        msg = "the wavelengths lie in several channels; --output takes one: narrow them"
         raise ValueError(msg)
     for channel, psf in made:
         span = f"{psf.wavelength[0]:.3f} to {psf.wavelength[-1]:.3f} um"

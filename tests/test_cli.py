@@ -58,7 +58,7 @@ def test_clear_removes_what_is_selected(selection, kept):
 
 def test_damaged_entries_are_listed_and_nothing_is_removed_unasked(capsys, folder):
     folder.mkdir()
-    (folder / "psf_bad.npz").write_bytes(b"junk")
+    (folder / "psf_bad.fits").write_bytes(b"junk")
     assert cli.main(["psf", "list"]) == 0
     assert "damaged" in capsys.readouterr().out
     assert cli.main(["psf", "clear"]) == 2

@@ -78,6 +78,8 @@ def _provenance(product, template, outcome, options):
     meta.psf_nodes = len(outcome.psf.nodes)
     meta.psf_broadening_across = outcome.broadening.across
     meta.psf_broadening_along = outcome.broadening.along
+    meta.psf_broadening_image = float(options.psf_broadening_image)
+    meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
     meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = "auto" if options.rank == "auto" else "given"

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.broadening import Broadening, broaden, fit_broadening
+from jwst_fusion.fusion.broadening import FWHM, Broadening, broaden, fit_broadening
 from jwst_fusion.fusion.instrument_psf import (
     CHANNEL_LIMIT,
     cube_boxes,
@@ -14,6 +14,7 @@ from jwst_fusion.fusion.instrument_psf import (
     read_psf_pair,
 )
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.optics import Optics
 from jwst_fusion.fusion.photometry import synthetic_image
 from jwst_fusion.psf import aperture_angle
 
@@ -56,7 +57,7 @@ def psf_angles(cube, images, fine, options):
         (cube, options.roll_cube, "roll_cube"),
     ):
         roll = one.pa_v3 if value is None else value
-        if roll is None and options.psf_image is None:
+        if roll is None and options.psf_kind != "file":
             msg = (
                 f"{one.name} does not say the telescope's roll (keywords ROLL_REF, PA_V3), which "
                 f"the PSF needs: set the parameter {name}"
@@ -106,11 +107,53 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
     """
     fine = grid.fine
     npix = int(options.psf_size / fine.scale) // 2 * 2 + 1
-    if options.psf_image is not None:
-        files = (options.psf_image, options.psf_cube)
-        return read_psf_pair(wavelength, *files, pixel_scale=fine.scale, npix=npix)
+    sigma = options.psf_broadening_image / FWHM
+    grid_of_psf = {"pixel_scale": fine.scale, "npix": npix}
+    if options.psf_kind == "file":
+        files = (options.psf_image[0], options.psf_cube)
+        return read_psf_pair(wavelength, *files, broadening=sigma, **grid_of_psf)
+    stars = options.psf_files()
+    common = {"source": "auto" if options.psf_kind == "data" else options.psf_kind}
+    common["options"] = {"maximum_cores": options.maximum_cores, "jitter": options.psf_jitter}
+    image = _image_optics(images, angles[0], fine, options, "psf_image" in stars)
+    image = Optics(
+        **{**common, **image, "options": {**common["options"], **image["options"]}},
+        instrument=images[0].instrument,
+        angle=angles[0],
+        broadening=sigma,
+        star=stars.get("psf_image", []),
+        parameter="psf_image",
+        pixel=images[0].grid.scale,
+    )
+    boxes = ()
+    if "psf_cube" not in stars:
+        try:
+            boxes = cube_boxes(
+                instrument=cube.instrument,
+                spaxel=grid.coarse.scale,
+                angle=angles[1],
+                resampled=cube.resampled,
+                oversample=options.trace_oversample,
+            )
+        except ValueError as reason:
+            raise UnsuitableError(_no_psf(cube, reason)) from reason
+    side = Optics(
+        instrument=cube.instrument,
+        angle=angles[1],
+        boxes=boxes,
+        star=stars.get("psf_cube", []),
+        parameter="psf_cube",
+        pixel=grid.coarse.scale,
+        source=common["source"],
+        options={**common["options"], "opd": _wavefront(cube, options)},
+    )
+    return psf_pair(wavelength, image, side, count=options.psf_nodes, **grid_of_psf)
+
+
+def _image_optics(images, angle, fine, options, measured):
+    """What the images' PSF needs to know of each channel of NIRCam, and of the wavefront."""
     boxes, detector, filter_name = {}, {}, {}
-    for image in images:
+    for image in images if not measured else ():
         channel = _channel(image)
         if channel in boxes:
             continue
@@ -127,33 +170,26 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
                 pixfrac=image.pixfrac,
                 pixel_scale=image.grid.scale,
                 grid_angle=image.grid.pa_y - fine.pa_y,
-                angle=angles[0],
+                angle=angle,
             )
         except ValueError as reason:
             raise UnsuitableError(_no_psf(image, reason)) from reason
-    try:
-        cube_footprints = cube_boxes(
-            instrument=cube.instrument,
-            spaxel=grid.coarse.scale,
-            angle=angles[1],
-            resampled=cube.resampled,
-            oversample=options.trace_oversample,
+    own = {"opd": _wavefront(images[0], options), "position": options.position()}
+    by_channel = {"detector": detector, "filter": filter_name}
+    return {"boxes": boxes, "by_channel": by_channel, "options": own}
+
+
+def _wavefront(observation, options):
+    """Telescope wavefront for an observation, as `jwst_fusion.psf.make_psf` takes it."""
+    if str(options.psf_opd).lower() != "observation":
+        return options.psf_opd
+    if observation.date is None:
+        msg = (
+            f"{observation.name} does not say its date (keyword DATE-OBS), which psf_opd = "
+            "observation needs: give a date or a file instead"
         )
-    except ValueError as reason:
-        raise UnsuitableError(_no_psf(cube, reason)) from reason
-    return psf_pair(
-        wavelength,
-        count=options.psf_nodes,
-        pixel_scale=fine.scale,
-        npix=npix,
-        instruments=(images[0].instrument, cube.instrument),
-        angles=angles,
-        boxes=(boxes, cube_footprints),
-        detector=detector,
-        filter_name=filter_name,
-        source=options.psf_source,
-        maximum_cores=options.maximum_cores,
-    )
+        raise UnsuitableError(msg)
+    return observation.date
 
 
 def broadened(psf, cube, data, images, responses, grid, angles, options):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf, read_psf
+from jwst_fusion.psf import aperture_angle, chebyshev_nodes, read_psf
 
 __all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
 
@@ -13,6 +13,8 @@ log = logging.getLogger(f"stpipe.{__name__}")
 
 #: The two channels of NIRCam meet here (um).
 CHANNEL_LIMIT = 2.35
+# Wavelengths at which measured PSFs, smooth already, are sampled.
+_STAR_NODES = 16
 _NATIVE_SCALE = {"SHORT": 0.0311, "LONG": 0.0630}
 #: Width of a slice of the NIRSpec integral field unit, and pixel along it (arcsec).
 _SLICE, _SLICE_PIXEL = 0.1, 0.1
@@ -68,6 +70,7 @@ def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_ang
     tuple
         Boxes (width_x, width_y, angle): detector pixel, drop, output pixel.
     """
+    _check(instrument, "NIRCAM")
     native = _NATIVE_SCALE[channel]
     turned = angle + aperture_angle(instrument, detector)
     boxes = [(native, native, turned)]
@@ -109,6 +112,7 @@ def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
     """
     if not resampled:
         return ((spaxel, spaxel, 0.0),)
+    _check(instrument, "NIRSPEC")
     turned = angle + aperture_angle(instrument)
     return (
         (_SLICE, _SLICE_PIXEL, turned),
@@ -117,20 +121,13 @@ def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
     )
 
 
-def psf_pair(
-    wavelength,
-    *,
-    count,
-    pixel_scale,
-    npix,
-    instruments,
-    angles,
-    boxes,
-    detector=None,
-    filter_name=None,
-    source="auto",
-    maximum_cores="none",
-):
+def _check(instrument, known):
+    if instrument != known:
+        msg = f"footprints of pixels are known for {known} only"
+        raise ValueError(msg)
+
+
+def psf_pair(wavelength, image, cube, *, count="auto", pixel_scale, npix):
     """
     Make the PSFs of images and cube at common wavelength nodes.
 
@@ -138,25 +135,15 @@ def psf_pair(
     ----------
     wavelength : array (L,)
         Channels of the cube, micrometre.
-    count : int
-        Number of nodes.
+    image, cube : `~jwst_fusion.fusion.optics.Optics`
+        The two sides.
+    count : int or "auto"
+        Number of nodes, or as many as it takes to interpolate both PSFs to the accuracy of
+        `jwst_fusion.psf.nodes.TOLERANCE`.
     pixel_scale : float
         Pixel of the common grid, arcsec.
     npix : int
         Size of the PSFs in pixels, odd.
-    instruments : tuple of str
-        Instruments of images and cube.
-    angles : tuple of float
-        Degrees counterclockwise from +y of the grid to V3, for images and cube.
-    boxes : tuple
-        ``boxes[0]`` is a dictionary from "SHORT" and "LONG" to the boxes of the images of that
-        channel, ``boxes[1]`` the boxes of the cube.
-    detector, filter_name : dict, optional
-        Detector and filter of the images, by channel.
-    source : {"auto", "webbpsf", "aperture"}, optional
-        Source of the PSFs.
-    maximum_cores : str, optional
-        Processes for the computation.
 
     Returns
     -------
@@ -174,48 +161,45 @@ def psf_pair(
     a side without images the images' PSF is that of the nearest wavelength that has some.
     """
     parts = []
-    for channel, inside in _channels(wavelength, instruments[0]):
+    grid = {"pixel_scale": pixel_scale, "npix": npix}
+    for channel, inside in _channels(wavelength, image.instrument):
         if not inside.any():
             continue
         low, high = wavelength[inside].min(), wavelength[inside].max()
         share = (high - low) / max(np.ptp(wavelength), 1e-9)
         nodes = np.array([low])
         if high - low > 1e-6 * high:
-            nodes = chebyshev_nodes(low, high, max(min(4, count), round(count * share)))
-        common = {"wavelength": nodes, "pixel_scale": pixel_scale, "npix": npix, "source": source}
-        common["maximum_cores"] = maximum_cores
-        image = None
-        if channel in boxes[0]:
-            image = make_psf(
-                instruments[0],
-                angle=angles[0],
-                footprints=boxes[0][channel],
-                detector=(detector or {}).get(channel),
-                filter=(filter_name or {}).get(channel),
-                **common,
-            )
-        cube = make_psf(
-            instruments[1],
-            angle=angles[1],
-            footprints=boxes[1],
-            broadening=0.0,
-            **common,
-        )
-        parts.append((inside, image, cube))
+            number = count
+            if count == "auto":
+                sides = [one.count(low, high, channel, grid) for one in (image, cube)]
+                number = _STAR_NODES if image.star and cube.star else max(sides)
+            else:
+                number = max(min(4, count), round(count * share))
+            nodes = chebyshev_nodes(low, high, number)
+        has_image = bool(image.star) or image.footprints(channel) is not None
+        ours = image.psf(nodes, channel, grid) if has_image else None
+        parts.append((inside, ours, cube.psf(nodes, channel, grid)))
     parts = _continued(parts)
-    weights = np.zeros((len(wavelength), sum(len(image.data) for _, image, _ in parts)))
+    weights = np.zeros((len(wavelength), sum(len(one.data) for _, one, _ in parts)))
     start = 0
-    for inside, image, _ in parts:
-        stop = start + len(image.data)
-        weights[inside, start:stop] = image.weights(wavelength[inside])
+    for inside, one, _ in parts:
+        stop = start + len(one.data)
+        weights[inside, start:stop] = one.weights(wavelength[inside])
         start = stop
     return PsfPair(
         weights=weights,
-        image=np.concatenate([image.data for _, image, _ in parts]),
-        cube=np.concatenate([cube.data for _, _, cube in parts]),
-        source=parts[0][1].source,
-        nodes=np.concatenate([image.wavelength for _, image, _ in parts]),
+        image=np.concatenate([one.data for _, one, _ in parts]),
+        cube=np.concatenate([one.data for _, _, one in parts]),
+        source=_named(*parts[0][1:]),
+        nodes=np.concatenate([one.wavelength for _, one, _ in parts]),
     )
+
+
+def _named(image, cube):
+    """Source of both, or of images and cube if they differ."""
+    if image.source == cube.source:
+        return image.source
+    return f"{image.source} (images), {cube.source} (cube)"
 
 
 def _continued(parts):
@@ -237,7 +221,7 @@ def _continued(parts):
     return filled
 
 
-def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix):
+def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix, broadening=0.0):
     """
     Read the PSFs of images and cube from files.
 
@@ -251,6 +235,8 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix):
         Pixel of the common grid, arcsec.
     npix : int
         Size of the PSFs in pixels, odd.
+    broadening : float, optional
+        Sigma of a Gaussian that widens the PSF of the images, arcsec.
 
     Returns
     -------
@@ -262,7 +248,7 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix):
     ValueError
         If a file does not cover the wavelengths.
     """
-    image = read_psf(path_image, pixel_scale=pixel_scale, npix=npix)
+    image = read_psf(path_image, pixel_scale=pixel_scale, npix=npix, broadening=broadening)
     cube = read_psf(path_cube, pixel_scale=pixel_scale, npix=npix)
     return PsfPair(
         weights=image.weights(wavelength),

@@ -57,6 +57,8 @@ class CubeObservation:
         Whether the wavelength axis is linear in the header (not a table).
     model : datamodel
         The open model, for its metadata.
+    date : str or None
+        Date and time (UTC, ISO format) of the observation.
     """
 
     data: np.ndarray
@@ -71,6 +73,7 @@ class CubeObservation:
     resampled: bool
     linear: bool
     model: datamodels.IFUCubeModel = field(repr=False)
+    date: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class ImageObservation:
         Instrument and filter (upper case), detector (may be "MULTIPLE" or ""), file name.
     pixfrac : float or None
         Drizzle pixel fraction with which the image was made; None if it was not resampled.
+    date : str or None
+        Date and time (UTC, ISO format) of the observation.
     """
 
     data: np.ndarray
@@ -104,6 +109,7 @@ class ImageObservation:
     detector: str
     name: str
     pixfrac: float | None
+    date: str | None = None
 
 
 def read_cube(member):
@@ -152,6 +158,7 @@ def read_cube(member):
         resampled=bool(model.meta.cal_step.cube_build == "COMPLETE" or model.meta.ifu.weighting),
         linear=(model.meta.wcsinfo.ctype3 or "") != "WAVE-TAB",
         model=model,
+        date=_date(model),
     )
 
 
@@ -220,10 +227,18 @@ def read_image(member, *, grid=None, border=12):
             detector=(model.meta.instrument.detector or "").upper(),
             name=name,
             pixfrac=pixfrac,
+            date=_date(model),
         )
     finally:
         if model is not member:
             model.close()
+
+
+def _date(model):
+    date, time = model.meta.observation.date, model.meta.observation.time
+    if date is None:
+        return None
+    return f"{date}T{str(time or '00:00:00')[:8]}"
 
 
 def _arrays(model, name, *, ndim):

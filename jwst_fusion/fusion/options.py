@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
+from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
 
@@ -18,8 +19,9 @@ _RANGES = (
     ("field_width", 0.0, 3600.0, False),
     ("field_height", 0.0, 3600.0, False),
     ("min_coverage", 0.0, 1.0, False),
-    ("psf_nodes", 2, 64, True),
     ("psf_size", 0.2, 10.0, True),
+    ("psf_broadening_image", 0.0, 2.0, True),
+    ("psf_jitter", 0.0, 999.0, True),
     ("trace_oversample", 1.0, 100.0, True),
     ("roll_image", -360.0, 720.0, True),
     ("roll_cube", -360.0, 720.0, True),
@@ -62,11 +64,15 @@ class FusionOptions:
     crosscal: str = "eroded"
     alignment: str = "wcs"
     psf_source: str = "auto"
-    psf_image: str | None = None
+    psf_image: str | tuple | None = None
     psf_cube: str | None = None
-    psf_nodes: int = 12
+    psf_nodes: str | int = "auto"
     psf_size: float = 3.0
     psf_broadening: str | float = "auto"
+    psf_broadening_image: float = 0.0
+    psf_opd: str | None = None
+    psf_jitter: float | None = None
+    psf_position: str | tuple | None = None
     trace_oversample: float = 1.0
     roll_image: float | None = None
     roll_cube: float | None = None
@@ -78,9 +84,12 @@ class FusionOptions:
             _check_range(name, getattr(self, name), low, high, closed)
         object.__setattr__(self, "rank", _whole("rank", self.rank, 1, 200))
         object.__setattr__(self, "factor", _whole("factor", self.factor, 2, 32))
+        object.__setattr__(self, "psf_nodes", _whole("psf_nodes", self.psf_nodes, 2, 64))
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        for name in ("psf_image", "psf_position"):
+            object.__setattr__(self, name, _parts(getattr(self, name)))
         self._check_together()
         self.throughput_files()
         self.broadening_widths()
@@ -99,14 +108,96 @@ class FusionOptions:
         if None in field and any(value is not None for value in field):
             msg = "field_ra, field_dec, field_width and field_height must be given together"
             raise ValueError(msg)
-        if (self.psf_image is None) != (self.psf_cube is None):
-            msg = "psf_image and psf_cube must be given together"
+        self._check_psf()
+
+    def _check_psf(self):
+        kind = self.psf_kind
+        files = self.psf_files()
+        present = list(files)
+        if kind == "file" and len(present) < 2:
+            msg = "psf_image and psf_cube must be given together for psf_source = file"
             raise ValueError(msg)
-        for name in ("psf_image", "psf_cube"):
-            path = getattr(self, name)
-            if path is not None and not Path(path).is_file():
-                msg = f"{name}: file {path} does not exist"
-                raise FileNotFoundError(msg)
+        if kind == "data" and not present:
+            msg = "psf_source = data needs exposures of a star: psf_image, psf_cube or both"
+            raise ValueError(msg)
+        if kind in ("webbpsf", "aperture") and present:
+            msg = (
+                f"{' and '.join(present)}: files are used with psf_source = file or data, but it "
+                f"is {kind!r}"
+            )
+            raise ValueError(msg)
+        if kind == "file" and len(files["psf_image"]) > 1:
+            msg = f"psf_image names {len(files['psf_image'])} files; psf_source = file takes one"
+            raise ValueError(msg)
+        for name, paths in files.items():
+            for path in paths:
+                if not Path(path).is_file():
+                    msg = f"{name}: file {path} does not exist"
+                    raise FileNotFoundError(msg)
+        modelled = kind != "file" and len(present) < 2
+        for name in ("psf_opd", "psf_jitter", "psf_position"):
+            if getattr(self, name) is not None and not modelled:
+                msg = f"{name} is for models of the PSF, but files are given for both instruments"
+                raise ValueError(msg)
+        for name in ("psf_opd", "psf_position"):
+            if getattr(self, name) is not None and kind == "aperture":
+                msg = f"{name} is for psf_source = webbpsf, but it is {kind!r}"
+                raise ValueError(msg)
+        opd = None if self.psf_opd is None else str(self.psf_opd)
+        if opd is not None and opd.lower() != "observation" and not names_wavefront(opd):
+            msg = (
+                f"psf_opd is {opd!r}: expected a file that exists, a date such as 2023-05-01, "
+                "'observation' or 'none'"
+            )
+            raise ValueError(msg)
+        self.position()
+
+    @property
+    def psf_kind(self):
+        """Source of the PSFs: that of `psf_source`, or "file" if "auto" is given files."""
+        known = ("auto", "webbpsf", "aperture", "file", "data")
+        if self.psf_source not in known:
+            msg = f"psf_source is {self.psf_source!r}: expected one of {', '.join(known)}"
+            raise ValueError(msg)
+        files = (self.psf_image, self.psf_cube)
+        return "file" if self.psf_source == "auto" and any(files) else self.psf_source
+
+    def psf_files(self):
+        """
+        Return the files that stand for models of the PSF.
+
+        Returns
+        -------
+        dict
+            Lists of files by ``psf_image`` and ``psf_cube``, if they are given.
+        """
+        files = {"psf_image": self.psf_image, "psf_cube": _parts(self.psf_cube)}
+        return {name: list(paths) for name, paths in files.items() if paths}
+
+    def position(self):
+        """
+        Return the place on the imager's detector for which PSFs are wanted.
+
+        Returns
+        -------
+        tuple of int or None
+            Column and row, from 0.
+
+        Raises
+        ------
+        ValueError
+            If the parameter is not two whole numbers.
+        """
+        if self.psf_position is None:
+            return None
+        parts = [part.strip("()[] ") for part in self.psf_position]
+        if len(parts) != 2 or not all(part.isdecimal() and int(part) < 2048 for part in parts):
+            msg = (
+                f"psf_position is {', '.join(parts)!r}: expected column and row of the detector, "
+                "two whole numbers from 0 to 2047, as 1024,512"
+            )
+            raise ValueError(msg)
+        return int(parts[0]), int(parts[1])
 
     @classmethod
     def from_step(cls, step):
@@ -141,7 +232,7 @@ class FusionOptions:
         """
         text = str(self.psf_broadening).strip()
         if text == "auto":
-            return None if self.psf_image is None else (0.0, 0.0)
+            return None if self.psf_cube is None else (0.0, 0.0)
         if text == "fit":
             return None
         try:
@@ -188,6 +279,14 @@ class FusionOptions:
                 raise ValueError(msg)
             files[name] = path.strip()
         return files
+
+
+def _parts(value):
+    """Return what is separated by commas, or the items of a list, as text; None for nothing."""
+    if value is None:
+        return None
+    items = [value] if isinstance(value, (str, Path)) else value
+    return tuple(part.strip() for item in items for part in str(item).split(",") if part.strip())
 
 
 def _check_range(name, value, low, high, closed):

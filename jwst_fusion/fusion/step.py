@@ -51,12 +51,16 @@ class FusionStep(FusionBaseStep):
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
     crosscal = option('eroded', 'mean', 'off', default='eroded') # Cross-calibration: free of light that crosses the border, plain means, or none
     alignment = option('wcs', 'measured', default='wcs') # Align images by their WCS, or by the offset measured against the cube
-    psf_source = option('auto', 'webbpsf', 'aperture', default='auto') # PSFs by STPSF, by a model of the aperture, or by what is there
-    psf_image = string(default=None) # File with the complete PSF of the images on the grid of the result, instead of psf_source
-    psf_cube = string(default=None) # File with the complete PSF of the cube, likewise
-    psf_nodes = integer(default=12, min=2) # Number of wavelengths at which PSFs are computed
+    psf_source = option('auto', 'webbpsf', 'aperture', 'file', 'data', default='auto') # PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: the first two by what is there
+    psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
+    psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
+    psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by 1e-3
     psf_size = float(default=3.0) # [arcsec] Side of the PSFs
     psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
+    psf_broadening_image = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the images
+    psf_opd = string(default=None) # Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the data, 'none'; default: the example of STPSF
+    psf_jitter = float(default=None) # [milliarcsec] Jitter of the telescope per axis, sigma; default: 0.8, as in STPSF
+    psf_position = force_list(default=None) # Column,row of the imager's detector for which STPSF computes; default: its middle
     trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
@@ -68,7 +72,7 @@ class FusionStep(FusionBaseStep):
     @classmethod
     def build_config(cls, input, **kwargs):
         """Build the configuration; numbers are allowed where 'auto' is."""
-        for name in ("rank", "factor", "maximum_cores", "psf_broadening"):
+        for name in ("rank", "factor", "maximum_cores", "psf_broadening", "psf_nodes"):
             if name in kwargs:
                 kwargs[name] = str(kwargs[name])
         return super().build_config(input, **kwargs)

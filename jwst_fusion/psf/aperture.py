@@ -43,6 +43,14 @@ _FOCUS = {
     ),
 }
 _INSTRUMENT_TERMS = range(5, 16)
+# Where each instrument begins in the sequence of deviates.
+_STARTS = {
+    "NIRCAM_LW": 0.5,
+    "NIRCAM_SW": 0.6,
+    "NIRSPEC": 0.7,
+    "MIRI_IMAGER": 0.8,
+    "MIRI_MRS": 0.9,
+}
 
 
 def _normal_deviates(count, start):
@@ -113,7 +121,7 @@ def wavefront_error(channel, wavelength=None):
     Parameters
     ----------
     channel : str
-        "NIRCAM_SW", "NIRCAM_LW" or "NIRSPEC".
+        Name of an `jwst_fusion.psf.instruments.Instrument`, such as "NIRCAM_SW".
     wavelength : float, optional
         Wavelength [um], for the focus of NIRCam; without it that focus is left out.
 
@@ -166,8 +174,7 @@ def _static_error(channel):
     figure = draws[3][index] * (2.0 * (x**2 + y**2) - 1.0) + draws[4][index] * (x**2 - y**2)
 
     terms = list(_INSTRUMENT_TERMS)
-    start = 0.5 + 0.1 * sorted(INSTRUMENTS).index(channel)
-    weights = _normal_deviates(len(terms), start) / np.sqrt(1.0 + np.arange(len(terms)))
+    weights = _normal_deviates(len(terms), _STARTS[channel]) / np.sqrt(1.0 + np.arange(len(terms)))
     basis = poppy.zernike.zernike_basis(nterms=max(terms), npix=_SAMPLES, outside=0.0)
     instrument = sum(w * basis[j - 1] for w, j in zip(weights, terms, strict=True))
 
@@ -187,7 +194,7 @@ def native_psf(channel, wavelength, scale, size, *, error=None):
     Parameters
     ----------
     channel : str
-        "NIRCAM_SW", "NIRCAM_LW" or "NIRSPEC".
+        Name of an `jwst_fusion.psf.instruments.Instrument`, such as "NIRCAM_SW".
     wavelength : float
         Wavelength [um].
     scale : float

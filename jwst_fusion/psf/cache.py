@@ -1,41 +1,31 @@
-"""On-disk cache of computed PSFs: atomic, checksummed, safe between processes."""
+"""Cache of computed PSFs on disk, one FITS file each: atomic, checksummed, safe for processes."""
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
-import struct
+import re
 import time
 import uuid
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 
 __all__ = ["Entry", "cache_folder", "entries", "entry_path", "load", "remember", "remove", "store"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
 #: To be raised whenever the layout of an entry changes; entries of other formats are not read.
-FORMAT = 2
+FORMAT = 3
 _STALE = 86400.0
-# What NumPy and zipfile raise over bytes that are not what they should be.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
+# Earlier versions wrote the second kind of file.
+_PATTERNS = ("psf_*.fits", "psf_*.npz")
+_BLANK = b"0" * 64
+_CHECKSUM = re.compile(rb"SHA256  = '([0-9a-f]{64})'")
 
 
 @dataclass(frozen=True)
@@ -96,20 +86,43 @@ def entry_path(key):
     pathlib.Path
         File named by a digest of `key`.
     """
-    return cache_folder() / f"psf_{hashlib.sha256(_text(key).encode()).hexdigest()[:32]}.npz"
+    return cache_folder() / f"psf_{hashlib.sha256(_text(key).encode()).hexdigest()[:32]}.fits"
 
 
 def _text(key):
     return json.dumps({"format": FORMAT, **key}, sort_keys=True)
 
 
-def _checksum(arrays):
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+def _pack(key, arrays):
+    """Return key and arrays as the bytes of a FITS file that holds its own SHA-256."""
+    header = fits.Header()
+    header["ORIGIN"] = "jwst_fusion"
+    header["SHA256"] = _BLANK.decode()
+    text = np.frombuffer(_text(key).encode(), dtype=np.uint8)
+    hdus = [fits.PrimaryHDU(header=header), fits.ImageHDU(text, name="KEY")]
+    hdus += [fits.ImageHDU(np.asarray(array), name=name) for name, array in arrays.items()]
+    stream = io.BytesIO()
+    fits.HDUList(hdus).writeto(stream)
+    content = stream.getvalue()
+    return content.replace(_BLANK, hashlib.sha256(content).hexdigest().encode(), 1)
+
+
+def _unpack(content):
+    """Return the arrays and the key's text; an error says what is wrong with the bytes."""
+    found = _CHECKSUM.search(content[:2880])
+    if found is None:
+        msg = "no checksum"
+        raise ValueError(msg)
+    blank = content[: found.start(1)] + _BLANK + content[found.end(1) :]
+    if hashlib.sha256(blank).hexdigest().encode() != found[1]:
+        msg = "wrong checksum"
+        raise ValueError(msg)
+    with fits.open(io.BytesIO(content), memmap=False) as hdus:
+        text = hdus["KEY"].data.tobytes().decode()
+        arrays = {
+            hdu.name.lower(): hdu.data.astype(hdu.data.dtype.newbyteorder("=")) for hdu in hdus[2:]
+        }
+    return arrays, text
 
 
 def load(key):
@@ -128,27 +141,16 @@ def load(key):
     """
     path = entry_path(key)
     try:
-        arrays, text = _read(path)
+        arrays, text = _unpack(path.read_bytes())
     except FileNotFoundError:
         return None
-    except _UNREADABLE as error:
+    except (OSError, ValueError) as error:
         log.warning("The cached PSF %s is damaged (%s); it is made again", path, error)
         return None
     if text != _text(key):
         log.warning("The cached PSF %s is of another configuration; it is made again", path)
         return None
     return arrays
-
-
-def _read(path):
-    """Return the arrays and the key's text of an entry; an error says what is wrong with it."""
-    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-        arrays = {name: content[name] for name in content.files}
-    stored = str(arrays.pop("checksum"))
-    if stored != _checksum(arrays):
-        msg = "wrong checksum"
-        raise ValueError(msg)
-    return arrays, str(arrays.pop("key", ""))
 
 
 def store(key, arrays):
@@ -162,18 +164,18 @@ def store(key, arrays):
     key : dict
         As for `entry_path`.
     arrays : dict of ndarray
-        What to store.
+        What to store: numbers with at least one axis, under lower-case names.
     """
     path = entry_path(key)
-    content = {**arrays, "key": np.array(_text(key))}
+    content = _pack(key, arrays)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         # A name of its own, and the user's usual file permissions so that a folder can be shared.
-        temporary = path.parent / f"part_{os.getpid()}_{uuid.uuid4().hex}.npz"
+        temporary = path.parent / f"part_{os.getpid()}_{uuid.uuid4().hex}.fits"
         with open(temporary, "xb") as stream:
-            np.savez(stream, **content, checksum=np.array(_checksum(content)))
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -186,7 +188,7 @@ def store(key, arrays):
 
 def _sweep(folder):
     """Remove what processes that were killed left behind more than a day ago."""
-    for path in folder.glob("part_*.npz"):
+    for path in folder.glob("part_*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE:
                 path.unlink()
@@ -228,19 +230,18 @@ def entries():
         All entries, oldest first; those that cannot be used are among them, with the reason.
     """
     found = []
-    for path in cache_folder().glob("psf_*.npz"):
-        key, fault = None, ""
+    for path in (path for pattern in _PATTERNS for path in cache_folder().glob(pattern)):
+        key, fault = None, "written by another version of jwst_fusion"
         try:
             status = path.stat()
-            text = _read(path)[1]
-            key = json.loads(text) if text else None
+            if path.suffix == ".fits":
+                key, fault = json.loads(_unpack(path.read_bytes())[1]), ""
         except FileNotFoundError:  # removed by another process meanwhile
             continue
-        except _UNREADABLE as error:
+        except (OSError, ValueError) as error:
             fault = f"damaged ({error})"
-        else:
-            if key is None or key.get("format") != FORMAT:
-                key, fault = None, "written by another version of jwst_fusion"
+        if key is not None and key.get("format") != FORMAT:
+            key, fault = None, "written by another version of jwst_fusion"
         found.append(Entry(path, key, status.st_size, status.st_mtime, fault))
     return sorted(found, key=lambda entry: (entry.modified, entry.path))
 

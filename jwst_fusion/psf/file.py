@@ -1,4 +1,4 @@
-"""PSF cubes in FITS files: our own and those that STPSF writes."""
+"""PSF cubes in FITS and ASDF files: our own and those that STPSF writes."""
 
 import logging
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.resample import resample_psf
 
@@ -14,20 +15,29 @@ __all__ = ["read_psf", "write_psf"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
-_OFF_CENTRE = 0.25
+# Pixels off centre that are left, and beyond which a note is due.
+_CENTRED = 0.01
+_NOTABLE = 0.25
 
 
 def write_psf(psf, path):
     """
-    Write a PSF cube to a FITS file.
+    Write a PSF cube to a file.
 
     Parameters
     ----------
     psf : PsfCube
         The PSF.
     path : path-like
-        File to write; an existing one is replaced.
+        File to write, ASDF if its name ends with ``.asdf`` and else FITS; an existing one is
+        replaced.
     """
+    if Path(path).suffix.lower() == ".asdf":
+        import asdf
+
+        tree = {"psf": psf.data, "wavelength": psf.wavelength, "pixel_scale": psf.pixel_scale}
+        asdf.AsdfFile({**tree, "source": psf.source}).write_to(path)
+        return
     header = fits.Header()
     header["PIXELSCL"] = (psf.pixel_scale, "[arcsec] pixel")
     header["PSFSRC"] = (psf.source, "where the PSF comes from")
@@ -49,7 +59,8 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     path : path-like
         FITS file of `write_psf` or of STPSF: an image (y, x) or cube (node, y, x) with the pixel
         [arcsec] in the keyword PIXELSCL, and wavelengths in a table WAVELENGTH [um] or in STPSF's
-        keywords WAVELEN or WAVELN00, WAVELN01, ... [m].
+        keywords WAVELEN or WAVELN00, WAVELN01, ... [m]. Or an ASDF file with the entries ``psf``
+        (y, x) or (node, y, x), ``wavelength`` [um] and ``pixel_scale`` [arcsec].
     pixel_scale : float, optional
         Output pixel [arcsec]; by default that of the file.
     npix : int, optional
@@ -89,11 +100,11 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     if np.any((sums < 0.9) | (sums > 1.001)):
         log.warning("The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())
     middle = (data.shape[1] - 1) / 2.0
-    centres = [_centre(image) for image in data]
+    centres = [core_centre(image) for image in data]
     offset = max(max(abs(y - middle), abs(x - middle)) for y, x in centres)
-    if offset > _OFF_CENTRE:
+    if offset > _NOTABLE:
         log.warning("The PSFs in %s are up to %.2f pixels off centre; centred", path, offset)
-    else:
+    if offset < _CENTRED:
         centres = [(middle, middle)] * len(data)
     pixel_scale = scale if pixel_scale is None else float(pixel_scale)
     if not (np.isfinite(pixel_scale) and pixel_scale > 0):
@@ -122,17 +133,42 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     return PsfCube(np.array(out), wavelength, pixel_scale, path.name, meta)
 
 
-def _centre(image):
-    """Row and column of the brightest peak: centroid of the light above half of it."""
-    y, x = np.nonzero(image >= 0.5 * image.max())
-    weight = image[y, x] - 0.5 * image.max()
-    total = weight.sum()
-    if total == 0:
-        return float(y.mean()), float(x.mean())
-    return float(np.sum(weight * y) / total), float(np.sum(weight * x) / total)
-
-
 def _read(path):
+    read = _read_asdf if path.suffix.lower() == ".asdf" else _read_fits
+    data, scale, wavelength = read(path)
+    data = data[None] if data.ndim == 2 else data
+    if data.ndim != 3 or data.shape[1] != data.shape[2]:
+        msg = f"the PSF file {path} must hold square images, got shape {data.shape}"
+        raise ValueError(msg)
+    if wavelength is None or np.shape(wavelength) != data.shape[:1]:
+        msg = (
+            f"the PSF file {path} holds {data.shape[0]} images but not as many wavelengths: add a "
+            "table WAVELENGTH with one column of that name [um] (in ASDF an entry wavelength)"
+        )
+        raise ValueError(msg)
+    return data, scale, wavelength
+
+
+def _read_asdf(path):
+    import asdf
+
+    try:
+        with asdf.open(path, memmap=False, lazy_load=False) as file:
+            found = {key: file.tree.get(key) for key in ("psf", "pixel_scale", "wavelength")}
+            found = {
+                key: np.array(value, float) for key, value in found.items() if value is not None
+            }
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
+        msg = f"the PSF file {path} is not a readable ASDF file: {error}"
+        raise ValueError(msg) from error
+    missing = [key for key in ("psf", "pixel_scale", "wavelength") if key not in found]
+    if missing:
+        msg = f"the PSF file {path} lacks the entries {', '.join(missing)}"
+        raise ValueError(msg)
+    return found["psf"], float(found["pixel_scale"]), np.atleast_1d(found["wavelength"])
+
+
+def _read_fits(path):
     try:
         with fits.open(path, memmap=False) as hdus:
             names = {hdu.name: hdu for hdu in hdus if hdu.is_image and hdu.data is not None}
@@ -147,21 +183,11 @@ def _read(path):
     except OSError as error:
         msg = f"the PSF file {path} is not a readable FITS file: {error}"
         raise ValueError(msg) from error
-    data = data[None] if data.ndim == 2 else data
-    if data.ndim != 3 or data.shape[1] != data.shape[2]:
-        msg = f"the PSF file {path} must hold square images, got shape {data.shape}"
-        raise ValueError(msg)
     if "PIXELSCL" not in header:
         msg = f"the PSF file {path} lacks the keyword PIXELSCL, the pixel in arcsec"
         raise ValueError(msg)
     if wavelength is None:
-        wavelength = _wavelength_keywords(header, data.shape[0])
-    if wavelength is None or wavelength.size != data.shape[0]:
-        msg = (
-            f"the PSF file {path} holds {data.shape[0]} images but not as many wavelengths: add a "
-            "table WAVELENGTH with one column of that name [um]"
-        )
-        raise ValueError(msg)
+        wavelength = _wavelength_keywords(header, 1 if data.ndim == 2 else data.shape[0])
     return data, float(header["PIXELSCL"]), wavelength
 
 

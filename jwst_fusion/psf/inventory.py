@@ -31,7 +31,10 @@ def describe(entry):
         words.append("at column {}, row {}".format(*key["position"]))
     if key.get("opd"):
         words.append(f"wavefront {key['opd']}")
-    words.append(f"{len(nodes)} wavelengths, {span}, field {key['field']:g} arcsec")
+    if "tolerance" in key:
+        words.append(f"number of wavelengths for {span} to {key['tolerance']:g}")
+    else:
+        words.append(f"{len(nodes)} wavelengths, {span}, field {key['field']:g} arcsec")
     used = dict(key["versions"])
     if "data" in key:
         used["data"] = key["data"]["version"]
@@ -83,7 +86,7 @@ def serves(key, *, filter_name=None, source=None, instrument=None):
         NIRCam filter. Optics are the same for all filters of a channel but two, so an entry serves
         a filter if it is of the right channel, reaches into the band and is for no other filter.
     source, instrument : str, optional
-        "webbpsf" or "aperture"; "nircam" or "nirspec".
+        "webbpsf" or "aperture"; "nircam", "nirspec", "miri" or "miri_mrs".
 
     Returns
     -------

@@ -58,7 +58,7 @@ def make_psf(
     Parameters
     ----------
     instrument : str
-        "NIRCAM" or "NIRSPEC" (integral field unit).
+        "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
     wavelength : array_like
         Nodes [um], for instance from `chebyshev_nodes`; sorted into ascending order.
     pixel_scale : float
@@ -73,10 +73,11 @@ def make_psf(
         instruments observing at the same roll; each aperture's own angle is dealt with here
         (see `aperture_angle`).
     filter : str, optional
-        NIRCam filter. The source "webbpsf" uses it for the two filters with a focus of their own,
-        F212N and F323N.
+        Filter of the imager. The source "webbpsf" uses it for the two filters of NIRCam with a
+        focus of their own, F212N and F323N.
     detector : str, optional
-        Detector, as in the header keyword DETECTOR; by default NRCB1, NRCB5 or NRS1.
+        Detector, as in the header keyword DETECTOR; by default NRCB1, NRCB5, NRS1 or MIRIMAGE. Of
+        the MIRI spectrometer also a band, such as "2A"; by default that of the wavelengths.
     source : {"auto", "webbpsf", "aperture"}
         "webbpsf" computes with STPSF and needs its data files (environment variable STPSF_PATH);
         "aperture" is a model of the 18-segment pupil with a wavefront error budget and needs none;
@@ -88,12 +89,12 @@ def make_psf(
     broadening : float, optional
         Sigma of a Gaussian that widens the PSF [arcsec]. By default what STPSF assumes for charge
         diffusion (NIRCam: 0.0062 below and 0.018 above 2.35 um) and nothing for the integral field
-        unit, where slice, pixel and resampling are footprints.
+        units, where slice, pixel and resampling are footprints.
     jitter : float, optional
         Sigma of the telescope's line-of-sight jitter per axis [milliarcsec], added in quadrature;
         by default 0.8, as in STPSF.
     position : tuple of int, optional
-        Column and row of the NIRCam detector at which the PSF is wanted, both from 0 to 2047; by
+        Column and row of the imager's detector at which the PSF is wanted, counted from 0; by
         default the middle. The source "aperture" is the same over the whole field.
     opd : path-like or str, optional
         Telescope wavefront for the source "webbpsf". By default the example map among STPSF's data
@@ -112,8 +113,9 @@ def make_psf(
     -------
     PsfCube
         The point-sampled values at the pixel centres of the output grid, with unit sum per node.
-        The middle pixel is where the chief ray falls; light above half of the maximum is centred
-        on it within about a milliarcsecond.
+        The core, as `jwst_fusion.psf.centre.core_centre` finds it, lies on the middle pixel: there
+        the positions of stars are measured and coordinates refer to. The chief ray falls up to 2
+        milliarcsec from it, the centroid of all light up to 5.
 
     Raises
     ------
@@ -126,11 +128,11 @@ def make_psf(
     npix, pixel_scale, angle = check_grid(npix, pixel_scale, angle)
     boxes = check_footprints(footprints)
     model, detector = identify(instrument, (nodes[0], nodes[-1]), detector)
-    filter_name = check_filter(filter, model.name)
+    filter_name = check_filter(filter, model)
     cores = count_cores(maximum_cores)
     sigma = math.hypot(check_broadening(broadening, model.broadening), check_jitter(jitter))
-    position = check_position(position, model.name)
-    source = _choose_source(source)
+    position = check_position(position, model)
+    source = _choose_source(source, model.name)
     opd = check_opd(opd, source)
 
     # Whole half arcseconds, so that runs with slightly different grids share cache entries.
@@ -141,7 +143,7 @@ def make_psf(
         arrays, found = remember(native.key(), lambda: native.compute(cores))
     else:
         arrays, found = native.compute(cores), False
-    turn = angle + float(arrays["rotation"])
+    turn = angle + float(arrays["rotation"][0])
     data = [
         resample_psf(
             arrays[f"psf_{i}"].astype(float),
@@ -151,6 +153,7 @@ def make_psf(
             angle=turn,
             footprints=boxes,
             broadening=sigma,
+            recentre=True,
         )
         for i in range(nodes.size)
     ]
@@ -175,14 +178,14 @@ def make_psf(
     return PsfCube(np.array(data), nodes, pixel_scale, source, meta)
 
 
-def _choose_source(source):
+def _choose_source(source, channel):
     if source not in _SOURCES:
         msg = f"source must be one of {', '.join(_SOURCES)}; got {source!r}"
         raise ValueError(msg)
     if source == "aperture":
         return source
     try:
-        webbpsf.find_data()
+        webbpsf.find_data(channel)
         if importlib.util.find_spec("stpsf") is None:
             msg = "the package stpsf is not installed (pip install stpsf)"
             raise ModuleNotFoundError(msg)

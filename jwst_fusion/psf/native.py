@@ -111,7 +111,7 @@ class Native:
         -------
         dict of ndarray
             ``psf_0``, ``psf_1``, ... one image per node, ``scale`` of their pixels [arcsec] and
-            ``rotation`` [deg] counterclockwise that brings V3 up.
+            ``rotation`` (one value) [deg] counterclockwise that brings V3 up.
         """
         if self.source == "aperture":
             rotation = 0.0
@@ -132,7 +132,7 @@ class Native:
             calls = [model.native_psf for model in models]
             arguments = ()
         idle = list(calls)
-        arrays = {"scale": self.scale, "rotation": np.array(rotation)}
+        arrays = {"scale": self.scale, "rotation": np.array([rotation])}
 
         def one(i):
             call = idle.pop()

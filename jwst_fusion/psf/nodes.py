@@ -5,14 +5,16 @@ import math
 import numpy as np
 
 from jwst_fusion.psf import aperture
+from jwst_fusion.psf.cache import remember
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 from jwst_fusion.psf.instruments import identify
+from jwst_fusion.psf.native import versions
 from jwst_fusion.psf.options import check_broadening, check_footprints, check_grid, check_jitter
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 
-#: Default relative error of an interpolated OTF.
-TOLERANCE = 1e-3
+#: Default relative error of an interpolated PSF. Its OTF is then nowhere off by twice as much.
+TOLERANCE = 5e-4
 
 _MOST = 65
 # Samples of the pupil along a side. Images of it repeat beyond this many lambda / D, which is
@@ -38,7 +40,7 @@ def count_nodes(
     Parameters
     ----------
     instrument : str
-        "NIRCAM" or "NIRSPEC" (integral field unit).
+        "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
     low, high : float
         Range of wavelengths [um].
     pixel_scale, npix, footprints, broadening, jitter
@@ -65,22 +67,54 @@ def count_nodes(
 
     It is measured on the aperture model at wavelengths halfway between the nodes. What counts is
     how fast the diffraction pattern scales at the edge of the field and how much of it pixels and
-    broadening leave; details of the wavefront matter little.
+    broadening leave; details of the wavefront matter little. The number is kept in the cache.
     """
     if not (math.isfinite(tolerance) and 1e-6 <= tolerance < 1):
         msg = f"tolerance must lie between 1e-6 and 1, got {tolerance}"
         raise ValueError(msg)
-    model = _Model(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    request = _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    key = {
+        "source": "aperture",
+        "instrument": request["channel"],
+        "wavelength": [float(low), float(high)],
+        "tolerance": float(tolerance),
+        "versions": versions("aperture"),
+        **{name: request[name] for name in ("npix", "pixel_scale", "footprints", "sigma")},
+    }
+    arrays, _ = remember(key, lambda: {"count": np.array([_fewest(request, tolerance)])})
+    return int(arrays["count"][0])
+
+
+def _fewest(request, tolerance):
+    model = _Model(**request)
     count = model.refine(tolerance)
     if count is None:
         msg = (
-            f"{_MOST} nodes from {low:g} to {high:g} um do not interpolate the PSF to "
+            f"{_MOST} nodes from {model.low:g} to {model.high:g} um do not interpolate the PSF to "
             f"tolerance={tolerance:g}; allow more, or make the field (npix) smaller"
         )
         raise ValueError(msg)
     while count > 2 and model.error(count - 1) <= tolerance:
         count -= 1
     return count
+
+
+def _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter):
+    """Check the parameters; return them with names and widths resolved."""
+    npix, pixel_scale, _ = check_grid(npix, pixel_scale, 0.0)
+    boxes = check_footprints(footprints)
+    chebyshev_nodes(low, high, 2)  # checks the range
+    channel, _ = identify(instrument, (low, high))
+    sigma = math.hypot(check_broadening(broadening, channel.broadening), check_jitter(jitter))
+    return {
+        "channel": channel.name,
+        "low": low,
+        "high": high,
+        "pixel_scale": pixel_scale,
+        "npix": npix,
+        "footprints": [list(box) for box in boxes],
+        "sigma": sigma,
+    }
 
 
 def interpolation_error(
@@ -118,7 +152,8 @@ def interpolation_error(
     if int(count) != count or not 2 <= count <= _MOST:
         msg = f"count must be a whole number from 2 to {_MOST}, got {count}"
         raise ValueError(msg)
-    model = _Model(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    request = _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    model = _Model(**request)
     model.refine(0.0, least=int(count))
     return model.error(int(count))
 
@@ -126,25 +161,20 @@ def interpolation_error(
 class _Model:
     """Quick monochromatic PSFs with the broadening and field of a request."""
 
-    def __init__(self, instrument, low, high, pixel_scale, npix, footprints, broadening, jitter):
-        npix, pixel_scale, _ = check_grid(npix, pixel_scale, 0.0)
-        boxes = check_footprints(footprints)
-        chebyshev_nodes(low, high, 2)  # checks the range
-        channel, _ = identify(instrument, (low, high))
-        sigma = math.hypot(check_broadening(broadening, channel.broadening), check_jitter(jitter))
+    def __init__(self, channel, low, high, pixel_scale, npix, footprints, sigma):
         self.low, self.high = low, high
         nyquist = np.rad2deg(low * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
         self.scale = min(pixel_scale, nyquist / 1.05)
         self.size = 2 * math.ceil(0.5 * npix * pixel_scale / self.scale) + 1
         # Light from outside the field that pixels and broadening bring into it.
-        reach = 0.5 * sum(math.hypot(box[0], box[1]) for box in boxes) + 4.0 * sigma
+        reach = 0.5 * sum(math.hypot(box[0], box[1]) for box in footprints) + 4.0 * sigma
         self.margin = math.ceil(reach / self.scale)
         self.period = 2 * (self.size + 2 * self.margin)
         folded = (_PUPIL, aperture.pupil().shape[0] // _PUPIL) * 2
         self.pupil = aperture.pupil().reshape(folded).mean(axis=(1, 3))
         self.folded = folded
-        self.channel = channel.name
-        self.filter = self._filter(boxes, sigma)
+        self.channel = channel
+        self.filter = self._filter(footprints, sigma)
         self.known = {}
 
     def _filter(self, boxes, sigma):

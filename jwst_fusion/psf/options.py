@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_fusion.bandpass import NIRCAM_FILTERS
+from jwst_fusion.bandpass.names import FILTERS
 from jwst_fusion.psf import webbpsf
 
 __all__ = [
@@ -20,13 +20,13 @@ __all__ = [
     "check_opd",
     "check_position",
     "count_cores",
+    "names_wavefront",
 ]
 
 # Field [arcsec]: what STPSF and the integral field units make sense of, within a few 100 MB.
 _LARGEST_FIELD = 10.0
 #: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
 JITTER = 0.8
-_DETECTOR_SIDE = 2048
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 
@@ -94,16 +94,18 @@ def check_footprints(footprints):
     return boxes
 
 
-def check_filter(name, channel):
-    """Return the name of a NIRCam filter in upper case, or None."""
+def check_filter(name, instrument):
+    """Return the name of a filter of an imager in upper case, or None."""
     if name is None:
         return None
     text = str(name).upper()
-    if channel == "NIRSPEC":
-        msg = f"filter={name!r} has no meaning for the NIRSpec integral field unit; leave it out"
+    if instrument.detector_shape is None:
+        msg = f"filter={name!r} has no meaning for an integral field unit; leave it out"
         raise ValueError(msg)
-    if text not in NIRCAM_FILTERS:
-        msg = f"filter={name!r} is no NIRCam filter; known are {', '.join(NIRCAM_FILTERS)}"
+    camera = "MIRI" if instrument.name == "MIRI_IMAGER" else "NIRCam"
+    known = FILTERS[camera.upper()]
+    if text not in known:
+        msg = f"filter={name!r} is no {camera} filter; known are {', '.join(known)}"
         raise ValueError(msg)
     return text
 
@@ -129,22 +131,31 @@ def check_jitter(jitter):
     return sigma * 1e-3
 
 
-def check_position(position, channel):
+def check_position(position, instrument):
     """Return column and row on the detector as a tuple of int, or None."""
     if position is None:
         return None
-    if channel == "NIRSPEC":
-        msg = "position has no meaning for the NIRSpec integral field unit; leave it out"
+    if instrument.detector_shape is None:
+        msg = "position has no meaning for an integral field unit; leave it out"
         raise ValueError(msg)
     values = tuple(float(value) for value in position)
-    good = len(values) == 2 and all(0 <= v < _DETECTOR_SIDE and v == int(v) for v in values)
+    columns, rows = instrument.detector_shape
+    good = len(values) == 2 and all(
+        0 <= v < side and v == int(v) for v, side in zip(values, (columns, rows), strict=False)
+    )
     if not good:
         msg = (
             f"position must be column and row of a detector, whole numbers from 0 to "
-            f"{_DETECTOR_SIDE - 1}; got {position}"
+            f"{columns - 1} and {rows - 1}; got {position}"
         )
         raise ValueError(msg)
     return int(values[0]), int(values[1])
+
+
+def names_wavefront(text):
+    """Whether a text says which telescope wavefront to use: "none", a date or a file."""
+    plain = text.lower() == "none" or _DATE.fullmatch(text) is not None
+    return plain or Path(text).expanduser().is_file()
 
 
 def check_opd(opd, source):

@@ -2,41 +2,54 @@
 
 import numpy as np
 
-from jwst_fusion.bandpass import NIRCAM_FILTERS, nominal_bandpass
+from jwst_fusion.bandpass import NIRCAM_FILTERS, load_bandpass, nominal_bandpass
 from jwst_fusion.psf.cube import chebyshev_nodes
-from jwst_fusion.psf.instruments import INSTRUMENTS, aperture_angle
+from jwst_fusion.psf.instruments import (
+    INSTRUMENTS,
+    MRS_BANDS,
+    aperture_angle,
+    identify,
+    pixel_of,
+)
 from jwst_fusion.psf.make import make_psf
 from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
 
 __all__ = ["channels_of", "prepare", "usual_footprints"]
 
 _CHANNEL_LIMIT = INSTRUMENTS["NIRCAM_SW"].wavelength[1]
-_NATIVE = {"NIRCAM_SW": 0.0311, "NIRCAM_LW": 0.0630, "NIRSPEC": 0.1}
+# Spaxels of the cubes that the pipeline builds by default [arcsec].
+_SPAXEL = {"NIRSPEC": 0.1, "1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}
 
 
-def usual_footprints(channel, pixel_scale, angle=0.0):
+def usual_footprints(channel, pixel_scale, angle=0.0, detector=None):
     """
     Boxes of detector pixel, drizzle kernel and output pixel with the usual settings.
 
     Parameters
     ----------
-    channel : {"NIRCAM_SW", "NIRCAM_LW", "NIRSPEC"}
-        Instrument or channel.
+    channel : str
+        Instrument or channel, such as "NIRCAM_SW" or "MIRI_MRS".
     pixel_scale : float
-        Pixel of the resampled image [arcsec]; spaxels of NIRSpec are 0.1.
+        Pixel of the resampled image [arcsec]; spaxels of cubes are those of the pipeline.
     angle : float
         As for `jwst_fusion.psf.make_psf`.
+    detector : str, optional
+        Detector, or band of the MIRI spectrometer; by default the first one.
 
     Returns
     -------
     tuple
         Boxes (width_x, width_y, angle) for `jwst_fusion.psf.make_psf`.
     """
-    native = _NATIVE[channel]
-    detector = next(iter(INSTRUMENTS[channel].aperture_angle))
-    turned = angle + aperture_angle(channel.split("_")[0], detector)
-    out = native if channel == "NIRSPEC" else pixel_scale
-    return ((native, native, turned), (native, native, turned), (out, out, 0.0))
+    name = detector or next(iter(INSTRUMENTS[channel].aperture_angle))
+    turned = angle + aperture_angle(_instrument(channel), name)
+    native = (*pixel_of(channel, name), turned)
+    out = _SPAXEL.get(name[0] if channel == "MIRI_MRS" else channel, pixel_scale)
+    return native, native, (out, out, 0.0)
+
+
+def _instrument(channel):
+    return "NIRCAM" if channel.startswith("NIRCAM") else channel
 
 
 def channels_of(instrument, filters=(), wavelength=None):
@@ -46,9 +59,9 @@ def channels_of(instrument, filters=(), wavelength=None):
     Parameters
     ----------
     instrument : str
-        "NIRCAM" or "NIRSPEC".
+        "NIRCAM", "NIRSPEC", "MIRI" (imager) or "MIRI_MRS".
     filters : sequence of str
-        NIRCam filters.
+        Filters of NIRCam or MIRI.
     wavelength : tuple of float, optional
         Shortest and longest wavelength [um]; by default what the filters span.
 
@@ -62,13 +75,17 @@ def channels_of(instrument, filters=(), wavelength=None):
     ValueError
         If a filter is unknown or there is neither filter nor wavelength.
     """
-    bands = [nominal_bandpass(name) for name in filters]
+    key = str(instrument).upper()
+    bands = [_band(name, key) for name in filters]
     if wavelength is None and not bands:
         msg = "the wavelengths are missing: give a range (--wavelength) or filters (--filter)"
         raise ValueError(msg)
-    if instrument.upper() == "NIRSPEC":
+    if key == "MIRI_MRS":
+        return _mrs_channels(*(wavelength or _span(bands)))
+    if key != "NIRCAM":
         low, high = wavelength or _span(bands)
-        return [("NIRSPEC", low, high, None)]
+        one = bands[0].name if key == "MIRI" and len(bands) == 1 else None
+        return [("MIRI_IMAGER" if key == "MIRI" else key, low, high, one)]
     out = []
     for channel in ("NIRCAM_SW", "NIRCAM_LW"):
         short = channel == "NIRCAM_SW"
@@ -84,6 +101,27 @@ def channels_of(instrument, filters=(), wavelength=None):
             out.append((channel, low, high, own[0].name if len(own) == 1 else None))
     if not out:
         msg = f"wavelength {wavelength} has nothing to do with the filters {', '.join(filters)}"
+        raise ValueError(msg)
+    return out
+
+
+def _band(name, instrument):
+    """Return the curve of a filter: MIRI's come from the data of STPSF."""
+    if instrument.startswith("MIRI"):
+        return load_bandpass(name, instrument="MIRI")
+    return nominal_bandpass(name)
+
+
+def _mrs_channels(low, high):
+    """Divide a range among the four channels of the MIRI spectrometer, which overlap."""
+    out = []
+    for channel in "1234":
+        ends = [ends for band, (_, *ends) in MRS_BANDS.items() if band[0] == channel]
+        start, stop = max(low, ends[0][0]), min(high, ends[-1][1])
+        if start < stop:
+            out.append(("MIRI_MRS", start, stop, None))
+    if not out:
+        msg = f"wavelength {low:g} to {high:g} um is not among those of the MIRI spectrometer"
         raise ValueError(msg)
     return out
 
@@ -110,7 +148,7 @@ def prepare(
     Parameters
     ----------
     instruments : sequence of str
-        "NIRCAM", "NIRSPEC".
+        "NIRCAM", "NIRSPEC", "MIRI" (imager), "MIRI_MRS".
     filters, wavelength
         As for `channels_of`.
     pixel_scale : float
@@ -125,8 +163,8 @@ def prepare(
     tolerance : float, optional
         For `count_nodes`.
     **options
-        Further parameters of `jwst_fusion.psf.make_psf`. Those that only NIRCam has (detector,
-        position) are given to NIRCam alone.
+        Further parameters of `jwst_fusion.psf.make_psf`. Those that only imagers have (detector,
+        position) are given to them alone.
 
     Returns
     -------
@@ -152,9 +190,11 @@ def prepare(
         {
             "pixel_scale": pixel_scale,
             "npix": npix,
-            "footprints": usual_footprints(part[0], pixel_scale, angle),
+            "footprints": usual_footprints(
+                channel, pixel_scale, angle, identify(_instrument(channel), (low, high))[1]
+            ),
         }
-        for part in parts
+        for channel, low, high, _ in parts
     ]
     if count is None:
         accuracy = {
@@ -163,16 +203,16 @@ def prepare(
             "jitter": options.get("jitter"),
         }
         count = max(
-            count_nodes(channel.split("_")[0], low, high, **grid, **accuracy)
+            count_nodes(_instrument(channel), low, high, **grid, **accuracy)
             for (channel, low, high, _), grid in zip(parts, grids, strict=True)
         )
     for (channel, low, high, filter_name), grid in zip(parts, grids, strict=True):
         own = dict(options)
-        if channel == "NIRSPEC":
+        if INSTRUMENTS[channel].detector_shape is None:
             for name in ("detector", "position"):
                 own.pop(name, None)
         psf = make_psf(
-            channel.split("_")[0],
+            _instrument(channel),
             wavelength=chebyshev_nodes(low, high, count),
             angle=angle,
             filter=filter_name,

@@ -4,6 +4,8 @@ import numpy as np
 from scipy.fft import fftfreq, fftshift, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import map_coordinates
 
+from jwst_fusion.psf.centre import core_centre
+
 __all__ = ["native_field", "resample_psf"]
 
 # Samples of the intermediate image per sample of the band-limited input. At four, quintic splines
@@ -46,6 +48,7 @@ def resample_psf(
     footprints=(),
     broadening=0.0,
     centre=None,
+    recentre=False,
 ):
     r"""
     Rotate a centred PSF, convolve it with boxes and a Gaussian, and sample it on a new grid.
@@ -70,6 +73,9 @@ def resample_psf(
         Sigma of a Gaussian with which the PSF is convolved too [arcsec].
     centre : tuple of float, optional
         Row and column of the PSF's centre, by default the middle of the array, (n - 1) / 2.
+    recentre : bool
+        Whether the core of the widened PSF, as `core_centre` finds it, comes to lie on the middle
+        pixel instead.
 
     Returns
     -------
@@ -109,14 +115,21 @@ def resample_psf(
     cosine, sine = np.cos(turn), np.sin(turn)
     native_x = cosine * step[None, :] + sine * step[:, None]
     native_y = cosine * step[:, None] - sine * step[None, :]
-    origin = fine.shape[0] // 2
-    position = np.stack([native_y, native_x]) * (_FINER / scale) + origin
-    out = map_coordinates(fine, position, order=5, mode="grid-wrap")
+    origin = (fine.shape[0] // 2,) * 2
+    if recentre:
+        origin = core_centre(fine)
+    position = np.stack([native_y, native_x]) * (_FINER / scale)
+    position += np.reshape(origin, (2, 1, 1))
+    out = map_coordinates(fine, position, order=5, mode="grid-wrap", prefilter=False)
     return out / out.sum()
 
 
 def _fine_image(spectrum):
-    """Transform half a spectrum to a finer image whose origin is in the middle."""
+    """
+    Transform half a spectrum to quintic spline coefficients on a finer grid, origin in the middle.
+
+    Dividing by the transform of the sampled spline is what the prefilter of a periodic image does.
+    """
     period = spectrum.shape[0]
     fine_period = _FINER * period
     padded = np.zeros((fine_period, fine_period // 2 + 1), dtype=complex)
@@ -124,4 +137,7 @@ def _fine_image(spectrum):
     half = period // 2
     padded[:half, :half] = spectrum[:half, :half]
     padded[1 - half :, :half] = spectrum[1 - half :, :half]
+    turns = 2.0 * np.pi * fftfreq(fine_period)
+    spline = (66.0 + 52.0 * np.cos(turns) + 2.0 * np.cos(2.0 * turns)) / 120.0
+    padded /= spline[:, None] * spline[: fine_period // 2 + 1]
     return fftshift(irfft2(padded, (fine_period, fine_period)))

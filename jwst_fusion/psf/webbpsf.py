@@ -20,14 +20,19 @@ HOW_TO = (
 )
 
 _PUPIL = "jwst_pupil_RevW_npix1024.fits.gz"
-_NEEDED = ("version.txt", _PUPIL, "NIRCam/filters.tsv", "NIRSpec/filters.tsv")
+_NEEDED = ("version.txt", _PUPIL)
 _OLDEST_DATA = (2, 1)
 _LONGEST_WAIT = 7
 
 
-def find_data():
+def find_data(channel=None):
     """
     Find the data files of STPSF.
+
+    Parameters
+    ----------
+    channel : str, optional
+        Name of the instrument or channel that must be among them.
 
     Returns
     -------
@@ -47,7 +52,8 @@ def find_data():
     if not folder.is_dir():
         msg = f"The data files of STPSF were not found: {where} is not a folder. {HOW_TO}"
         raise FileNotFoundError(msg)
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    needed = _NEEDED if channel is None else (*_NEEDED, f"{_folder_of(channel)}/filters.tsv")
+    missing = [name for name in needed if not (folder / name).is_file()]
     if not any(folder.glob("JWST_OTE_OPD*.fits*")):
         missing.append("JWST_OTE_OPD*.fits")
     if missing:
@@ -59,6 +65,11 @@ def find_data():
         msg = f"The data files of STPSF in {folder} (STPSF_PATH) are too old, {version}. {HOW_TO}"
         raise FileNotFoundError(msg)
     return folder
+
+
+def _folder_of(channel):
+    """Return the name of an instrument's folder and class in STPSF."""
+    return {"NIRC": "NIRCam", "NIRS": "NIRSpec", "MIRI": "MIRI"}[channel[:4]]
 
 
 @cache
@@ -103,7 +114,7 @@ def data_fingerprint(opd, channel):
     """
     folder = find_data()
     out = {"version": data_version()}
-    instrument = "NIRSpec" if channel == "NIRSPEC" else "NIRCam"
+    instrument = _folder_of(channel)
     used = [
         folder / _PUPIL,
         folder / "si_zernikes_isim_cv3.fits",
@@ -210,13 +221,13 @@ class OpticalModel:
     Parameters
     ----------
     channel : str
-        "NIRCAM_SW", "NIRCAM_LW" or "NIRSPEC" (integral field unit).
+        "NIRCAM_SW", "NIRCAM_LW", "NIRSPEC" (integral field unit), "MIRI_IMAGER" or "MIRI_MRS".
     detector : str
-        Detector name of STPSF.
+        Detector name of STPSF; for "MIRI_MRS" the band, for "MIRI_IMAGER" of no effect.
     filter_name : str, optional
         NIRCam filter. It matters only for F212N and F323N, which have a focus of their own.
     position : tuple of int, optional
-        Column and row on the NIRCam detector; by default its middle.
+        Column and row on the imager's detector; by default its middle.
     opd : path-like or str, optional
         Telescope wavefront map in the format of STPSF or of the wavefront sensing; by default that
         of STPSF's data files. "none" leaves the wavefront error of the telescope out.
@@ -235,31 +246,38 @@ class OpticalModel:
     and interpixel capacitance are removed from images by the pipeline.
 
     STPSF gives NIRCam images with V3 up and V2 left (its rotation to the detector is part of the
-    distortion step). For NIRSpec it turns the wavefront by the aperture's ``V3IdlYAngle``, so that
-    the ideal +y axis, along the slices, is up; the further quarter turn to the frame "ifualign" of
-    cube_build is switched off here.
+    distortion step). For NIRSpec and MIRI it turns the wavefront by the aperture's
+    ``V3IdlYAngle``, so that the ideal +y axis is up; the further quarter turn of NIRSpec to the
+    frame "ifualign" of cube_build is switched off here.
+
+    Scattering within MIRI's detectors (the cruciform pattern of the imager below 12 um, the
+    widening of the spectrometer's PSF) is not included.
     """
 
     def __init__(self, channel, detector, filter_name=None, *, position=None, opd=None):
         stpsf = _import_stpsf()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if channel == "NIRSPEC":
-                model = stpsf.NIRSpec()
-                model.detector = detector
-                model.mode = "IFU"
-                model.options["ifualign_rotation"] = False
-                self.rotation = float(model._rotation)
-            else:
-                model = stpsf.NIRCam()
+            model = getattr(stpsf, _folder_of(channel))()
+            self.rotation = 0.0
+            if channel.startswith("NIRCAM"):
                 model.auto_channel = False
                 model.detector = detector
                 if filter_name is not None:
                     model.filter = filter_name
                 model.detector = detector
-                if position is not None:
-                    model.detector_position = position
-                self.rotation = 0.0
+            elif channel == "NIRSPEC":
+                model.detector = detector
+                model.mode = "IFU"
+                model.options["ifualign_rotation"] = False
+                self.rotation = float(model._rotation)
+            else:
+                if channel == "MIRI_MRS":
+                    model.mode = "IFU"
+                    model.band = detector
+                self.rotation = float(model._rotation)
+            if position is not None:
+                model.detector_position = position
             model.options["jitter"] = None
             if opd == "none":
                 model.pupilopd = None

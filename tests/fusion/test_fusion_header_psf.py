@@ -1,3 +1,6 @@
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from jwst_fusion.fusion.instrument_psf import (
 )
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube, read_image
+from jwst_fusion.fusion.optics import Optics
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.photometry import at_centres
 from jwst_fusion.fusion.registration import common_grid
@@ -174,55 +178,53 @@ def test_words_and_numbers_for_the_broadening():
     assert FusionOptions(psf_broadening="0.15x0.10").broadening_widths() == (0.15, 0.10)
 
 
+def pair(wavelength, boxes=(), cube_boxes=(), npix=31, **more):
+    image = Optics("NIRCAM", 0.0, {"SHORT": boxes}, "aperture")
+    cube = Optics("NIRSPEC", 0.0, cube_boxes, "aperture")
+    return psf_pair(wavelength, image, cube, **{"pixel_scale": 0.033, "npix": npix, **more})
+
+
 def test_no_step_where_no_image_reaches():
     wavelength = np.linspace(2.1, 2.6, 26)
-    pair = psf_pair(
-        wavelength,
-        count=8,
-        pixel_scale=0.033,
-        npix=31,
-        instruments=("NIRCAM", "NIRSPEC"),
-        angles=(0.0, 0.0),
-        boxes=({"SHORT": ((0.03, 0.03, 0.0),)}, ((0.1, 0.1, 0.0),)),
-        source="aperture",
-    )
-    peak = np.tensordot(pair.weights, pair.image, 1).max((1, 2))
+    both = pair(wavelength, ((0.03, 0.03, 0.0),), ((0.1, 0.1, 0.0),), count=8)
+    peak = np.tensordot(both.weights, both.image, 1).max((1, 2))
     assert np.abs(np.diff(peak) / peak[1:]).max() < 0.03
-    cube = np.tensordot(pair.weights, pair.cube, 1).max((1, 2))
+    cube = np.tensordot(both.weights, both.cube, 1).max((1, 2))
     assert np.all(np.diff(cube) < 0)
 
 
 def test_nodes_on_either_side_of_the_channels_of_nircam():
     wavelength = np.linspace(2.1, 2.6, 26)
-    pair = psf_pair(
-        wavelength,
-        count=8,
-        pixel_scale=0.033,
-        npix=31,
-        instruments=("NIRCAM", "NIRSPEC"),
-        angles=(0.0, 0.0),
-        boxes=({"SHORT": ()}, ()),
-        source="aperture",
-    )
-    assert pair.weights.sum(1) == pytest.approx(np.ones(26))
-    short = pair.nodes < 2.35
-    assert not pair.weights[wavelength < 2.35][:, ~short].any()
-    assert not pair.weights[wavelength >= 2.35][:, short].any()
-    assert len(pair.image) == len(pair.cube) == len(pair.nodes) == 8
+    both = pair(wavelength, count=8)
+    assert both.weights.sum(1) == pytest.approx(np.ones(26))
+    short = both.nodes < 2.35
+    assert not both.weights[wavelength < 2.35][:, ~short].any()
+    assert not both.weights[wavelength >= 2.35][:, short].any()
+    assert len(both.image) == len(both.cube) == len(both.nodes) == 8
 
 
 def test_single_wavelength():
-    pair = psf_pair(
-        np.array([2.1]),
-        count=8,
-        pixel_scale=0.033,
-        npix=15,
-        instruments=("NIRCAM", "NIRSPEC"),
-        angles=(0.0, 0.0),
-        boxes=({"SHORT": ()}, ()),
-        source="aperture",
-    )
-    assert pair.weights.tolist() == [[1.0]]
+    assert pair(np.array([2.1]), count=8, npix=15).weights.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 2.2), (1.66, 2.3)])
+def test_number_of_nodes_follows_from_the_accuracy(low, high):
+    """Both OTFs, interpolated as the fusion does, are those computed for that wavelength."""
+    boxes = ((0.0311, 0.0311, 20.0),) * 2 + ((0.033, 0.033, 0.0),)
+    cube_boxes = ((0.1, 0.1, 20.0),) * 2 + ((0.1, 0.1, 0.0),)
+    wavelength = np.linspace(low, high, 7)
+    both = pair(wavelength, boxes, cube_boxes, npix=61)
+    for kind, instrument, own in (
+        (both.image, "NIRCAM", boxes),
+        (both.cube, "NIRSPEC", cube_boxes),
+    ):
+        common = {"pixel_scale": 0.033, "npix": 61, "footprints": own, "source": "aperture"}
+        direct = make_psf(instrument, wavelength=wavelength, **common).data
+        difference = np.fft.fft2(np.tensordot(both.weights, kind, 1) - direct)
+        error = np.linalg.norm(difference, axis=(1, 2))
+        assert (error / np.linalg.norm(np.fft.fft2(direct), axis=(1, 2))).max() < 1.1e-3
+    # no more than it takes, and fewer for a narrower range
+    assert len(both.nodes) <= {2.0: 5, 1.66: 12}[low]
 
 
 def test_psfs_from_files(gaussian_psfs, products):
@@ -234,6 +236,83 @@ def test_psfs_from_files(gaussian_psfs, products):
         assert psfs.shape[1:] == (41, 41)
         for wave, psf in zip(wavelength, at, strict=True):
             assert variance(psf, 0.03)[:2] == pytest.approx([sigma(wave) ** 2] * 2, rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def stars(tmp_path_factory):
+    path = Path(__file__).parents[1] / "psf" / "star_files.py"
+    spec = importlib.util.spec_from_file_location("star_files", path)
+    star_files = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(star_files)
+    folder = tmp_path_factory.mktemp("stars")
+    image = star_files.star_image(folder / "star_i2d.fits")
+    channels = np.linspace(1.95, 2.25, 24)
+    return str(image), str(star_files.star_cube(folder / "star_s3d.fits", channels))
+
+
+def test_psfs_from_exposures_of_stars_stand_for_the_models(observations, stars):
+    cube, images, grid = observations
+    given = (cube.wavelength, cube, images, grid, (57.0, 10.0))
+    model = psfs_of(*given, FusionOptions(psf_source="aperture", psf_size=2.0))
+    both = {"psf_image": stars[0], "psf_cube": stars[1]}
+    measured = psfs_of(*given, FusionOptions(psf_source="data", psf_size=2.0, **both))
+    assert measured.source == "data"
+    for name, tolerance in (("image", 0.03), ("cube", 0.05)):
+        found, expected = (
+            np.tensordot(pair.weights, getattr(pair, name), 1) for pair in (measured, model)
+        )
+        # stars and science data differ a little in the orientation of their pixels
+        assert np.abs(found - expected).max() < tolerance * expected.max()
+        assert found.sum((1, 2)) == pytest.approx(np.ones(len(found)))
+
+
+def test_star_for_one_instrument_and_model_for_the_other(observations, stars):
+    cube, images, grid = observations
+    given = (cube.wavelength, cube, images, grid, (57.0, 10.0))
+    options = FusionOptions(psf_source="data", psf_cube=stars[1], psf_size=2.0)
+    mixed = psfs_of(*given, options)
+    assert mixed.source.endswith("(images), data (cube)")
+    # a star is no help for a cube of an unknown instrument if it is that of the images
+    unknown = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
+    assert psfs_of(given[0], unknown, *given[2:], options).source == mixed.source
+    alone = FusionOptions(psf_source="data", psf_image=stars[0])
+    with pytest.raises(UnsuitableError, match="psf_cube"):
+        psfs_of(given[0], unknown, *given[2:], alone)
+
+
+def test_widening_and_jitter_of_the_images(observations):
+    cube, images, grid = observations
+    given = (cube.wavelength, cube, images, grid, (57.0, 10.0))
+
+    def moments(**more):
+        psf = psfs_of(*given, FusionOptions(psf_source="aperture", psf_nodes=2, **more))
+        return [variance(kind[0], grid.fine.scale)[:2] for kind in (psf.image, psf.cube)]
+
+    plain = moments()
+    wide = moments(psf_broadening_image=0.1)
+    assert wide[0] - plain[0] == pytest.approx(np.full(2, (0.1 / FWHM) ** 2), rel=0.05)
+    assert np.array_equal(wide[1], plain[1])
+    shaken = moments(psf_jitter=30.0)
+    for one, other in zip(shaken, plain, strict=True):
+        assert one - other == pytest.approx(np.full(2, 0.03**2 - 0.0008**2), rel=0.1)
+
+
+def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
+    cube, images, grid = observations
+    asked = []
+    monkeypatch.setattr(
+        "jwst_fusion.fusion.header_psf.psf_pair",
+        lambda _wavelength, image, side, **_grid: asked.extend((image.options, side.options)),
+    )
+    cube = type(cube)(**{**vars(cube), "date": "2023-05-01T10:00:00"})
+    images = [type(one)(**{**vars(one), "date": "2022-11-02T03:04:05"}) for one in images]
+    options = FusionOptions(psf_source="webbpsf", psf_opd="observation", psf_position="100,200")
+    psfs_of(cube.wavelength, cube, images, grid, (0.0, 0.0), options)
+    assert [one["opd"] for one in asked] == ["2022-11-02T03:04:05", "2023-05-01T10:00:00"]
+    assert [one.get("position") for one in asked] == [(100, 200), None]
+    images = [type(one)(**{**vars(one), "date": None}) for one in images]
+    with pytest.raises(UnsuitableError, match="DATE-OBS"):
+        psfs_of(cube.wavelength, cube, images, grid, (0.0, 0.0), options)
 
 
 def test_instruments_without_a_model(observations):

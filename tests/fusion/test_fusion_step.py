@@ -10,6 +10,7 @@ from astropy.io import fits
 from jwst.datamodels import ModelContainer
 from scipy.ndimage import map_coordinates
 from stdatamodels.jwst import datamodels
+from stpipe import Step
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.bandpass import load_bandpass
@@ -471,6 +472,16 @@ def test_impossible_ranges(members, fuse, caplog):
         {"roll_cube": math.nan},
         {"memory_limit": -1.0},
         {"psf_image": "only_one.fits"},
+        {"psf_nodes": "many"},
+        {"psf_broadening_image": math.nan},
+        {"psf_jitter": -1.0},
+        {"psf_position": "1024"},
+        {"psf_position": "5,4096"},
+        {"psf_opd": "absent.fits"},
+        {"psf_opd": "none", "psf_source": "aperture"},
+        {"psf_position": "5,5", "psf_source": "aperture"},
+        {"psf_jitter": 5.0, "psf_source": "file", "psf_image": __file__, "psf_cube": __file__},
+        {"psf_image": __file__, "psf_source": "webbpsf"},
     ],
     ids=str,
 )
@@ -484,6 +495,34 @@ def test_files_named_by_parameters_must_exist():
         FusionOptions(throughputs=["F210M=none.txt"])
     with pytest.raises(FileNotFoundError, match="psf_image"):
         FusionOptions(psf_image="none.fits", psf_cube="none.fits")
+    with pytest.raises(FileNotFoundError, match=r"psf_image: file none\.fits"):
+        FusionOptions(psf_source="data", psf_image=f"{__file__}, none.fits")
+
+
+def test_sources_that_need_files_say_so():
+    with pytest.raises(ValueError, match="psf_source is 'guess'"):
+        FusionOptions(psf_source="guess")
+    with pytest.raises(ValueError, match="psf_image and psf_cube must be given together"):
+        FusionOptions(psf_source="file", psf_image=__file__)
+    with pytest.raises(ValueError, match="needs exposures of a star: psf_image, psf_cube"):
+        FusionOptions(psf_source="data")
+    files = {"psf_image": __file__, "psf_cube": __file__}
+    assert FusionOptions(**files).psf_kind == "file"
+    assert FusionOptions(**files, psf_source="data").psf_files()["psf_image"] == [__file__]
+    with pytest.raises(ValueError, match="psf_image names 2 files"):
+        FusionOptions(**{**files, "psf_image": [__file__, __file__]})
+    for given in ("(12, 2047)", "12,2047", ["12", "2047"], (12, 2047)):
+        assert FusionOptions(psf_position=given).position() == (12, 2047)
+
+
+def test_parameters_of_the_psf_from_the_command_line(monkeypatch):
+    seen = []
+    monkeypatch.setattr(FusionStep, "process", lambda step, _: seen.append(step))
+    words = ["--psf_position=5,6", "--psf_image=a.fits,b.fits", "--psf_nodes=7"]
+    Step.from_cmdline(["jwst_fusion.fusion.step.FusionStep", "x.fits", *words])
+    assert seen[0].psf_position == ["5", "6"]
+    assert seen[0].psf_image == ["a.fits", "b.fits"]
+    assert seen[0].psf_nodes == "7"
 
 
 def test_every_parameter_reaches_the_options():

@@ -1,5 +1,6 @@
 import logging
 
+import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -30,6 +31,35 @@ def test_round_trip(psf, tmp_path, caplog):
     assert np.abs(back.data - cut).max() < 1e-4 * cut.max()
 
 
+def test_asdf_holds_the_same(psf, tmp_path):
+    write_psf(psf, tmp_path / "psf.fits")
+    write_psf(psf, tmp_path / "psf.asdf")
+    one, other = (read_psf(tmp_path / f"psf.{kind}", npix=61) for kind in ("fits", "asdf"))
+    np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(one.wavelength, other.wavelength)
+    assert other.pixel_scale == 0.02
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"junk" * 100, "not a readable ASDF"),
+        (b"", "not a readable ASDF"),
+        ({"psf": np.ones((1, 5, 5))}, "lacks the entries pixel_scale, wavelength"),
+        ({"psf": np.ones((2, 5, 5)), "wavelength": 2.0, "pixel_scale": 0.1}, "not as many"),
+    ],
+    ids=["junk", "empty", "entries", "wavelengths"],
+)
+def test_bad_asdf_files_are_named(tmp_path, content, text):
+    path = tmp_path / "bad.asdf"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        asdf.AsdfFile(content).write_to(path)
+    with pytest.raises(ValueError, match=rf"bad\.asdf.*{text}"):
+        read_psf(path)
+
+
 def test_even_off_centre_and_unnormalised_is_put_right(psf, tmp_path, caplog):
     shifted = 7.0 * np.pad(psf.data, ((0, 0), (4, 1), (0, 5)))
     hdu = fits.PrimaryHDU(shifted)
@@ -42,8 +72,7 @@ def test_even_off_centre_and_unnormalised_is_put_right(psf, tmp_path, caplog):
     assert "off centre" in caplog.text
     cut = psf.data[:, 10:-10, 10:-10]
     cut = cut / cut.sum(axis=(1, 2), keepdims=True)
-    # Centred on the peak, which lies a fraction of a pixel from the chief ray.
-    assert np.abs(back.data - cut).max() < 0.05 * cut.max()
+    assert np.abs(back.data - cut).max() < 2e-3 * cut.max()
     assert read_psf(tmp_path / "psf.fits").data.shape[1] % 2 == 1
 
 

@@ -2,10 +2,12 @@ import logging
 import subprocess
 import sys
 
+import asdf
 import numpy as np
 import pytest
 
 from jwst_fusion.psf import aperture_angle, make, make_psf
+from jwst_fusion.psf.instruments import identify
 
 GOOD = {
     "instrument": "NIRCAM",
@@ -20,7 +22,12 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"instrument": "MIRI"}, "instrument must be"),
+        ({"instrument": "NIRISS"}, "instrument must be"),
+        ({"instrument": "MIRI"}, "MIRI_IMAGER covers 4.8 to 28.8"),
+        ({"instrument": "MIRI", "wavelength": [7.7], "filter": "F200W"}, "no MIRI filter"),
+        ({"instrument": "MIRI", "wavelength": [7.7], "position": (5, 1024)}, "1031 and 1023"),
+        ({"instrument": "MIRI_MRS", "wavelength": [7.7], "position": (5, 5)}, "no meaning"),
+        ({"instrument": "MIRI_MRS", "wavelength": [7.7], "detector": "5A"}, "allowed are 1A"),
         ({"wavelength": [20000.0]}, "micrometre"),
         ({"wavelength": [2.0, 3.0]}, "one PSF cube per channel"),
         ({"wavelength": [2.0, np.nan]}, "finite"),
@@ -105,8 +112,62 @@ def test_number_of_cores_changes_no_value():
     np.testing.assert_allclose(one.data, many.data, rtol=1e-6)
 
 
+def test_miri_imager_and_spectrometer_are_told_apart():
+    given = {"wavelength": [7.0], "pixel_scale": 0.05, "npix": 21, "use_cache": False}
+    given["source"] = "aperture"
+    names = {}
+    for instrument, detector in (
+        ("MIRI", None),
+        ("MIRI", "MIRIMAGE"),
+        ("MIRI", "MIRIFUSHORT"),
+        ("miri_mrs", None),
+        ("MIRI_MRS", "2A"),
+    ):
+        meta = make_psf(instrument, detector=detector, **given).meta
+        names[instrument, detector] = meta["instrument"]
+    assert list(names.values()) == ["MIRI_IMAGER"] * 2 + ["MIRI_MRS"] * 3
+
+
+def test_bands_of_the_spectrometer_follow_the_wavelengths():
+    found = [identify("MIRI_MRS", (low, low + 0.2))[1] for low in (5.0, 7.0, 8.0, 17.0, 26.0)]
+    assert found == ["1A", "1C", "2A", "3C", "4C"]
+    assert identify("MIRI", (11.6, 11.7), "MIRIFUSHORT")[1] == "2C"
+    assert identify("MIRI", (11.6, 11.7), "MIRIFULONG")[1] == "3A"
+
+
+@pytest.mark.parametrize(("index", "band"), [(0, "1A"), (1, "2A")])
+def test_slices_of_the_spectrometer_lie_as_in_its_distortion(data_dir, index, band):
+    path = data_dir / "miri_mrs_refs" / "jwst_miri_mrs12A_distortion_flt9.asdf"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with asdf.open(path, lazy_load=False, memmap=False) as file:
+        to_sky = file.tree["abv2v3_model"]["model"][index]
+    ends = np.array([to_sky(alpha, 0.0)[:2] for alpha in (-1.0, 1.0)])
+    v2, v3 = ends[0] - ends[1]
+    # V2 is left, V3 up: counterclockwise from +x to the direction along the slices.
+    along = np.rad2deg(np.arctan2(v3, -v2))
+    assert aperture_angle("MIRI_MRS", band) == pytest.approx(along, abs=0.1)
+
+
+@pytest.mark.parametrize(("instrument", "wavelength"), [("MIRI", 10.0), ("MIRI_MRS", 8.0)])
+def test_miri_psf_has_the_width_of_diffraction(instrument, wavelength):
+    psf = make_psf(
+        instrument,
+        wavelength=[wavelength],
+        pixel_scale=0.02,
+        npix=101,
+        source="aperture",
+        use_cache=False,
+    ).data[0]
+    fwhm = 2 * np.sqrt(np.count_nonzero(psf > 0.5 * psf.max()) / np.pi) * 0.02
+    # JWST User Documentation: 0.328 arcsec for F1000W, at 9.95 um, with pixels
+    assert fwhm == pytest.approx(0.0328 * wavelength, rel=0.06)
+
+
 def test_aperture_angles_are_those_of_the_siaf():
     assert aperture_angle("NIRSPEC") == pytest.approx(138.97, abs=0.01)
     assert aperture_angle("nircam", "NRCBLONG") == pytest.approx(0.023, abs=0.001)
+    assert aperture_angle("MIRI") == pytest.approx(4.835, abs=0.001)
+    assert aperture_angle("MIRI", "MIRIFULONG") == aperture_angle("MIRI_MRS", "3A")
     with pytest.raises(ValueError, match="detector"):
         aperture_angle("NIRCAM", "NRS1")

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.psf import PsfCube, chebyshev_nodes, count_nodes, interpolation_error, make_psf
+from jwst_fusion.psf import (
+    PsfCube,
+    cache,
+    chebyshev_nodes,
+    count_nodes,
+    interpolation_error,
+    make_psf,
+    nodes,
+)
+from jwst_fusion.psf.inventory import describe, fault_of, serves
 
 IMAGE = ((0.0311, 0.0311, 30.0), (0.0311, 0.0311, 30.0), (1 / 30, 1 / 30, 0.0))
 CUBE = ((0.1, 0.1, 30.0), (0.1, 0.1, 30.0), (0.1, 0.1, 0.0))
@@ -72,7 +81,7 @@ def test_wider_ranges_and_fields_need_more_nodes_and_broadening_fewer():
         ({"low": 2.4}, "lo < hi"),
         ({"high": 3.0}, "one PSF cube per channel"),
         ({"npix": 20}, "odd"),
-        ({"instrument": "MIRI"}, "instrument"),
+        ({"instrument": "NIRISS"}, "instrument"),
         ({"low": 0.6, "npix": 91, "tolerance": 1e-6}, "65 nodes"),
     ],
 )
@@ -86,3 +95,16 @@ def test_bad_requests_are_named(change, text):
 def test_bad_counts_are_named(count):
     with pytest.raises(ValueError, match="count"):
         interpolation_error("NIRCAM", 1.66, 2.3, count, **GRID)
+
+
+def test_number_is_remembered_and_listed(monkeypatch):
+    given = {**GRID, "footprints": IMAGE, "tolerance": 1e-2}
+    first = count_nodes("NIRCAM", 2.0, 2.2, **given)
+    (entry,) = cache.entries()
+    assert describe(entry).startswith("aperture NIRCAM_SW, number of wavelengths for 2.000 to 2.2")
+    assert fault_of(entry) == ""
+    assert serves(entry.key, filter_name="F210M")
+    monkeypatch.setattr(nodes, "_Model", None)
+    assert count_nodes("NIRCAM", 2.0, 2.2, **given) == first
+    with pytest.raises(TypeError):
+        count_nodes("NIRCAM", 2.0, 2.25, **given)

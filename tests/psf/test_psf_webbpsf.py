@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -76,6 +78,23 @@ def profile(psf, pixel_scale):
     return width, np.array([psf[radius < r].sum() for r in (0.06, 0.1, 0.2, 0.5)])
 
 
+@pytest.mark.parametrize("instrument", ["MIRI", "MIRI_MRS"])
+def test_both_sources_agree_for_miri(instrument, stpsf_path):
+    common = {"wavelength": [7.0], "pixel_scale": 0.03, "npix": 201, "use_cache": False}
+    webb, model = (
+        make_psf(instrument, **common, source=source).data[0] for source in ("webbpsf", "aperture")
+    )
+    (width_a, energy_a), (width_b, energy_b) = profile(webb, 0.03), profile(model, 0.03)
+    assert width_a == pytest.approx(width_b, rel=0.05)
+    np.testing.assert_allclose(energy_a, energy_b, rtol=0.05)
+
+
+def test_bands_of_the_miri_spectrometer_have_their_angles(stpsf_path):
+    for band in ("1A", "2B", "3C", "4C"):
+        optics = webbpsf.OpticalModel("MIRI_MRS", band)
+        assert optics.rotation == pytest.approx(aperture_angle("MIRI_MRS", band), abs=0.01)
+
+
 @pytest.mark.parametrize("instrument", ["NIRCAM", "NIRSPEC"])
 def test_both_sources_agree_and_grow_alike_with_wavelength(instrument, stpsf_path):
     common = {"wavelength": chebyshev_nodes(1.7, 2.3, 2), "pixel_scale": 0.01, "npix": 301}
@@ -111,3 +130,22 @@ def test_other_wavefront_map_gives_another_psf_and_cache_entry(stpsf_path, tmp_p
     assert defocused.data.max() < 0.95 * plain.data.max()
     with pytest.raises(FileNotFoundError, match="opd="):
         make_psf("NIRCAM", **common, opd=tmp_path / "absent.fits")
+
+
+def test_nothing_is_fetched(stpsf_path, psf_cache):
+    code = """
+import socket
+asked = []
+def refuse(*given, **_keywords):
+    asked.append(given[:1])
+    raise OSError("no network")
+socket.getaddrinfo = refuse
+socket.socket.connect = refuse
+from jwst_fusion.psf import make_psf
+for source in ("aperture", "webbpsf", "auto"):
+    psf = make_psf("NIRSPEC", wavelength=[2.0], pixel_scale=0.05, npix=21, source=source)
+    print(psf.source, psf.data.shape, asked)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.endswith("[]")]
+    assert [line.split()[0] for line in lines] == ["aperture", "webbpsf", "webbpsf"]

@@ -1,0 +1,52 @@
+"""The fusion whose PSFs are measured: five NIRCam filters and the NIRSpec IFU, 1.66 to 2.3 um."""
+
+import numpy as np
+
+from jwst_fusion.fusion.instrument_psf import cube_boxes, image_boxes, psf_pair
+from jwst_fusion.fusion.optics import Optics
+
+__all__ = ["FILTERS", "HIGH", "LOW", "NPIX", "PIXEL", "pair", "sides"]
+
+FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
+LOW, HIGH = 1.66, 2.30
+#: Pixel of the fused cube and size of the PSFs (3 arcsec), pixel of the images [arcsec].
+PIXEL, NPIX = 0.1 / 3, 91
+IMAGE_PIXEL, SPAXEL = 0.0307, 0.1
+#: Degrees counterclockwise from +y of the grid to V3, for images and cube.
+ANGLES = (37.0, 152.0)
+
+
+def sides(source, *, cores="all", filter_name=None):
+    """Return images and cube of the fusion, as the step describes them."""
+    boxes = image_boxes(
+        instrument="NIRCAM",
+        channel="SHORT",
+        detector="NRCB1",
+        pixfrac=1.0,
+        pixel_scale=IMAGE_PIXEL,
+        grid_angle=4.0,
+        angle=ANGLES[0],
+    )
+    image = Optics(
+        instrument="NIRCAM",
+        angle=ANGLES[0],
+        boxes={"SHORT": boxes},
+        source=source,
+        options={"maximum_cores": cores},
+        by_channel={"detector": {"SHORT": "NRCB1"}, "filter": {"SHORT": filter_name}},
+    )
+    cube = Optics(
+        instrument="NIRSPEC",
+        angle=ANGLES[1],
+        boxes=cube_boxes(instrument="NIRSPEC", spaxel=SPAXEL, angle=ANGLES[1]),
+        source=source,
+        options={"maximum_cores": cores},
+    )
+    return image, cube
+
+
+def pair(source, *, channels=400, count="auto", filter_name=None, cores="all"):
+    """Make the PSFs of the fusion."""
+    wavelength = np.linspace(LOW, HIGH, channels)
+    image, cube = sides(source, filter_name=filter_name, cores=cores)
+    return psf_pair(wavelength, image, cube, count=count, pixel_scale=PIXEL, npix=NPIX)
