@@ -46,11 +46,13 @@ class FusedCubeModel(IFUCubeModel):
     err : numpy float32 array (wavelength, y, x)
         Posterior standard deviation.
     dq : numpy uint32 array (wavelength, y, x)
-        Data quality: FLUX_ESTIMATED where only one instrument constrains a voxel, DO_NOT_USE and
-        NON_SCIENCE where none does.
+        Data quality: FLUX_ESTIMATED where the cube did not measure a voxel or no image has its
+        pixel, so that the spectral subspace or the prior give the value; DO_NOT_USE and NON_SCIENCE
+        where nothing constrains it.
     weightmap : numpy float32 array (wavelength, y, x)
-        What constrains each voxel, as a sum of 1 (the cube), 2 (an image whose filter covers the
-        wavelength) and 4 (images of other filters, through the spectral subspace).
+        What constrains each voxel, as a sum of 1 (the cube measured it) or 8 (the cube measured
+        other channels of the spaxel: through the spectral subspace), and 2 (an image whose filter
+        covers the wavelength) or 4 (images of other filters, through the subspace).
     wavetable : numpy table
         Wavelength of each channel.
     filter_table : numpy table

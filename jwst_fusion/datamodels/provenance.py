@@ -5,8 +5,17 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion import __version__
 from jwst_fusion.datamodels.product import cube_product
+from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 
 __all__ = ["flags_of", "fused_product"]
+
+# What the numbers in WMAP mean, for the header; see jwst_fusion.fusion.origin.
+_LEGEND = {
+    "cube": "cube measured this channel",
+    "image": "image whose filter covers the channel",
+    "image_subspace": "image of other filters, through subspace",
+    "cube_subspace": "cube in other channels, through subspace",
+}
 
 
 def flags_of(origin):
@@ -16,18 +25,18 @@ def flags_of(origin):
     Parameters
     ----------
     origin : uint8 array
-        Sum of 1 (the cube), 2 (an image whose filter covers the wavelength) and 4 (images of
-        other filters).
+        As from `~jwst_fusion.fusion.origin.voxel_origin`.
 
     Returns
     -------
     uint32 array
-        0 where cube and images constrain the voxel, FLUX_ESTIMATED where only one of them does,
-        DO_NOT_USE and NON_SCIENCE where neither does.
+        0 where the cube measured the voxel and some image its pixel. FLUX_ESTIMATED where the
+        spectral subspace or the prior give what is missing: the cube lacks the voxel, or no image
+        has the pixel. DO_NOT_USE and NON_SCIENCE where nothing constrains the voxel.
     """
     pixel = dqflags.pixel
-    flags = np.full(origin.shape, pixel["FLUX_ESTIMATED"], np.uint32)
-    flags[((origin & 1) > 0) & (origin > 1)] = 0
+    measured = (origin & CUBE > 0) & (origin & (IMAGE | IMAGE_SUBSPACE) > 0)
+    flags = np.where(measured, 0, pixel["FLUX_ESTIMATED"]).astype(np.uint32)
     flags[origin == 0] = pixel["DO_NOT_USE"] | pixel["NON_SCIENCE"]
     return flags
 
@@ -88,6 +97,7 @@ def _provenance(product, template, outcome, options):
     meta.registration = options.alignment
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
+    meta.origin = dict(_LEGEND)
     meta.spectrum_error = float(outcome.quality.spectrum_error)
 
 

@@ -8,17 +8,13 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.assemble import (
-    cross_calibrate,
-    cube_arrays,
-    fusion_data,
-    voxel_origin,
-)
+from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.broadening import Broadening
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.instrument_psf import PsfPair
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.offset import image_offset
+from jwst_fusion.fusion.origin import voxel_origin
 from jwst_fusion.fusion.photometry import filter_responses, synthetic_image
 from jwst_fusion.fusion.registration import CommonGrid, choose_factor, common_grid, resample_image
 from jwst_fusion.fusion.solve import FusionResult, fuse
@@ -45,7 +41,7 @@ class Outcome:
     data, err : array (L, y, x)
         The field at fine pixels, in the orientation of the common grid.
     origin : uint8 array (L, y, x)
-        What constrains each voxel, see `~jwst_fusion.fusion.assemble.voxel_origin`.
+        What constrains each voxel, see `~jwst_fusion.fusion.origin.voxel_origin`.
     grid : CommonGrid
         Common grid.
     mirrored : bool

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays, voxel_origin
+from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays
 from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.photometry import Calibration
 from jwst_fusion.fusion.registration import CommonGrid
@@ -80,18 +80,6 @@ def test_table_of_the_report(data):
     assert "1.1400 +- 0.0020" in lines[1]
     assert "not calibrated" in lines[2]
     assert "2.000 %" in lines[-1]
-
-
-def test_origin_of_voxels(data):
-    origin = voxel_origin(data, data.response, (slice(0, 18), slice(0, 20)))
-    assert origin.shape == (12, 18, 20)
-    # Rows 0 and 1 have no spaxel; rows 0 to 3 have no pixel of the second image.
-    assert set(np.unique(origin[2, 2:])) == {3}
-    assert set(np.unique(origin[2, :2])) == {2}
-    assert set(np.unique(origin[7, 2:4])) == {5}
-    assert set(np.unique(origin[7, 4:])) == {3}
-    assert set(np.unique(origin[0, 2:])) == {5}
-    assert not origin[11].any()
 
 
 def test_margin_takes_spaxels_of_the_cube():
