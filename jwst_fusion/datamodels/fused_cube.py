@@ -37,7 +37,7 @@ class FusedCubeModel(IFUCubeModel):
     A data model for cubes fused from images and an IFU cube.
 
     Everything of `~stdatamodels.jwst.datamodels.IFUCubeModel`, with the provenance of the fusion
-    in ``meta.fusion`` and in two tables.
+    in ``meta.fusion``, in tables and in arrays.
 
     Attributes
     ----------
@@ -56,10 +56,23 @@ class FusedCubeModel(IFUCubeModel):
     wavetable : numpy table
         Wavelength of each channel.
     filter_table : numpy table
-        One row per image: filter, file, calibration factor and its error, agreement of the
-        re-observed cube.
+        One row per image: file, throughput, calibration factor, offset (arcsec, x and y of this
+        array), their errors, and the agreement of the re-observed cube.
+    channel_table : numpy table
+        One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
+        and the agreement of the re-observed cube.
     component_table : numpy table
-        One row per spectral component: eigenvalue and regularisation.
+        One row per spectral component: eigenvalue, explained variance and regularisation.
+    left_out_table : numpy table
+        One row per image that was left out of a fusion and predicted by it.
+    parameter_table, software_table : numpy table
+        Names and values of the parameters, names and versions of the software.
+    component_maps : numpy float32 array (component, y, x)
+        Maps of the components, not convolved with a PSF.
+    component_spectra : numpy float32 array (component, wavelength)
+        Spectra of the components, MJy/sr.
+    residual_images : numpy float32 array (image, y, x)
+        Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 
     Notes
     -----

@@ -5,6 +5,7 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion import __version__
 from jwst_fusion.datamodels.product import cube_product
+from jwst_fusion.datamodels.tables import add_arrays, add_tables
 from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 
 __all__ = ["flags_of", "fused_product"]
@@ -49,7 +50,7 @@ def fused_product(template, outcome, options):
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube, for its metadata.
-    outcome : `~jwst_fusion.fusion.run.Outcome`
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
@@ -72,7 +73,8 @@ def fused_product(template, outcome, options):
         grid = grid.mirror()
     product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
     _provenance(product, template, outcome, options)
-    _tables(product, outcome)
+    add_tables(product, template, outcome, options)
+    add_arrays(product, outcome)
     return product
 
 
@@ -98,28 +100,20 @@ def _provenance(product, template, outcome, options):
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)
-    meta.spectrum_error = float(outcome.quality.spectrum_error)
+    _quality(meta, outcome)
 
 
-def _tables(product, outcome):
-    filters = np.zeros(len(outcome.images), product.get_dtype("filter_table"))
-    filters["filter"] = [image.filter for image in outcome.images]
-    filters["filename"] = [image.name for image in outcome.images]
-    none = [(1.0, np.nan)]
-    pairs = [(c.factor, c.error) if c else none[0] for c in outcome.calibrations]
-    filters["calibration"], filters["calibration_error"] = np.transpose(pairs)
-    filters["coverage"] = outcome.coverages
-    # Of a path too long for the column, the end says most; FITS tables hold ASCII.
-    filters["throughput"] = [
-        source.encode("ascii", "replace")[-128:] for source in outcome.throughputs
-    ]
-    filters["psnr"] = [quality.psnr for quality in outcome.quality.filters]
-    filters["ssim"] = [quality.ssim for quality in outcome.quality.filters]
-    filters["offset_x"], filters["offset_y"] = outcome.offsets.T
-    if outcome.mirrored:
-        filters["offset_x"] *= -1
-    product.filter_table = filters
-    components = np.zeros(int(outcome.solution.subspace.rank), product.get_dtype("component_table"))
-    components["eigenvalue"] = outcome.solution.subspace.eigenvalues[: components.size]
-    components["regularisation"] = outcome.solution.mu
-    product.component_table = components
+def _quality(meta, outcome):
+    quality, filters = outcome.quality, outcome.quality.filters
+    meta.spectrum_error = quality.spectrum_error
+    meta.reobserved_error = quality.reobserved_error
+    meta.chi2_cube = quality.chi2
+    meta.chi2_images = _extreme(np.nanmax, [one.chi2 for one in filters])
+    meta.psnr = _extreme(np.nanmin, [one.psnr for one in filters])
+    meta.ssim = _extreme(np.nanmin, [one.ssim for one in filters])
+
+
+def _extreme(function, values):
+    """Extreme value, or None, which writes no keyword, where there is none that is finite."""
+    value = function(values) if not np.isnan(values).all() else np.nan
+    return float(value) if np.isfinite(value) else None

@@ -91,7 +91,9 @@ def test_fusion_recovers_the_scene(scene, products, gaussian_psfs, caplog):
     assert filters["psnr"].min() > 45
     assert filters["ssim"].min() > 0.99
     assert np.abs(filters["offset_x"]).max() < 2e-3
-    assert result.meta.fusion.spectrum_error < 2e-3
+    assert result.meta.fusion.reobserved_error < 1e-3
+    # Light that crosses the border of the field is in one and not in the other.
+    assert result.meta.fusion.spectrum_error < 4e-3
     assert result.meta.fusion.components == len(result.component_table)
     assert "mean spectrum: relative error" in caplog.text
     # Outside the cube's data there are images only.
