@@ -111,9 +111,10 @@ def _quality(meta, outcome):
     meta.chi2_images = _extreme(np.nanmax, [one.chi2 for one in filters])
     meta.psnr = _extreme(np.nanmin, [one.psnr for one in filters])
     meta.ssim = _extreme(np.nanmin, [one.ssim for one in filters])
+    meta.psnr_left_out = _extreme(np.nanmin, [one.quality.psnr for one in outcome.left_out])
 
 
 def _extreme(function, values):
     """Extreme value, or None, which writes no keyword, where there is none that is finite."""
-    value = function(values) if not np.isnan(values).all() else np.nan
+    value = function(values) if np.any(~np.isnan(values)) else np.nan
     return float(value) if np.isfinite(value) else None

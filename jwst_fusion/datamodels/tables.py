@@ -34,6 +34,8 @@ def add_tables(product, template, outcome, options):
     product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
     wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
     product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
+    if outcome.left_out:
+        product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
     product.software_table = _pairs(_software(), product.get_dtype("software_table"))
 
@@ -74,6 +76,16 @@ def _filters(outcome, dtype):
         table["offset_x"] *= -1
     known = np.isfinite(outcome.offset_errors)
     table["offset_error"] = np.where(known, outcome.offset_errors, np.nan)
+    return table
+
+
+def _left_out(outcome, dtype):
+    table = np.zeros(len(outcome.left_out), dtype)
+    table["filter"] = [one.filter for one in outcome.left_out]
+    table["filename"] = [_text(outcome.images[one.image].name, 128) for one in outcome.left_out]
+    table["left_out"] = [_text("+".join(one.group), 128) for one in outcome.left_out]
+    for name in _QUALITY:
+        table[name] = [getattr(one.quality, name) for one in outcome.left_out]
     return table
 
 

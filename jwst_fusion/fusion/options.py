@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
+from jwst_fusion.fusion.left_out import filter_groups
 
 __all__ = ["FusionOptions"]
 
@@ -70,6 +71,7 @@ class FusionOptions:
     trace_oversample: float = 1.0
     roll_image: float | None = None
     roll_cube: float | None = None
+    validate_filters: tuple = ()
     memory_limit: float = 16.0
     maximum_cores: str = "none"
 
@@ -81,6 +83,8 @@ class FusionOptions:
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        groups = filter_groups(self.validate_filters or ())
+        object.__setattr__(self, "validate_filters", groups)
         self._check_together()
         self.throughput_files()
         self.broadening_widths()

@@ -52,6 +52,8 @@ class Outcome:
         The numerical problem and its solution.
     quality : Quality
         Agreement with the data.
+    left_out : list of LeftOut
+        Prediction of images that were left out.
     report : list of str
         The agreement as text.
     """
@@ -74,4 +76,5 @@ class Outcome:
     problem: FusionData
     solution: FusionResult
     quality: Quality
+    left_out: list
     report: list

@@ -10,6 +10,7 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.left_out import report, validate
 from jwst_fusion.fusion.offset import image_offset
 from jwst_fusion.fusion.origin import voxel_origin
 from jwst_fusion.fusion.outcome import Outcome
@@ -91,21 +92,22 @@ def fuse_observations(cube, images, options):
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
-    solution = fuse(
-        problem,
-        rank=options.rank,
-        max_rank=options.max_rank,
-        tuning=options.tuning,
-        mu=options.mu,
-        gamma=options.gamma,
-        noise_scales=options.noise_scales,
-        resolution=options.resolution,
-    )
+    settings = {
+        "rank": options.rank,
+        "max_rank": options.max_rank,
+        "tuning": options.tuning,
+        "mu": options.mu,
+        "gamma": options.gamma,
+        "noise_scales": options.noise_scales,
+        "resolution": options.resolution,
+    }
+    solution = fuse(problem, **settings)
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
+    names = [image.filter for image in images]
+    left_out = validate(problem, names, options.validate_filters, inner=grid.inner(), **settings)
     window = (slice(None), *grid.inner(fine=True))
     offsets = offsets * grid.fine.scale
-    names = [image.filter for image in images]
     return Outcome(
         data=solution.cube[window],
         err=solution.error[window],
@@ -125,7 +127,8 @@ def fuse_observations(cube, images, options):
         problem=problem,
         solution=solution,
         quality=quality,
-        report=table(quality, names, calibrations, offsets * _MAS),
+        left_out=left_out,
+        report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),
     )
 
 

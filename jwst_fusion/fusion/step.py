@@ -60,6 +60,7 @@ class FusionStep(FusionBaseStep):
     trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
+    validate_filters = force_list(default=None) # Leave these filters out one by one, fuse again, and compare with their images: F187N, several together as F187N+F212N, or all for each in turn
     memory_limit = float(default=16.0) # [GB] Stop before anything is computed if more memory is needed
     maximum_cores = string(default='none') # Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number
     suffix = string(default='fused_s3d') # Suffix of the product
