@@ -1,11 +1,9 @@
 """The product of the fusion step: a JWST IFU cube that also says how it was made."""
 
-import os
-from pathlib import Path
-
 from stdatamodels.jwst.datamodels import IFUCubeModel
 
 from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+from jwst_fusion.datamodels.whole_file import WholeFile
 
 __all__ = ["FusedCubeModel", "allow_fusion_status"]
 
@@ -32,7 +30,7 @@ _STATUS_SCHEMA = {
 }
 
 
-class FusedCubeModel(IFUCubeModel):
+class FusedCubeModel(WholeFile, IFUCubeModel):
     """
     A data model for cubes fused from images and an IFU cube.
 
@@ -81,49 +79,7 @@ class FusedCubeModel(IFUCubeModel):
     """
 
     schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
-
-    # name that a file gets once it is complete; it is written under another
-    _final_name = None
-
-    def on_save(self, init):
-        """
-        Write the type of model that every reader of JWST cubes knows.
-
-        Parameters
-        ----------
-        init : str
-            The path of the file that is to be written.
-        """
-        super().on_save(init)
-        self.meta.model_type = IFUCubeModel.__name__
-        if self._final_name is not None:
-            self.meta.filename = self._final_name
-
-    def to_fits(self, init, *args, **kwargs):
-        """
-        Write the model, so that no partial file ever stands under the final name.
-
-        Parameters
-        ----------
-        init : str, `~pathlib.Path` or file object
-            The file.
-        *args, **kwargs
-            Passed to the writer of the parent class.
-        """
-        if not isinstance(init, (str, Path)) or (
-            Path(init).exists() and not kwargs.get("overwrite")
-        ):
-            super().to_fits(init, *args, **kwargs)
-            return
-        final = Path(init)
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
-        self._final_name = final.name
-        try:
-            super().to_fits(str(partial), *args, **kwargs)
-            os.replace(partial, final)
-        finally:
-            self._final_name = None
-            partial.unlink(missing_ok=True)
+    written_as = IFUCubeModel.__name__
 
 
 def allow_fusion_status(model):

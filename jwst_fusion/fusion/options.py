@@ -72,6 +72,7 @@ class FusionOptions:
     roll_image: float | None = None
     roll_cube: float | None = None
     validate_filters: tuple = ()
+    save_reobserved: bool = False
     memory_limit: float = 16.0
     maximum_cores: str = "none"
 
