@@ -93,6 +93,7 @@ def _provenance(product, template, outcome, options):
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = "auto" if options.rank == "auto" else "given"
     meta.tuning = options.tuning
+    meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
@@ -104,17 +105,21 @@ def _provenance(product, template, outcome, options):
 
 
 def _quality(meta, outcome):
-    quality, filters = outcome.quality, outcome.quality.filters
-    meta.spectrum_error = quality.spectrum_error
-    meta.reobserved_error = quality.reobserved_error
-    meta.chi2_cube = quality.chi2
-    meta.chi2_images = _extreme(np.nanmax, [one.chi2 for one in filters])
-    meta.psnr = _extreme(np.nanmin, [one.psnr for one in filters])
-    meta.ssim = _extreme(np.nanmin, [one.ssim for one in filters])
-    meta.psnr_left_out = _extreme(np.nanmin, [one.quality.psnr for one in outcome.left_out])
+    quality, filters, left_out = outcome.quality, outcome.quality.filters, outcome.left_out
+    smallest = {
+        "spectrum_error": [quality.spectrum_error],
+        "reobserved_error": [quality.reobserved_error],
+        "chi2_cube": [quality.chi2],
+        "psnr": [one.psnr for one in filters],
+        "ssim": [one.ssim for one in filters],
+        "psnr_left_out": [one.quality.psnr for one in left_out],
+    }
+    for name, values in smallest.items():
+        setattr(meta, name, _keyword(min, values))
+    meta.chi2_images = _keyword(max, [one.chi2 for one in filters])
 
 
-def _extreme(function, values):
-    """Extreme value, or None, which writes no keyword, where there is none that is finite."""
-    value = function(values) if np.any(~np.isnan(values)) else np.nan
-    return float(value) if np.isfinite(value) else None
+def _keyword(choose, values):
+    """Choose among the finite values; None, for which no keyword is written, if there is none."""
+    values = [float(value) for value in values if np.isfinite(value)]
+    return choose(values) if values else None

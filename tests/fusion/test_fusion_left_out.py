@@ -1,10 +1,14 @@
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter
 
+from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.left_out import filter_groups, report, validate
@@ -12,6 +16,7 @@ from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.step import FusionStep
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["F182M", "F187N", "F210M", "F210M"]
 SETTINGS = {"tuning": "manual", "mu": 1e-2, "rank": 3}
 
@@ -94,6 +99,19 @@ def test_groups_that_cannot_be_left_out_are_warned_of(data, caplog):
     assert "F182M and F187N and F210M: no other image remains" in caplog.text
 
 
+def test_a_fusion_that_breaks_down_costs_no_other(data, monkeypatch, caplog):
+    def broken(problem, **settings):
+        if len(problem.images) == 2:
+            msg = "matrix is not positive definite"
+            raise np.linalg.LinAlgError(msg)
+        return fuse(problem, **settings)
+
+    monkeypatch.setattr("jwst_fusion.fusion.left_out.fuse", broken)
+    found = validate(data, NAMES, ("F210M", "F187N"), **SETTINGS)
+    assert [one.filter for one in found] == ["F187N"]
+    assert "No validation without F210M: matrix is not positive definite" in caplog.text
+
+
 def test_channels_without_data_do_not_matter(data):
     cube, sigma = data.cube.copy(), data.cube_sigma.copy()
     cube[[3, 55]], sigma[[3, 55]] = np.nan, np.nan
@@ -143,3 +161,33 @@ def test_validation_run_of_the_step(tmp_path, products, gaussian_psfs, caplog):
         rows = again.parameter_table
         values = rows["value"][rows["name"] == "validate_filters"].tolist()
         assert values == ["F187N", "F182M+F187N"]
+
+
+@pytest.mark.slow
+def test_strun_with_the_shipped_parameters_of_a_validation(tmp_path, products, gaussian_psfs):
+    scene, wave = products.scene(), np.linspace(1.66, 2.30, 33)
+    members = [products.cube(scene, wave, shape=(13, 14))]
+    members += [products.image(scene, name, shape=(80, 84)) for name in ("F182M", "F187N")]
+    for model in members:
+        model.save(str(tmp_path / model.meta.filename))
+    names = [model.meta.filename for model in members]
+    table = make_association(names[0], names[1:], product_name="jw02")
+    write_association(table, tmp_path / "a_asn.json")
+    config = str(ROOT / "step_configs" / "fusion_validation.asdf")
+    strun = [str(Path(sys.executable).parent / "strun"), config, "a_asn.json"]
+    options = [f"--{key}={value}" for key, value in gaussian_psfs.items()]
+    options += ["--tuning=manual", "--mu=1e-3", "--rank=3", "--psf_size=1"]
+    path = tmp_path / "jw02_fused_s3d.fits"
+    for extra, groups in (
+        ([], ["F182M", "F187N"]),
+        (["--validate_filters=F187N,f182m", "--save_reobserved=False"], ["F187N", "F182M"]),
+    ):
+        subprocess.run([*strun, *options, *extra], check=True, cwd=tmp_path)
+        assert fits.getdata(path, "FUSVALID")["left_out"].tolist() == groups
+        made = {p.name for p in tmp_path.glob("jw02_reobserved_*")}
+        if not extra:
+            assert made == {f"jw02_reobserved_{n}.fits" for n in ("f182m_i2d", "f187n_i2d", "s3d")}
+            for name in made:
+                (tmp_path / name).unlink()
+        else:
+            assert not made
