@@ -1,8 +1,10 @@
 """What constrains each voxel of a fused cube: its own measurements, or the subspace alone."""
 
+from dataclasses import replace
+
 import numpy as np
 
-__all__ = ["CUBE", "CUBE_SUBSPACE", "IMAGE", "IMAGE_SUBSPACE", "voxel_origin"]
+__all__ = ["CUBE", "CUBE_SUBSPACE", "IMAGE", "IMAGE_SUBSPACE", "voxel_origin", "without_rejected"]
 
 #: The cube has a measurement in this channel of this spaxel.
 CUBE = 1
@@ -17,7 +19,33 @@ CUBE_SUBSPACE = 8
 _NEGLIGIBLE = 1e-3
 
 
-def voxel_origin(data, responses, window, *, rejected_images=None, rejected_voxels=None):
+def without_rejected(data, images, voxels):
+    """
+    Take out what a solution rejected as outliers, as if it had never been measured.
+
+    Parameters
+    ----------
+    data : `~jwst_fusion.fusion.forward.FusionData`
+        The problem; it is not changed.
+    images : bool array (F, d h, d w)
+        Rejected pixels.
+    voxels : bool array (L, h, w)
+        Rejected voxels.
+
+    Returns
+    -------
+    `~jwst_fusion.fusion.forward.FusionData`
+        The problem with weight zero, or NaN, there: for `voxel_origin`, and so that no measure of
+        quality counts what the solution was not meant to fit.
+    """
+    return replace(
+        data,
+        image_weight=np.where(images, 0.0, data.image_weight),
+        cube=np.where(voxels, np.nan, data.cube) if voxels.any() else data.cube,
+    )
+
+
+def voxel_origin(data, responses, window):
     """
     Say what constrains each voxel of the fused cube.
 
@@ -29,10 +57,6 @@ def voxel_origin(data, responses, window, *, rejected_images=None, rejected_voxe
         Weights of the channels in each filter.
     window : tuple of slice
         Rows and columns of the product within the fine grid.
-    rejected_images : bool array (F, d h, d w), optional
-        Pixels that the solution left out, beside those that `data` lacks.
-    rejected_voxels : bool array (L, h, w), optional
-        Voxels of the cube that the solution left out, likewise.
 
     Returns
     -------
@@ -48,12 +72,8 @@ def voxel_origin(data, responses, window, *, rejected_images=None, rejected_voxe
     """
     measured = np.isfinite(data.cube) & (data.spaxel_weight > 0)
     measured &= np.isfinite(data.cube_sigma)[:, None, None]
-    if rejected_voxels is not None:
-        measured &= ~rejected_voxels
     spaxel = measured.any(0)
     pixel = (data.image_weight > 0) & np.isfinite(data.images)
-    if rejected_images is not None:
-        pixel &= ~rejected_images
     pixel = pixel[(slice(None), *window)]
     any_pixel = pixel.any(0)
     covers = responses > _NEGLIGIBLE * responses.max(1, keepdims=True)

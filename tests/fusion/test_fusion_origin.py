@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jwst_fusion.fusion.forward import FusionData
-from jwst_fusion.fusion.origin import voxel_origin
+from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 
 WINDOW = (slice(0, 8), slice(0, 10))
 
@@ -75,12 +75,13 @@ def test_rejected_pixels_do_not_count(data):
     images[0, 5, 5] = True
     voxels = np.zeros(data.cube.shape, bool)
     voxels[2, 2, 0] = True
-    origin = voxel_origin(
-        data, data.response, WINDOW, rejected_images=images, rejected_voxels=voxels
-    )
+    cleaned = without_rejected(data, images, voxels)
+    origin = voxel_origin(cleaned, data.response, WINDOW)
     assert origin[2, 5, 5] == 1 + 4, "the other image still has the pixel"
     assert (origin[2, 4:6, :2] == 8 + 2).all()
     assert (origin[1, 4:6, :2] == 3).all()
+    assert np.isfinite(data.cube[2, 2, 0]), "the data themselves are not changed"
+    assert without_rejected(data, images, 0 * voxels > 1).cube is data.cube
 
 
 def test_only_the_window(data):
