@@ -14,6 +14,17 @@ __all__ = ["add_arrays", "add_tables"]
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
 _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
+_BRIGHTNESS = "MJy/sr"
+# PSNR is in decibel, which is no unit of the FITS standard.
+_UNITS = {
+    "filter_table": dict.fromkeys(("offset_x", "offset_y", "offset_error"), "arcsec"),
+    "channel_table": {
+        "wavelength": "um",
+        **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
+        **dict.fromkeys(("mean_cube", "mean_fused", "mean_reobserved"), _BRIGHTNESS),
+    },
+}
+
 
 def add_tables(product, template, outcome, options):
     """
@@ -38,6 +49,9 @@ def add_tables(product, template, outcome, options):
         product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
     product.software_table = _pairs(_software(), product.get_dtype("software_table"))
+    for name, units in _UNITS.items():
+        for column, unit in units.items():
+            getattr(product, name).columns[column].unit = unit
 
 
 def add_arrays(product, outcome):
@@ -58,6 +72,7 @@ def add_arrays(product, outcome):
     product.component_maps = _stored(solution.coefficients[window][..., order])
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
+    product.meta.fusion.unit_spectra = product.meta.fusion.unit_residuals = _BRIGHTNESS
 
 
 def _filters(outcome, dtype):

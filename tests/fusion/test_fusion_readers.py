@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel
@@ -82,6 +83,10 @@ def test_all_of_it_comes_back(made):
         assert "FUSVALID" not in hdus
         for name in ("SCI", "ERR", "WMAP", "FUSMAPS", "FUSBASIS", "FUSRESIDUALS"):
             assert hdus[name].header["BITPIX"] == -32, name
+        assert hdus["FUSCHANNELS"].columns["bias"].unit == "MJy/sr"
+        assert hdus["FUSFILTERS"].columns["offset_error"].unit == "arcsec"
+        assert hdus["FUSRESIDUALS"].header["BUNIT"] == "MJy/sr"
+        hdus.verify("exception")
         assert hdus[0].header["FUSPSNR"] == product.filter_table["psnr"].min()
         assert 0 < hdus[0].header["FUSCHI2C"] < 2
 
@@ -161,6 +166,16 @@ def test_offsets_have_errors(made):
     error = product.filter_table["offset_error"]
     assert ((error > 0) & (error < 5e-3)).all()
     assert (np.abs(product.filter_table["offset_x"]) < 5 * error + 2e-3).all()
+
+
+def test_tables_of_astropy(made):
+    product, path = made
+    channels = Table.read(path, hdu="FUSCHANNELS")
+    assert channels["wavelength"].unit == "um"
+    assert channels["wavelength"].value == pytest.approx(WAVE)
+    filters = Table.read(path, hdu="FUSFILTERS")
+    assert filters["filter"].tolist() == list(FILTERS)
+    assert filters["psnr"].tolist() == product.filter_table["psnr"].tolist()
 
 
 def test_specutils(made):
