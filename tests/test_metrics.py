@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from jwst_fusion.metrics import ergas, mean_spectrum_error, nmse, psnr, sam, ssim
+from jwst_fusion.metrics import ergas, mean_spectrum_error, nmse, psnr, sam, ssim, uiqi
 
 RNG = np.random.default_rng(11)
 TRUTH = 5.0 + RNG.random((6, 24, 31)).cumsum(axis=2)
@@ -12,6 +12,7 @@ ESTIMATE = TRUTH + 0.3 * RNG.standard_normal(TRUTH.shape)
 def test_perfect_estimates():
     assert psnr(TRUTH, TRUTH) == np.inf
     assert ssim(TRUTH, TRUTH) == pytest.approx(1.0, abs=1e-12)
+    assert uiqi(TRUTH, TRUTH) == pytest.approx(1.0, abs=1e-12)
     assert sam(TRUTH, TRUTH) == pytest.approx(0.0, abs=1e-9)
     assert ergas(TRUTH, TRUTH, 3) == 0.0
     assert nmse(TRUTH, TRUTH) == 0.0
@@ -28,12 +29,92 @@ def test_psnr_against_scikit_image():
     assert psnr(TRUTH, ESTIMATE) == pytest.approx(np.mean(reference), rel=1e-12)
 
 
-@pytest.mark.parametrize(("offset", "accuracy"), [(0.0, 1e-12), (1e5, 1e-6)])
-def test_ssim_against_scikit_image(offset, accuracy):
-    # With a large offset it is scikit-image that loses digits.
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_ssim_against_scikit_image(offset):
     for t, e in zip(TRUTH[:3] + offset, ESTIMATE[:3] + offset, strict=True):
         reference = structural_similarity(t, e, data_range=np.ptp(t), win_size=7)
-        assert ssim(t, e) == pytest.approx(reference, rel=accuracy)
+        assert ssim(t, e) == pytest.approx(reference, rel=1e-12)
+        reference = structural_similarity(t, e, data_range=t.max(), win_size=7)
+        assert ssim(t, e, extent="peak") == pytest.approx(reference, rel=1e-12)
+        reference = structural_similarity(
+            t,
+            e,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        assert ssim(t, e, window="gaussian", extent=255.0) == pytest.approx(reference, rel=1e-12)
+
+
+def test_ssim_by_hand():
+    t, e = TRUTH[0, :7, :7], ESTIMATE[0, :7, :7]
+    c1, c2 = ((k * np.ptp(t)) ** 2 for k in (0.01, 0.03))
+    (var_t, cov), (_, var_e) = np.cov(t.ravel(), e.ravel())
+    top = (2 * t.mean() * e.mean() + c1) * (2 * cov + c2)
+    bottom = (t.mean() ** 2 + e.mean() ** 2 + c1) * (var_t + var_e + c2)
+    assert ssim(t, e) == pytest.approx(top / bottom, rel=1e-10)
+
+
+def test_the_gaussian_window_ignores_what_touches_a_gap():
+    t, e = TRUTH[0], ESTIMATE[0].copy()
+    expected = structural_similarity(
+        t[:, :20],
+        e[:, :20],
+        data_range=255,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+    )
+    e[:, 20:] = np.nan
+    assert ssim(t, e, window="gaussian", extent=255) == pytest.approx(expected, rel=1e-12)
+
+
+def test_channels_without_a_range_have_no_ssim():
+    truth, estimate = TRUTH.copy(), ESTIMATE.copy()
+    truth[1] = 4.0
+    others = [0, 2, 3, 4, 5]
+    assert ssim(truth, estimate) == ssim(TRUTH[others], ESTIMATE[others])
+    with pytest.raises(ValueError, match="extent"):
+        ssim(truth[1], estimate[1])
+    with pytest.raises(ValueError, match="window"):
+        ssim(truth, estimate, window="box")
+    with pytest.raises(ValueError, match="extent"):
+        ssim(truth, estimate, extent="mean")
+    with pytest.raises(ValueError, match="extent"):
+        ssim(truth, estimate, extent=float("nan"))
+
+
+def windows(image, size):
+    return np.lib.stride_tricks.sliding_window_view(image, (size, size)).reshape(-1, size * size)
+
+
+def test_uiqi_by_hand():
+    t, e = windows(TRUTH[0], 8), windows(ESTIMATE[0], 8)
+    cov = ((t - t.mean(1)[:, None]) * (e - e.mean(1)[:, None])).mean(1)
+    power = t.mean(1) ** 2 + e.mean(1) ** 2
+    quality = 4 * cov * t.mean(1) * e.mean(1) / ((t.var(1) + e.var(1)) * power)
+    assert uiqi(TRUTH[0], ESTIMATE[0]) == pytest.approx(quality.mean(), rel=1e-10)
+
+
+def test_uiqi_against_scikit_image(monkeypatch):
+    # SSIM without constants is the same, but scikit-image has no windows of even size.
+    monkeypatch.setattr("jwst_fusion.metrics.structure._UIQI_WINDOW", 7)
+    reference = structural_similarity(TRUTH[0], ESTIMATE[0], K1=0, K2=0, data_range=1, win_size=7)
+    assert uiqi(TRUTH[0], ESTIMATE[0]) == pytest.approx(reference, rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 2.0])
+def test_uiqi_of_scaled_images(factor):
+    # Both luminance and contrast change: the square of 2 c / (1 + c^2), Wang & Bovik 2002, eq. 3.
+    expected = (2 * factor / (1 + factor**2)) ** 2
+    assert uiqi(TRUTH[0], factor * TRUTH[0]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_uiqi_of_constant_images():
+    flat = np.full((9, 10), 3.0)
+    assert uiqi(flat, flat) == 1.0
+    assert uiqi(0 * flat, 0 * flat) == 1.0
+    assert uiqi(flat, 2 * flat) == pytest.approx(0.8)
 
 
 def test_ssim_falls_with_noise_and_ignores_windows_with_gaps():
@@ -77,7 +158,7 @@ def test_mean_spectrum_error_is_signed_and_per_channel():
 
 
 @pytest.mark.parametrize(
-    "measure", [psnr, ssim, sam, nmse, lambda t, e, mask=None: ergas(t, e, 3, mask)]
+    "measure", [psnr, ssim, uiqi, sam, nmse, lambda t, e, mask=None: ergas(t, e, 3, mask)]
 )
 @pytest.mark.parametrize("kind", ["mask", "cube mask", "NaN in truth", "NaN in estimate", "Inf"])
 def test_pixels_left_out_do_not_matter(measure, kind):
@@ -107,7 +188,7 @@ def test_a_channel_without_data_is_left_out():
     assert np.isfinite(error[others]).all()
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim, sam, nmse, mean_spectrum_error])
+@pytest.mark.parametrize("measure", [psnr, ssim, uiqi, sam, nmse, mean_spectrum_error])
 def test_bad_input_is_named(measure):
     with pytest.raises(ValueError, match="same shape"):
         measure(TRUTH, ESTIMATE[:, 1:])
@@ -131,3 +212,5 @@ def test_undefined_measures_are_refused():
         ergas(TRUTH, ESTIMATE, 0.5)
     with pytest.raises(ValueError, match="7 x 7"):
         ssim(TRUTH[:, :5, :5], ESTIMATE[:, :5, :5])
+    with pytest.raises(ValueError, match="8 x 8"):
+        uiqi(TRUTH[:, :7, :9], ESTIMATE[:, :7, :9])

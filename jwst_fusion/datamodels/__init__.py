@@ -10,9 +10,17 @@ _MODULE_OF = {
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
+    "reobserved_products": "reobserved",
 }
 
-__all__ = ["FusedCubeModel", "allow_fusion_status", "cube_product", "flags_of", "fused_product"]
+__all__ = [
+    "FusedCubeModel",
+    "allow_fusion_status",
+    "cube_product",
+    "flags_of",
+    "fused_product",
+    "reobserved_products",
+]
 
 
 def __getattr__(name):

@@ -1,11 +1,9 @@
 """The product of the fusion step: a JWST IFU cube that also says how it was made."""
 
-import os
-from pathlib import Path
-
 from stdatamodels.jwst.datamodels import IFUCubeModel
 
 from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+from jwst_fusion.datamodels.whole_file import WholeFile
 
 __all__ = ["FusedCubeModel", "allow_fusion_status"]
 
@@ -32,12 +30,12 @@ _STATUS_SCHEMA = {
 }
 
 
-class FusedCubeModel(IFUCubeModel):
+class FusedCubeModel(WholeFile, IFUCubeModel):
     """
     A data model for cubes fused from images and an IFU cube.
 
     Everything of `~stdatamodels.jwst.datamodels.IFUCubeModel`, with the provenance of the fusion
-    in ``meta.fusion`` and in two tables.
+    in ``meta.fusion``, in tables and in arrays.
 
     Attributes
     ----------
@@ -46,18 +44,33 @@ class FusedCubeModel(IFUCubeModel):
     err : numpy float32 array (wavelength, y, x)
         Posterior standard deviation.
     dq : numpy uint32 array (wavelength, y, x)
-        Data quality: FLUX_ESTIMATED where only one instrument constrains a voxel, DO_NOT_USE and
-        NON_SCIENCE where none does.
+        Data quality: FLUX_ESTIMATED where the cube did not measure a voxel or no image has its
+        pixel, so that the spectral subspace or the prior give the value; DO_NOT_USE and NON_SCIENCE
+        where nothing constrains it.
     weightmap : numpy float32 array (wavelength, y, x)
-        What constrains each voxel, as a sum of 1 (the cube), 2 (an image whose filter covers the
-        wavelength) and 4 (images of other filters, through the spectral subspace).
+        What constrains each voxel, as a sum of 1 (the cube measured it) or 8 (the cube measured
+        other channels of the spaxel: through the spectral subspace), and 2 (an image whose filter
+        covers the wavelength) or 4 (images of other filters, through the subspace).
     wavetable : numpy table
         Wavelength of each channel.
     filter_table : numpy table
-        One row per image: filter, file, calibration factor and its error, agreement of the
-        re-observed cube.
+        One row per image: file, throughput, calibration factor, offset (arcsec, x and y of this
+        array), their errors, and the agreement of the re-observed cube.
+    channel_table : numpy table
+        One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
+        and the agreement of the re-observed cube.
     component_table : numpy table
-        One row per spectral component: eigenvalue and regularisation.
+        One row per spectral component: eigenvalue, explained variance and regularisation.
+    left_out_table : numpy table
+        One row per image that was left out of a fusion and predicted by it.
+    parameter_table, software_table : numpy table
+        Names and values of the parameters, names and versions of the software.
+    component_maps : numpy float32 array (component, y, x)
+        Maps of the components, not convolved with a PSF.
+    component_spectra : numpy float32 array (component, wavelength)
+        Spectra of the components, MJy/sr.
+    residual_images : numpy float32 array (image, y, x)
+        Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 
     Notes
     -----
@@ -66,49 +79,7 @@ class FusedCubeModel(IFUCubeModel):
     """
 
     schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
-
-    # name that a file gets once it is complete; it is written under another
-    _final_name = None
-
-    def on_save(self, init):
-        """
-        Write the type of model that every reader of JWST cubes knows.
-
-        Parameters
-        ----------
-        init : str
-            The path of the file that is to be written.
-        """
-        super().on_save(init)
-        self.meta.model_type = IFUCubeModel.__name__
-        if self._final_name is not None:
-            self.meta.filename = self._final_name
-
-    def to_fits(self, init, *args, **kwargs):
-        """
-        Write the model, so that no partial file ever stands under the final name.
-
-        Parameters
-        ----------
-        init : str, `~pathlib.Path` or file object
-            The file.
-        *args, **kwargs
-            Passed to the writer of the parent class.
-        """
-        if not isinstance(init, (str, Path)) or (
-            Path(init).exists() and not kwargs.get("overwrite")
-        ):
-            super().to_fits(init, *args, **kwargs)
-            return
-        final = Path(init)
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
-        self._final_name = final.name
-        try:
-            super().to_fits(str(partial), *args, **kwargs)
-            os.replace(partial, final)
-        finally:
-            self._final_name = None
-            partial.unlink(missing_ok=True)
+    written_as = IFUCubeModel.__name__
 
 
 def allow_fusion_status(model):

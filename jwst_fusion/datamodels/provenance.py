@@ -5,8 +5,18 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion import __version__
 from jwst_fusion.datamodels.product import cube_product
+from jwst_fusion.datamodels.tables import add_arrays, add_tables
+from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 
 __all__ = ["flags_of", "fused_product"]
+
+# What the numbers in WMAP mean, for the header; see jwst_fusion.fusion.origin.
+_LEGEND = {
+    "cube": "cube measured this channel",
+    "image": "image whose filter covers the channel",
+    "image_subspace": "image of other filters, through subspace",
+    "cube_subspace": "cube in other channels, through subspace",
+}
 
 
 def flags_of(origin):
@@ -16,18 +26,18 @@ def flags_of(origin):
     Parameters
     ----------
     origin : uint8 array
-        Sum of 1 (the cube), 2 (an image whose filter covers the wavelength) and 4 (images of
-        other filters).
+        As from `~jwst_fusion.fusion.origin.voxel_origin`.
 
     Returns
     -------
     uint32 array
-        0 where cube and images constrain the voxel, FLUX_ESTIMATED where only one of them does,
-        DO_NOT_USE and NON_SCIENCE where neither does.
+        0 where the cube measured the voxel and some image its pixel. FLUX_ESTIMATED where the
+        spectral subspace or the prior give what is missing: the cube lacks the voxel, or no image
+        has the pixel. DO_NOT_USE and NON_SCIENCE where nothing constrains the voxel.
     """
     pixel = dqflags.pixel
-    flags = np.full(origin.shape, pixel["FLUX_ESTIMATED"], np.uint32)
-    flags[((origin & 1) > 0) & (origin > 1)] = 0
+    measured = (origin & CUBE > 0) & (origin & (IMAGE | IMAGE_SUBSPACE) > 0)
+    flags = np.where(measured, 0, pixel["FLUX_ESTIMATED"]).astype(np.uint32)
     flags[origin == 0] = pixel["DO_NOT_USE"] | pixel["NON_SCIENCE"]
     return flags
 
@@ -40,7 +50,7 @@ def fused_product(template, outcome, options):
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube, for its metadata.
-    outcome : `~jwst_fusion.fusion.run.Outcome`
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
@@ -63,7 +73,8 @@ def fused_product(template, outcome, options):
         grid = grid.mirror()
     product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
     _provenance(product, template, outcome, options)
-    _tables(product, outcome)
+    add_tables(product, template, outcome, options)
+    add_arrays(product, outcome)
     return product
 
 
@@ -84,34 +95,33 @@ def _provenance(product, template, outcome, options):
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = "auto" if options.rank == "auto" else "given"
     meta.tuning = options.tuning
+    meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
     meta.registration = options.alignment
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
-    meta.spectrum_error = float(outcome.quality.spectrum_error)
+    meta.origin = dict(_LEGEND)
+    _quality(meta, outcome)
 
 
-def _tables(product, outcome):
-    filters = np.zeros(len(outcome.images), product.get_dtype("filter_table"))
-    filters["filter"] = [image.filter for image in outcome.images]
-    filters["filename"] = [image.name for image in outcome.images]
-    none = [(1.0, np.nan)]
-    pairs = [(c.factor, c.error) if c else none[0] for c in outcome.calibrations]
-    filters["calibration"], filters["calibration_error"] = np.transpose(pairs)
-    filters["coverage"] = outcome.coverages
-    # Of a path too long for the column, the end says most; FITS tables hold ASCII.
-    filters["throughput"] = [
-        source.encode("ascii", "replace")[-128:] for source in outcome.throughputs
-    ]
-    filters["psnr"] = [quality.psnr for quality in outcome.quality.filters]
-    filters["ssim"] = [quality.ssim for quality in outcome.quality.filters]
-    filters["offset_x"], filters["offset_y"] = outcome.offsets.T
-    if outcome.mirrored:
-        filters["offset_x"] *= -1
-    product.filter_table = filters
-    components = np.zeros(int(outcome.solution.subspace.rank), product.get_dtype("component_table"))
-    components["eigenvalue"] = outcome.solution.subspace.eigenvalues[: components.size]
-    components["regularisation"] = outcome.solution.mu
-    product.component_table = components
+def _quality(meta, outcome):
+    quality, filters, left_out = outcome.quality, outcome.quality.filters, outcome.left_out
+    smallest = {
+        "spectrum_error": [quality.spectrum_error],
+        "reobserved_error": [quality.reobserved_error],
+        "chi2_cube": [quality.chi2],
+        "psnr": [one.psnr for one in filters],
+        "ssim": [one.ssim for one in filters],
+        "psnr_left_out": [one.quality.psnr for one in left_out],
+    }
+    for name, values in smallest.items():
+        setattr(meta, name, _keyword(min, values))
+    meta.chi2_images = _keyword(max, [one.chi2 for one in filters])
+
+
+def _keyword(choose, values):
+    """Choose among the finite values; None, for which no keyword is written, if there is none."""
+    values = [float(value) for value in values if np.isfinite(value)]
+    return choose(values) if values else None

@@ -7,7 +7,7 @@ import numpy as np
 from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.photometry import calibrate, synthetic_image
 
-__all__ = ["cross_calibrate", "cube_arrays", "fusion_data", "image_arrays", "voxel_origin"]
+__all__ = ["cross_calibrate", "cube_arrays", "fusion_data", "image_arrays"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -185,37 +185,3 @@ def cross_calibrate(cube, err, images, image_err, *, responses, psf, factor, met
             )
         )
     return found
-
-
-def voxel_origin(data, responses, shape_window):
-    """
-    Say what constrains each voxel of the fused cube.
-
-    Parameters
-    ----------
-    data : `~jwst_fusion.fusion.forward.FusionData`
-        The problem.
-    responses : array (F, L)
-        Weights of the channels in each filter.
-    shape_window : tuple of slice
-        Rows and columns of the product within the fine grid.
-
-    Returns
-    -------
-    uint8 array (L, y, x)
-        Sum of 1 (the cube), 2 (an image whose filter covers the channel) and 4 (images of other
-        filters, through the spectral subspace); 0 where nothing is known.
-    """
-    factor = data.factor
-    live = np.isfinite(data.cube_sigma)
-    spaxel = np.repeat(np.repeat(data.spaxel_weight > 0, factor, 0), factor, 1)[shape_window]
-    pixel = (data.image_weight > 0) & np.isfinite(data.images)
-    pixel = pixel[(slice(None), *shape_window)]
-    # A filter covers the channels in which its response is not negligible.
-    covers = responses > 1e-3 * responses.max(1, keepdims=True)
-    origin = np.zeros((len(live), *spaxel.shape), np.uint8)
-    any_pixel = pixel.any(0)
-    for channel in np.flatnonzero(live):
-        direct = pixel[covers[:, channel]].any(0)
-        origin[channel] = spaxel + 2 * direct + 4 * (any_pixel & ~direct)
-    return origin

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
+from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
@@ -76,6 +77,8 @@ class FusionOptions:
     trace_oversample: float = 1.0
     roll_image: float | None = None
     roll_cube: float | None = None
+    validate_filters: tuple = ()
+    save_reobserved: bool = False
     memory_limit: float = 16.0
     maximum_cores: str = "none"
 
@@ -90,6 +93,8 @@ class FusionOptions:
         object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
         for name in ("psf_image", "psf_position"):
             object.__setattr__(self, name, _parts(getattr(self, name)))
+        groups = filter_groups(self.validate_filters or ())
+        object.__setattr__(self, "validate_filters", groups)
         self._check_together()
         self.throughput_files()
         self.broadening_widths()

@@ -1,30 +1,25 @@
 """One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.assemble import (
-    cross_calibrate,
-    cube_arrays,
-    fusion_data,
-    voxel_origin,
-)
-from jwst_fusion.fusion.broadening import Broadening
+from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
-from jwst_fusion.fusion.instrument_psf import PsfPair
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.left_out import report, validate
 from jwst_fusion.fusion.offset import image_offset
+from jwst_fusion.fusion.origin import voxel_origin
+from jwst_fusion.fusion.outcome import Outcome
 from jwst_fusion.fusion.photometry import filter_responses, synthetic_image
-from jwst_fusion.fusion.registration import CommonGrid, choose_factor, common_grid, resample_image
-from jwst_fusion.fusion.solve import FusionResult, fuse
-from jwst_fusion.fusion.validation import Quality, assess, table
+from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.validation import assess, table
 
-__all__ = ["Outcome", "fuse_observations"]
+__all__ = ["fuse_observations"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -33,66 +28,6 @@ _MAS = 1000.0
 _NOTABLE_OFFSET = 0.3
 # Arrays of the size of the fused cube, in float32, that exist at the same time.
 _COPIES = 6
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """
-    The fused cube and how it came about.
-
-    Attributes
-    ----------
-    data, err : array (L, y, x)
-        The field at fine pixels, in the orientation of the common grid.
-    origin : uint8 array (L, y, x)
-        What constrains each voxel, see `~jwst_fusion.fusion.assemble.voxel_origin`.
-    grid : CommonGrid
-        Common grid.
-    mirrored : bool
-        Whether the columns were reversed against those of the input cube.
-    channels : slice
-        Channels of the input cube.
-    images : list of ImageObservation
-        Images used.
-    calibrations : list of Calibration or None
-        Their calibration.
-    offsets : array (F, 2)
-        Measured offsets (x, y) of the images against the cube, arcsec.
-    coverages : array (F,)
-        Parts of the filters' bands that the cube covers.
-    throughputs : list of str
-        Where the filters' curves come from.
-    psf : PsfPair
-        PSFs.
-    broadening : Broadening
-        The Gaussian by which the PSF of the cube was widened.
-    angles : tuple of float
-        Degrees counterclockwise from +y of the grid to V3, for images and cube.
-    solution : FusionResult
-        Solution of the numerical problem.
-    quality : Quality
-        Agreement with the data.
-    report : list of str
-        The agreement as text.
-    """
-
-    data: np.ndarray
-    err: np.ndarray
-    origin: np.ndarray
-    grid: CommonGrid
-    mirrored: bool
-    channels: slice
-    images: list
-    calibrations: list
-    offsets: np.ndarray
-    coverages: np.ndarray
-    throughputs: list
-    psf: PsfPair
-    broadening: Broadening
-    angles: tuple
-    solution: FusionResult
-    quality: Quality
-    report: list
 
 
 def fuse_observations(cube, images, options):
@@ -157,20 +92,22 @@ def fuse_observations(cube, images, options):
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
-    solution = fuse(
-        problem,
-        rank=options.rank,
-        max_rank=options.max_rank,
-        tuning=options.tuning,
-        mu=options.mu,
-        gamma=options.gamma,
-        noise_scales=options.noise_scales,
-        resolution=options.resolution,
-    )
-    quality = assess(problem, solution.images_model, solution.cube_model, inner=grid.inner())
+    settings = {
+        "rank": options.rank,
+        "max_rank": options.max_rank,
+        "tuning": options.tuning,
+        "mu": options.mu,
+        "gamma": options.gamma,
+        "noise_scales": options.noise_scales,
+        "resolution": options.resolution,
+    }
+    solution = fuse(problem, **settings)
+    products = (solution.images_model, solution.cube_model, solution.cube)
+    quality = assess(problem, *products, inner=grid.inner())
+    names = [image.filter for image in images]
+    left_out = validate(problem, names, options.validate_filters, inner=grid.inner(), **settings)
     window = (slice(None), *grid.inner(fine=True))
     offsets = offsets * grid.fine.scale
-    names = [image.filter for image in images]
     return Outcome(
         data=solution.cube[window],
         err=solution.error[window],
@@ -181,14 +118,17 @@ def fuse_observations(cube, images, options):
         images=images,
         calibrations=calibrations,
         offsets=offsets,
+        offset_errors=errors * grid.fine.scale,
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,
         broadening=broadening,
         angles=angles,
+        problem=problem,
         solution=solution,
         quality=quality,
-        report=table(quality, names, calibrations, offsets * _MAS),
+        left_out=left_out,
+        report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),
     )
 
 

@@ -1,6 +1,7 @@
 """The pipeline step: parameters, products in and out."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from jwst.datamodels import ModelContainer
@@ -8,7 +9,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations import collect_members
 from jwst_fusion.base import FusionBaseStep, open_model
-from jwst_fusion.datamodels import allow_fusion_status, fused_product
+from jwst_fusion.datamodels import allow_fusion_status, fused_product, reobserved_products
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
@@ -64,6 +65,8 @@ class FusionStep(FusionBaseStep):
     trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
+    validate_filters = force_list(default=None) # Leave these filters out one by one, fuse again, and compare with their images: F187N, several together as F187N+F212N, or all for each in turn
+    save_reobserved = boolean(default=False) # Save the result as each filter (i2d) and the spectrometer (s3d) would see it
     memory_limit = float(default=16.0) # [GB] Stop before anything is computed if more memory is needed
     maximum_cores = string(default='none') # Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number
     suffix = string(default='fused_s3d') # Suffix of the product
@@ -131,9 +134,22 @@ class FusionStep(FusionBaseStep):
         if members.table_name:
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
+        if options.save_reobserved:
+            self._save_reobserved(cube.model, outcome, product_name, members.product_name)
         if cube.model is not member:
             cube.model.close()
         return product
+
+    def _save_reobserved(self, template, outcome, product_name, association_name):
+        given = self.search_attr("output_file")
+        if given is not None:
+            # The caller's name stands for that of the association; a number may follow it.
+            stem = self.remove_suffix(Path(given).stem)[0]
+            product_name = stem + product_name[len(association_name) :]
+        for name, suffix, model in reobserved_products(template, outcome):
+            model.meta.filename = f"{product_name}_{name}.fits"
+            self.save_model(model, output_file=model.meta.filename, suffix=suffix, force=True)
+            model.close()
 
     def _check_oversampling(self, cube, options):
         """Warn if the PSF of the cube would be made for exposures that were not oversampled."""

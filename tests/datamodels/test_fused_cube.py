@@ -203,9 +203,9 @@ def test_status_keyword_of_other_models(tmp_path):
 
 
 def test_flags():
-    origin = np.array([0, 1, 2, 3, 4, 5, 6, 7], np.uint8)
+    origin = np.array([0, 1, 2, 3, 4, 5, 8, 10, 12], np.uint8)
     estimated = 2**28
-    expected = [513, estimated, estimated, 0, estimated, 0, estimated, 0]
+    expected = [513, estimated, estimated, 0, estimated, 0, estimated, estimated, estimated]
     assert flags_of(origin).tolist() == expected
 
 

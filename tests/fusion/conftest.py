@@ -208,11 +208,12 @@ def wavelength():
     return np.linspace(1.66, 2.30, 81)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def products():
     """The functions that make products and coordinates."""
 
     class Products:
+        scene = Scene
         cube = staticmethod(make_cube)
         image = staticmethod(make_image)
         wcs = staticmethod(tangent_wcs)

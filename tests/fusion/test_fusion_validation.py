@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays, voxel_origin
+from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays
 from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.photometry import Calibration
 from jwst_fusion.fusion.registration import CommonGrid
-from jwst_fusion.fusion.validation import assess, table
+from jwst_fusion.fusion.validation import assess, compare_image, table
 
 
 @pytest.fixture
@@ -39,59 +39,90 @@ def data():
     )
 
 
+def fine(cube):
+    """The cube on fine pixels, with the mean of each spaxel unchanged."""
+    texture = np.array([[0.9, 1.2], [1.1, 0.8]])
+    return np.kron(cube, texture)
+
+
 def test_perfect_model(data):
-    quality = assess(data, data.images, data.cube)
+    quality = assess(data, data.images, data.cube, fine(data.cube))
     assert all(np.isinf(one.psnr) for one in quality.filters)
     assert [one.ssim for one in quality.filters] == pytest.approx([1.0, 1.0])
-    assert quality.spectrum_error == 0
+    assert quality.spectrum_error == quality.reobserved_error == 0
+    assert not quality.channels.bias[:11].any()
 
 
 def test_residuals_are_measured(data):
-    quality = assess(data, data.images + 3.0, 1.02 * data.cube)
+    quality = assess(data, data.images + 3.0, 1.02 * data.cube, fine(1.01 * data.cube))
     peak = np.nanmax(data.images[0])
-    assert quality.filters[0].psnr == pytest.approx(20 * np.log10(peak / 3))
-    assert quality.filters[1].chi2 == pytest.approx(1.0)
-    assert quality.spectrum_error == pytest.approx(0.02)
-    assert np.isnan(quality.chi2[11])
-    assert quality.chi2[0] == pytest.approx(0.25, rel=0.1)
+    one = quality.filters[0]
+    assert one.psnr == pytest.approx(20 * np.log10(peak / 3))
+    assert one.psnr_ceiling == pytest.approx(20 * np.log10(peak / 3))
+    assert one.chi2 == pytest.approx(1.0)
+    assert one.relative_error == pytest.approx(3 / np.sqrt(np.mean(data.images[0] ** 2)))
+    assert one.pixels == 18 * 20
+    assert quality.filters[1].pixels == 14 * 20
+    assert quality.spectrum_error == pytest.approx(0.01)
+    assert quality.reobserved_error == pytest.approx(0.02)
+    channels = quality.channels
+    assert channels.spectrum_error[:11] == pytest.approx(np.full(11, 0.01))
+    assert channels.bias[:11] == pytest.approx(0.02 * channels.cube[:11])
+    assert channels.voxels.tolist() == [80] * 12
+    assert np.isnan(channels.chi2[11])
+    assert channels.chi2[0] == pytest.approx(0.25, rel=0.1)
+
+
+def test_errors_of_the_mean_spectrum_have_a_sign(data):
+    factor = 1 + 0.01 * np.arange(-6, 6)[:, None, None]
+    channels = assess(data, data.images, data.cube, fine(factor * data.cube)).channels
+    assert channels.spectrum_error == pytest.approx(factor[:, 0, 0] - 1)
+
+
+def test_truth_reaches_the_ceiling():
+    rng = np.random.default_rng(1)
+    y, x = np.indices((60, 70))
+    truth = 30 + 100 * np.exp(-((x - 30) ** 2 + (y - 25) ** 2) / 200)
+    weight = rng.uniform(0.3, 2, truth.shape)
+    weight[:3] = 0
+    image = truth + 4.0 / np.sqrt(np.maximum(weight, 0.1)) * rng.standard_normal(truth.shape)
+    image[:3] = np.nan
+    one = compare_image(image, truth, weight, 4.0)
+    assert one.psnr == pytest.approx(one.psnr_ceiling, abs=0.3)
+    assert one.ssim == pytest.approx(one.ssim_ceiling, abs=0.02)
+    assert one.ssim < 0.9
+    assert one.chi2 == pytest.approx(1, abs=0.1)
+    worse = compare_image(image, truth + 6, weight, 4.0)
+    assert worse.psnr < worse.psnr_ceiling - 2
 
 
 def test_only_the_field_counts(data):
     inner = (slice(2, 9), slice(1, 9))
     model = data.images.copy()
     model[:, :4] += 100
-    quality = assess(data, model, data.cube, inner=inner)
+    quality = assess(data, model, data.cube, fine(data.cube), inner=inner)
     assert all(np.isinf(one.psnr) for one in quality.filters)
 
 
 def test_small_and_empty_fields(data):
-    quality = assess(data, data.images, data.cube, inner=(slice(2, 4), slice(2, 5)))
+    inner = (slice(2, 4), slice(2, 5))
+    quality = assess(data, data.images, data.cube, fine(data.cube), inner=inner)
     assert np.isnan(quality.filters[0].ssim)
     data.images[1] = np.nan
-    assert np.isnan(assess(data, data.images, data.cube).filters[1].psnr)
+    assert np.isnan(assess(data, data.images, data.cube, fine(data.cube)).filters[1].psnr)
 
 
 def test_table_of_the_report(data):
-    quality = assess(data, data.images + 3.0, 1.02 * data.cube)
+    quality = assess(data, data.images + 3.0, 1.02 * data.cube, fine(1.01 * data.cube))
     lines = table(
         quality, ["F182M", "F210M"], [Calibration(1.14, 0.002, 0.5), None], [(1.0, -2.0)] * 2
     )
-    assert "F182M" in lines[1]
-    assert "1.1400 +- 0.0020" in lines[1]
-    assert "not calibrated" in lines[2]
-    assert "2.000 %" in lines[-1]
-
-
-def test_origin_of_voxels(data):
-    origin = voxel_origin(data, data.response, (slice(0, 18), slice(0, 20)))
-    assert origin.shape == (12, 18, 20)
-    # Rows 0 and 1 have no spaxel; rows 0 to 3 have no pixel of the second image.
-    assert set(np.unique(origin[2, 2:])) == {3}
-    assert set(np.unique(origin[2, :2])) == {2}
-    assert set(np.unique(origin[7, 2:4])) == {5}
-    assert set(np.unique(origin[7, 4:])) == {3}
-    assert set(np.unique(origin[0, 2:])) == {5}
-    assert not origin[11].any()
+    assert "F182M" in lines[2]
+    assert "1.1400 +- 0.0020" in lines[2]
+    assert "not calibrated" in lines[3]
+    assert "1.000 %" in lines[-2]
+    assert "re-observed 2.000 %" in lines[-2]
+    assert "chi2 0.2" in lines[-1]
 
 
 def test_margin_takes_spaxels_of_the_cube():

@@ -1,46 +1,10 @@
-"""Measures of how well an estimated image or cube agrees with the truth."""
+"""Measures from differences: of images, of spectra, of whole cubes."""
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
-__all__ = ["ergas", "mean_spectrum_error", "nmse", "psnr", "sam", "ssim"]
+from jwst_fusion.metrics.pairs import channel_mean, valid_pair
 
-_WINDOW = 7
-
-
-def _pair(truth, estimate, mask, least=2):
-    """Return both arrays as float64 of shape (channel, y, x) and where both hold data."""
-    truth = np.asarray(truth, dtype=np.float64)
-    estimate = np.asarray(estimate, dtype=np.float64)
-    if truth.shape != estimate.shape:
-        msg = f"truth and estimate must have the same shape, got {truth.shape} and {estimate.shape}"
-        raise ValueError(msg)
-    if truth.ndim not in range(least, 4):
-        wanted = "(channel, y, x)" if least == 3 else "(y, x) or (channel, y, x)"
-        msg = f"truth must have shape {wanted}, got {truth.shape}"
-        raise ValueError(msg)
-    good = np.isfinite(truth) & np.isfinite(estimate)
-    if mask is not None:
-        mask = np.asarray(mask, dtype=bool)
-        if mask.shape not in (truth.shape, truth.shape[-2:]):
-            msg = (
-                f"mask must have the shape {truth.shape} of the data or {truth.shape[-2:]} of one "
-                f"image, got {mask.shape}"
-            )
-            raise ValueError(msg)
-        good &= mask
-    if not good.any():
-        msg = "no pixel is valid in both truth and estimate"
-        raise ValueError(msg)
-    shape = (-1, *truth.shape[-2:])
-    return truth.reshape(shape), estimate.reshape(shape), good.reshape(shape)
-
-
-def _channel_mean(values, good):
-    """Mean of the valid pixels of each channel; NaN where a channel has none."""
-    count = good.sum(axis=(1, 2))
-    total = np.where(good, values, 0.0).sum(axis=(1, 2))
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+__all__ = ["ergas", "mean_spectrum_error", "nmse", "psnr", "sam"]
 
 
 def psnr(truth, estimate, mask=None):
@@ -69,82 +33,13 @@ def psnr(truth, estimate, mask=None):
     Marquis et al. 2026, eq. 10:
     :math:`10 \log_{10} (\max(\mathrm{truth})^2 / \mathrm{MSE})`, per channel.
     """
-    truth, estimate, good = _pair(truth, estimate, mask)
-    error = _channel_mean((truth - estimate) ** 2, good)
+    truth, estimate, good = valid_pair(truth, estimate, mask)
+    error = channel_mean((truth - estimate) ** 2, good)
     peak = np.where(good, truth, -np.inf).max(axis=(1, 2))
     held = np.isfinite(error)
     with np.errstate(divide="ignore"):
         values = 10.0 * (np.log10(peak[held] ** 2) - np.log10(error[held]))
     return float(np.mean(values))
-
-
-def ssim(truth, estimate, mask=None):
-    r"""
-    Structural similarity.
-
-    Parameters
-    ----------
-    truth, estimate : array_like
-        Image (y, x) or cube (channel, y, x), at least 7 x 7 pixels; NaN marks missing pixels.
-    mask : array_like of bool, optional
-        Pixels to use, of the shape of the data or of one image.
-
-    Returns
-    -------
-    float
-        At most 1, for a perfect estimate. For a cube the mean over channels that hold data.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, an image is smaller than the window or no window is free of missing
-        pixels.
-
-    Notes
-    -----
-    Wang et al. 2004 (IEEE Trans. Image Process. 13, 600), eq. 13, as in Marquis et al. 2026,
-    eq. 11: windows of 7 x 7 pixels, :math:`c_1 = (0.01 R)^2`, :math:`c_2 = (0.03 R)^2` with the
-    range R = max - min of the valid truth of the channel, averaged over all windows that lie within
-    the image and hold no missing pixel. Eq. 11 prints the product of the squared means in the
-    denominator where Wang et al. have the sum; the sum is meant and used. Covariances are those of
-    a sample, divided by 48, as in scikit-image's ``structural_similarity`` by default, with which
-    the result agrees. Lascar et al. 2025, eq. A.3, give one minus the mean over channels.
-    """
-    truth, estimate, good = _pair(truth, estimate, mask)
-    if min(truth.shape[1:]) < _WINDOW:
-        msg = f"images must have at least {_WINDOW} x {_WINDOW} pixels, got {truth.shape[1:]}"
-        raise ValueError(msg)
-    values = [_ssim_image(t, e, g) for t, e, g in zip(truth, estimate, good, strict=True)]
-    values = [value for value in values if value is not None]
-    if not values:
-        msg = f"no {_WINDOW} x {_WINDOW} window is free of missing pixels"
-        raise ValueError(msg)
-    return float(np.mean(values))
-
-
-def _ssim_image(truth, estimate, good):
-    half = _WINDOW // 2
-    inner = (slice(half, -half), slice(half, -half))
-    whole = uniform_filter(good.astype(float), _WINDOW)[inner] > 1.0 - 0.5 / _WINDOW**2
-    if not whole.any():
-        return None
-    # A common offset changes no covariance, and without it they suffer less from cancellation.
-    offset = truth[good].mean()
-    x = np.where(good, truth - offset, 0.0)
-    y = np.where(good, estimate - offset, 0.0)
-    mean_x, mean_y = uniform_filter(x, _WINDOW), uniform_filter(y, _WINDOW)
-    sample = _WINDOW**2 / (_WINDOW**2 - 1.0)
-    var_x = sample * (uniform_filter(x * x, _WINDOW) - mean_x**2)
-    var_y = sample * (uniform_filter(y * y, _WINDOW) - mean_y**2)
-    covariance = sample * (uniform_filter(x * y, _WINDOW) - mean_x * mean_y)
-    mean_x, mean_y = mean_x + offset, mean_y + offset
-    extent = np.ptp(truth[good])
-    c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
-    top = (2.0 * mean_x * mean_y + c1) * (2.0 * covariance + c2)
-    bottom = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    top, bottom = top[inner][whole], bottom[inner][whole]
-    # Both vanish only where truth and estimate are zero everywhere.
-    return float(np.mean(np.divide(top, bottom, out=np.ones_like(top), where=bottom > 0)))
 
 
 def sam(truth, estimate, mask=None):
@@ -177,7 +72,7 @@ def sam(truth, estimate, mask=None):
     :math:`2 \arctan(\lVert u - v\rVert / \lVert u + v\rVert)` of the unit vectors, which stays
     exact for small angles.
     """
-    truth, estimate, good = _pair(truth, estimate, mask, least=3)
+    truth, estimate, good = valid_pair(truth, estimate, mask, least=3)
     t, e = np.where(good, truth, 0.0), np.where(good, estimate, 0.0)
     norm_t, norm_e = np.sqrt((t * t).sum(axis=0)), np.sqrt((e * e).sum(axis=0))
     held = (norm_t > 0) & (norm_e > 0)
@@ -229,9 +124,9 @@ def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
     if not (np.isfinite(ratio) and ratio >= 1):
         msg = f"ratio must be at least 1, got {ratio}"
         raise ValueError(msg)
-    truth, estimate, good = _pair(truth, estimate, mask)
-    error = _channel_mean((truth - estimate) ** 2, good)
-    mean = _channel_mean(truth, good)
+    truth, estimate, good = valid_pair(truth, estimate, mask)
+    error = channel_mean((truth - estimate) ** 2, good)
+    mean = channel_mean(truth, good)
     held = np.isfinite(error) & (mean != 0)
     if not held.any():
         msg = "the mean of every channel of truth is zero; ERGAS is not defined"
@@ -263,7 +158,7 @@ def nmse(truth, estimate, mask=None, *, decibel=False):
     ValueError
         If shapes disagree, no value is valid or the truth is zero throughout.
     """
-    truth, estimate, good = _pair(truth, estimate, mask)
+    truth, estimate, good = valid_pair(truth, estimate, mask)
     power = np.sum(truth[good] ** 2)
     if power == 0:
         msg = "truth is zero at every valid pixel; the normalised error is not defined"
@@ -301,8 +196,8 @@ def mean_spectrum_error(truth, estimate, mask=None):
     -----
     Marquis et al. 2026, Appendix D.2: the relative error of mean spectra.
     """
-    truth, estimate, good = _pair(truth, estimate, mask, least=3)
-    mean_truth, mean_estimate = _channel_mean(truth, good), _channel_mean(estimate, good)
+    truth, estimate, good = valid_pair(truth, estimate, mask, least=3)
+    mean_truth, mean_estimate = channel_mean(truth, good), channel_mean(estimate, good)
     out = np.full(mean_truth.shape, np.nan)
     held = np.isfinite(mean_truth) & (mean_truth != 0)
     np.divide(mean_estimate - mean_truth, mean_truth, out=out, where=held)

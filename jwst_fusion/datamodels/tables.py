@@ -1,0 +1,158 @@
+"""Tables and arrays of a fused cube that say how it was made and how well it agrees with data."""
+
+import platform
+from dataclasses import fields
+from importlib.metadata import version
+
+import numpy as np
+
+from jwst_fusion import __version__
+from jwst_fusion.fusion.keywords import wavelengths
+
+__all__ = ["add_arrays", "add_tables"]
+
+_SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
+_QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
+
+_BRIGHTNESS = "MJy/sr"
+# PSNR is in decibel, which is no unit of the FITS standard.
+_UNITS = {
+    "filter_table": dict.fromkeys(("offset_x", "offset_y", "offset_error"), "arcsec"),
+    "channel_table": {
+        "wavelength": "um",
+        **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
+        **dict.fromkeys(("mean_cube", "mean_fused", "mean_reobserved"), _BRIGHTNESS),
+    },
+}
+
+
+def add_tables(product, template, outcome, options):
+    """
+    Add all tables to a product.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product, changed in place.
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The input cube.
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+        The result.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        The parameters.
+    """
+    product.filter_table = _filters(outcome, product.get_dtype("filter_table"))
+    product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
+    wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
+    product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
+    if outcome.left_out:
+        product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
+    product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
+    product.software_table = _pairs(_software(), product.get_dtype("software_table"))
+    for name, units in _UNITS.items():
+        for column, unit in units.items():
+            getattr(product, name).columns[column].unit = unit
+
+
+def add_arrays(product, outcome):
+    """
+    Add maps and spectra of the components, and the residuals of the images.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product, changed in place.
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+        The result.
+    """
+    solution, problem = outcome.solution, outcome.problem
+    window = (slice(None), *outcome.grid.inner(fine=True))
+    residuals = np.where(problem.image_weight > 0, problem.images - solution.images_model, np.nan)
+    order = slice(None, None, -1) if outcome.mirrored else slice(None)
+    product.component_maps = _stored(solution.coefficients[window][..., order])
+    product.residual_images = _stored(residuals[window][..., order])
+    product.component_spectra = _stored(solution.subspace.basis.T)
+    product.meta.fusion.unit_spectra = product.meta.fusion.unit_residuals = _BRIGHTNESS
+
+
+def _filters(outcome, dtype):
+    table = np.zeros(len(outcome.images), dtype)
+    table["filter"] = [image.filter for image in outcome.images]
+    table["filename"] = [_text(image.name, 128) for image in outcome.images]
+    none = (1.0, np.nan)
+    pairs = [(c.factor, c.error) if c else none for c in outcome.calibrations]
+    table["calibration"], table["calibration_error"] = np.transpose(pairs)
+    table["coverage"] = outcome.coverages
+    table["throughput"] = [_text(source, 128) for source in outcome.throughputs]
+    for name in _QUALITY:
+        table[name] = [getattr(quality, name) for quality in outcome.quality.filters]
+    table["offset_x"], table["offset_y"] = outcome.offsets.T
+    if outcome.mirrored:
+        table["offset_x"] *= -1
+    known = np.isfinite(outcome.offset_errors)
+    table["offset_error"] = np.where(known, outcome.offset_errors, np.nan)
+    return table
+
+
+def _left_out(outcome, dtype):
+    table = np.zeros(len(outcome.left_out), dtype)
+    table["filter"] = [one.filter for one in outcome.left_out]
+    table["filename"] = [_text(outcome.images[one.image].name, 128) for one in outcome.left_out]
+    table["left_out"] = [_text("+".join(one.group), 128) for one in outcome.left_out]
+    for name in _QUALITY:
+        table[name] = [getattr(one.quality, name) for one in outcome.left_out]
+    return table
+
+
+def _components(solution, dtype):
+    subspace = solution.subspace
+    table = np.zeros(subspace.rank, dtype)
+    table["eigenvalue"] = subspace.eigenvalues[: subspace.rank]
+    table["explained"] = subspace.explained[: subspace.rank]
+    table["regularisation"] = solution.mu
+    return table
+
+
+def _channels(wavelength, outcome, dtype):
+    subspace, quality = outcome.solution.subspace, outcome.quality.channels
+    table = np.zeros(len(wavelength), dtype)
+    table["wavelength"] = wavelength
+    table["noise"] = np.where(subspace.valid, subspace.sigma, np.nan)
+    table["subspace_mean"] = subspace.mean
+    table["voxels"] = quality.voxels
+    for name in ("cube", "fused", "reobserved"):
+        table[f"mean_{name}"] = getattr(quality, name)
+    for name in ("spectrum_error", "reobserved_error", "bias", "chi2"):
+        table[name] = getattr(quality, name)
+    return table
+
+
+def _parameters(options):
+    """Name and value of every parameter; one row for each item of a list."""
+    rows = []
+    for one in fields(options):
+        value = getattr(options, one.name)
+        items = (value or (None,)) if isinstance(value, tuple) else (value,)
+        rows += [(one.name, str(item)) for item in items]
+    return rows
+
+
+def _software():
+    rows = [("jwst_fusion", __version__), ("python", platform.python_version())]
+    return rows + [(name, version(name)) for name in _SOFTWARE]
+
+
+def _pairs(rows, dtype):
+    table = np.zeros(len(rows), dtype)
+    for name, values in zip(dtype.names, zip(*rows, strict=True), strict=True):
+        table[name] = [_text(value, dtype[name].itemsize) for value in values]
+    return table
+
+
+def _text(value, size):
+    """Return text as FITS tables hold it, ASCII; of what is too long, the end says most."""
+    return str(value).encode("ascii", "replace")[-size:]
+
+
+def _stored(array):
+    return np.ascontiguousarray(array, np.float32)

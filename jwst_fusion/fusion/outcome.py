@@ -1,0 +1,80 @@
+"""What one fusion gives: the cube, how it came about, and how well it agrees with the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jwst_fusion.fusion.broadening import Broadening
+from jwst_fusion.fusion.forward import FusionData
+from jwst_fusion.fusion.instrument_psf import PsfPair
+from jwst_fusion.fusion.registration import CommonGrid
+from jwst_fusion.fusion.solve import FusionResult
+from jwst_fusion.fusion.validation import Quality
+
+__all__ = ["Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    The fused cube and how it came about.
+
+    Attributes
+    ----------
+    data, err : array (L, y, x)
+        The field at fine pixels, in the orientation of the common grid.
+    origin : uint8 array (L, y, x)
+        What constrains each voxel, see `~jwst_fusion.fusion.origin.voxel_origin`.
+    grid : CommonGrid
+        Common grid.
+    mirrored : bool
+        Whether the columns were reversed against those of the input cube.
+    channels : slice
+        Channels of the input cube.
+    images : list of ImageObservation
+        Images used.
+    calibrations : list of Calibration or None
+        Their calibration.
+    offsets, offset_errors : array (F, 2) and (F,)
+        Measured offsets (x, y) of the images against the cube and their errors, arcsec; infinite
+        errors where nothing could be measured.
+    coverages : array (F,)
+        Parts of the filters' bands that the cube covers.
+    throughputs : list of str
+        Where the filters' curves come from.
+    psf : PsfPair
+        PSFs.
+    broadening : Broadening
+        The Gaussian by which the PSF of the cube was widened.
+    angles : tuple of float
+        Degrees counterclockwise from +y of the grid to V3, for images and cube.
+    problem, solution : FusionData and FusionResult
+        The numerical problem and its solution.
+    quality : Quality
+        Agreement with the data.
+    left_out : list of LeftOut
+        Prediction of images that were left out.
+    report : list of str
+        The agreement as text.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    origin: np.ndarray
+    grid: CommonGrid
+    mirrored: bool
+    channels: slice
+    images: list
+    calibrations: list
+    offsets: np.ndarray
+    offset_errors: np.ndarray
+    coverages: np.ndarray
+    throughputs: list
+    psf: PsfPair
+    broadening: Broadening
+    angles: tuple
+    problem: FusionData
+    solution: FusionResult
+    quality: Quality
+    left_out: list
+    report: list
