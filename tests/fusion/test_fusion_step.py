@@ -265,7 +265,7 @@ def test_offsets_are_reported_and_applied(scene, wave, products, members, fuse, 
 
 
 def test_offset_that_cannot_be_measured_is_warned_of(members, fuse, monkeypatch, caplog):
-    name = "jwst_fusion.fusion.run.image_offset"
+    name = "jwst_fusion.fusion.alignment.image_offset"
     monkeypatch.setattr(name, lambda *_, **__: ((0.0, 0.0), np.inf))
     result = fuse(members(filters=("F210M",)), alignment="measured")
     assert "its offset cannot be measured" in caplog.text
