@@ -44,6 +44,8 @@ class FusionStep(FusionBaseStep):
     margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
     wave_min = float(default=None) # [um] Shortest wavelength
     wave_max = float(default=None) # [um] Longest wavelength
+    exclude_wave = force_list(default=None) # [um] Wavelengths to leave out, as 1.87-1.88,2.12-2.13
+    exclude_channels = force_list(default=None) # Channels of the cube to leave out, counted from 0, as 57,100-120
     field_ra = float(default=None) # [deg] Centre of the field; default: the whole cube
     field_dec = float(default=None) # [deg] Centre of the field
     field_width = float(default=None) # [arcsec] Width of the field, along x of the cube
