@@ -15,6 +15,7 @@ __all__ = ["BlockSystem"]
 
 _DOUBLE_LIMIT = 1_500_000_000  # bytes of blocks above which single precision is used
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
+_STALE = 0.1  # logarithmic change of hyperparameters up to which a preconditioner is used again
 _RIDGE = 1e-13  # relative to the largest diagonal element; keeps unobserved constants solvable
 
 
@@ -45,6 +46,7 @@ class BlockSystem:
         blocks = self.grid.groups * self.size**2
         self.dtype = np.complex64 if 16 * blocks > _DOUBLE_LIMIT else np.complex128
         self.gradient_power = self.grid.gradient_power()
+        self._kept = None
         self.gram = np.empty((self.grid.groups, self.size, self.size), self.dtype)
         for part in self.chunks(max(self.size, spectrometer.rows)):
             rows = spectrometer.blocks(part.start, part.stop).astype(self.dtype, copy=False)
@@ -113,7 +115,7 @@ class BlockSystem:
                 solution[part.start + j].flat = potrs(factors[j].T, b[j].conj(), lower=0)[0].conj()
         return solution
 
-    def covariances(self, image_weight, cube_weight, mu, *, budget=600):
+    def covariances(self, image_weight, cube_weight, mu, *, budget=200):
         """Posterior covariance of the components at each fine frequency.
 
         Parameters
@@ -147,13 +149,43 @@ class BlockSystem:
             yield part, share[part], covariance
 
     def preconditioner(self, image_weight, cube_weight, mu):
-        """Inverse blocks, as a function on component groups."""
-        stored = np.empty((self.grid.groups, self.size, self.size), self.dtype)
-        for part in self.chunks():
-            stored[part] = np.linalg.inv(self.matrices(part, image_weight, cube_weight, mu))
+        """Inverse blocks, as a function on component groups.
+
+        The inverse Cholesky factors are kept, in single precision: rounded factors still make a
+        positive definite preconditioner. Those of the last call serve again as long as no weight
+        and no strength has changed by more than a tenth.
+
+        Parameters
+        ----------
+        image_weight, cube_weight, mu :
+            As in `solve`.
+
+        Returns
+        -------
+        callable
+            From groups (group, d * d, k) to groups.
+        """
+        key = np.log(np.maximum([*image_weight, cube_weight, *mu], np.finfo(float).tiny))
+        if self._kept is None or np.abs(key - self._kept[0]).max() > _STALE:
+            self._kept = None  # let go of the old factors before there are new ones
+            self._kept = key, self._inverse_factors(image_weight, cube_weight, mu)
+        stored = self._kept[1]
 
         def apply(groups):
-            flat = groups.reshape(self.grid.groups, self.size, 1).astype(self.dtype, copy=False)
-            return (stored @ flat).astype(np.complex128).reshape(groups.shape)
+            flat = groups.reshape(self.grid.groups, self.size, 1).astype(np.complex64)
+            half = np.matmul(stored, flat)
+            # x^H A is computed in place of A^H x, which would copy the factors.
+            result = half.conj().transpose(0, 2, 1) @ stored
+            return result.conj().astype(np.complex128).reshape(groups.shape)
 
         return apply
+
+    def _inverse_factors(self, *weights):
+        """Inverses (group, n, n) of the lower Cholesky factors, complex64."""
+        stored = np.zeros((self.grid.groups, self.size, self.size), np.complex64)
+        for part in self.chunks():
+            factors = np.linalg.cholesky(self.matrices(part, *weights))
+            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+            for j, factor in enumerate(factors):
+                stored[part.start + j] = trtri(factor.T, lower=0)[0].T
+        return stored
