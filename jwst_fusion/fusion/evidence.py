@@ -113,7 +113,16 @@ class Tuning:
 
 
 def maximise_evidence(
-    system, local, mu, *, noise_scales=True, start=None, max_steps=25, accuracy=0.03, **solver
+    system,
+    local,
+    mu,
+    *,
+    noise_scales=True,
+    scales=(1.0, 1.0),
+    start=None,
+    max_steps=25,
+    accuracy=0.03,
+    **solver,
 ):
     r"""Fixed point of the evidence for the prior strengths and the noise scales.
 
@@ -127,6 +136,8 @@ def maximise_evidence(
         Initial prior strengths.
     noise_scales : bool
         Fit one factor per instrument on the inverse variances as well.
+    scales : tuple of float
+        These factors for images and cube: the first guess, or what is used.
     start : ndarray (group, d * d, k), optional
         Component groups to begin with.
     max_steps : int
@@ -152,7 +163,7 @@ def maximise_evidence(
     With masks or weights, the traces are averages over the nodes of `local`.
     """
     mu = np.array(mu, float)
-    scales = np.ones(2)
+    scales = np.array(scales, float)
     groups, settled, total, history = start, False, 0, []
     loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
     started = logged = time.monotonic()

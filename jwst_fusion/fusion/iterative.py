@@ -175,7 +175,17 @@ class WeightedSystem:
         spaxels = max(np.count_nonzero(self.spaxel_weight), 1)
         return self.image_weight.sum((1, 2)) / valid, self.spaxel_weight.sum() / spaxels
 
-    def solve(self, mu, scale_image=1.0, scale_cube=1.0, *, start=None, tolerance, max_iterations):
+    def solve(
+        self,
+        mu,
+        scale_image=1.0,
+        scale_cube=1.0,
+        *,
+        rhs=None,
+        start=None,
+        tolerance,
+        max_iterations,
+    ):
         """Component groups for given hyperparameters.
 
         Parameters
@@ -184,6 +194,8 @@ class WeightedSystem:
             Strength of the gradient prior.
         scale_image, scale_cube : float
             Factors on the inverse variances of the two instruments.
+        rhs : ndarray (group, d * d, k), optional
+            Right-hand side; that of the data by default.
         start : ndarray, optional
             First iterate.
         tolerance : float
@@ -197,7 +209,8 @@ class WeightedSystem:
         Solution
             Direct (0 iterations) if all weights are one, iterative otherwise.
         """
-        rhs = scale_image * self.rhs_image + scale_cube * self.rhs_cube
+        if rhs is None:
+            rhs = scale_image * self.rhs_image + scale_cube * self.rhs_cube
         image_weight, cube_weight = self.typical_weights()
         weights = (scale_image * image_weight, scale_cube * cube_weight, mu)
         if self.uniform:

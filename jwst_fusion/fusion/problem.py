@@ -63,7 +63,7 @@ class Problem:
         d, (h, w) = self.data.factor, self.data.cube.shape[1:]
         return slice(0, d * h), slice(0, d * w)
 
-    def tune(self, strength, settings, *, tolerance, start=None):
+    def tune(self, strength, settings, *, tolerance, scales=(1.0, 1.0), start=None):
         """Hyperparameters and the solution for them.
 
         Parameters
@@ -74,6 +74,8 @@ class Problem:
             Options.
         tolerance : float
             Accuracy in posterior standard deviations.
+        scales : tuple of float
+            With evidence, first guess of the factors on the inverse variances of images and cube.
         start : ndarray (group, d * d, k), optional
             Component groups to begin with.
 
@@ -84,10 +86,8 @@ class Problem:
         solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
         solver["start"] = start
         if settings.tuning == "evidence":
-            scales = settings.noise_scales
-            return maximise_evidence(
-                self.system, self.local, strength, noise_scales=scales, **solver
-            )
+            solver |= {"scales": scales, "noise_scales": settings.noise_scales}
+            return maximise_evidence(self.system, self.local, strength, **solver)
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
         solution = self.system.solve(strength, 1.0, scale, **solver)
         return Tuning(strength, 1.0, scale, solution, 0, True)

@@ -41,6 +41,10 @@ class FusionResult:
         Whether the linear solve and the hyperparameters converged.
     history : list of float
         Residuals of these solves, one after the other, in posterior standard deviations.
+    gains : ndarray (F,)
+        Factors by which the images are brighter than the given responses say; 1 if not fitted.
+    gain_errors : ndarray (F,)
+        1-sigma errors of the gains; 0 if not fitted.
     rejected_images : ndarray (F, d * h, d * w) of bool
         Pixels that were not used because they are outliers.
     rejected_voxels : ndarray (L, h, w) of bool
@@ -60,5 +64,7 @@ class FusionResult:
     iterations: int
     converged: bool
     history: list
+    gains: np.ndarray
+    gain_errors: np.ndarray
     rejected_images: np.ndarray
     rejected_voxels: np.ndarray

@@ -120,14 +120,12 @@ def impossible_contrasts(data):
     used = data.spaxel_weight > 0
     cube = np.where(used, data.cube[live], np.nan)
     known = np.isfinite(cube)
-    level = np.zeros((len(live), 1, 1))
-    for channel, (plane, there) in enumerate(zip(cube, known, strict=True)):
-        level[channel] = np.median(plane[there]) if there.any() else 0.0
+    level = _medians(cube)
     smooth = ndi.median_filter(np.where(known, cube, level), size=(_SPECTRAL, 1, 1))
     limit = _GUARD_MARGIN * sharpest_contrast(data.psf_cube, data.factor)
     sigma = data.cube_sigma[live, None, None]
     for part in (cube - smooth, np.where(known, smooth - level, np.nan)):
-        scatter = np.maximum(sigma, [[[_scatter(plane)]] for plane in part])
+        scatter = np.maximum(sigma, _medians(np.abs(part)) / _MAD)
         found.voxels[live] |= _isolated(part, _GUARD, limit, scatter=scatter)
     _report(found, "stand out more than a point source can")
     return found
@@ -172,8 +170,8 @@ def wild_residuals(data, images_model, cube_model, limit):
     live = np.flatnonzero(np.isfinite(data.cube_sigma))
     root = np.sqrt(data.spaxel_weight) / data.cube_sigma[live, None, None]
     residual = np.where(root > 0, (data.cube[live] - cube_model[live]) * root, np.nan)
-    scatter = np.array([_scatter(plane) for plane in residual])
-    scatter = np.maximum(scatter, max(np.median(scatter), _SMALLEST_SCATTER))[:, None, None]
+    scatter = _medians(np.abs(residual)) / _MAD
+    scatter = np.maximum(scatter, max(np.median(scatter), _SMALLEST_SCATTER))
     reach = ndi.maximum_filter(cube_model[live], (1, 3, 3))
     reach -= ndi.minimum_filter(cube_model[live], (1, 3, 3))
     threshold = limit * scatter + _MISFIT * reach * root
@@ -203,6 +201,14 @@ def _scatter(values):
     """Robust standard deviation about zero of what is finite."""
     known = values[np.isfinite(values)]
     return float(np.median(np.abs(known)) / _MAD) if known.size else 0.0
+
+
+def _medians(planes):
+    """Medians (n, 1, 1) of what is finite in each plane (n, y, x), 0 if nothing is."""
+    values = np.sort(planes.reshape(len(planes), -1), axis=1)
+    count = np.isfinite(values).sum(1)
+    middle = values[np.arange(len(values)), np.maximum(count - 1, 0) // 2]
+    return np.where(count > 0, middle, 0.0)[:, None, None]
 
 
 def _isolated(values, threshold, contrast, *, scatter=None):

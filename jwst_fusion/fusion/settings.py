@@ -12,6 +12,7 @@ _CHOICES = {
     "tuning": ("evidence", "syfu", "manual"),
     "resolution": ("imager", "deconvolved"),
     "boundary": ("free", "mirror"),
+    "gains": ("fixed", "fitted"),
 }
 
 
@@ -35,6 +36,8 @@ class Settings:
     boundary: str
     refine: bool
     uncertainty: bool
+    gains: str
+    gain_prior: float
     outlier_sigma: float | None
     tolerance: float
     max_iterations: int
@@ -47,6 +50,9 @@ class Settings:
         self._check_strength()
         if self.outlier_sigma is not None and not 3 <= self.outlier_sigma < np.inf:
             msg = f"outlier_sigma must be None or a number from 3, got {self.outlier_sigma!r}"
+            raise ValueError(msg)
+        if not 0 < self.gain_prior <= 1:
+            msg = f"gain_prior must be above 0 and at most 1, got {self.gain_prior!r}"
             raise ValueError(msg)
         if not 0 < self.tolerance < 1:
             msg = f"tolerance must be between 0 and 1, got {self.tolerance!r}"

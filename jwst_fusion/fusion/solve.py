@@ -7,6 +7,7 @@ import logging
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.fusion.gains import Gains, fit_gains
 from jwst_fusion.fusion.problem import Problem, find_subspace, initial_strength, plain_noise
 from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
 from jwst_fusion.fusion.refinement import refine_subspace
@@ -37,6 +38,8 @@ def fuse(
     boundary="free",
     refine=True,
     uncertainty=True,
+    gains="fixed",
+    gain_prior=0.1,
     outlier_sigma=6.0,
     tolerance=0.01,
     max_iterations=500,
@@ -72,6 +75,11 @@ def fuse(
         `~jwst_fusion.fusion.refinement.refine_subspace`. Without effect on "syfu".
     uncertainty : bool
         Compute `error`.
+    gains : {"fixed", "fitted"}
+        Believe `FusionData.response`, or fit one factor per image together with the scene, see
+        `~jwst_fusion.fusion.gains.fit_gains`.
+    gain_prior : float
+        1-sigma width of the prior of these factors about one, at most 1.
     outlier_sigma : float or None
         Leave out what stands out more than a point source can, and residuals of the first solve
         beyond this many robust standard deviations, see `~jwst_fusion.fusion.robust`; 3 or more.
@@ -114,6 +122,8 @@ def fuse(
         boundary=boundary,
         refine=refine,
         uncertainty=uncertainty,
+        gains=gains,
+        gain_prior=gain_prior,
         outlier_sigma=outlier_sigma,
         tolerance=tolerance,
         max_iterations=max_iterations,
@@ -121,8 +131,22 @@ def fuse(
     with threadpool_limits(1, user_api="blas"):
         data, rejected = _clean(usable_data(data), settings)
         problem, tuned, rejected = _first_solution(data, rejected, settings)
+        fitted = Gains.fixed(len(data.images))
+        if settings.gains == "fitted":
+            # Noise scales of data with wrong gains would hide what is to be fitted.
+            solver = {"scales": (1.0, tuned.scale_cube), "tolerance": tolerance}
+            if settings.refining:
+                solver["tolerance"] = max(tolerance, _DRAFT)
+            problem, tuned, fitted = _calibrated_solution(
+                problem, tuned, fitted, settings, **solver
+            )
         if settings.refining:
             problem, tuned, rejected = _refined_solution(problem, tuned, rejected, settings)
+            if settings.gains == "fitted":
+                solver = {"scales": (tuned.scale_image, tuned.scale_cube), "tolerance": tolerance}
+                problem, tuned, fitted = _calibrated_solution(
+                    problem, tuned, fitted, settings, **solver
+                )
         _report(tuned)
         products = _products(problem, tuned, settings)
     return FusionResult(
@@ -135,6 +159,8 @@ def fuse(
         iterations=tuned.solution.iterations,
         converged=tuned.solution.converged and tuned.converged,
         history=tuned.solution.history,
+        gains=fitted.values,
+        gain_errors=fitted.errors,
         rejected_images=rejected.images,
         rejected_voxels=rejected.voxels,
     )
@@ -197,6 +223,14 @@ def _refined_solution(problem, tuned, rejected, settings):
     return problem, tuned, rejected
 
 
+def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
+    """Fit the gains, and tune for them."""
+    solver = {"scales": scales, "tolerance": tolerance}
+    problem, tuned, gains = fit_gains(problem, tuned, gains, settings, **solver)
+    tuned = problem.tune(tuned.mu, settings, start=tuned.solution.solution, **solver)
+    return problem, tuned, gains
+
+
 def _unexplained(problem, tuned, settings):
     """Outliers among the residuals of a solution, and the size of the worst."""
     if settings.outlier_sigma is None or settings.boundary == "mirror":
@@ -206,10 +240,15 @@ def _unexplained(problem, tuned, settings):
     return wild_residuals(problem.data, *seen, settings.outlier_sigma)
 
 
-def _again(problem, tuned, settings):
+def _again(problem, tuned, settings, *, tolerance=None):
     """Tune from the hyperparameters and the solution of a similar problem."""
-    start = tuned.solution.solution
-    return problem.tune(tuned.mu, settings, tolerance=settings.tolerance, start=start)
+    return problem.tune(
+        tuned.mu,
+        settings,
+        tolerance=tolerance or settings.tolerance,
+        scales=(tuned.scale_image, tuned.scale_cube),
+        start=tuned.solution.solution,
+    )
 
 
 def _report(tuned):
