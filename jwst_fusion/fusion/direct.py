@@ -28,6 +28,8 @@ class BlockSystem:
         Imager on noise-whitened images.
     spectrometer : Spectrometer
         Spectrometer on noise-whitened rows.
+    power : ndarray (group, d * d), optional
+        Transfer function of the prior; that of the squared gradient by default.
 
     Notes
     -----
@@ -39,13 +41,13 @@ class BlockSystem:
     al. 2026; the block structure is that of Wei et al. 2015, IEEE TIP 24, 4109 (FUSE).
     """
 
-    def __init__(self, imager, spectrometer):
+    def __init__(self, imager, spectrometer, power=None):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.rank = spectrometer.rank
         self.size = self.grid.aliases * self.rank
         blocks = self.grid.groups * self.size**2
         self.dtype = np.complex64 if 16 * blocks > _DOUBLE_LIMIT else np.complex128
-        self.gradient_power = self.grid.gradient_power()
+        self.power = self.grid.gradient_power() if power is None else power
         self._kept = None
         self.gram = np.empty((self.grid.groups, self.size, self.size), self.dtype)
         for part in self.chunks(max(self.size, spectrometer.rows)):
@@ -72,7 +74,7 @@ class BlockSystem:
 
     def penalty(self, part, mu):
         """Diagonal (group, d * d, k) of the prior."""
-        return self.gradient_power[part][:, :, None] * mu
+        return self.power[part][:, :, None] * mu
 
     def matrices(self, part, image_weight, cube_weight, mu):
         """Blocks (group, n, n) of the normal equations."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jwst_fusion.fusion.direct import BlockSystem
+from jwst_fusion.fusion.regularisation import SobolevPrior
 
 __all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
 
@@ -127,14 +128,28 @@ class WeightedSystem:
     gaps : tuple of (ndarray (g,), ndarray (g, n, n)), optional
         Flat indices of spaxels that lack voxels, and the Gram matrix of the compression over the
         voxels that are there.
+    prior : SobolevPrior, optional
+        Penalty of the component maps; that of their gradients by default.
     """
 
-    def __init__(self, imager, spectrometer, images, image_weight, rows, spaxel_weight, gaps=None):
+    def __init__(
+        self,
+        imager,
+        spectrometer,
+        images,
+        image_weight,
+        rows,
+        spaxel_weight,
+        gaps=None,
+        prior=None,
+    ):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
-        self.blocks = BlockSystem(imager, spectrometer)
+        self.prior = SobolevPrior(self.grid) if prior is None else prior
+        self.blocks = BlockSystem(imager, spectrometer, self.prior.power)
         self.images, self.image_weight = images, image_weight
         self.rows, self.spaxel_weight, self.gaps = rows, spaxel_weight, gaps
         self.uniform = bool(np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps)
+        self.uniform &= type(self.prior) is SobolevPrior
         self.filters, self.rank = len(images), spectrometer.rank
         self.rhs_image = imager.adjoint_groups(self.grid.analyse(image_weight * images))
         # Rows of spaxels with gaps are sums over the voxels that are there: no Gram matrix.
@@ -167,7 +182,7 @@ class WeightedSystem:
         rows = grid.synthesise_coarse(self.spectrometer.forward_groups(groups))
         coarse = grid.analyse_coarse(self.spaxel_weight * self.observe(rows))
         out += scale_cube * self.spectrometer.adjoint_groups(coarse)
-        return out + self.blocks.gradient_power[:, :, None] * mu * groups
+        return out + mu * self.prior.apply(groups)
 
     def typical_weights(self):
         """Mean weights over the pixels (F,) and spaxels that have data."""

@@ -17,10 +17,13 @@ from jwst_fusion.fusion.evidence import (
 from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.iterative import WeightedSystem
 from jwst_fusion.fusion.product import assemble
+from jwst_fusion.fusion.regularisation import make_prior
 from jwst_fusion.fusion.subspace import Subspace, estimate_subspace
 from jwst_fusion.fusion.whitening import Compression, whitened_system
 
 __all__ = ["Problem", "find_subspace", "initial_strength", "plain_noise"]
+
+_UNIQUE = 1e-4  # strength of "none", relative to what the gradients of the cube suggest
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -53,7 +56,14 @@ class Problem:
     def pose(cls, data, subspace, settings):
         """Derive everything from data and subspace."""
         compression = Compression(data.psf_weights, subspace)
-        system = whitened_system(data, subspace, compression, settings.boundary)
+        kind, exponent = settings.regularisation, settings.exponent
+        system = whitened_system(
+            data,
+            subspace,
+            compression,
+            settings.boundary,
+            prior=lambda grid: make_prior(kind, grid, data, exponent=exponent),
+        )
         local = LocalWeights(system.image_weight, system.spaxel_weight)
         return cls(data, subspace, compression, system, local)
 
@@ -87,6 +97,7 @@ class Problem:
         solver["start"] = start
         if settings.tuning == "evidence":
             solver |= {"scales": scales, "noise_scales": settings.noise_scales}
+            solver["strengths"] = settings.regularisation != "none"
             return maximise_evidence(self.system, self.local, strength, **solver)
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
         solution = self.system.solve(strength, 1.0, scale, **solver)
@@ -183,6 +194,8 @@ def initial_strength(subspace, factor, settings):
         If mu was given with another number of values than the subspace has components.
     """
     energy = gradient_energy(subspace.scores, factor)
+    if settings.regularisation == "none":
+        return _UNIQUE / energy
     if settings.tuning == "evidence":
         return 1 / energy
     given = 1 / np.mean(energy) if settings.tuning == "syfu" else settings.mu

@@ -10,6 +10,7 @@ __all__ = ["Settings"]
 
 _CHOICES = {
     "tuning": ("evidence", "syfu", "manual"),
+    "regularisation": ("sobolev", "edge_weighted", "none"),
     "resolution": ("imager", "deconvolved"),
     "boundary": ("free", "mirror"),
     "gains": ("fixed", "fitted"),
@@ -32,6 +33,8 @@ class Settings:
     mu: float | np.ndarray | None
     gamma: float | None
     noise_scales: bool
+    regularisation: str
+    exponent: float
     resolution: str
     boundary: str
     refine: bool
@@ -51,6 +54,7 @@ class Settings:
         if self.outlier_sigma is not None and not 3 <= self.outlier_sigma < np.inf:
             msg = f"outlier_sigma must be None or a number from 3, got {self.outlier_sigma!r}"
             raise ValueError(msg)
+        self._check_regularisation()
         if not 0 < self.gain_prior <= 1:
             msg = f"gain_prior must be above 0 and at most 1, got {self.gain_prior!r}"
             raise ValueError(msg)
@@ -62,7 +66,8 @@ class Settings:
             raise ValueError(msg)
 
     def _check_strength(self):
-        if self.tuning == "manual" and self.mu is None:
+        needed = self.tuning == "manual" and self.regularisation != "none"
+        if needed and self.mu is None:
             msg = "tuning='manual' needs mu"
             raise ValueError(msg)
         if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
@@ -75,6 +80,20 @@ class Settings:
             if not (np.all(np.isfinite(value)) and np.all(np.asarray(value) > 0)):
                 msg = f"{name} must be finite and positive, got {value!r}"
                 raise ValueError(msg)
+
+    def _check_regularisation(self):
+        if not 0.5 <= self.exponent <= 3:
+            msg = f"exponent must be between 0.5 and 3, got {self.exponent!r}"
+            raise ValueError(msg)
+        if self.regularisation != "sobolev" and self.exponent != 1:
+            msg = f"exponent is only used with regularisation='sobolev', got {self.exponent!r}"
+            raise ValueError(msg)
+        if self.regularisation == "edge_weighted" and self.boundary == "mirror":
+            msg = "regularisation='edge_weighted' needs boundary='free'"
+            raise ValueError(msg)
+        if self.regularisation == "none" and self.mu is not None:
+            msg = f"mu is not used with regularisation='none', got {self.mu!r}"
+            raise ValueError(msg)
 
     @property
     def refining(self):

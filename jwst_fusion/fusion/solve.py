@@ -34,6 +34,8 @@ def fuse(
     mu=None,
     gamma=None,
     noise_scales=True,
+    regularisation="sobolev",
+    exponent=1.0,
     resolution="imager",
     boundary="free",
     refine=True,
@@ -64,6 +66,11 @@ def fuse(
     noise_scales : bool
         With "evidence", also fit one factor per instrument on the errors, which protects against
         wrong error arrays, correlated noise and imperfect registration.
+    regularisation : {"sobolev", "edge_weighted", "none"}
+        Penalise :math:`|D|^s z`; or gradients, less where the images have edges (Guilloteau et al.
+        2022); or nothing, but for a trace of the gradient that makes the solution unique.
+    exponent : float
+        s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
     resolution : {"imager", "deconvolved"}
         Give every channel the imager's PSF at its wavelength, or none.
     boundary : {"free", "mirror"}
@@ -104,7 +111,7 @@ def fuse(
     Minimises, with the component maps :math:`z_a`,
 
     .. math:: \sum_f g_m \frac{|y_f - L_f W_m(VZ + m)|^2}{\sigma_f^2}
-        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a |D z_a|^2
+        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^s z_a|^2
 
     which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one strength per
     component. The error holds the posterior covariance in the block-diagonal approximation of
@@ -118,6 +125,8 @@ def fuse(
         mu=mu,
         gamma=gamma,
         noise_scales=noise_scales,
+        regularisation=regularisation,
+        exponent=exponent,
         resolution=resolution,
         boundary=boundary,
         refine=refine,
