@@ -8,10 +8,14 @@ weights, as preconditioner and for the posterior covariance.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 __all__ = ["BlockSystem"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
 
 _DOUBLE_LIMIT = 1_500_000_000  # bytes of blocks above which single precision is used
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
@@ -48,7 +52,7 @@ class BlockSystem:
         blocks = self.grid.groups * self.size**2
         self.dtype = np.complex64 if 16 * blocks > _DOUBLE_LIMIT else np.complex128
         self.power = self.grid.gradient_power() if power is None else power
-        self._kept = None
+        self._kept, self._raised = None, 0
         self.gram = np.empty((self.grid.groups, self.size, self.size), self.dtype)
         for part in self.chunks(max(self.size, spectrometer.rows)):
             rows = spectrometer.blocks(part.start, part.stop).astype(self.dtype, copy=False)
@@ -89,6 +93,33 @@ class BlockSystem:
         matrix[:, index, index] = diagonal + epsilon * diagonal.max(axis=1, keepdims=True)
         return matrix
 
+    def factors(self, part, *weights):
+        """Lower Cholesky factors (group, n, n) of `matrices`.
+
+        Blocks that rounding makes indefinite get a stronger ridge, a hundred times in each of at
+        most five attempts; how many did is logged once.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If blocks are not finite, or indefinite even with the strongest ridge.
+        """
+        matrices = self.matrices(part, *weights)
+        if not np.isfinite(np.einsum("gii->", matrices)):
+            msg = "the normal equations are not finite: check data, errors and weights"
+            raise np.linalg.LinAlgError(msg)
+        try:
+            return np.linalg.cholesky(matrices)
+        except np.linalg.LinAlgError:
+            factors, raised = np.empty_like(matrices), 0
+        for one, matrix in zip(factors, matrices, strict=True):
+            one[...], attempts = _raised_cholesky(matrix)
+            raised += attempts > 0
+        if not self._raised:
+            log.warning("%d blocks are singular to rounding; their ridge was raised", raised)
+        self._raised += raised
+        return factors
+
     def solve(self, rhs, image_weight, cube_weight, mu):
         """Solve for the component groups.
 
@@ -109,7 +140,7 @@ class BlockSystem:
         """
         solution = np.empty(rhs.shape, np.complex128)
         for part in self.chunks():
-            factors = np.linalg.cholesky(self.matrices(part, image_weight, cube_weight, mu))
+            factors = self.factors(part, image_weight, cube_weight, mu)
             b = rhs[part].reshape(len(factors), -1).astype(self.dtype, copy=False)
             (potrs,) = get_lapack_funcs(("potrs",), (factors[0], b[0]))
             # Handing LAPACK the conjugated upper factor, which is Fortran-ordered, saves a copy.
@@ -141,7 +172,7 @@ class BlockSystem:
         share = self.grid.multiplicity
         share = share * (share.sum() / share[::stride].sum())
         for part in self.chunks(stride=stride):
-            factors = np.linalg.cholesky(self.matrices(part, image_weight, cube_weight, mu))
+            factors = self.factors(part, image_weight, cube_weight, mu)
             (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
             shape = (self.grid.aliases, self.rank)
             covariance = np.empty((len(factors), *shape, self.rank), factors.dtype)
@@ -186,8 +217,21 @@ class BlockSystem:
         """Inverses (group, n, n) of the lower Cholesky factors, complex64."""
         stored = np.zeros((self.grid.groups, self.size, self.size), np.complex64)
         for part in self.chunks():
-            factors = np.linalg.cholesky(self.matrices(part, *weights))
+            factors = self.factors(part, *weights)
             (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
             for j, factor in enumerate(factors):
                 stored[part.start + j] = trtri(factor.T, lower=0)[0].T
         return stored
+
+
+def _raised_cholesky(matrix):
+    """Cholesky factor of one block, and by how many steps its ridge had to be raised."""
+    index, top = np.arange(len(matrix)), matrix.diagonal().real.max()
+    for attempt in range(6):
+        try:
+            return np.linalg.cholesky(matrix), attempt
+        except np.linalg.LinAlgError:
+            matrix = matrix.copy()
+            matrix[index, index] += np.finfo(matrix.dtype).eps * 100 ** (attempt + 1) * top
+    msg = "the normal equations are singular: raise mu, or give data more weight"
+    raise np.linalg.LinAlgError(msg)

@@ -74,7 +74,13 @@ def conjugate_gradients(
     Returns
     -------
     Solution
-        The iterate and the history of relative residuals.
+        The solution, or the best iterate if the limit is reached or rounding breaks the recursion;
+        and the history of relative residuals.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If no step can be made because the operator is not positive definite.
     """
     if not rhs.any():
         return Solution(np.zeros_like(rhs), True, 0)
@@ -84,17 +90,26 @@ def conjugate_gradients(
     residual = rhs - operator(x) if start is not None else rhs.copy()
     conditioned = precondition(residual)
     energy = inner(residual, conditioned)
-    direction, history = conditioned, []
+    direction, history, best = conditioned, [], x
     logged = time.monotonic()
     for iteration in range(max_iterations + 1):
         relative = np.sqrt(max(energy, 0.0)) / scale
         history.append(relative)
+        if relative <= min(history):
+            best = x.copy()
         if relative <= tolerance:
             return Solution(x, True, iteration, history)
         if iteration == max_iterations:
             break
         image = operator(direction)
-        step = energy / inner(direction, image)
+        curvature = inner(direction, image)
+        if not curvature > 0 or not np.isfinite(curvature):
+            if iteration == 0:
+                msg = "the normal equations are not positive definite: check errors and weights"
+                raise np.linalg.LinAlgError(msg)
+            log.warning("Conjugate gradients break down after %d iterations", iteration)
+            return Solution(best, False, iteration, history)
+        step = energy / curvature
         x += step * direction
         residual -= step * image
         previous, conditioned_old = energy, conditioned
@@ -105,7 +120,7 @@ def conjugate_gradients(
         if time.monotonic() - logged > _LOG_INTERVAL:
             logged = time.monotonic()
             log.info("Conjugate gradients: iteration %d, residual %.2e", iteration + 1, relative)
-    return Solution(x, False, max_iterations, history)
+    return Solution(best, False, max_iterations, history)
 
 
 class WeightedSystem:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.fusion.subspace import parse_rank
+
 __all__ = ["Settings"]
 
 _CHOICES = {
@@ -27,7 +29,7 @@ class Settings:
         If an option is out of range or does not go with another; the message names it.
     """
 
-    rank: str | int
+    rank: str | int | float
     max_rank: int
     tuning: str
     mu: float | np.ndarray | None
@@ -50,6 +52,7 @@ class Settings:
             if getattr(self, name) not in allowed:
                 msg = f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 raise ValueError(msg)
+        parse_rank(self.rank)
         self._check_strength()
         if self.outlier_sigma is not None and not 3 <= self.outlier_sigma < np.inf:
             msg = f"outlier_sigma must be None or a number from 3, got {self.outlier_sigma!r}"

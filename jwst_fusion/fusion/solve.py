@@ -52,8 +52,9 @@ def fuse(
     ----------
     data : FusionData
         Observations, weights, responses and PSFs on one grid.
-    rank : "auto" or int
-        Dimension of the spectral subspace.
+    rank : "auto", int, float or str
+        Dimension of the spectral subspace; or the fraction of the signal's variance that it is to
+        explain, as 0.999 or "explained:0.999".
     max_rank : int
         Upper limit of the automatic rank.
     tuning : {"evidence", "syfu", "manual"}

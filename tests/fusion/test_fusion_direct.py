@@ -144,3 +144,26 @@ def test_rounded_preconditioner_stays_positive_definite():
         x = imager.grid.analyse(rng.normal(size=(RANK, *imager.grid.shape)))
         x = imager.adjoint_groups(imager.forward_groups(x))
         assert np.einsum("gda,gda->", x.conj(), apply(x)).real > 0
+
+
+def test_ridge_is_raised_where_rounding_makes_blocks_singular(caplog):
+    imager, spectrometer = problem(4, 5, 2)
+    system = BlockSystem(imager, spectrometer)
+    rhs = imager.grid.analyse(np.random.default_rng(1).normal(size=(RANK, *imager.grid.shape)))
+    weights = (np.ones(3), 1.0, np.array([0.1, 0.7]))
+    expected = system.solve(rhs, *weights)
+    broken, whole = 3, system.matrices(slice(3, 4), *weights)[0]
+    values, vectors = np.linalg.eigh(whole)
+    shift = (values[0] + 1e-9 * values[-1]) * np.outer(vectors[:, 0], vectors[:, 0].conj())
+    system.gram[broken] -= shift  # slightly indefinite
+    result = system.solve(rhs, *weights)
+    assert caplog.text.count("ridge was raised") == 1
+    others = np.arange(len(rhs)) != broken
+    np.testing.assert_allclose(result[others], expected[others], rtol=1e-9)
+    assert np.isfinite(result).all()
+    system.gram[broken] = np.nan
+    with pytest.raises(np.linalg.LinAlgError, match="not finite"):
+        system.solve(rhs, *weights)
+    system.gram[broken] = -np.eye(system.size)
+    with pytest.raises(np.linalg.LinAlgError, match="singular"):
+        system.solve(rhs, 0 * weights[0], 1.0, 1e-9 * weights[2])

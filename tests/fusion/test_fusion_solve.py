@@ -149,6 +149,18 @@ def test_signal_dependent_weights(scene):
     assert 0.8 < calibration(scene, result) < 1.2
 
 
+def test_gratings_share_one_subspace(scene, fused):
+    """The order of the channels, and a gap between them, mean nothing to the solver."""
+    data = scene.data
+    order = np.r_[90:150, 0:60, 60:90]
+    names = ("cube", "cube_sigma", "psf_weights")
+    changed = {name: getattr(data, name)[order] for name in names}
+    joined = fuse(replace(data, response=data.response[:, order], **changed))
+    error = np.abs(joined.cube - fused.cube[order]) / fused.error[order]
+    assert np.quantile(error, 0.99) < 0.1
+    np.testing.assert_allclose(joined.error, fused.error[order], rtol=0.02)
+
+
 @pytest.mark.parametrize(("image", "cube"), [(3.0, 0.3), (0.2, 1.0)])
 def test_wrong_errors_are_corrected(scene, fused, image, cube):
     data = replace(
