@@ -11,10 +11,11 @@ from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_dat
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
+from jwst_fusion.fusion.memory import estimate_memory
 from jwst_fusion.fusion.offset import image_offset
-from jwst_fusion.fusion.origin import voxel_origin
+from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
-from jwst_fusion.fusion.photometry import filter_responses, synthetic_image
+from jwst_fusion.fusion.photometry import Calibration, filter_responses, synthetic_image
 from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.validation import assess, table
@@ -26,8 +27,8 @@ log = logging.getLogger(f"stpipe.{__name__}")
 _MAS = 1000.0
 # A shift of this many fine pixels, if it is significant, deserves a warning.
 _NOTABLE_OFFSET = 0.3
-# Arrays of the size of the fused cube, in float32, that exist at the same time.
-_COPIES = 6
+# Wavelengths of the PSFs that are expected, as long as their number is not known.
+_NODES = 16
 
 
 def fuse_observations(cube, images, options):
@@ -68,7 +69,7 @@ def fuse_observations(cube, images, options):
         factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
     field = _field(good, cube_grid, options)
     grid = common_grid(cube_grid, field=field, factor=factor, margin=options.margin)
-    _check_memory(len(wavelength), grid, options.memory_limit)
+    _check_memory(len(wavelength), grid, len(images), options)
     log.info(
         'Common grid: %d x %d pixels of %.4f", %d per spaxel; %d channels, %d images',
         *grid.product.shape[::-1],
@@ -87,8 +88,10 @@ def fuse_observations(cube, images, options):
         resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
     psf, broadening = broadened(psf, cube, padded, resampled[0], responses, grid, angles, options)
     arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
+    # Gains that are fitted start from those of the means.
+    method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
-        **arrays, responses=responses, psf=psf, factor=factor, method=options.crosscal
+        **arrays, responses=responses, psf=psf, factor=factor, method=method
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
@@ -99,9 +102,16 @@ def fuse_observations(cube, images, options):
         "mu": options.mu,
         "gamma": options.gamma,
         "noise_scales": options.noise_scales,
+        "regularisation": options.regularisation,
+        "exponent": options.exponent,
+        "outlier_sigma": options.outlier_sigma or None,
+        "gains": "fitted" if options.crosscal == "fitted" else "fixed",
         "resolution": options.resolution,
     }
     solution = fuse(problem, **settings)
+    problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
+    if options.crosscal == "fitted":
+        calibrations = _with_gains(calibrations, solution)
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
     names = [image.filter for image in images]
@@ -228,14 +238,32 @@ def _field(good, grid, options):
     return window
 
 
-def _check_memory(channels, grid, limit):
-    need = channels * grid.fine.shape[0] * grid.fine.shape[1] * 4 * _COPIES / 1e9
-    if need > limit:
+def _check_memory(channels, grid, filters, options):
+    shape = tuple(size // grid.factor for size in grid.fine.shape)
+    rank = options.max_rank if options.rank == "auto" else options.rank
+    nodes = _NODES if options.psf_nodes == "auto" else options.psf_nodes
+    need = estimate_memory(channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank)
+    if need / 1e9 > options.memory_limit:
         msg = (
-            f"the fusion needs about {need:.1f} GB, more than memory_limit = {limit:g} GB: choose "
-            "a smaller field (field_width, field_height) or wavelength range, or raise the limit"
+            f"the fusion needs about {need / 1e9:.1f} GB, more than memory_limit = "
+            f"{options.memory_limit:g} GB: choose a smaller field (field_width, field_height), "
+            "wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
+
+
+def _with_gains(calibrations, solution):
+    """Calibrations times the gains that were fitted with the scene."""
+    return [
+        Calibration(
+            factor=gain * (1.0 if start is None else start.factor),
+            error=error * (1.0 if start is None else start.factor),
+            area=1.0,
+        )
+        for start, gain, error in zip(
+            calibrations, solution.gains, solution.gain_errors, strict=True
+        )
+    ]
 
 
 def _resample(images, fine, offsets=None):
