@@ -9,6 +9,7 @@ weights, as preconditioner and for the posterior covariance.
 from __future__ import annotations
 
 import logging
+from copy import copy
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -33,7 +34,8 @@ class BlockSystem:
     spectrometer : Spectrometer
         Spectrometer on noise-whitened rows.
     power : ndarray (group, d * d), optional
-        Transfer function of the prior; that of the squared gradient by default.
+        Transfer function of the prior, or one per component (group, d * d, k); that of the squared
+        gradient by default.
 
     Notes
     -----
@@ -58,6 +60,12 @@ class BlockSystem:
             rows = spectrometer.blocks(part.start, part.stop).astype(self.dtype, copy=False)
             np.matmul(rows.conj().transpose(0, 2, 1), rows, out=self.gram[part])
 
+    def with_power(self, power):
+        """The same blocks with another transfer function of the prior."""
+        other = copy(self)
+        other.power, other._kept = power, None
+        return other
+
     def chunks(self, side=None, stride=1):
         """Slices over every `stride`-th group that keep temporary blocks small."""
         step = max(1, _CHUNK // (16 * (side or self.size) * self.size)) * stride
@@ -78,7 +86,8 @@ class BlockSystem:
 
     def penalty(self, part, mu):
         """Diagonal (group, d * d, k) of the prior."""
-        return self.power[part][:, :, None] * mu
+        power = self.power[part]
+        return (power if power.ndim == 3 else power[:, :, None]) * mu
 
     def matrices(self, part, image_weight, cube_weight, mu):
         """Blocks (group, n, n) of the normal equations."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -163,8 +164,8 @@ class WeightedSystem:
         self.blocks = BlockSystem(imager, spectrometer, self.prior.power)
         self.images, self.image_weight = images, image_weight
         self.rows, self.spaxel_weight, self.gaps = rows, spaxel_weight, gaps
-        self.uniform = bool(np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps)
-        self.uniform &= type(self.prior) is SobolevPrior
+        complete = np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps
+        self.uniform = bool(complete and self.prior.diagonal)
         self.filters, self.rank = len(images), spectrometer.rank
         self.rhs_image = imager.adjoint_groups(self.grid.analyse(image_weight * images))
         # Rows of spaxels with gaps are sums over the voxels that are there: no Gram matrix.
@@ -175,6 +176,13 @@ class WeightedSystem:
             flat = share.reshape(-1)
             flat[gaps[0]] *= np.trace(gaps[1], axis1=1, axis2=2) / len(rows)
         self.count_cube = len(rows) * float(share.sum())
+
+    def with_prior(self, prior):
+        """The same problem with another prior."""
+        other = copy(self)
+        other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
+        other.uniform = self.uniform and prior.diagonal
+        return other
 
     def inner(self, a, b):
         """Inner product of component groups that equals the one of the real maps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.ndimage as ndi
 
-__all__ = ["EdgePrior", "SobolevPrior", "edge_weights", "make_prior"]
+__all__ = ["EdgePrior", "FourierPrior", "SobolevPrior", "edge_weights", "make_prior"]
 
 _SMOOTH = 1.0  # fine pixels, before gradients are taken of noisy images
 _SMALLEST = 0.05  # weight of the sharpest edges
@@ -27,6 +27,8 @@ class SobolevPrior:
         Transfer function :math:`|D|^{2s}`.
     """
 
+    diagonal = True  # a product in the Fourier plane
+
     def __init__(self, grid, exponent=1.0):
         self.grid = grid
         self.power = grid.gradient_power() ** exponent
@@ -40,6 +42,25 @@ class SobolevPrior:
         weight = self.grid.multiplicity
         product = np.einsum("gda,gda->ga", groups.conj(), self.apply(groups)).real
         return weight @ product
+
+
+class FourierPrior(SobolevPrior):
+    """A quadratic penalty with any transfer function for each component.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain.
+    power : ndarray (group, d * d, k)
+        Transfer function.
+    """
+
+    def __init__(self, grid, power):
+        self.grid, self.power = grid, power
+
+    def apply(self, groups):
+        """Gradient of half the penalty, of strength one, for groups (group, d * d, k)."""
+        return self.power * groups
 
 
 class EdgePrior(SobolevPrior):
@@ -58,6 +79,8 @@ class EdgePrior(SobolevPrior):
     maps. `power`, which preconditions the solve and counts degrees of freedom, is that of the mean
     weight.
     """
+
+    diagonal = False
 
     def __init__(self, grid, weights):
         super().__init__(grid)

@@ -12,7 +12,7 @@ __all__ = ["Settings"]
 
 _CHOICES = {
     "tuning": ("evidence", "syfu", "manual"),
-    "regularisation": ("sobolev", "edge_weighted", "none"),
+    "regularisation": ("sobolev", "edge_weighted", "wavelet", "none"),
     "resolution": ("imager", "deconvolved"),
     "boundary": ("free", "mirror"),
     "gains": ("fixed", "fitted"),

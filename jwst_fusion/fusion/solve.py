@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from jwst_fusion.fusion.gains import Gains, fit_gains
 from jwst_fusion.fusion.problem import Problem, find_subspace, initial_strength, plain_noise
 from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
+from jwst_fusion.fusion.proximal import solve_sparse
 from jwst_fusion.fusion.refinement import refine_subspace
 from jwst_fusion.fusion.result import FusionResult
 from jwst_fusion.fusion.robust import Rejection, impossible_contrasts, wild_residuals
@@ -67,9 +68,12 @@ def fuse(
     noise_scales : bool
         With "evidence", also fit one factor per instrument on the errors, which protects against
         wrong error arrays, correlated noise and imperfect registration.
-    regularisation : {"sobolev", "edge_weighted", "none"}
+    regularisation : {"sobolev", "edge_weighted", "wavelet", "none"}
         Penalise :math:`|D|^s z`; or gradients, less where the images have edges (Guilloteau et al.
-        2022); or nothing, but for a trace of the gradient that makes the solution unique.
+        2022); or the absolute values of starlet coefficients, see
+        `~jwst_fusion.fusion.proximal.solve_sparse`, where errors, strengths and noise scales are
+        those of the gradient that it begins with; or nothing, but for a trace of the gradient that
+        makes the solution unique.
     exponent : float
         s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
     resolution : {"imager", "deconvolved"}
@@ -157,6 +161,8 @@ def fuse(
                 problem, tuned, fitted = _calibrated_solution(
                     problem, tuned, fitted, settings, **solver
                 )
+        if settings.regularisation == "wavelet":
+            tuned = solve_sparse(problem, tuned, settings)
         _report(tuned)
         products = _products(problem, tuned, settings)
     return FusionResult(
