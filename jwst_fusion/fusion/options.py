@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
+from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.psf.options import names_wavefront
 
@@ -20,6 +21,7 @@ _RANGES = (
     ("field_width", 0.0, 3600.0, False),
     ("field_height", 0.0, 3600.0, False),
     ("min_coverage", 0.0, 1.0, False),
+    ("search", 0.1, 60.0, True),
     ("psf_size", 0.2, 10.0, True),
     ("psf_broadening_image", 0.0, 2.0, True),
     ("psf_jitter", 0.0, 999.0, True),
@@ -68,7 +70,9 @@ class FusionOptions:
     throughputs: tuple = ()
     min_coverage: float = 0.98
     crosscal: str = "eroded"
-    alignment: str = "wcs"
+    alignment: str = "auto"
+    search: float = 2.0
+    offsets: tuple = ()
     psf_source: str = "auto"
     psf_image: str | tuple | None = None
     psf_cube: str | None = None
@@ -95,13 +99,15 @@ class FusionOptions:
         object.__setattr__(self, "psf_nodes", _whole("psf_nodes", self.psf_nodes, 2, 64))
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
-        object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        for name in ("throughputs", "offsets"):
+            object.__setattr__(self, name, tuple(getattr(self, name) or ()))
         for name in ("psf_image", "psf_position"):
             object.__setattr__(self, name, _parts(getattr(self, name)))
         groups = filter_groups(self.validate_filters or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
         self.throughput_files()
+        filter_offsets(self.offsets)
         self.broadening_widths()
 
     def _check_together(self):
@@ -234,6 +240,10 @@ class FusionOptions:
             The checked parameters.
         """
         return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
+
+    def measures_offsets(self, *, moving):
+        """Return whether measured offsets are applied, to a target that moves or does not."""
+        return moving if self.alignment == "auto" else self.alignment == "measured"
 
     def broadening_widths(self):
         """

@@ -12,13 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.ndimage as ndi
 
-__all__ = ["Rejection", "impossible_contrasts", "sharpest_contrast", "wild_residuals"]
+__all__ = [
+    "Rejection",
+    "impossible_contrasts",
+    "lone_peaks",
+    "sharpest_contrast",
+    "wild_residuals",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _MAD = 0.674489750196082  # median absolute deviation of a normal distribution
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
 _GUARD = 10.0  # standard deviations that the test before the fusion ignores
+_NATIVE_CONTRAST = 30.0  # more than any telescope gives to a point source, however sampled
 _GUARD_MARGIN = 3.0  # by how much the sharpest contrast of the PSF must be exceeded there
 _MARGIN = 1.5  # the same for residuals
 _PEAK = 0.5  # height of an outlier, relative to its brightest neighbour
@@ -90,6 +97,27 @@ def sharpest_contrast(psf, factor):
             if near[-1] > 0:
                 best = max(best, seen[y, x] / max(near[-_RANK], 1e-3 * seen[y, x]))
     return float(best)
+
+
+def lone_peaks(planes, good):
+    """Find gross outliers of native data, before anything is resampled or calibrated with them.
+
+    Parameters
+    ----------
+    planes : ndarray (n, y, x)
+        Images, or the channels of a cube.
+    good : ndarray (n, y, x) of bool
+        Samples with data.
+
+    Returns
+    -------
+    ndarray (n, y, x) of bool
+        Samples that no point source explains, whatever its PSF, with up to three bad neighbours.
+    """
+    detail = np.where(good & np.isfinite(planes), planes, np.nan).astype(float)
+    detail -= _medians(detail)
+    scatter = _medians(np.abs(detail)) / _MAD
+    return _isolated(detail, _GUARD, _NATIVE_CONTRAST, scatter=scatter) & good
 
 
 def impossible_contrasts(data):

@@ -1,22 +1,25 @@
 """One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
 
 import logging
+from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.alignment import align, filter_offsets
 from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
 from jwst_fusion.fusion.memory import estimate_memory
-from jwst_fusion.fusion.offset import image_offset
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
-from jwst_fusion.fusion.photometry import Calibration, filter_responses, synthetic_image
-from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.photometry import Calibration, filter_responses
+from jwst_fusion.fusion.registration import choose_factor, common_grid
+from jwst_fusion.fusion.robust import lone_peaks
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.validation import assess, table
 
@@ -25,8 +28,6 @@ __all__ = ["fuse_observations"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _MAS = 1000.0
-# A shift of this many fine pixels, if it is significant, deserves a warning.
-_NOTABLE_OFFSET = 0.3
 # Wavelengths of the PSFs that are expected, as long as their number is not known.
 _NODES = 16
 
@@ -56,6 +57,8 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.outlier_sigma > 0:
+        cube, images = _without_peaks(cube, images)
     data, err, good, cube_grid = _oriented(cube)
     channels = _channels(cube.wavelength, options)
     wavelength = cube.wavelength[channels]
@@ -81,13 +84,21 @@ def fuse_observations(cube, images, options):
     padded, padded_err = cube_arrays(data, err, good, grid)
     angles = psf_angles(cube, images, grid.fine, options)
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
-    resampled = _resample(images, grid.fine)
-    offsets, errors = _offsets(padded, resampled[0], responses, psf, factor)
-    _report_offsets(images, offsets, errors, applied=options.alignment == "measured")
-    if options.alignment == "measured":
-        resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
-    psf, broadening = broadened(psf, cube, padded, resampled[0], responses, grid, angles, options)
-    arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
+    measure = options.measures_offsets(moving=cube.moving)
+    aligned = align(
+        padded,
+        images,
+        responses,
+        psf=psf,
+        grid=grid,
+        given=_given_offsets(images, cube.grid, grid.fine, options),
+        search=options.search,
+        apply=measure,
+    )
+    images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
+    responses, coverages = responses[aligned.kept], coverages[aligned.kept]
+    psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
+    arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
     # Gains that are fitted start from those of the means.
     method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
@@ -117,7 +128,7 @@ def fuse_observations(cube, images, options):
     names = [image.filter for image in images]
     left_out = validate(problem, names, options.validate_filters, inner=grid.inner(), **settings)
     window = (slice(None), *grid.inner(fine=True))
-    offsets = offsets * grid.fine.scale
+    offsets = aligned.measured * grid.fine.scale
     return Outcome(
         data=solution.cube[window],
         err=solution.error[window],
@@ -128,7 +139,9 @@ def fuse_observations(cube, images, options):
         images=images,
         calibrations=calibrations,
         offsets=offsets,
-        offset_errors=errors * grid.fine.scale,
+        offset_errors=aligned.errors * grid.fine.scale,
+        applied_offsets=aligned.applied * grid.fine.scale,
+        alignment="measured" if measure else "wcs",
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,
@@ -140,6 +153,22 @@ def fuse_observations(cube, images, options):
         left_out=left_out,
         report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),
     )
+
+
+def _without_peaks(cube, images):
+    """Observations without gross outliers, which resampling would smear over their neighbours."""
+    wild = lone_peaks(cube.data, cube.good)
+    count = [int(wild.sum()), 0]
+    cube = replace(cube, good=cube.good & ~wild)
+    cleaned = []
+    for image in images:
+        wild = lone_peaks(image.data[None], image.good[None])[0]
+        count[1] += int(wild.sum())
+        cleaned.append(replace(image, good=image.good & ~wild))
+    if any(count):
+        text = "%d voxels and %d pixels stand out more than a point source can and are not used"
+        log.warning(text, *count)
+    return cube, cleaned
 
 
 def _oriented(cube):
@@ -266,42 +295,11 @@ def _with_gains(calibrations, solution):
     ]
 
 
-def _resample(images, fine, offsets=None):
-    stack = []
-    for index, image in enumerate(images):
-        target = fine if offsets is None else fine.shifted(*offsets[index])
-        stack.append(resample_image(image.data, image.err, image.good, image.grid, target))
-    return np.array([data for data, _ in stack]), np.array([err for _, err in stack])
-
-
-def _offsets(cube, images, responses, psf, factor):
-    """Offsets of the images (F, 2) and their errors (F,), fine pixels."""
-    found = [
-        image_offset(
-            image,
-            synthetic_image(cube, response),
-            psf_image=np.tensordot(response @ psf.weights, psf.image, axes=1),
-            psf_cube=np.tensordot(response @ psf.weights, psf.cube, axes=1),
-            factor=factor,
-        )
-        for image, response in zip(images, responses, strict=True)
-    ]
-    return np.array([offset for offset, _ in found]), np.array([error for _, error in found])
-
-
-def _report_offsets(images, offsets, errors, *, applied):
-    for image, offset, error in zip(images, offsets, errors, strict=True):
-        size = np.hypot(*offset)
-        if applied and not np.isfinite(error):
-            log.warning("%s: its offset cannot be measured, the WCS is used as it is", image.name)
-        elif not applied and size > max(_NOTABLE_OFFSET, 5 * error):
-            log.warning(
-                "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
-                "consider alignment = measured",
-                image.name,
-                *offset,
-                error,
-            )
+def _given_offsets(images, cube_grid, fine, options):
+    """Offsets (F, 2) asked for, in fine pixels of the common grid, which is never mirrored."""
+    known = filter_offsets(options.offsets)
+    offsets = np.array([known.get(image.filter, (0.0, 0.0)) for image in images])
+    return offsets * [-1 if cube_grid.mirrored else 1, 1] / fine.scale
 
 
 def _factors(images, calibrations, method):

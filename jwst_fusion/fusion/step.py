@@ -10,6 +10,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.associations import collect_members
 from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import allow_fusion_status, fused_product, reobserved_products
+from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
@@ -54,7 +55,9 @@ class FusionStep(FusionBaseStep):
     throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
     crosscal = option('eroded', 'mean', 'fitted', 'off', default='eroded') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, or none
-    alignment = option('wcs', 'measured', default='wcs') # Align images by their WCS, or by the offset measured against the cube
+    alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
+    search = float(default=2.0) # [arcsec] Largest offset that is looked for
+    offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
     psf_source = option('auto', 'webbpsf', 'aperture', 'file', 'data', default='auto') # PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: the first two by what is there
     psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
     psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
@@ -169,12 +172,20 @@ class FusionStep(FusionBaseStep):
         if not members:
             msg = "no image (i2d) is given: nothing to fuse the cube with"
             raise UnsuitableError(msg)
-        extra = int(np.ceil(options.margin / cube.grid.scale)) + 1
-        grid = cube.grid.padded((extra, extra), (extra, extra))
+        # A measured offset may bring an image onto the cube.
+        measured = options.measures_offsets(moving=cube.moving)
+        rim = options.margin + (options.search if measured else 0.0)
+        extra = int(np.ceil(rim / cube.grid.scale)) + 1
+        where = {
+            "grid": cube.grid.padded((extra, extra), (extra, extra)),
+            "reach": 0.0 if measured else options.search,
+            "offsets": filter_offsets(options.offsets),
+            "target": cube.target,
+        }
         images, reasons = [], []
         for member in members:
             try:
-                image = read_image(member, grid=grid)
+                image = read_image(member, **where)
                 if options.filters and image.filter not in options.filters:
                     log.info("%s (%s) is not among the filters asked for", image.name, image.filter)
                     continue
@@ -189,8 +200,12 @@ class FusionStep(FusionBaseStep):
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
             raise UnsuitableError(msg)
         present = {image.filter for image in images}
-        for parameter in ("filters", "throughputs"):
-            given = options.filters if parameter == "filters" else options.throughput_files()
+        named = {
+            "filters": options.filters,
+            "throughputs": options.throughput_files(),
+            "offsets": where["offsets"],
+        }
+        for parameter, given in named.items():
             missing = [name for name in given if name not in present]
             if missing:
                 log.warning("%s names %s, of which no image is used", parameter, ", ".join(missing))
