@@ -33,6 +33,8 @@ _RANGES = (
     ("mu", 0.0, math.inf, False),
     ("gamma", 0.0, math.inf, False),
     ("max_rank", 1, 200, True),
+    ("exponent", 0.5, 3.0, True),
+    ("outlier_sigma", 0.0, 1e6, True),
 )
 
 
@@ -53,6 +55,9 @@ class FusionOptions:
     mu: float | None = None
     gamma: float | None = None
     noise_scales: bool = True
+    regularisation: str = "sobolev"
+    exponent: float = 1.0
+    outlier_sigma: float = 6.0
     resolution: str = "imager"
     factor: str | int = "auto"
     margin: float = 0.5
@@ -116,6 +121,15 @@ class FusionOptions:
             raise ValueError(msg)
         if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
             msg = f"mu and gamma are only used with tuning = manual, but tuning is {self.tuning!r}"
+            raise ValueError(msg)
+        if self.exponent != 1 and self.regularisation != "sobolev":
+            msg = (
+                f"exponent is only used with regularisation = sobolev, but it is "
+                f"{self.regularisation!r}"
+            )
+            raise ValueError(msg)
+        if 0 < self.outlier_sigma < 3:
+            msg = f"outlier_sigma is {self.outlier_sigma}: expected 0 (off) or a number from 3 on"
             raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"

@@ -1,6 +1,7 @@
 """One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
 
 import logging
+from dataclasses import replace
 from itertools import compress
 
 import numpy as np
@@ -14,10 +15,12 @@ from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
-from jwst_fusion.fusion.origin import voxel_origin
+from jwst_fusion.fusion.memory import estimate_memory
+from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
-from jwst_fusion.fusion.photometry import filter_responses
+from jwst_fusion.fusion.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.registration import choose_factor, common_grid
+from jwst_fusion.fusion.robust import lone_peaks
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.validation import assess, table
 
@@ -26,8 +29,8 @@ __all__ = ["fuse_observations"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _MAS = 1000.0
-# Arrays of the size of the fused cube, in float32, that exist at the same time.
-_COPIES = 6
+# Wavelengths of the PSFs that are expected, as long as their number is not known.
+_NODES = 16
 
 
 def fuse_observations(cube, images, options):
@@ -55,6 +58,8 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.outlier_sigma > 0:
+        cube, images = _without_peaks(cube, images)
     data, err, good, cube_grid = _oriented(cube)
     good = good & ~_excluded(cube, options)[:, None, None]
     channels = _channels(cube.wavelength, options)
@@ -69,7 +74,7 @@ def fuse_observations(cube, images, options):
         factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
     field = _field(good, cube_grid, options)
     grid = common_grid(cube_grid, field=field, factor=factor, margin=options.margin)
-    _check_memory(len(wavelength), grid, options.memory_limit)
+    _check_memory(len(wavelength), grid, len(images), options)
     log.info(
         'Common grid: %d x %d pixels of %.4f", %d per spaxel; %d channels, %d images',
         *grid.product.shape[::-1],
@@ -96,8 +101,10 @@ def fuse_observations(cube, images, options):
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
     psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
     arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
+    # Gains that are fitted start from those of the means.
+    method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
-        **arrays, responses=responses, psf=psf, factor=factor, method=options.crosscal
+        **arrays, responses=responses, psf=psf, factor=factor, method=method
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
@@ -108,9 +115,16 @@ def fuse_observations(cube, images, options):
         "mu": options.mu,
         "gamma": options.gamma,
         "noise_scales": options.noise_scales,
+        "regularisation": options.regularisation,
+        "exponent": options.exponent,
+        "outlier_sigma": options.outlier_sigma or None,
+        "gains": "fitted" if options.crosscal == "fitted" else "fixed",
         "resolution": options.resolution,
     }
     solution = fuse(problem, **settings)
+    problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
+    if options.crosscal == "fitted":
+        calibrations = _with_gains(calibrations, solution)
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
     names = [image.filter for image in images]
@@ -141,6 +155,22 @@ def fuse_observations(cube, images, options):
         left_out=left_out,
         report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),
     )
+
+
+def _without_peaks(cube, images):
+    """Observations without gross outliers, which resampling would smear over their neighbours."""
+    wild = lone_peaks(cube.data, cube.good)
+    count = [int(wild.sum()), 0]
+    cube = replace(cube, good=cube.good & ~wild)
+    cleaned = []
+    for image in images:
+        wild = lone_peaks(image.data[None], image.good[None])[0]
+        count[1] += int(wild.sum())
+        cleaned.append(replace(image, good=image.good & ~wild))
+    if any(count):
+        text = "%d voxels and %d pixels stand out more than a point source can and are not used"
+        log.warning(text, *count)
+    return cube, cleaned
 
 
 def _oriented(cube):
@@ -248,14 +278,32 @@ def _field(good, grid, options):
     return window
 
 
-def _check_memory(channels, grid, limit):
-    need = channels * grid.fine.shape[0] * grid.fine.shape[1] * 4 * _COPIES / 1e9
-    if need > limit:
+def _check_memory(channels, grid, filters, options):
+    shape = tuple(size // grid.factor for size in grid.fine.shape)
+    rank = options.max_rank if options.rank == "auto" else options.rank
+    nodes = _NODES if options.psf_nodes == "auto" else options.psf_nodes
+    need = estimate_memory(channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank)
+    if need / 1e9 > options.memory_limit:
         msg = (
-            f"the fusion needs about {need:.1f} GB, more than memory_limit = {limit:g} GB: choose "
-            "a smaller field (field_width, field_height) or wavelength range, or raise the limit"
+            f"the fusion needs about {need / 1e9:.1f} GB, more than memory_limit = "
+            f"{options.memory_limit:g} GB: choose a smaller field (field_width, field_height), "
+            "wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
+
+
+def _with_gains(calibrations, solution):
+    """Calibrations times the gains that were fitted with the scene."""
+    return [
+        Calibration(
+            factor=gain * (1.0 if start is None else start.factor),
+            error=error * (1.0 if start is None else start.factor),
+            area=1.0,
+        )
+        for start, gain, error in zip(
+            calibrations, solution.gains, solution.gain_errors, strict=True
+        )
+    ]
 
 
 def _given_offsets(images, cube_grid, fine, options):

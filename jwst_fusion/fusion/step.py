@@ -39,6 +39,9 @@ class FusionStep(FusionBaseStep):
     mu = float(default=None) # Regularisation for tuning = manual
     gamma = float(default=None) # Weight of the cube for tuning = manual
     noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
+    regularisation = option('sobolev', 'edge_weighted', 'none', default='sobolev') # What is smooth in the maps of the components: they, as exponent says; they, but for the edges that the images show; or nothing
+    exponent = float(default=1.0) # Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes
+    outlier_sigma = float(default=6.0) # Leave out pixels and voxels beyond this many sigma, and those that stand out more than a point source can; 3 or more, 0: believe all data
     resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
     factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales
     margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
@@ -53,7 +56,7 @@ class FusionStep(FusionBaseStep):
     filters = force_list(default=None) # Use only images of these filters
     throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
-    crosscal = option('eroded', 'mean', 'off', default='eroded') # Cross-calibration: free of light that crosses the border, plain means, or none
+    crosscal = option('eroded', 'mean', 'fitted', 'off', default='eroded') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, or none
     alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
     search = float(default=2.0) # [arcsec] Largest offset that is looked for
     offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
