@@ -317,6 +317,6 @@ def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
 
 def test_instruments_without_a_model(observations):
     cube, images, grid = observations
-    miri = type(cube)(**{**vars(cube), "instrument": "MIRI"})
+    other = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
     with pytest.raises(UnsuitableError, match=r"no model for the PSF of .* psf_cube"):
-        psfs_of(cube.wavelength, miri, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))
+        psfs_of(cube.wavelength, other, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))
