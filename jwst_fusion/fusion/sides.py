@@ -132,8 +132,8 @@ def _report(image, detector, filters):
     focused = [name for name in filters if name in _OWN_FOCUS]
     if focused and len(filters) > 1:
         log.info(
-            "One PSF serves %s: the focus of %s, which differs from that of the others, is left "
-            "out (it is used if the filter is the only one of its channel)",
+            "One PSF serves %s. The focus that %s has of its own is left out: STPSF uses it only "
+            "if there is no other filter in the channel",
             ", ".join(filters),
             " and ".join(focused),
         )
