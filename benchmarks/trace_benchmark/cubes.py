@@ -307,6 +307,14 @@ def _wiggles(setup, *, reuse):
         rows += _compare(setup.name, factor, target, native, ours, theirs, spaxels, width)
         share = f"{100 * _amplitude(floor, spaxels, width):.2f} %"
         rows.append(Row(f"{setup.name}: wiggles of the noiseless scene, N = {factor}", share))
+        change = 100 * np.max(np.abs(_flux_change(floor, native, width)))
+        what = f"{setup.name}: flux of the noiseless scene against native, N = {factor}"
+        rows.append(Row(what, f"{change:.2f} %"))
+        errors = [
+            100 * np.sqrt(np.mean(_flux_change(cube, floor, width) ** 2)) for cube in (ours, theirs)
+        ]
+        what = f"{setup.name}: flux against the noiseless scene, N = {factor}, rms of the bins"
+        rows.append(Row.compare(what, *errors, "%", digits=2))
     return rows
 
 

@@ -54,8 +54,8 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     wavetable : numpy table
         Wavelength of each channel.
     filter_table : numpy table
-        One row per image: file, throughput, calibration factor, offset (arcsec, x and y of this
-        array), their errors, and the agreement of the re-observed cube.
+        One row per image: file, throughput, calibration factor, offset measured and applied
+        (arcsec, x and y of this array), their errors, and the agreement of the re-observed cube.
     channel_table : numpy table
         One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
         and the agreement of the re-observed cube.

@@ -99,7 +99,7 @@ def _provenance(product, template, outcome, options):
     meta.noise_scale_image = float(solution.noise_scale_image)
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
-    meta.registration = options.alignment
+    meta.registration = outcome.alignment
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)

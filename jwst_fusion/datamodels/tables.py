@@ -17,7 +17,9 @@ _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "c
 _BRIGHTNESS = "MJy/sr"
 # PSNR is in decibel, which is no unit of the FITS standard.
 _UNITS = {
-    "filter_table": dict.fromkeys(("offset_x", "offset_y", "offset_error"), "arcsec"),
+    "filter_table": dict.fromkeys(
+        ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
+    ),
     "channel_table": {
         "wavelength": "um",
         **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
@@ -87,8 +89,10 @@ def _filters(outcome, dtype):
     for name in _QUALITY:
         table[name] = [getattr(quality, name) for quality in outcome.quality.filters]
     table["offset_x"], table["offset_y"] = outcome.offsets.T
+    table["applied_x"], table["applied_y"] = outcome.applied_offsets.T
     if outcome.mirrored:
         table["offset_x"] *= -1
+        table["applied_x"] *= -1
     known = np.isfinite(outcome.offset_errors)
     table["offset_error"] = np.where(known, outcome.offset_errors, np.nan)
     return table

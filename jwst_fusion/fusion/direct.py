@@ -8,13 +8,19 @@ weights, as preconditioner and for the posterior covariance.
 
 from __future__ import annotations
 
+import logging
+from copy import copy
+
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 __all__ = ["BlockSystem"]
 
+log = logging.getLogger(f"stpipe.{__name__}")
+
 _DOUBLE_LIMIT = 1_500_000_000  # bytes of blocks above which single precision is used
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
+_STALE = 0.1  # logarithmic change of hyperparameters up to which a preconditioner is used again
 _RIDGE = 1e-13  # relative to the largest diagonal element; keeps unobserved constants solvable
 
 
@@ -27,6 +33,9 @@ class BlockSystem:
         Imager on noise-whitened images.
     spectrometer : Spectrometer
         Spectrometer on noise-whitened rows.
+    power : ndarray (group, d * d), optional
+        Transfer function of the prior, or one per component (group, d * d, k); that of the squared
+        gradient by default.
 
     Notes
     -----
@@ -38,17 +47,24 @@ class BlockSystem:
     al. 2026; the block structure is that of Wei et al. 2015, IEEE TIP 24, 4109 (FUSE).
     """
 
-    def __init__(self, imager, spectrometer):
+    def __init__(self, imager, spectrometer, power=None):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.rank = spectrometer.rank
         self.size = self.grid.aliases * self.rank
         blocks = self.grid.groups * self.size**2
         self.dtype = np.complex64 if 16 * blocks > _DOUBLE_LIMIT else np.complex128
-        self.gradient_power = self.grid.gradient_power()
+        self.power = self.grid.gradient_power() if power is None else power
+        self._kept, self._raised = None, 0
         self.gram = np.empty((self.grid.groups, self.size, self.size), self.dtype)
         for part in self.chunks(max(self.size, spectrometer.rows)):
             rows = spectrometer.blocks(part.start, part.stop).astype(self.dtype, copy=False)
             np.matmul(rows.conj().transpose(0, 2, 1), rows, out=self.gram[part])
+
+    def with_power(self, power):
+        """The same blocks with another transfer function of the prior."""
+        other = copy(self)
+        other.power, other._kept = power, None
+        return other
 
     def chunks(self, side=None, stride=1):
         """Slices over every `stride`-th group that keep temporary blocks small."""
@@ -70,7 +86,8 @@ class BlockSystem:
 
     def penalty(self, part, mu):
         """Diagonal (group, d * d, k) of the prior."""
-        return self.gradient_power[part][:, :, None] * mu
+        power = self.power[part]
+        return (power if power.ndim == 3 else power[:, :, None]) * mu
 
     def matrices(self, part, image_weight, cube_weight, mu):
         """Blocks (group, n, n) of the normal equations."""
@@ -84,6 +101,33 @@ class BlockSystem:
         epsilon = max(_RIDGE, 8 * np.finfo(self.dtype).eps * (self.dtype == np.complex64))
         matrix[:, index, index] = diagonal + epsilon * diagonal.max(axis=1, keepdims=True)
         return matrix
+
+    def factors(self, part, *weights):
+        """Lower Cholesky factors (group, n, n) of `matrices`.
+
+        Blocks that rounding makes indefinite get a stronger ridge, a hundred times in each of at
+        most five attempts; how many did is logged once.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If blocks are not finite, or indefinite even with the strongest ridge.
+        """
+        matrices = self.matrices(part, *weights)
+        if not np.isfinite(np.einsum("gii->", matrices)):
+            msg = "the normal equations are not finite: check data, errors and weights"
+            raise np.linalg.LinAlgError(msg)
+        try:
+            return np.linalg.cholesky(matrices)
+        except np.linalg.LinAlgError:
+            factors, raised = np.empty_like(matrices), 0
+        for one, matrix in zip(factors, matrices, strict=True):
+            one[...], attempts = _raised_cholesky(matrix)
+            raised += attempts > 0
+        if not self._raised:
+            log.warning("%d blocks are singular to rounding; their ridge was raised", raised)
+        self._raised += raised
+        return factors
 
     def solve(self, rhs, image_weight, cube_weight, mu):
         """Solve for the component groups.
@@ -105,7 +149,7 @@ class BlockSystem:
         """
         solution = np.empty(rhs.shape, np.complex128)
         for part in self.chunks():
-            factors = np.linalg.cholesky(self.matrices(part, image_weight, cube_weight, mu))
+            factors = self.factors(part, image_weight, cube_weight, mu)
             b = rhs[part].reshape(len(factors), -1).astype(self.dtype, copy=False)
             (potrs,) = get_lapack_funcs(("potrs",), (factors[0], b[0]))
             # Handing LAPACK the conjugated upper factor, which is Fortran-ordered, saves a copy.
@@ -113,7 +157,7 @@ class BlockSystem:
                 solution[part.start + j].flat = potrs(factors[j].T, b[j].conj(), lower=0)[0].conj()
         return solution
 
-    def covariances(self, image_weight, cube_weight, mu, *, budget=600):
+    def covariances(self, image_weight, cube_weight, mu, *, budget=200):
         """Posterior covariance of the components at each fine frequency.
 
         Parameters
@@ -137,7 +181,7 @@ class BlockSystem:
         share = self.grid.multiplicity
         share = share * (share.sum() / share[::stride].sum())
         for part in self.chunks(stride=stride):
-            factors = np.linalg.cholesky(self.matrices(part, image_weight, cube_weight, mu))
+            factors = self.factors(part, image_weight, cube_weight, mu)
             (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
             shape = (self.grid.aliases, self.rank)
             covariance = np.empty((len(factors), *shape, self.rank), factors.dtype)
@@ -147,13 +191,56 @@ class BlockSystem:
             yield part, share[part], covariance
 
     def preconditioner(self, image_weight, cube_weight, mu):
-        """Inverse blocks, as a function on component groups."""
-        stored = np.empty((self.grid.groups, self.size, self.size), self.dtype)
-        for part in self.chunks():
-            stored[part] = np.linalg.inv(self.matrices(part, image_weight, cube_weight, mu))
+        """Inverse blocks, as a function on component groups.
+
+        The inverse Cholesky factors are kept, in single precision: rounded factors still make a
+        positive definite preconditioner. Those of the last call serve again as long as no weight
+        and no strength has changed by more than a tenth.
+
+        Parameters
+        ----------
+        image_weight, cube_weight, mu :
+            As in `solve`.
+
+        Returns
+        -------
+        callable
+            From groups (group, d * d, k) to groups.
+        """
+        key = np.log(np.maximum([*image_weight, cube_weight, *mu], np.finfo(float).tiny))
+        if self._kept is None or np.abs(key - self._kept[0]).max() > _STALE:
+            self._kept = None  # let go of the old factors before there are new ones
+            self._kept = key, self._inverse_factors(image_weight, cube_weight, mu)
+        stored = self._kept[1]
 
         def apply(groups):
-            flat = groups.reshape(self.grid.groups, self.size, 1).astype(self.dtype, copy=False)
-            return (stored @ flat).astype(np.complex128).reshape(groups.shape)
+            flat = groups.reshape(self.grid.groups, self.size, 1).astype(np.complex64)
+            half = np.matmul(stored, flat)
+            # x^H A is computed in place of A^H x, which would copy the factors.
+            result = half.conj().transpose(0, 2, 1) @ stored
+            return result.conj().astype(np.complex128).reshape(groups.shape)
 
         return apply
+
+    def _inverse_factors(self, *weights):
+        """Inverses (group, n, n) of the lower Cholesky factors, complex64."""
+        stored = np.zeros((self.grid.groups, self.size, self.size), np.complex64)
+        for part in self.chunks():
+            factors = self.factors(part, *weights)
+            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+            for j, factor in enumerate(factors):
+                stored[part.start + j] = trtri(factor.T, lower=0)[0].T
+        return stored
+
+
+def _raised_cholesky(matrix):
+    """Cholesky factor of one block, and by how many steps its ridge had to be raised."""
+    index, top = np.arange(len(matrix)), matrix.diagonal().real.max()
+    for attempt in range(6):
+        try:
+            return np.linalg.cholesky(matrix), attempt
+        except np.linalg.LinAlgError:
+            matrix = matrix.copy()
+            matrix[index, index] += np.finfo(matrix.dtype).eps * 100 ** (attempt + 1) * top
+    msg = "the normal equations are singular: raise mu, or give data more weight"
+    raise np.linalg.LinAlgError(msg)

@@ -113,7 +113,17 @@ class Tuning:
 
 
 def maximise_evidence(
-    system, local, mu, *, noise_scales=True, start=None, max_steps=25, accuracy=0.03, **solver
+    system,
+    local,
+    mu,
+    *,
+    strengths=True,
+    noise_scales=True,
+    scales=(1.0, 1.0),
+    start=None,
+    max_steps=25,
+    accuracy=0.03,
+    **solver,
 ):
     r"""Fixed point of the evidence for the prior strengths and the noise scales.
 
@@ -125,8 +135,12 @@ def maximise_evidence(
         Amount of data around every pixel.
     mu : ndarray (k,)
         Initial prior strengths.
+    strengths : bool
+        Fit the prior strengths.
     noise_scales : bool
         Fit one factor per instrument on the inverse variances as well.
+    scales : tuple of float
+        These factors for images and cube: the first guess, or what is used.
     start : ndarray (group, d * d, k), optional
         Component groups to begin with.
     max_steps : int
@@ -152,7 +166,7 @@ def maximise_evidence(
     With masks or weights, the traces are averages over the nodes of `local`.
     """
     mu = np.array(mu, float)
-    scales = np.ones(2)
+    scales = np.array(scales, float)
     groups, settled, total, history = start, False, 0, []
     loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
     started = logged = time.monotonic()
@@ -161,11 +175,12 @@ def maximise_evidence(
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
         effective, fitted = _degrees_of_freedom(system, local, mu, scales)
-        power = system.grid.multiplicity[:, None] * system.blocks.gradient_power
-        energy = np.einsum("gd,gda->a", power, np.abs(groups) ** 2)
-        new_mu = np.maximum(effective, 1e-3) / np.maximum(energy, np.finfo(float).tiny)
-        change = np.abs(np.log(new_mu / mu)).max()
-        mu = new_mu
+        change = 0.0
+        if strengths:
+            energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
+            new_mu = np.maximum(effective, 1e-3) / energy
+            change = np.abs(np.log(new_mu / mu)).max()
+            mu = new_mu
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from jwst_fusion.fusion.direct import BlockSystem
+from jwst_fusion.fusion.regularisation import SobolevPrior
 
 __all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
 
@@ -73,7 +75,13 @@ def conjugate_gradients(
     Returns
     -------
     Solution
-        The iterate and the history of relative residuals.
+        The solution, or the best iterate if the limit is reached or rounding breaks the recursion;
+        and the history of relative residuals.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If no step can be made because the operator is not positive definite.
     """
     if not rhs.any():
         return Solution(np.zeros_like(rhs), True, 0)
@@ -83,17 +91,26 @@ def conjugate_gradients(
     residual = rhs - operator(x) if start is not None else rhs.copy()
     conditioned = precondition(residual)
     energy = inner(residual, conditioned)
-    direction, history = conditioned, []
+    direction, history, best = conditioned, [], x
     logged = time.monotonic()
     for iteration in range(max_iterations + 1):
         relative = np.sqrt(max(energy, 0.0)) / scale
         history.append(relative)
+        if relative <= min(history):
+            best = x.copy()
         if relative <= tolerance:
             return Solution(x, True, iteration, history)
         if iteration == max_iterations:
             break
         image = operator(direction)
-        step = energy / inner(direction, image)
+        curvature = inner(direction, image)
+        if not curvature > 0 or not np.isfinite(curvature):
+            if iteration == 0:
+                msg = "the normal equations are not positive definite: check errors and weights"
+                raise np.linalg.LinAlgError(msg)
+            log.warning("Conjugate gradients break down after %d iterations", iteration)
+            return Solution(best, False, iteration, history)
+        step = energy / curvature
         x += step * direction
         residual -= step * image
         previous, conditioned_old = energy, conditioned
@@ -104,7 +121,7 @@ def conjugate_gradients(
         if time.monotonic() - logged > _LOG_INTERVAL:
             logged = time.monotonic()
             log.info("Conjugate gradients: iteration %d, residual %.2e", iteration + 1, relative)
-    return Solution(x, False, max_iterations, history)
+    return Solution(best, False, max_iterations, history)
 
 
 class WeightedSystem:
@@ -127,14 +144,28 @@ class WeightedSystem:
     gaps : tuple of (ndarray (g,), ndarray (g, n, n)), optional
         Flat indices of spaxels that lack voxels, and the Gram matrix of the compression over the
         voxels that are there.
+    prior : SobolevPrior, optional
+        Penalty of the component maps; that of their gradients by default.
     """
 
-    def __init__(self, imager, spectrometer, images, image_weight, rows, spaxel_weight, gaps=None):
+    def __init__(
+        self,
+        imager,
+        spectrometer,
+        images,
+        image_weight,
+        rows,
+        spaxel_weight,
+        gaps=None,
+        prior=None,
+    ):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
-        self.blocks = BlockSystem(imager, spectrometer)
+        self.prior = SobolevPrior(self.grid) if prior is None else prior
+        self.blocks = BlockSystem(imager, spectrometer, self.prior.power)
         self.images, self.image_weight = images, image_weight
         self.rows, self.spaxel_weight, self.gaps = rows, spaxel_weight, gaps
-        self.uniform = bool(np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps)
+        complete = np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps
+        self.uniform = bool(complete and self.prior.diagonal)
         self.filters, self.rank = len(images), spectrometer.rank
         self.rhs_image = imager.adjoint_groups(self.grid.analyse(image_weight * images))
         # Rows of spaxels with gaps are sums over the voxels that are there: no Gram matrix.
@@ -145,6 +176,13 @@ class WeightedSystem:
             flat = share.reshape(-1)
             flat[gaps[0]] *= np.trace(gaps[1], axis1=1, axis2=2) / len(rows)
         self.count_cube = len(rows) * float(share.sum())
+
+    def with_prior(self, prior):
+        """The same problem with another prior."""
+        other = copy(self)
+        other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
+        other.uniform = self.uniform and prior.diagonal
+        return other
 
     def inner(self, a, b):
         """Inner product of component groups that equals the one of the real maps."""
@@ -167,7 +205,7 @@ class WeightedSystem:
         rows = grid.synthesise_coarse(self.spectrometer.forward_groups(groups))
         coarse = grid.analyse_coarse(self.spaxel_weight * self.observe(rows))
         out += scale_cube * self.spectrometer.adjoint_groups(coarse)
-        return out + self.blocks.gradient_power[:, :, None] * mu * groups
+        return out + mu * self.prior.apply(groups)
 
     def typical_weights(self):
         """Mean weights over the pixels (F,) and spaxels that have data."""
@@ -175,7 +213,17 @@ class WeightedSystem:
         spaxels = max(np.count_nonzero(self.spaxel_weight), 1)
         return self.image_weight.sum((1, 2)) / valid, self.spaxel_weight.sum() / spaxels
 
-    def solve(self, mu, scale_image=1.0, scale_cube=1.0, *, start=None, tolerance, max_iterations):
+    def solve(
+        self,
+        mu,
+        scale_image=1.0,
+        scale_cube=1.0,
+        *,
+        rhs=None,
+        start=None,
+        tolerance,
+        max_iterations,
+    ):
         """Component groups for given hyperparameters.
 
         Parameters
@@ -184,6 +232,8 @@ class WeightedSystem:
             Strength of the gradient prior.
         scale_image, scale_cube : float
             Factors on the inverse variances of the two instruments.
+        rhs : ndarray (group, d * d, k), optional
+            Right-hand side; that of the data by default.
         start : ndarray, optional
             First iterate.
         tolerance : float
@@ -197,7 +247,8 @@ class WeightedSystem:
         Solution
             Direct (0 iterations) if all weights are one, iterative otherwise.
         """
-        rhs = scale_image * self.rhs_image + scale_cube * self.rhs_cube
+        if rhs is None:
+            rhs = scale_image * self.rhs_image + scale_cube * self.rhs_cube
         image_weight, cube_weight = self.typical_weights()
         weights = (scale_image * image_weight, scale_cube * cube_weight, mu)
         if self.uniform:

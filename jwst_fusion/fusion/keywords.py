@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
@@ -9,8 +10,10 @@ __all__ = [
     "UnsuitableError",
     "band_name",
     "celestial_wcs",
+    "moves",
     "pa_v3",
     "surface_brightness_factor",
+    "target_position",
     "wavelengths",
 ]
 
@@ -174,4 +177,34 @@ def pa_v3(model):
     for value in (model.meta.wcsinfo.roll_ref, model.meta.pointing.pa_v3):
         if value is not None and np.isfinite(value):
             return float(value)
+    return None
+
+
+def moves(model):
+    """Return whether the target moves on the sky (keyword TARGTYPE)."""
+    return str(model.meta.target.type or "").upper() == "MOVING"
+
+
+def target_position(model):
+    """
+    Return where a target is in the sky coordinates of a product.
+
+    Parameters
+    ----------
+    model : datamodel
+        The cube or image.
+
+    Returns
+    -------
+    `~astropy.coordinates.SkyCoord` or None
+        The position to which the exposures of a moving target were aligned; None if the target
+        does not move, or no keyword says where it is.
+    """
+    if not moves(model):
+        return None
+    info, target = model.meta.wcsinfo, model.meta.target
+    pairs = ((info.mt_avra, info.mt_avdec), (info.mt_ra, info.mt_dec), (target.ra, target.dec))
+    for pair in pairs:
+        if None not in pair and np.isfinite(pair).all() and abs(pair[1]) <= 90:
+            return SkyCoord(*pair, unit=u.deg)
     return None

@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
@@ -17,8 +18,10 @@ from jwst_fusion.fusion.keywords import (
     UnsuitableError,
     band_name,
     celestial_wcs,
+    moves,
     pa_v3,
     surface_brightness_factor,
+    target_position,
     wavelengths,
 )
 from jwst_fusion.fusion.photometry import noise_of_cube, noise_of_image
@@ -59,6 +62,10 @@ class CubeObservation:
         The open model, for its metadata.
     date : str or None
         Date and time (UTC, ISO format) of the observation.
+    moving : bool
+        Whether the target moves on the sky.
+    target : `~astropy.coordinates.SkyCoord` or None
+        Where a moving target is on ``grid``, if the header says so.
     """
 
     data: np.ndarray
@@ -74,6 +81,8 @@ class CubeObservation:
     linear: bool
     model: datamodels.IFUCubeModel = field(repr=False)
     date: str | None = None
+    moving: bool = False
+    target: SkyCoord | None = None
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,12 @@ def read_cube(member):
         linear=(model.meta.wcsinfo.ctype3 or "") != "WAVE-TAB",
         model=model,
         date=_date(model),
+        moving=moves(model),
+        target=target_position(model),
     )
 
 
-def read_image(member, *, grid=None, border=12):
+def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=None):
     """
     Read an image, or the part of it that a grid needs.
 
@@ -174,6 +185,13 @@ def read_image(member, *, grid=None, border=12):
         Read only the pixels that lie on this grid.
     border : int, optional
         Pixels read beyond the grid on every side.
+    reach : float, optional
+        What is read beyond the grid in addition to these, arcsec.
+    offsets : dict, optional
+        By filter, offset (x, y) at which the image shows what belongs on ``grid``, arcsec along
+        its axes. Other pixels are read then; the coordinates stay as they are.
+    target : `~astropy.coordinates.SkyCoord`, optional
+        Where a moving target is on ``grid``. The image is moved such that its target is there.
 
     Returns
     -------
@@ -197,7 +215,12 @@ def read_image(member, *, grid=None, border=12):
         if not filter_name:
             msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
             raise UnsuitableError(msg)
+        if target is not None:
+            image_grid = _follow(image_grid, target_position(model), target, name)
         if grid is not None:
+            x, y = (offsets or {}).get(filter_name, (0.0, 0.0))
+            grid = grid.shifted(x / grid.scales[0], y / grid.scales[1])
+            border = border + int(np.ceil(reach / image_grid.scale))
             window = crop_to_grid(image_grid, grid, border=border)
             if window is None:
                 msg = (
@@ -232,6 +255,19 @@ def read_image(member, *, grid=None, border=12):
     finally:
         if model is not member:
             model.close()
+
+
+def _follow(grid, own, target, name):
+    """Move the grid of an image such that its target is where that of the cube is."""
+    if own is None:
+        log.warning(
+            "%s does not say where its target is (keywords TARGTYPE = MOVING, MT_AVRA, MT_AVDEC): "
+            "it is not brought to the target of the cube",
+            name,
+        )
+        return grid
+    log.info('%s is moved by %.3f" to the target of the cube', name, own.separation(target).arcsec)
+    return grid.recentred(own, target)
 
 
 def _date(model):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
+from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.psf.options import names_wavefront
 
@@ -20,6 +21,7 @@ _RANGES = (
     ("field_width", 0.0, 3600.0, False),
     ("field_height", 0.0, 3600.0, False),
     ("min_coverage", 0.0, 1.0, False),
+    ("search", 0.1, 60.0, True),
     ("psf_size", 0.2, 10.0, True),
     ("psf_broadening_image", 0.0, 2.0, True),
     ("psf_jitter", 0.0, 999.0, True),
@@ -30,6 +32,8 @@ _RANGES = (
     ("mu", 0.0, math.inf, False),
     ("gamma", 0.0, math.inf, False),
     ("max_rank", 1, 200, True),
+    ("exponent", 0.5, 3.0, True),
+    ("outlier_sigma", 0.0, 1e6, True),
 )
 
 
@@ -50,6 +54,9 @@ class FusionOptions:
     mu: float | None = None
     gamma: float | None = None
     noise_scales: bool = True
+    regularisation: str = "sobolev"
+    exponent: float = 1.0
+    outlier_sigma: float = 6.0
     resolution: str = "imager"
     factor: str | int = "auto"
     margin: float = 0.5
@@ -63,7 +70,9 @@ class FusionOptions:
     throughputs: tuple = ()
     min_coverage: float = 0.98
     crosscal: str = "eroded"
-    alignment: str = "wcs"
+    alignment: str = "auto"
+    search: float = 2.0
+    offsets: tuple = ()
     psf_source: str = "auto"
     psf_image: str | tuple | None = None
     psf_cube: str | None = None
@@ -90,13 +99,15 @@ class FusionOptions:
         object.__setattr__(self, "psf_nodes", _whole("psf_nodes", self.psf_nodes, 2, 64))
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
-        object.__setattr__(self, "throughputs", tuple(self.throughputs or ()))
+        for name in ("throughputs", "offsets"):
+            object.__setattr__(self, name, tuple(getattr(self, name) or ()))
         for name in ("psf_image", "psf_position"):
             object.__setattr__(self, name, _parts(getattr(self, name)))
         groups = filter_groups(self.validate_filters or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
         self.throughput_files()
+        filter_offsets(self.offsets)
         self.broadening_widths()
 
     def _check_together(self):
@@ -105,6 +116,15 @@ class FusionOptions:
             raise ValueError(msg)
         if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
             msg = f"mu and gamma are only used with tuning = manual, but tuning is {self.tuning!r}"
+            raise ValueError(msg)
+        if self.exponent != 1 and self.regularisation != "sobolev":
+            msg = (
+                f"exponent is only used with regularisation = sobolev, but it is "
+                f"{self.regularisation!r}"
+            )
+            raise ValueError(msg)
+        if 0 < self.outlier_sigma < 3:
+            msg = f"outlier_sigma is {self.outlier_sigma}: expected 0 (off) or a number from 3 on"
             raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
@@ -220,6 +240,10 @@ class FusionOptions:
             The checked parameters.
         """
         return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
+
+    def measures_offsets(self, *, moving):
+        """Return whether measured offsets are applied, to a target that moves or does not."""
+        return moving if self.alignment == "auto" else self.alignment == "measured"
 
     def broadening_widths(self):
         """

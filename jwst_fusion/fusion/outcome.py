@@ -38,6 +38,10 @@ class Outcome:
     offsets, offset_errors : array (F, 2) and (F,)
         Measured offsets (x, y) of the images against the cube and their errors, arcsec; infinite
         errors where nothing could be measured.
+    applied_offsets : array (F, 2)
+        Offsets (x, y) that were taken out, arcsec.
+    alignment : {"wcs", "measured"}
+        How images were aligned.
     coverages : array (F,)
         Parts of the filters' bands that the cube covers.
     throughputs : list of str
@@ -68,6 +72,8 @@ class Outcome:
     calibrations: list
     offsets: np.ndarray
     offset_errors: np.ndarray
+    applied_offsets: np.ndarray
+    alignment: str
     coverages: np.ndarray
     throughputs: list
     psf: PsfPair

@@ -1,21 +1,25 @@
 """One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
 
 import logging
+from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion.alignment import align, filter_offsets
 from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
-from jwst_fusion.fusion.offset import image_offset
-from jwst_fusion.fusion.origin import voxel_origin
+from jwst_fusion.fusion.memory import estimate_memory
+from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
-from jwst_fusion.fusion.photometry import filter_responses, synthetic_image
-from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.photometry import Calibration, filter_responses
+from jwst_fusion.fusion.registration import choose_factor, common_grid
+from jwst_fusion.fusion.robust import lone_peaks
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.validation import assess, table
 
@@ -24,10 +28,8 @@ __all__ = ["fuse_observations"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _MAS = 1000.0
-# A shift of this many fine pixels, if it is significant, deserves a warning.
-_NOTABLE_OFFSET = 0.3
-# Arrays of the size of the fused cube, in float32, that exist at the same time.
-_COPIES = 6
+# Wavelengths of the PSFs that are expected, as long as their number is not known.
+_NODES = 16
 
 
 def fuse_observations(cube, images, options):
@@ -55,6 +57,8 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.outlier_sigma > 0:
+        cube, images = _without_peaks(cube, images)
     data, err, good, cube_grid = _oriented(cube)
     channels = _channels(cube.wavelength, options)
     wavelength = cube.wavelength[channels]
@@ -68,7 +72,7 @@ def fuse_observations(cube, images, options):
         factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
     field = _field(good, cube_grid, options)
     grid = common_grid(cube_grid, field=field, factor=factor, margin=options.margin)
-    _check_memory(len(wavelength), grid, options.memory_limit)
+    _check_memory(len(wavelength), grid, len(images), options)
     log.info(
         'Common grid: %d x %d pixels of %.4f", %d per spaxel; %d channels, %d images',
         *grid.product.shape[::-1],
@@ -80,15 +84,25 @@ def fuse_observations(cube, images, options):
     padded, padded_err = cube_arrays(data, err, good, grid)
     angles = psf_angles(cube, images, grid.fine, options)
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
-    resampled = _resample(images, grid.fine)
-    offsets, errors = _offsets(padded, resampled[0], responses, psf, factor)
-    _report_offsets(images, offsets, errors, applied=options.alignment == "measured")
-    if options.alignment == "measured":
-        resampled = _resample(images, grid.fine, np.where(np.isfinite(errors), offsets.T, 0).T)
-    psf, broadening = broadened(psf, cube, padded, resampled[0], responses, grid, angles, options)
-    arrays = {"cube": padded, "err": padded_err, "images": resampled[0], "image_err": resampled[1]}
+    measure = options.measures_offsets(moving=cube.moving)
+    aligned = align(
+        padded,
+        images,
+        responses,
+        psf=psf,
+        grid=grid,
+        given=_given_offsets(images, cube.grid, grid.fine, options),
+        search=options.search,
+        apply=measure,
+    )
+    images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
+    responses, coverages = responses[aligned.kept], coverages[aligned.kept]
+    psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
+    arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
+    # Gains that are fitted start from those of the means.
+    method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
-        **arrays, responses=responses, psf=psf, factor=factor, method=options.crosscal
+        **arrays, responses=responses, psf=psf, factor=factor, method=method
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
@@ -99,15 +113,22 @@ def fuse_observations(cube, images, options):
         "mu": options.mu,
         "gamma": options.gamma,
         "noise_scales": options.noise_scales,
+        "regularisation": options.regularisation,
+        "exponent": options.exponent,
+        "outlier_sigma": options.outlier_sigma or None,
+        "gains": "fitted" if options.crosscal == "fitted" else "fixed",
         "resolution": options.resolution,
     }
     solution = fuse(problem, **settings)
+    problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
+    if options.crosscal == "fitted":
+        calibrations = _with_gains(calibrations, solution)
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
     names = [image.filter for image in images]
     left_out = validate(problem, names, options.validate_filters, inner=grid.inner(), **settings)
     window = (slice(None), *grid.inner(fine=True))
-    offsets = offsets * grid.fine.scale
+    offsets = aligned.measured * grid.fine.scale
     return Outcome(
         data=solution.cube[window],
         err=solution.error[window],
@@ -118,7 +139,9 @@ def fuse_observations(cube, images, options):
         images=images,
         calibrations=calibrations,
         offsets=offsets,
-        offset_errors=errors * grid.fine.scale,
+        offset_errors=aligned.errors * grid.fine.scale,
+        applied_offsets=aligned.applied * grid.fine.scale,
+        alignment="measured" if measure else "wcs",
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,
@@ -130,6 +153,22 @@ def fuse_observations(cube, images, options):
         left_out=left_out,
         report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),
     )
+
+
+def _without_peaks(cube, images):
+    """Observations without gross outliers, which resampling would smear over their neighbours."""
+    wild = lone_peaks(cube.data, cube.good)
+    count = [int(wild.sum()), 0]
+    cube = replace(cube, good=cube.good & ~wild)
+    cleaned = []
+    for image in images:
+        wild = lone_peaks(image.data[None], image.good[None])[0]
+        count[1] += int(wild.sum())
+        cleaned.append(replace(image, good=image.good & ~wild))
+    if any(count):
+        text = "%d voxels and %d pixels stand out more than a point source can and are not used"
+        log.warning(text, *count)
+    return cube, cleaned
 
 
 def _oriented(cube):
@@ -228,52 +267,39 @@ def _field(good, grid, options):
     return window
 
 
-def _check_memory(channels, grid, limit):
-    need = channels * grid.fine.shape[0] * grid.fine.shape[1] * 4 * _COPIES / 1e9
-    if need > limit:
+def _check_memory(channels, grid, filters, options):
+    shape = tuple(size // grid.factor for size in grid.fine.shape)
+    rank = options.max_rank if options.rank == "auto" else options.rank
+    nodes = _NODES if options.psf_nodes == "auto" else options.psf_nodes
+    need = estimate_memory(channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank)
+    if need / 1e9 > options.memory_limit:
         msg = (
-            f"the fusion needs about {need:.1f} GB, more than memory_limit = {limit:g} GB: choose "
-            "a smaller field (field_width, field_height) or wavelength range, or raise the limit"
+            f"the fusion needs about {need / 1e9:.1f} GB, more than memory_limit = "
+            f"{options.memory_limit:g} GB: choose a smaller field (field_width, field_height), "
+            "wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
 
 
-def _resample(images, fine, offsets=None):
-    stack = []
-    for index, image in enumerate(images):
-        target = fine if offsets is None else fine.shifted(*offsets[index])
-        stack.append(resample_image(image.data, image.err, image.good, image.grid, target))
-    return np.array([data for data, _ in stack]), np.array([err for _, err in stack])
-
-
-def _offsets(cube, images, responses, psf, factor):
-    """Offsets of the images (F, 2) and their errors (F,), fine pixels."""
-    found = [
-        image_offset(
-            image,
-            synthetic_image(cube, response),
-            psf_image=np.tensordot(response @ psf.weights, psf.image, axes=1),
-            psf_cube=np.tensordot(response @ psf.weights, psf.cube, axes=1),
-            factor=factor,
+def _with_gains(calibrations, solution):
+    """Calibrations times the gains that were fitted with the scene."""
+    return [
+        Calibration(
+            factor=gain * (1.0 if start is None else start.factor),
+            error=error * (1.0 if start is None else start.factor),
+            area=1.0,
         )
-        for image, response in zip(images, responses, strict=True)
+        for start, gain, error in zip(
+            calibrations, solution.gains, solution.gain_errors, strict=True
+        )
     ]
-    return np.array([offset for offset, _ in found]), np.array([error for _, error in found])
 
 
-def _report_offsets(images, offsets, errors, *, applied):
-    for image, offset, error in zip(images, offsets, errors, strict=True):
-        size = np.hypot(*offset)
-        if applied and not np.isfinite(error):
-            log.warning("%s: its offset cannot be measured, the WCS is used as it is", image.name)
-        elif not applied and size > max(_NOTABLE_OFFSET, 5 * error):
-            log.warning(
-                "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
-                "consider alignment = measured",
-                image.name,
-                *offset,
-                error,
-            )
+def _given_offsets(images, cube_grid, fine, options):
+    """Offsets (F, 2) asked for, in fine pixels of the common grid, which is never mirrored."""
+    known = filter_offsets(options.offsets)
+    offsets = np.array([known.get(image.filter, (0.0, 0.0)) for image in images])
+    return offsets * [-1 if cube_grid.mirrored else 1, 1] / fine.scale
 
 
 def _factors(images, calibrations, method):

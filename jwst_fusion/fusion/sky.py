@@ -164,6 +164,32 @@ class SkyGrid:
         wcs.wcs.crpix = wcs.wcs.crpix - np.array([x, y])
         return SkyGrid(_set(wcs), self.shape)
 
+    def recentred(self, source, target):
+        """
+        Return the grid that shows one position of the sky where it showed another.
+
+        Parameters
+        ----------
+        source, target : `~astropy.coordinates.SkyCoord`
+            The pixel that shows ``source`` is to show ``target``; directions relative to local
+            North stay.
+
+        Returns
+        -------
+        SkyGrid
+            The other grid, a tangent plane at ``target``.
+        """
+        x, y = (float(one) for one in self.pixels(source))
+        steps = np.array([[0.5, -0.5, 0, 0], [0, 0, 0.5, -0.5]])
+        east, north = source.spherical_offsets_to(self.sky(x + steps[0], y + steps[1]))
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.cunit = ["deg", "deg"]
+        wcs.wcs.crval = [target.ra.deg, target.dec.deg]
+        wcs.wcs.crpix = [x + 1, y + 1]
+        wcs.wcs.cd = [[one[0] - one[1], one[2] - one[3]] for one in (east.deg, north.deg)]
+        return SkyGrid(_set(wcs), self.shape)
+
     def window(self, centre, width, height):
         """
         Return the rows and columns of a rectangle on the sky.

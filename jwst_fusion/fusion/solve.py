@@ -3,78 +3,27 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from jwst_fusion.fusion.evidence import (
-    LocalWeights,
-    Tuning,
-    difference_noise,
-    gradient_energy,
-    maximise_evidence,
-)
+from jwst_fusion.fusion.gains import Gains, fit_gains
+from jwst_fusion.fusion.problem import Problem, find_subspace, initial_strength, plain_noise
 from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
+from jwst_fusion.fusion.proximal import solve_sparse
 from jwst_fusion.fusion.refinement import refine_subspace
-from jwst_fusion.fusion.subspace import Subspace, estimate_subspace
-from jwst_fusion.fusion.whitening import Compression, is_complete, usable_data, whitened_system
+from jwst_fusion.fusion.result import FusionResult
+from jwst_fusion.fusion.robust import Rejection, impossible_contrasts, wild_residuals
+from jwst_fusion.fusion.settings import Settings
+from jwst_fusion.fusion.whitening import is_complete, usable_data
 
 __all__ = ["FusionResult", "fuse"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-_TUNINGS = ("evidence", "syfu", "manual")
-_RESOLUTIONS = ("imager", "deconvolved")
-_BOUNDARIES = ("free", "mirror")
 _DRAFT = 0.05  # accuracy of the first of two solves, in posterior standard deviations
-
-
-@dataclass
-class FusionResult:
-    """What `fuse` returns; cubes are (wavelength, y, x), in the unit of the input.
-
-    Attributes
-    ----------
-    cube : ndarray (L, d * h, d * w) of float32
-        Fused cube; NaN in channels without any data.
-    error : ndarray (L, d * h, d * w) of float32 or None
-        Posterior 1-sigma of the same.
-    coefficients : ndarray (k, d * h, d * w)
-        Deconvolved component maps.
-    subspace : Subspace
-        Mean, basis and diagnostics of the spectral subspace that was used.
-    mu : ndarray (k,)
-        Strength of the gradient prior per component, for noise-whitened data.
-    noise_scale_image, noise_scale_cube : float
-        Factors by which the given 1-sigma errors were multiplied.
-    images_model : ndarray (F, d * h, d * w)
-        The fused scene seen by the imager through each filter.
-    cube_model : ndarray (L, h, w) of float32
-        The fused scene seen by the spectrometer.
-    boundary : str
-        Treatment of the edge that was used, "free" or "mirror".
-    iterations : int
-        Iterations of the linear solves, 0 if they were direct (with `refine`, in the second pass).
-    converged : bool
-        Whether the linear solve and the hyperparameters converged.
-    history : list of float
-        Residuals of these solves, one after the other, in posterior standard deviations.
-    """
-
-    cube: np.ndarray
-    error: np.ndarray | None
-    coefficients: np.ndarray
-    subspace: Subspace
-    mu: np.ndarray
-    noise_scale_image: float
-    noise_scale_cube: float
-    images_model: np.ndarray
-    cube_model: np.ndarray
-    boundary: str
-    iterations: int
-    converged: bool
-    history: list
+_PASSES = 3  # first solves at most, each without the outliers of the one before
+_HARMFUL = 30.0  # robust standard deviations above which an outlier spoils the first solve
 
 
 def fuse(
@@ -86,10 +35,15 @@ def fuse(
     mu=None,
     gamma=None,
     noise_scales=True,
+    regularisation="sobolev",
+    exponent=1.0,
     resolution="imager",
     boundary="free",
     refine=True,
     uncertainty=True,
+    gains="fixed",
+    gain_prior=0.1,
+    outlier_sigma=6.0,
     tolerance=0.01,
     max_iterations=500,
 ):
@@ -99,8 +53,9 @@ def fuse(
     ----------
     data : FusionData
         Observations, weights, responses and PSFs on one grid.
-    rank : "auto" or int
-        Dimension of the spectral subspace.
+    rank : "auto", int, float or str
+        Dimension of the spectral subspace; or the fraction of the signal's variance that it is to
+        explain, as 0.999 or "explained:0.999".
     max_rank : int
         Upper limit of the automatic rank.
     tuning : {"evidence", "syfu", "manual"}
@@ -113,6 +68,14 @@ def fuse(
     noise_scales : bool
         With "evidence", also fit one factor per instrument on the errors, which protects against
         wrong error arrays, correlated noise and imperfect registration.
+    regularisation : {"sobolev", "edge_weighted", "wavelet", "none"}
+        Penalise :math:`|D|^s z`; or gradients, less where the images have edges (Guilloteau et al.
+        2022); or the absolute values of starlet coefficients, see
+        `~jwst_fusion.fusion.proximal.solve_sparse`, where errors, strengths and noise scales are
+        those of the gradient that it begins with; or nothing, but for a trace of the gradient that
+        makes the solution unique.
+    exponent : float
+        s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
     resolution : {"imager", "deconvolved"}
         Give every channel the imager's PSF at its wavelength, or none.
     boundary : {"free", "mirror"}
@@ -124,6 +87,15 @@ def fuse(
         `~jwst_fusion.fusion.refinement.refine_subspace`. Without effect on "syfu".
     uncertainty : bool
         Compute `error`.
+    gains : {"fixed", "fitted"}
+        Believe `FusionData.response`, or fit one factor per image together with the scene, see
+        `~jwst_fusion.fusion.gains.fit_gains`.
+    gain_prior : float
+        1-sigma width of the prior of these factors about one, at most 1.
+    outlier_sigma : float or None
+        Leave out what stands out more than a point source can, and residuals of the first solve
+        beyond this many robust standard deviations, see `~jwst_fusion.fusion.robust`; 3 or more.
+        None believes all data. With the boundary "mirror", residuals are not looked at.
     tolerance : float
         Accuracy of the iterative solve in posterior standard deviations.
     max_iterations : int
@@ -144,51 +116,58 @@ def fuse(
     Minimises, with the component maps :math:`z_a`,
 
     .. math:: \sum_f g_m \frac{|y_f - L_f W_m(VZ + m)|^2}{\sigma_f^2}
-        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a |D z_a|^2
+        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^s z_a|^2
 
     which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one strength per
     component. The error holds the posterior covariance in the block-diagonal approximation of
     `LocalWeights` and the noise of mean and basis; it is calibrated if the hyperparameters are, and
     does not know of spectra outside the subspace.
     """
-    _check_options(tuning, mu, gamma, resolution, boundary, tolerance, max_iterations)
+    settings = Settings(
+        rank=rank,
+        max_rank=max_rank,
+        tuning=tuning,
+        mu=mu,
+        gamma=gamma,
+        noise_scales=noise_scales,
+        regularisation=regularisation,
+        exponent=exponent,
+        resolution=resolution,
+        boundary=boundary,
+        refine=refine,
+        uncertainty=uncertainty,
+        gains=gains,
+        gain_prior=gain_prior,
+        outlier_sigma=outlier_sigma,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
     with threadpool_limits(1, user_api="blas"):
-        data = usable_data(data)
-        if tuning == "syfu":
-            data = _plain_noise(data)
-        if boundary == "mirror" and not is_complete(data):
-            msg = "boundary='mirror' needs complete data of uniform weight; use 'free'"
-            raise ValueError(msg)
-        subspace = _subspace(data, rank, max_rank, tuning)
-        log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
-        compression = Compression(data.psf_weights, subspace)
-        system = whitened_system(data, subspace, compression, boundary)
-        local = LocalWeights(system.image_weight, system.spaxel_weight)
-        solver = {"tolerance": tolerance, "max_iterations": max_iterations}
-        strength = _initial_strength(subspace, data.factor, tuning, mu)
-        groups = None
-        if refine and tuning != "syfu":
-            draft = {**solver, "tolerance": max(tolerance, _DRAFT)}
-            first = _tune(system, local, tuning, strength, gamma, noise_scales, draft)
-            groups, strength = first.solution.solution, first.mu
-            subspace = refine_subspace(data, subspace, system.grid, groups)
-            compression = Compression(data.psf_weights, subspace)
-            system = whitened_system(data, subspace, compression, boundary)
-        solver["start"] = groups
-        tuned = _tune(system, local, tuning, strength, gamma, noise_scales, solver)
+        data, rejected = _clean(usable_data(data), settings)
+        problem, tuned, rejected = _first_solution(data, rejected, settings)
+        fitted = Gains.fixed(len(data.images))
+        if settings.gains == "fitted":
+            # Noise scales of data with wrong gains would hide what is to be fitted.
+            solver = {"scales": (1.0, tuned.scale_cube), "tolerance": tolerance}
+            if settings.refining:
+                solver["tolerance"] = max(tolerance, _DRAFT)
+            problem, tuned, fitted = _calibrated_solution(
+                problem, tuned, fitted, settings, **solver
+            )
+        if settings.refining:
+            problem, tuned, rejected = _refined_solution(problem, tuned, rejected, settings)
+            if settings.gains == "fitted":
+                solver = {"scales": (tuned.scale_image, tuned.scale_cube), "tolerance": tolerance}
+                problem, tuned, fitted = _calibrated_solution(
+                    problem, tuned, fitted, settings, **solver
+                )
+        if settings.regularisation == "wavelet":
+            tuned = solve_sparse(problem, tuned, settings)
         _report(tuned)
-        covariance = None
-        if resolution == "imager":
-            view = (data.psf_image, compression.mixing, compression.expand)
-        else:
-            view = (None, None, subspace.basis / subspace.sigma[:, None])
-        if uncertainty:
-            scales = (tuned.scale_image, tuned.scale_cube)
-            covariance = row_covariance(system, local, tuned.mu, scales, *view[:2])
-        products = _products(system, local, tuned, data, subspace, compression, view, covariance)
+        products = _products(problem, tuned, settings)
     return FusionResult(
         **products,
-        subspace=subspace,
+        subspace=problem.subspace,
         mu=tuned.mu,
         noise_scale_image=tuned.scale_image**-0.5,
         noise_scale_cube=tuned.scale_cube**-0.5,
@@ -196,84 +175,96 @@ def fuse(
         iterations=tuned.solution.iterations,
         converged=tuned.solution.converged and tuned.converged,
         history=tuned.solution.history,
+        gains=fitted.values,
+        gain_errors=fitted.errors,
+        rejected_images=rejected.images,
+        rejected_voxels=rejected.voxels,
     )
 
 
-def _check_options(tuning, mu, gamma, resolution, boundary, tolerance, iterations):
-    choices = (
-        ("tuning", tuning, _TUNINGS),
-        ("resolution", resolution, _RESOLUTIONS),
-        ("boundary", boundary, _BOUNDARIES),
+def _clean(data, settings):
+    """Data without gross outliers, and which those are."""
+    if settings.tuning == "syfu":
+        data = plain_noise(data)
+    rejected = Rejection.nothing(data)
+    if settings.outlier_sigma is not None:
+        rejected = impossible_contrasts(data)
+        data = _without(rejected, data)
+    if settings.boundary == "mirror" and not is_complete(data):
+        msg = "boundary='mirror' needs complete data of uniform weight; use 'free'"
+        if rejected.any():
+            msg += " or, as outliers were left out, outlier_sigma=None"
+        raise ValueError(msg)
+    return data, rejected
+
+
+def _without(rejected, data):
+    return usable_data(rejected.removed_from(data)) if rejected.any() else data
+
+
+def _first_solution(data, rejected, settings):
+    """Solve, leave out what the solution cannot explain, and solve again if that has done harm."""
+    tolerance = settings.tolerance
+    if settings.refining:
+        tolerance = max(tolerance, _DRAFT)
+    for attempt in range(_PASSES):
+        problem = Problem.pose(data, find_subspace(data, settings), settings)
+        strength = initial_strength(problem.subspace, data.factor, settings)
+        tuned = problem.tune(strength, settings, tolerance=tolerance)
+        found, worst = _unexplained(problem, tuned, settings)
+        if not found.any():
+            break
+        rejected, data = rejected.add(found), _without(found, data)
+        if worst < _HARMFUL or attempt == _PASSES - 1:
+            problem = Problem.pose(data, problem.subspace, settings)
+            if not settings.refining:
+                tuned = _again(problem, tuned, settings)
+            break
+    return problem, tuned, rejected
+
+
+def _refined_solution(problem, tuned, rejected, settings):
+    """Solve with spectra fitted to the first solution, and once more without new outliers."""
+    groups = tuned.solution.solution
+    subspace = refine_subspace(problem.data, problem.subspace, problem.system.grid, groups)
+    problem = Problem.pose(problem.data, subspace, settings)
+    tuned = _again(problem, tuned, settings)
+    found, _ = _unexplained(problem, tuned, settings)
+    if found.any():
+        rejected, data = rejected.add(found), _without(found, problem.data)
+        groups = tuned.solution.solution
+        subspace = refine_subspace(data, subspace, problem.system.grid, groups)
+        problem = Problem.pose(data, subspace, settings)
+        tuned = _again(problem, tuned, settings)
+    return problem, tuned, rejected
+
+
+def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
+    """Fit the gains, and tune for them."""
+    solver = {"scales": scales, "tolerance": tolerance}
+    problem, tuned, gains = fit_gains(problem, tuned, gains, settings, **solver)
+    tuned = problem.tune(tuned.mu, settings, start=tuned.solution.solution, **solver)
+    return problem, tuned, gains
+
+
+def _unexplained(problem, tuned, settings):
+    """Outliers among the residuals of a solution, and the size of the worst."""
+    if settings.outlier_sigma is None or settings.boundary == "mirror":
+        return Rejection.nothing(problem.data), 0.0
+    groups = tuned.solution.solution
+    seen = problem.images_of(groups), problem.cube_of(groups)
+    return wild_residuals(problem.data, *seen, settings.outlier_sigma)
+
+
+def _again(problem, tuned, settings, *, tolerance=None):
+    """Tune from the hyperparameters and the solution of a similar problem."""
+    return problem.tune(
+        tuned.mu,
+        settings,
+        tolerance=tolerance or settings.tolerance,
+        scales=(tuned.scale_image, tuned.scale_cube),
+        start=tuned.solution.solution,
     )
-    for name, value, allowed in choices:
-        if value not in allowed:
-            msg = f"{name} must be one of {allowed}, got {value!r}"
-            raise ValueError(msg)
-    if tuning == "manual" and mu is None:
-        msg = "tuning='manual' needs mu"
-        raise ValueError(msg)
-    if tuning != "manual" and (mu is not None or gamma is not None):
-        msg = f"mu and gamma are only used with tuning='manual', got tuning={tuning!r}"
-        raise ValueError(msg)
-    for name, value in (("mu", mu), ("gamma", gamma)):
-        if value is not None and not (np.all(np.isfinite(value)) and np.all(np.asarray(value) > 0)):
-            msg = f"{name} must be finite and positive, got {value!r}"
-            raise ValueError(msg)
-    if not 0 < tolerance < 1:
-        msg = f"tolerance must be between 0 and 1, got {tolerance!r}"
-        raise ValueError(msg)
-    if iterations < 1:
-        msg = f"max_iterations must be at least 1, got {iterations!r}"
-        raise ValueError(msg)
-
-
-def _plain_noise(data):
-    """One noise level per instrument, estimated from the data, as the SyFu rule assumes."""
-    live, good = np.isfinite(data.cube_sigma), data.spaxel_weight > 0
-    cube = difference_noise(np.where(good, data.cube[live], np.nan))
-    image = difference_noise(np.where(data.image_weight > 0, data.images, np.nan))
-    return replace(
-        data,
-        cube_sigma=np.where(live, cube, np.nan),
-        spaxel_weight=good.astype(float),
-        image_sigma=np.full(len(data.images), image),
-        image_weight=(data.image_weight > 0).astype(float),
-    )
-
-
-def _subspace(data, rank, max_rank, tuning):
-    syfu = tuning == "syfu" and rank == "auto"
-    subspace = estimate_subspace(
-        data.cube,
-        data.cube_sigma,
-        weight=data.spaxel_weight,
-        rank=max_rank if syfu else rank,
-        max_rank=max_rank,
-    )
-    if syfu:
-        k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
-        subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
-    return subspace
-
-
-def _initial_strength(subspace, factor, tuning, mu):
-    """Prior strengths (k,) that are given or follow from the gradients of the cube."""
-    energy = gradient_energy(subspace.scores, factor)
-    if tuning == "evidence":
-        return 1 / energy
-    strength = np.asarray(1 / np.mean(energy) if tuning == "syfu" else mu, float)
-    if strength.ndim > 1 or strength.size not in (1, subspace.rank):
-        msg = f"mu must have one value, or one per component ({subspace.rank}), got {mu!r}"
-        raise ValueError(msg)
-    return np.full(subspace.rank, strength) if strength.size == 1 else strength
-
-
-def _tune(system, local, tuning, mu, gamma, noise_scales, solver):
-    """Hyperparameters and the solution for them."""
-    if tuning == "evidence":
-        return maximise_evidence(system, local, mu, noise_scales=noise_scales, **solver)
-    scale_cube = 1.0 if gamma is None else float(gamma)
-    return Tuning(mu, 1.0, scale_cube, system.solve(mu, 1.0, scale_cube, **solver), 0, True)
 
 
 def _report(tuned):
@@ -295,30 +286,31 @@ def _report(tuned):
     )
 
 
-def _products(system, local, tuned, data, subspace, compression, view, covariance):
+def _products(problem, tuned, settings):
     """Everything that is rendered from the solution, on the grid of the input."""
+    data, subspace, system = problem.data, problem.subspace, problem.system
     grid, groups = system.grid, tuned.solution.solution
-    psf, mixing, expand = view
-    h, w = data.cube.shape[1:]
-    y, x = slice(0, data.factor * h), slice(0, data.factor * w)
-    rows = render_rows(grid, psf, mixing, groups)[:, y, x]
+    psf, mixing, expand = None, None, subspace.basis / subspace.sigma[:, None]
+    if settings.resolution == "imager":
+        compression = problem.compression
+        psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
+    window = (slice(None), *problem.window)
     extra = {}
-    if covariance is not None:
+    if settings.uncertainty:
+        scales = (tuned.scale_image, tuned.scale_cube)
+        extra["covariance"] = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
+        extra["share"] = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
-        maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[:, y, x]
+        maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
         power = subspace.eigenvalues[: subspace.rank] * (subspace.samples - 1)
         leverage = 1 / subspace.samples + np.einsum("ayx,a->yx", maps**2, 1 / power)
-        extra = {"covariance": covariance, "share": local.share[:, y, x]}
         extra |= {"leverage": leverage, "noise": subspace.noise}
+    rows = render_rows(grid, psf, mixing, groups)[window]
     cube, error = assemble(rows, expand, subspace, **extra)
-    seen = grid.synthesise_coarse(system.spectrometer.forward_groups(groups))[:, :h, :w]
-    valid = subspace.valid
-    level = (data.response[:, valid] @ subspace.mean[valid])[:, None, None]
-    images = grid.synthesise(system.imager.forward_groups(groups))[:, y, x]
     return {
         "cube": cube,
         "error": error,
-        "coefficients": grid.synthesise(groups)[:, y, x],
-        "images_model": images * data.image_sigma[:, None, None] + level,
-        "cube_model": assemble(seen, compression.expand, subspace)[0],
+        "coefficients": grid.synthesise(groups)[window],
+        "images_model": problem.images_of(groups),
+        "cube_model": problem.cube_of(groups),
     }

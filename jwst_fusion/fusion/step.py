@@ -10,6 +10,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.associations import collect_members
 from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import allow_fusion_status, fused_product, reobserved_products
+from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
@@ -38,6 +39,9 @@ class FusionStep(FusionBaseStep):
     mu = float(default=None) # Regularisation for tuning = manual
     gamma = float(default=None) # Weight of the cube for tuning = manual
     noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
+    regularisation = option('sobolev', 'edge_weighted', 'none', default='sobolev') # What is smooth in the maps of the components: they, as exponent says; they, but for the edges that the images show; or nothing
+    exponent = float(default=1.0) # Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes
+    outlier_sigma = float(default=6.0) # Leave out pixels and voxels beyond this many sigma, and those that stand out more than a point source can; 3 or more, 0: believe all data
     resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
     factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales
     margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
@@ -50,8 +54,10 @@ class FusionStep(FusionBaseStep):
     filters = force_list(default=None) # Use only images of these filters
     throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
-    crosscal = option('eroded', 'mean', 'off', default='eroded') # Cross-calibration: free of light that crosses the border, plain means, or none
-    alignment = option('wcs', 'measured', default='wcs') # Align images by their WCS, or by the offset measured against the cube
+    crosscal = option('eroded', 'mean', 'fitted', 'off', default='eroded') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, or none
+    alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
+    search = float(default=2.0) # [arcsec] Largest offset that is looked for
+    offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
     psf_source = option('auto', 'webbpsf', 'aperture', 'file', 'data', default='auto') # PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: the first two by what is there
     psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
     psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
@@ -166,12 +172,20 @@ class FusionStep(FusionBaseStep):
         if not members:
             msg = "no image (i2d) is given: nothing to fuse the cube with"
             raise UnsuitableError(msg)
-        extra = int(np.ceil(options.margin / cube.grid.scale)) + 1
-        grid = cube.grid.padded((extra, extra), (extra, extra))
+        # A measured offset may bring an image onto the cube.
+        measured = options.measures_offsets(moving=cube.moving)
+        rim = options.margin + (options.search if measured else 0.0)
+        extra = int(np.ceil(rim / cube.grid.scale)) + 1
+        where = {
+            "grid": cube.grid.padded((extra, extra), (extra, extra)),
+            "reach": 0.0 if measured else options.search,
+            "offsets": filter_offsets(options.offsets),
+            "target": cube.target,
+        }
         images, reasons = [], []
         for member in members:
             try:
-                image = read_image(member, grid=grid)
+                image = read_image(member, **where)
                 if options.filters and image.filter not in options.filters:
                     log.info("%s (%s) is not among the filters asked for", image.name, image.filter)
                     continue
@@ -186,8 +200,12 @@ class FusionStep(FusionBaseStep):
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
             raise UnsuitableError(msg)
         present = {image.filter for image in images}
-        for parameter in ("filters", "throughputs"):
-            given = options.filters if parameter == "filters" else options.throughput_files()
+        named = {
+            "filters": options.filters,
+            "throughputs": options.throughput_files(),
+            "offsets": where["offsets"],
+        }
+        for parameter, given in named.items():
             missing = [name for name in given if name not in present]
             if missing:
                 log.warning("%s names %s, of which no image is used", parameter, ", ".join(missing))

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg as sla
 
-__all__ = ["Subspace", "estimate_subspace", "noise_edge"]
+__all__ = ["Subspace", "estimate_subspace", "noise_edge", "parse_rank"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -77,10 +77,11 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
         Good spaxels; all by default. Spaxels with less than half their channels are left out.
     weight : ndarray (h, w), optional
         Relative inverse variance of each spaxel; spaxels of weight zero are left out.
-    rank : "auto" or int
+    rank : "auto", int, float or str
         "auto" keeps the components above the Marchenko-Pastur edge of the noise. Level and width of
         the noise spectrum are fitted to its bulk, so that wrong or correlated errors do not inflate
-        the rank.
+        the rank. A fraction below 1, or "explained:0.999", keeps as many of these as explain this
+        part of their variance.
     max_rank : int
         Upper limit of the automatic rank.
 
@@ -96,9 +97,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     """
     cube = np.asarray(cube)
     channels = len(cube)
-    if rank != "auto" and (isinstance(rank, str) or int(rank) != rank or rank < 1):
-        msg = f"rank must be 'auto' or a positive integer, got {rank!r}"
-        raise ValueError(msg)
+    rank = parse_rank(rank)
     if int(max_rank) != max_rank or max_rank < 1:
         msg = f"max_rank must be a positive integer, got {max_rank!r}"
         raise ValueError(msg)
@@ -129,7 +128,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     data, finite = data[enough][:, usable] / sigma[usable], finite[enough][:, usable]
 
     limit = min(data.shape[0] - 1, data.shape[1])
-    cap = min(limit, max_rank if rank == "auto" else int(rank))
+    cap = min(limit, max_rank if not isinstance(rank, int) else rank)
     missing = ~finite
     if missing.any():
         log.info("Imputing %.2f %% missing voxels of the cube", 100 * missing.mean())
@@ -139,14 +138,12 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     values, vectors = _principal(centred * root, limit)
     degrees = (data.shape[0] - 1, data.shape[1])
     edge = noise_edge(values, *degrees, skip=max(cap, 12))
-    if rank == "auto":
-        k = max(1, min(int(np.sum(values > edge)), cap))
-        if np.sum(values > edge) > cap:
+    k = _chosen(values, edge, rank, cap)
+    if not isinstance(rank, int):
+        if rank == "auto" and np.sum(values > edge) > cap:
             log.info("%d components lie above the noise; %d kept", np.sum(values > edge), k)
-    else:
-        k = cap
-        if k < rank:
-            log.warning("rank = %d exceeds what %d spaxels allow; using %d", rank, len(data), k)
+    elif k < rank:
+        log.warning("rank = %d exceeds what %d spaxels allow; using %d", rank, len(data), k)
 
     freedom = max((degrees[0] - k) * (degrees[1] - k), 1)
     noise = float(np.sqrt(values[k:].sum() / freedom)) if k < limit else 1.0
@@ -166,6 +163,53 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
         scores=scores,
         samples=len(data),
     )
+
+
+def parse_rank(rank):
+    """Check a rank and bring it to one of its three forms.
+
+    Parameters
+    ----------
+    rank : str, int or float
+        "auto", a number of components, or a fraction of the variance, also as "explained:0.999".
+
+    Returns
+    -------
+    str, int or float
+        "auto", an integer of 1 or more, or a fraction between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if rank == "auto":
+        return rank
+    fraction = isinstance(rank, str) and rank.startswith("explained:")
+    try:
+        value = float(rank.removeprefix("explained:") if fraction else rank)
+    except (TypeError, ValueError):
+        value = np.nan
+    if 0 < value < 1:
+        return value
+    if not fraction and value >= 1 and value == np.floor(value) and np.isfinite(value):
+        return int(value)
+    msg = (
+        "rank must be 'auto', a positive integer, or a fraction of the variance between 0 and 1 "
+        f"such as 0.999 or 'explained:0.999', got {rank!r}"
+    )
+    raise ValueError(msg)
+
+
+def _chosen(values, edge, rank, cap):
+    """Number of components that a parsed rank asks for."""
+    if isinstance(rank, int):
+        return cap
+    signal = int(np.sum(values > edge))
+    if rank != "auto" and signal:
+        share = np.cumsum(values[:signal]) / np.sum(values[:signal])
+        signal = int(np.searchsorted(share, rank * (1 - 1e-12))) + 1
+    return max(1, min(signal, cap))
 
 
 def _principal(matrix, limit):
@@ -197,7 +241,7 @@ def _impute(data, missing, root, rank, cap):
         if step % 10 == 0:
             values, vectors = _principal(weighted, min(degrees))
             edge = noise_edge(values, *degrees, skip=max(cap, 12))
-            k = max(1, min(int(np.sum(values > edge)), cap)) if rank == "auto" else cap
+            k = _chosen(values, edge, rank, cap)
             basis, power = vectors[:, :k], values[:k]
         else:  # one step of orthogonal iteration keeps up with the slowly changing data
             basis = np.linalg.qr(weighted.T @ (weighted @ basis))[0]

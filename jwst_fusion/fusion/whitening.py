@@ -10,6 +10,7 @@ import scipy.fft as sf
 
 from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.iterative import WeightedSystem
+from jwst_fusion.fusion.regularisation import SobolevPrior
 
 __all__ = ["Compression", "is_complete", "usable_data", "whitened_system"]
 
@@ -119,7 +120,7 @@ def is_complete(data):
     )
 
 
-def whitened_system(data, subspace, compression, boundary):
+def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
     """Whitened data and both operators on a periodic domain.
 
     Parameters
@@ -133,6 +134,8 @@ def whitened_system(data, subspace, compression, boundary):
     boundary : {"free", "mirror"}
         "free" appends a ring without data, in which the scene is left to the prior; "mirror"
         extends the field to the period [x, flip(x)].
+    prior : callable
+        Makes the prior for a `Grid`.
 
     Returns
     -------
@@ -170,6 +173,7 @@ def whitened_system(data, subspace, compression, boundary):
         rows,
         spaxel_weight,
         gaps,
+        prior(grid),
     )
 
 

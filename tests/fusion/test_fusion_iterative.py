@@ -122,3 +122,24 @@ def test_conjugate_gradients_reports_convergence_and_its_lack():
     zero = conjugate_gradients(run[0], 0 * rhs, run[2], np.dot)
     assert zero.converged
     assert not zero.solution.any()
+
+
+def test_an_operator_that_is_not_positive_definite_is_an_error():
+    rhs = np.ones((3, 1, 1), complex)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        conjugate_gradients(lambda x: -x, rhs, lambda x: x, lambda a, b: float((a * b).sum().real))
+
+
+def test_the_best_iterate_is_kept(caplog):
+    """Round-off is mimicked by an operator that turns negative after two steps."""
+    calls = []
+
+    def operator(x):
+        calls.append(1)
+        return (np.arange(1.0, 9.0) if len(calls) < 3 else -1.0) * x
+
+    rhs = np.ones(8)
+    result = conjugate_gradients(operator, rhs, lambda x: x, lambda a, b: float(a @ b))
+    assert not result.converged
+    assert "break down" in caplog.text
+    assert np.linalg.norm(rhs - np.arange(1.0, 9.0) * result.solution) < np.linalg.norm(rhs)

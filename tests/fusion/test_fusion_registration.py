@@ -179,11 +179,22 @@ def test_field_on_the_sky(grid):
     assert one.window(grid(dec=20.0).centre, 0.5, 0.5) is None
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.4, -0.7), (-1.6, 1.1)])
+@pytest.mark.parametrize(
+    ("shift", "rim"),
+    [
+        ((0.0, 0.0), 0),
+        ((0.4, -0.7), 0),
+        ((-1.6, 1.1), 0),
+        ((-7.5, 7.5), 5),
+        ((15.0, 9.0), 10),
+        ((15.3, -9.4), 10),
+        ((30.0, -30.0), 20),
+    ],
+)
 @pytest.mark.parametrize("factor", [2, 3])
-def test_offset_of_an_image_against_the_cube(scene, products, grid, shift, factor):
+def test_offset_of_an_image_against_the_cube(scene, products, grid, shift, rim, factor):
     coarse, bandpass = grid((22, 24)), load_bandpass("F210M")
-    fine = coarse.refined(factor)
+    fine = coarse.padded((rim, rim), (rim, rim)).refined(factor)
     wave = np.linspace(1.95, 2.25, 60)
     from jwst_fusion.bandpass import photometry_weights
 
@@ -205,9 +216,48 @@ def test_offset_of_an_image_against_the_cube(scene, products, grid, shift, facto
         psf_image=psfs[0] / psfs[0].sum(),
         psf_cube=psfs[1] / psfs[1].sum(),
         factor=factor,
+        rim=rim,
     )
     assert found == pytest.approx(shift, abs=0.03)
     assert error < 0.05
+
+
+def gaussians(*widths):
+    y, x = np.indices((31, 31)) - 15
+    psfs = [np.exp(-0.5 * (x**2 + y**2) / width**2) for width in widths]
+    return [psf / psf.sum() for psf in psfs]
+
+
+@pytest.mark.parametrize("kind", ["noise", "slope", "other sky", "no overlap"])
+def test_what_does_not_match_is_not_measured(kind):
+    psfs = dict(zip(("psf_image", "psf_cube"), gaussians(1.0, 3.0), strict=True))
+    y, x = np.indices((102, 108))
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        image, cube = rng.standard_normal((102, 108)), rng.standard_normal((14, 16))
+        if kind == "slope":
+            image, cube = image + 0.01 * x, cube + 0.03 * np.arange(16)
+        if kind == "other sky":
+            image += 50 * np.exp(-0.5 * ((x - 20) ** 2 + (y - 20) ** 2) / 4)
+            image[:60, :60] = np.nan
+            cube[7, 8] += 50
+        if kind == "no overlap":
+            image[:, 20:] = np.nan
+        found = image_offset(image, cube, factor=3, rim=10, **psfs)
+        assert found == ((0.0, 0.0), np.inf)
+
+
+def test_a_grid_follows_its_target(grid):
+    for ra, dec, ra2, dec2 in ((83.8, -5.4, 83.9, -5.3), (0.0001, 60.0, 359.99, 60.01)):
+        one = grid(pa=33.0, ra=ra, dec=dec)
+        source, target = one.sky(5.0, 7.0), grid(ra=ra2, dec=dec2).centre
+        other = one.recentred(source, target)
+        assert separation(other.sky(5.0, 7.0), target) < 1e-6
+        assert other.scale == pytest.approx(one.scale)
+        assert source.position_angle(one.sky(15.0, 9.0)).deg == pytest.approx(
+            target.position_angle(other.sky(15.0, 9.0)).deg, abs=1e-3
+        )
+        assert other.mirrored == one.mirrored
 
 
 def test_no_structure_no_offset():

@@ -265,7 +265,7 @@ def test_offsets_are_reported_and_applied(scene, wave, products, members, fuse, 
 
 
 def test_offset_that_cannot_be_measured_is_warned_of(members, fuse, monkeypatch, caplog):
-    name = "jwst_fusion.fusion.run.image_offset"
+    name = "jwst_fusion.fusion.alignment.image_offset"
     monkeypatch.setattr(name, lambda *_, **__: ((0.0, 0.0), np.inf))
     result = fuse(members(filters=("F210M",)), alignment="measured")
     assert "its offset cannot be measured" in caplog.text
@@ -560,3 +560,39 @@ def test_strun_with_the_shipped_parameters(tmp_path, members, gaussian_psfs):
         path.unlink()
     described = subprocess.run([*strun, "fusion", "--help"], check=True, capture_output=True)
     assert b"Number of spectral components" in described.stdout
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.2])
+def test_fitted_calibration(members, fuse, gain):
+    """A factor common to no other image is found together with the scene."""
+    entries = members(filters=("F182M", "F210M"))
+    entries[1].data *= gain
+    entries[1].err *= gain
+    result = fuse(entries, crosscal="fitted")
+    factors, errors = (
+        np.array(result.filter_table[name]) for name in ("calibration", "calibration_error")
+    )
+    np.testing.assert_allclose(factors, [gain, 1.0], rtol=0.01)
+    assert np.all((errors > 0) & (errors < 0.02))
+
+
+def test_wild_pixels_are_left_out(scene, products, members, fuse, wave):
+    """One of an image and one of the cube, which no flag marks."""
+    clean = fuse(members())
+    entries = members()
+    middle = tuple(size // 2 + 3 for size in entries[1].data.shape)
+    entries[1].data[middle] = 1e6
+    entries[0].data[7, 5, 6] = 1e6
+    result = fuse(entries)
+    assert quality(scene, products, result, wave) > quality(scene, products, clean, wave) - 1.0
+    believed = fuse(entries, outlier_sigma=0.0)
+    assert quality(scene, products, believed, wave) < quality(scene, products, clean, wave) - 6.0
+    measured = [np.asarray(one.weightmap[7], int) & 1 for one in (clean, result)]
+    assert 0 < (measured[0] - measured[1]).sum() < measured[0].size / 10
+
+
+@pytest.mark.parametrize("options", [{"regularisation": "edge_weighted"}, {"exponent": 1.5}])
+def test_other_regularisations(scene, products, members, gaussian_psfs, wave, options):
+    result = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs, **options)
+    plain = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs)
+    assert quality(scene, products, result, wave) > quality(scene, products, plain, wave) - 2.0

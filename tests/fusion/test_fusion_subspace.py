@@ -136,9 +136,27 @@ def test_rank_by_hand_and_its_limits(caplog):
     assert "exceeds what 4 spaxels allow" in caplog.text
 
 
+def test_rank_by_explained_variance():
+    truth, _, sigma = signal()
+    cube = truth + noisy(sigma)
+    automatic = estimate_subspace(cube, sigma)
+    power = automatic.eigenvalues[: automatic.rank]
+    share = np.cumsum(power) / power.sum()
+    for fraction in (0.5, 0.9, 0.99999999):
+        expected = int(np.sum(share < fraction)) + 1
+        assert estimate_subspace(cube, sigma, rank=fraction).rank == expected
+        assert estimate_subspace(cube, sigma, rank=f"explained:{fraction}").rank == expected
+    assert estimate_subspace(cube, sigma, rank=0.99999999).rank == automatic.rank
+    assert estimate_subspace(cube, sigma, rank=0.99999999, max_rank=2).rank == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"rank": "explained:1.5"}, "rank must be 'auto'"),
+        ({"rank": "explained:3"}, "rank must be 'auto'"),
+        ({"rank": 2.5}, "rank must be 'auto'"),
+        ({"rank": np.nan}, "rank must be 'auto'"),
         ({"rank": "best"}, "rank must be 'auto'"),
         ({"rank": 0}, "rank must be 'auto'"),
         ({"max_rank": 0}, "max_rank must be"),

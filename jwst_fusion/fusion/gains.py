@@ -1,0 +1,148 @@
+"""Calibration gains of the images, fitted together with the scene."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+__all__ = ["Gains", "fit_gains"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_TOLERANCE = 0.1  # of the solves for one column each, in posterior standard deviations
+_STEPS = 8
+_FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
+
+
+@dataclass
+class Gains:
+    """Factors on the responses of the images.
+
+    Attributes
+    ----------
+    values : ndarray (F,)
+        By how much each image is brighter than its response says.
+    errors : ndarray (F,)
+        Their 1-sigma errors; 0 if the gains were not fitted.
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+
+    @classmethod
+    def fixed(cls, count):
+        """Gains of one."""
+        return cls(np.ones(count), np.zeros(count))
+
+
+def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
+    r"""Fit the gains together with the scene, at fixed hyperparameters.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem whose responses contain the gains.
+    tuned : Tuning
+        Its hyperparameters and solution.
+    gains : Gains
+        Gains so far.
+    settings : Settings
+        Options.
+    scales : tuple of float
+        Factors on the inverse variances of images and cube.
+    tolerance : float
+        Accuracy of the solution in posterior standard deviations.
+
+    Returns
+    -------
+    problem : Problem
+        The problem with the responses that belong to the gains.
+    tuned : Tuning
+        Its solution, with `scales`.
+    gains : Gains
+        Gains, with errors that hold the uncertainty of the scene.
+
+    Notes
+    -----
+    With gain changes :math:`\delta`, columns :math:`C = \mathrm{diag}(\hat y_1 \dots \hat y_F)` of
+    the images that the solution predicts, data weights W, the normal matrix Q of the scene and the
+    width p of the prior, elimination of the scene leaves the Schur complement
+
+    .. math:: (C^T W C - C^T W A Q^{-1} A^T W C + p^{-2}) \delta
+        = C^T W (y - \hat y) - U^T r - p^{-2} (g - 1), \qquad g \leftarrow g (1 + \delta)
+
+    where :math:`U = Q^{-1} A^T W C` costs one linear solve per image, and the residual r of the
+    normal equations makes up for a solution that is not exact. The inverse of the matrix is the
+    covariance of the gains; as the problem is nearly linear, one matrix serves for all steps.
+    """
+    tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
+    reactions, matrix = _eliminate(problem, tuned, settings)
+    precision = settings.gain_prior**-2
+    covariance = np.linalg.inv(matrix + precision * np.eye(len(matrix)))
+    errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
+    values = gains.values
+    for _ in range(_STEPS):
+        target = _target(problem, tuned, reactions) - precision * (values - 1)
+        change = np.maximum(covariance @ target, -0.5)
+        values = values * (1 + change)
+        response = problem.data.response * (1 + change)[:, None]
+        data = replace(problem.data, response=response)
+        problem = type(problem).pose(data, problem.subspace, settings)
+        start = tuned.solution.solution - np.einsum("f,f...->...", change, reactions)
+        solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
+        solution = problem.system.solve(tuned.mu, *scales, start=start, **solver)
+        tuned = replace(tuned, solution=solution)
+        if np.all(np.abs(change) < 0.5 * errors):
+            break
+    else:
+        log.warning("The gains still change by more than their errors after %d steps", _STEPS)
+    log.info("Gains of the images %s", np.array2string(values, precision=4))
+    return problem, tuned, Gains(values, values * errors)
+
+
+def _columns(problem, tuned):
+    """Weights of the pixels, predicted whitened images, and residuals, each (F, Y, X)."""
+    system, data = problem.system, problem.data
+    seen = system.grid.synthesise(system.imager.forward_groups(tuned.solution.solution))
+    valid = problem.subspace.valid
+    level = data.response[:, valid] @ problem.subspace.mean[valid] / data.image_sigma
+    weight = tuned.scale_image * system.image_weight
+    columns = np.where(weight > 0, seen + level[:, None, None], 0.0)
+    return weight, columns, np.where(weight > 0, system.images - seen, 0.0)
+
+
+def _eliminate(problem, tuned, settings):
+    """Reactions (F, group, d * d, k) of the scene to each gain, and the matrix (F, F) left."""
+    system = problem.system
+    weight, columns, _ = _columns(problem, tuned)
+    count = len(columns)
+    matrix, reactions = np.zeros((count, count)), []
+    for f in range(count):
+        one = np.zeros_like(columns)
+        one[f] = weight[f] * columns[f]
+        reactions.append(
+            system.solve(
+                tuned.mu,
+                tuned.scale_image,
+                tuned.scale_cube,
+                rhs=system.imager.adjoint_groups(system.grid.analyse(one)),
+                tolerance=_TOLERANCE,
+                max_iterations=settings.max_iterations,
+            ).solution
+        )
+        follows = system.grid.synthesise(system.imager.forward_groups(reactions[-1]))
+        matrix[f] = -np.sum(weight * columns * follows, axis=(1, 2))
+        matrix[f, f] += np.sum(weight[f] * columns[f] ** 2)
+    return np.array(reactions), (matrix + matrix.T) / 2
+
+
+def _target(problem, tuned, reactions):
+    """Gradient (F,) with respect to the gains once the scene has settled."""
+    system, groups = problem.system, tuned.solution.solution
+    weight, columns, residual = _columns(problem, tuned)
+    rhs = tuned.scale_image * system.rhs_image + tuned.scale_cube * system.rhs_cube
+    left = rhs - system.apply(groups, tuned.scale_image, tuned.scale_cube, tuned.mu)
+    settled = np.array([system.inner(reaction, left) for reaction in reactions])
+    return np.sum(weight * columns * residual, axis=(1, 2)) - settled
