@@ -80,7 +80,7 @@ class FusionOptions:
     psf_image: str | tuple | None = None
     psf_cube: str | None = None
     psf_nodes: str | int = "auto"
-    psf_size: float = 3.0
+    psf_size: float | None = None
     psf_broadening: str | float = "auto"
     psf_broadening_image: float = 0.0
     psf_opd: str | None = None

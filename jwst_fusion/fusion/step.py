@@ -64,7 +64,7 @@ class FusionStep(FusionBaseStep):
     psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
     psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
     psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by 1e-3
-    psf_size = float(default=3.0) # [arcsec] Side of the PSFs
+    psf_size = float(default=None) # [arcsec] Side of the PSFs; default: 3, with MIRI 20 times the longest wavelength over the telescope's diameter, up to 10
     psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
     psf_broadening_image = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the images
     psf_opd = string(default=None) # Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the data, 'none'; default: the example of STPSF

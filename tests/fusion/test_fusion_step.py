@@ -390,7 +390,7 @@ def test_roll_is_needed_for_models_of_the_psf(members, caplog):
 
 def test_instruments_without_a_psf_model_are_skipped(members, caplog):
     given = members(filters=("F210M",))
-    given[0].meta.instrument.name = "MIRI"
+    given[0].meta.instrument.name = "NIRISS"
     assert FusionStep.call(given).meta.cal_step.fusion == "SKIPPED"
     assert "give files with psf_image and psf_cube" in caplog.text
 
