@@ -33,14 +33,15 @@ class FusionStep(FusionBaseStep):
     class_alias = "fusion"
 
     spec = """
-    rank = string(default='auto') # Number of spectral components, or 'auto'
+    rank = string(default='auto') # Number of spectral components, the part of the signal's variance that they are to explain (as 0.999), or 'auto'
     max_rank = integer(default=12, min=1) # Largest number of components that 'auto' chooses
     tuning = option('evidence', 'syfu', 'manual', default='evidence') # Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu and gamma by hand
     mu = float(default=None) # Regularisation for tuning = manual
     gamma = float(default=None) # Weight of the cube for tuning = manual
     noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
-    regularisation = option('sobolev', 'edge_weighted', 'none', default='sobolev') # What is smooth in the maps of the components: they, as exponent says; they, but for the edges that the images show; or nothing
+    regularisation = option('sobolev', 'edge_weighted', 'wavelet', 'none', default='sobolev') # What is known of the maps of the components: they are smooth, as exponent says; smooth but for the edges that the images show; sparse in starlets; or nothing
     exponent = float(default=1.0) # Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes
+    nonnegative = boolean(default=False) # Allow no negative brightness at the resolution of the images; takes several times longer
     outlier_sigma = float(default=6.0) # Leave out pixels and voxels beyond this many sigma, and those that stand out more than a point source can; 3 or more, 0: believe all data
     resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
     factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales

@@ -591,7 +591,16 @@ def test_wild_pixels_are_left_out(scene, products, members, fuse, wave):
     assert 0 < (measured[0] - measured[1]).sum() < measured[0].size / 10
 
 
-@pytest.mark.parametrize("options", [{"regularisation": "edge_weighted"}, {"exponent": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"regularisation": "edge_weighted"},
+        {"regularisation": "wavelet"},
+        {"exponent": 1.5},
+        {"nonnegative": True},
+        {"rank": 0.999},
+    ],
+)
 def test_other_regularisations(scene, products, members, gaussian_psfs, wave, options):
     result = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs, **options)
     plain = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs)
