@@ -101,7 +101,8 @@ def fuse(
     outlier_sigma : float or None
         Leave out what stands out more than a point source can, and residuals of the first solve
         beyond this many robust standard deviations, see `~jwst_fusion.fusion.robust`; 3 or more.
-        None believes all data. With the boundary "mirror", residuals are not looked at.
+        None believes all data. With the boundary "mirror", or with "syfu", residuals are not
+        looked at.
     tolerance : float
         Accuracy of the iterative solve in posterior standard deviations.
     max_iterations : int
@@ -258,7 +259,8 @@ def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
 
 def _unexplained(problem, tuned, settings):
     """Outliers among the residuals of a solution, and the size of the worst."""
-    if settings.outlier_sigma is None or settings.boundary == "mirror":
+    skipped = settings.boundary == "mirror" or settings.tuning == "syfu"
+    if settings.outlier_sigma is None or skipped:
         return Rejection.nothing(problem.data), 0.0
     groups = tuned.solution.solution
     seen = problem.images_of(groups), problem.cube_of(groups)
