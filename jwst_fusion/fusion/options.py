@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
 from jwst_fusion.fusion.alignment import filter_offsets
+from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.psf.options import names_wavefront
 
@@ -62,6 +63,8 @@ class FusionOptions:
     margin: float = 0.5
     wave_min: float | None = None
     wave_max: float | None = None
+    exclude_wave: tuple = ()
+    exclude_channels: tuple = ()
     field_ra: float | None = None
     field_dec: float | None = None
     field_width: float | None = None
@@ -99,7 +102,7 @@ class FusionOptions:
         object.__setattr__(self, "psf_nodes", _whole("psf_nodes", self.psf_nodes, 2, 64))
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
-        for name in ("throughputs", "offsets"):
+        for name in ("throughputs", "offsets", "exclude_wave", "exclude_channels"):
             object.__setattr__(self, name, tuple(getattr(self, name) or ()))
         for name in ("psf_image", "psf_position"):
             object.__setattr__(self, name, _parts(getattr(self, name)))
@@ -108,6 +111,8 @@ class FusionOptions:
         self._check_together()
         self.throughput_files()
         filter_offsets(self.offsets)
+        wavelength_ranges(self.exclude_wave)
+        channel_ranges(self.exclude_channels)
         self.broadening_widths()
 
     def _check_together(self):

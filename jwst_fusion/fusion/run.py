@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.alignment import align, filter_offsets
 from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
+from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
@@ -60,6 +61,7 @@ def fuse_observations(cube, images, options):
     if options.outlier_sigma > 0:
         cube, images = _without_peaks(cube, images)
     data, err, good, cube_grid = _oriented(cube)
+    good = good & ~_excluded(cube, options)[:, None, None]
     channels = _channels(cube.wavelength, options)
     wavelength = cube.wavelength[channels]
     data, err, good = data[channels], err[channels], good[channels]
@@ -197,6 +199,15 @@ def _channels(wavelength, options):
         )
         raise ValueError(msg)
     return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def _excluded(cube, options):
+    out = excluded_channels(
+        cube.wavelength, channels=options.exclude_channels, wave=options.exclude_wave
+    )
+    if out.any() or options.exclude_wave:
+        log.info("%d channels are left out as asked for", np.count_nonzero(out))
+    return out
 
 
 def _usable_filters(wavelength, good, images, options):

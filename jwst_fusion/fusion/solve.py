@@ -8,6 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.fusion.gains import Gains, fit_gains
+from jwst_fusion.fusion.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.problem import Problem, find_subspace, initial_strength, plain_noise
 from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
 from jwst_fusion.fusion.proximal import solve_sparse
@@ -37,6 +38,7 @@ def fuse(
     noise_scales=True,
     regularisation="sobolev",
     exponent=1.0,
+    nonnegative=False,
     resolution="imager",
     boundary="free",
     refine=True,
@@ -76,6 +78,10 @@ def fuse(
         makes the solution unique.
     exponent : float
         s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
+    nonnegative : bool
+        Keep the scene at the imager's resolution from being negative, see
+        `~jwst_fusion.fusion.nonnegative.solve_nonnegative`; the errors do not know of it. Not for
+        background-subtracted data, and not with "wavelet".
     resolution : {"imager", "deconvolved"}
         Give every channel the imager's PSF at its wavelength, or none.
     boundary : {"free", "mirror"}
@@ -132,6 +138,7 @@ def fuse(
         noise_scales=noise_scales,
         regularisation=regularisation,
         exponent=exponent,
+        nonnegative=nonnegative,
         resolution=resolution,
         boundary=boundary,
         refine=refine,
@@ -163,6 +170,8 @@ def fuse(
                 )
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
+        if nonnegative:
+            tuned = solve_nonnegative(problem, tuned, settings)
         _report(tuned)
         products = _products(problem, tuned, settings)
     return FusionResult(

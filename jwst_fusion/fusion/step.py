@@ -47,6 +47,8 @@ class FusionStep(FusionBaseStep):
     margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
     wave_min = float(default=None) # [um] Shortest wavelength
     wave_max = float(default=None) # [um] Longest wavelength
+    exclude_wave = force_list(default=None) # [um] Wavelengths to leave out, as 1.87-1.88,2.12-2.13
+    exclude_channels = force_list(default=None) # Channels of the cube to leave out, counted from 0, as 57,100-120
     field_ra = float(default=None) # [deg] Centre of the field; default: the whole cube
     field_dec = float(default=None) # [deg] Centre of the field
     field_width = float(default=None) # [arcsec] Width of the field, along x of the cube
@@ -99,12 +101,14 @@ class FusionStep(FusionBaseStep):
         -------
         FusedCubeModel or ModelContainer
             The fused cube, one for each cube of the input. If nothing can be fused, an unmodified
-            copy of the cube with status SKIPPED or FAILED.
+            copy of the cube with status SKIPPED or FAILED. Of several cubes, one that is invalid
+            FAILED too, and one whose file cannot be read is left out.
 
         Raises
         ------
         FileNotFoundError, TypeError, ValueError
-            If a parameter or file is invalid, or the input of another kind.
+            If a parameter or file is invalid, of several cubes: if this is so for each of them;
+            or the input of another kind.
         """
         options = FusionOptions.from_step(self)
         members = collect_members(self._locate(input_data))
@@ -112,13 +116,28 @@ class FusionStep(FusionBaseStep):
         self.output_use_model = self.search_attr("output_file") is None
         if not members.cubes:
             return self._no_cube(input_data)
-        results = []
+        if len(members.cubes) == 1:
+            return self._fuse_one(members.cubes[0], members, members.product_name, options)
+        return self._fuse_each(members, options)
+
+    def _fuse_each(self, members, options):
+        """Fuse several cubes; one that is invalid does not discard the others."""
+        results, errors = [], []
         for number, cube in enumerate(members.cubes, 1):
-            name = members.product_name
-            if len(members.cubes) > 1:
-                name = f"{name}_{number:02d}"
-            results.append(self._fuse_one(cube, members, name, options))
-        return results[0] if len(results) == 1 else ModelContainer(results)
+            name = f"{members.product_name}_{number:02d}"
+            try:
+                results.append(self._fuse_one(cube, members, name, options))
+                continue
+            except ValueError as error:
+                errors.append(error)
+            try:
+                results.append(self._unchanged(cube, self.fail_model, str(errors[-1]), name))
+            except ValueError as reason:
+                # A file that cannot be read has no data to hand on.
+                log.warning("%s: cube %d is left out: %s", self.name, number, reason)
+        if len(errors) == len(members.cubes):
+            raise errors[0]
+        return ModelContainer(results)
 
     def _fuse_one(self, member, members, product_name, options):
         try:
@@ -126,13 +145,19 @@ class FusionStep(FusionBaseStep):
         except UnsuitableError as reason:
             return self._unchanged(member, self.skip_model, str(reason), product_name)
         try:
-            images = self._read_images(cube, members.images, options)
-            self._check_oversampling(cube, options)
-            outcome = fuse_observations(cube, images, options)
+            return self._fuse_with_images(cube, members, product_name, options)
         except UnsuitableError as reason:
             return self._unchanged(cube.model, self.skip_model, str(reason), product_name)
         except np.linalg.LinAlgError as reason:
             return self._unchanged(cube.model, self.fail_model, str(reason), product_name)
+        finally:
+            if cube.model is not member:
+                cube.model.close()
+
+    def _fuse_with_images(self, cube, members, product_name, options):
+        images = self._read_images(cube, members.images, options)
+        self._check_oversampling(cube, options)
+        outcome = fuse_observations(cube, images, options)
         product = fused_product(cube.model, outcome, options)
         for line in outcome.report:
             log.info(line)
@@ -142,8 +167,6 @@ class FusionStep(FusionBaseStep):
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
             self._save_reobserved(cube.model, outcome, product_name, members.product_name)
-        if cube.model is not member:
-            cube.model.close()
         return product
 
     def _save_reobserved(self, template, outcome, product_name, association_name):
