@@ -166,7 +166,7 @@ def test_the_default_size_grows_with_wavelength():
 
 
 def test_psfs_of_a_cube_with_two_channels():
-    cube, images, _ = observe("1", 6.5, 9.5, ("F770W",), shape=(8, 9), channels=31)
+    cube, images, _ = observe("1", 6.5, 9.5, ("F770W",), shape=(6, 7), channels=31)
     cube.meta.instrument.channel = "12"
     cube, images = read_cube(cube), [read_image(image) for image in images]
     grid = common_grid(cube.grid, field=tuple(map(slice, cube.grid.shape)), factor=2, margin=0.3)
@@ -216,3 +216,21 @@ def test_cube_and_images_of_miri_are_fused(band, low, high, filters, shape, sigm
     assert np.abs(result.filter_table["calibration"] - 1).max() < 6e-3
     ratio = np.abs(result.data - truth)[good] / result.err[good]
     assert 0.5 < np.percentile(ratio, 68) < 2.0
+
+
+def test_orientation_of_real_cubes(data_dir):
+    """Cubes built along the slices turn against each other as their bands do."""
+    folder = data_dir / "mrs_s3d_real"
+    if not folder.is_dir():
+        pytest.skip(f"no real cubes in {folder}")
+    rolls, lines = [], []
+    for band, name in (("4A", "short"), ("4C", "long")):
+        cube = read_cube(str(folder / f"ngc7469_Level3_ch4-{name}_s3d.fits.gz"))
+        assert (cube.instrument, cube.grating) == ("MIRI", "4")
+        rolls.append(cube.grid.pa_y - aperture_angle("MIRI_MRS", band))
+        across = across_slices(cube.wavelength, cube, rolls[0] - cube.grid.pa_y)
+        lines.append((across + 90) % 180 - 90)
+        cube.model.close()
+    assert np.ptp(rolls) < 0.03
+    # across the slices is along y of these cubes
+    assert np.abs(np.abs(lines) - 90) == pytest.approx(np.zeros(2), abs=0.03)
