@@ -209,10 +209,10 @@ def errors(*, quick=False):
     for noise in _NOISES:
         for margin in (0, _MARGIN):
             observation = nebula(margin=margin, noise=noise)
-            where = "images beyond the field" if margin else "no margin"
-            lines.append(
-                _error_line(f"{noise} noise, {where}", observation, observation.problem(psf))
-            )
+            what = f"{noise} noise, {'images beyond the field' if margin else 'no margin'}"
+            for gains in ("fixed", "fitted"):
+                text = f"{what}, gains {gains}"
+                lines.append(_error_line(text, observation, observation.problem(psf), gains))
     if not quick:
         observation = nebula(margin=_MARGIN)
         data = observation.problem(psf)
@@ -221,8 +221,8 @@ def errors(*, quick=False):
     return lines
 
 
-def _error_line(what, observation, data):
-    result = fuse(data)
+def _error_line(what, observation, data, gains="fixed"):
+    result = fuse(data, gains=gains)
     inner = (slice(None), *observation.inner)
     truth = observation.sharp()
     error = np.abs(result.cube[inner] - truth) / result.error[inner]

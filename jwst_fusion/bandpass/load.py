@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jwst_fusion.bandpass.curve import Bandpass
 from jwst_fusion.bandpass.names import filter_name
-from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
+from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.read import read_bandpass
 
 __all__ = ["load_bandpass"]
@@ -16,6 +16,7 @@ log = logging.getLogger(f"stpipe.{__name__}")
 _FOLDERS = {"NIRCAM": "NIRCam", "MIRI": "MIRI", "NIRISS": "NIRISS"}
 # A curve whose pivot lies further than this beyond the half-power wavelengths is of another filter.
 _SLACK = 0.01
+_NOMINAL = {"NIRCAM": NIRCAM_FILTERS, "MIRI": MIRI_FILTERS}
 _reported = set()
 
 
@@ -29,8 +30,8 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
         Filter, for instance "F182M".
     path : path-like, optional
         File with the curve (see `read_bandpass`). Without it the curve comes from the data files of
-        STPSF if the environment variable STPSF_PATH leads to them, else, for NIRCam, from the
-        built-in table of half-power wavelengths, which is logged once for every filter.
+        STPSF if the environment variable STPSF_PATH leads to them, else, for NIRCam and MIRI, from
+        the built-in table of half-power wavelengths, which is logged once for every filter.
     instrument : str, optional
         "NIRCAM", "MIRI" or "NIRISS"; with a file any other as well.
 
@@ -51,8 +52,8 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
     if path is not None:
         text = str(name).strip().upper()
         band = read_bandpass(path, name=text)
-        if instrument == "NIRCAM":
-            _check_place(band, path)
+        if instrument in _NOMINAL:
+            _check_place(band, path, _NOMINAL[instrument])
         return band
     text = filter_name(name, instrument=instrument)
     folder = _data_folder()
@@ -62,7 +63,7 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
         source = f"STPSF data {_version(folder)}, {inside.as_posix()}"
         return Bandpass(text, band.wavelength, band.throughput, source)
     remedy = "set STPSF_PATH to the data files of STPSF or give a file"
-    if instrument != "NIRCAM":
+    if instrument not in _NOMINAL:
         msg = f"no throughput of {text} ({instrument}) is found: {remedy}"
         raise ValueError(msg)
     if text not in _reported:
@@ -88,9 +89,9 @@ def _version(folder):
         return "of unknown version"
 
 
-def _check_place(band, path):
+def _check_place(band, path, known):
     """Refuse the curve of another filter."""
-    blue, red = NIRCAM_FILTERS.get(band.name, (0.0, float("inf")))
+    blue, red = known.get(band.name, (0.0, float("inf")))
     if not blue * (1 - _SLACK) <= band.pivot <= red * (1 + _SLACK):
         msg = (
             f"the throughput file {path} is not that of {band.name}, which lies at {blue:g} to "

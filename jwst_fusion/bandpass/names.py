@@ -2,14 +2,14 @@
 
 import difflib
 
-from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS
+from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS
 
 __all__ = ["FILTERS", "filter_name"]
 
 #: Imaging filters of each instrument. Names that NIRISS shares with NIRCam have other curves.
 FILTERS = {
     "NIRCAM": tuple(NIRCAM_FILTERS),
-    "MIRI": tuple("F560W F770W F1000W F1130W F1280W F1500W F1800W F2100W F2550W".split()),
+    "MIRI": tuple(MIRI_FILTERS),
     "NIRISS": tuple(
         "F090W F115W F140M F150W F158M F200W F277W F356W F380M F430M F444W F480M".split()
     ),

@@ -1,11 +1,11 @@
-"""Built-in filter curves of NIRCam, from nominal half-power wavelengths."""
+"""Built-in filter curves of NIRCam and MIRI, from nominal half-power wavelengths."""
 
 import numpy as np
 from scipy.special import erf
 
 from jwst_fusion.bandpass.curve import Bandpass
 
-__all__ = ["NIRCAM_FILTERS", "nominal_bandpass"]
+__all__ = ["MIRI_FILTERS", "NIRCAM_FILTERS", "nominal_bandpass"]
 
 #: Half-power wavelengths [um] of the 29 NIRCam filters after the JWST User Documentation,
 #: https://jwst-docs.stsci.edu/jwst-near-infrared-camera/nircam-instrumentation/nircam-filters.
@@ -42,6 +42,19 @@ NIRCAM_FILTERS = {
     "F480M": (4.662, 4.973),
 }
 
+#: Half-power wavelengths [um] of the filters of the MIRI imager, from the curves in STPSF's data.
+MIRI_FILTERS = {
+    "F560W": (5.052, 6.170),
+    "F770W": (6.587, 8.683),
+    "F1000W": (9.021, 10.889),
+    "F1130W": (10.960, 11.667),
+    "F1280W": (11.586, 14.114),
+    "F1500W": (13.522, 16.633),
+    "F1800W": (16.516, 19.496),
+    "F2100W": (18.474, 23.166),
+    "F2550W": (23.288, 26.684),
+}
+
 _EDGE = 0.006
 _SAMPLES = 400
 
@@ -53,7 +66,7 @@ def nominal_bandpass(name):
     Parameters
     ----------
     name : str
-        NIRCam filter.
+        Filter of NIRCam or of the MIRI imager; no name belongs to both.
 
     Returns
     -------
@@ -67,10 +80,11 @@ def nominal_bandpass(name):
         If the filter is unknown.
     """
     text = str(name).upper()
-    if text not in NIRCAM_FILTERS:
-        msg = f"{name!r} is no NIRCam filter; known are {', '.join(NIRCAM_FILTERS)}"
+    known = NIRCAM_FILTERS | MIRI_FILTERS
+    if text not in known:
+        msg = f"{name!r} is no filter of NIRCam or MIRI; known are {', '.join(known)}"
         raise ValueError(msg)
-    blue, red = NIRCAM_FILTERS[text]
+    blue, red = known[text]
     blue_edge = min(_EDGE * blue, 0.1 * (red - blue))
     red_edge = min(_EDGE * red, 0.1 * (red - blue))
     lam = np.linspace(blue - 4 * blue_edge, red + 4 * red_edge, _SAMPLES)

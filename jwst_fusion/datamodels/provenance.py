@@ -10,6 +10,7 @@ from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 
 __all__ = ["flags_of", "fused_product"]
 
+_RANK_RULES = {str: "auto", int: "given", float: "explained"}
 # What the numbers in WMAP mean, for the header; see jwst_fusion.fusion.origin.
 _LEGEND = {
     "cube": "cube measured this channel",
@@ -93,7 +94,7 @@ def _provenance(product, template, outcome, options):
     meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
     meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
     meta.components = int(solution.subspace.rank)
-    meta.rank_rule = "auto" if options.rank == "auto" else "given"
+    meta.rank_rule = _RANK_RULES[type(options.rank)]
     meta.tuning = options.tuning
     meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)

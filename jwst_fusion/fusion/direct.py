@@ -34,8 +34,8 @@ class BlockSystem:
     spectrometer : Spectrometer
         Spectrometer on noise-whitened rows.
     power : ndarray (group, d * d), optional
-        Transfer function of the prior, or one per component (group, d * d, k); that of the squared
-        gradient by default.
+        Transfer function of the prior, or one per component (group, d * d, k), or a matrix
+        (group, d * d, k, k) that contains the strengths; that of the squared gradient by default.
 
     Notes
     -----
@@ -87,6 +87,8 @@ class BlockSystem:
     def penalty(self, part, mu):
         """Diagonal (group, d * d, k) of the prior."""
         power = self.power[part]
+        if power.ndim == 4:  # not a diagonal: `matrices` adds it as a whole
+            return np.zeros(power.shape[:3])
         return (power if power.ndim == 3 else power[:, :, None]) * mu
 
     def matrices(self, part, image_weight, cube_weight, mu):
@@ -95,7 +97,10 @@ class BlockSystem:
         matrix = self.gram[part] * self.dtype(cube_weight)
         blocks = matrix.reshape(-1, aliases, k, aliases, k)
         index = np.arange(aliases)
-        blocks[:, index, :, index, :] += self.image_gram(part, image_weight).transpose(1, 0, 2, 3)
+        local = self.image_gram(part, image_weight)
+        if self.power.ndim == 4:
+            local = local + self.power[part]
+        blocks[:, index, :, index, :] += local.transpose(1, 0, 2, 3)
         index = np.arange(self.size)
         diagonal = matrix[:, index, index].real + self.penalty(part, mu).reshape(len(matrix), -1)
         epsilon = max(_RIDGE, 8 * np.finfo(self.dtype).eps * (self.dtype == np.complex64))

@@ -4,19 +4,18 @@ import logging
 
 import numpy as np
 
-from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.broadening import FWHM, Broadening, broaden, fit_broadening
-from jwst_fusion.fusion.instrument_psf import (
-    CHANNEL_LIMIT,
-    cube_boxes,
-    image_boxes,
-    psf_pair,
-    read_psf_pair,
-)
+from jwst_fusion.fusion.instrument_psf import psf_pair, read_psf_pair
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.optics import Optics
 from jwst_fusion.fusion.photometry import synthetic_image
-from jwst_fusion.psf import aperture_angle
+from jwst_fusion.fusion.sides import (
+    LARGEST_SIDE,
+    across_slices,
+    cube_side,
+    default_size,
+    image_side,
+)
 
 __all__ = ["broadened", "psf_angles", "psfs_of"]
 
@@ -106,7 +105,10 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         If there is no model for the PSF of an instrument.
     """
     fine = grid.fine
-    npix = int(options.psf_size / fine.scale) // 2 * 2 + 1
+    size = options.psf_size or default_size(wavelength, cube.instrument)
+    npix = int(size / fine.scale) // 2 * 2 + 1
+    if npix * fine.scale > LARGEST_SIDE:
+        npix -= 2
     sigma = options.psf_broadening_image / FWHM
     grid_of_psf = {"pixel_scale": fine.scale, "npix": npix}
     if options.psf_kind == "file":
@@ -115,9 +117,13 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
     stars = options.psf_files()
     common = {"source": "auto" if options.psf_kind == "data" else options.psf_kind}
     common["options"] = {"maximum_cores": options.maximum_cores, "jitter": options.psf_jitter}
-    image = _image_optics(images, angles[0], fine, options, "psf_image" in stars)
+    by_header = {} if "psf_image" in stars else image_side(images, angles[0], fine)
+    own = {"opd": _wavefront(images[0], options), "position": options.position()}
+    own |= by_header.pop("options", {})
     image = Optics(
-        **{**common, **image, "options": {**common["options"], **image["options"]}},
+        **{"boxes": {}, **by_header},
+        source=common["source"],
+        options={**common["options"], **own},
         instrument=images[0].instrument,
         angle=angles[0],
         broadening=sigma,
@@ -125,22 +131,13 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         parameter="psf_image",
         pixel=images[0].grid.scale,
     )
-    boxes = ()
+    by_header = {"instrument": cube.instrument, "boxes": ()}
     if "psf_cube" not in stars:
-        try:
-            boxes = cube_boxes(
-                instrument=cube.instrument,
-                spaxel=grid.coarse.scale,
-                angle=angles[1],
-                resampled=cube.resampled,
-                oversample=options.trace_oversample,
-            )
-        except ValueError as reason:
-            raise UnsuitableError(_no_psf(cube, reason)) from reason
+        given = angles[1], grid.coarse.scale, options.trace_oversample
+        by_header = cube_side(wavelength, cube, *given)
     side = Optics(
-        instrument=cube.instrument,
+        **by_header,
         angle=angles[1],
-        boxes=boxes,
         star=stars.get("psf_cube", []),
         parameter="psf_cube",
         pixel=grid.coarse.scale,
@@ -148,35 +145,6 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         options={**common["options"], "opd": _wavefront(cube, options)},
     )
     return psf_pair(wavelength, image, side, count=options.psf_nodes, **grid_of_psf)
-
-
-def _image_optics(images, angle, fine, options, measured):
-    """What the images' PSF needs to know of each channel of NIRCam, and of the wavefront."""
-    boxes, detector, filter_name = {}, {}, {}
-    for image in images if not measured else ():
-        channel = _channel(image)
-        if channel in boxes:
-            continue
-        known = image.detector if image.detector.startswith("NRC") else None
-        detector[channel] = known
-        # a filter with a focus of its own must not stand for the others
-        same = {other.filter for other in images if _channel(other) == channel}
-        filter_name[channel] = image.filter if len(same) == 1 else None
-        try:
-            boxes[channel] = image_boxes(
-                instrument=image.instrument,
-                channel=channel,
-                detector=known,
-                pixfrac=image.pixfrac,
-                pixel_scale=image.grid.scale,
-                grid_angle=image.grid.pa_y - fine.pa_y,
-                angle=angle,
-            )
-        except ValueError as reason:
-            raise UnsuitableError(_no_psf(image, reason)) from reason
-    own = {"opd": _wavefront(images[0], options), "position": options.position()}
-    by_channel = {"detector": detector, "filter": filter_name}
-    return {"boxes": boxes, "by_channel": by_channel, "options": own}
 
 
 def _wavefront(observation, options):
@@ -222,7 +190,7 @@ def broadened(psf, cube, data, images, responses, grid, angles, options):
     broadening : `~jwst_fusion.fusion.broadening.Broadening`
         By how much.
     """
-    angle = angles[1] + (aperture_angle("NIRSPEC") if cube.instrument == "NIRSPEC" else 0.0)
+    angle = across_slices(psf.nodes, cube, angles[1])
     widths = options.broadening_widths()
     if widths is None:
         nodes = responses @ psf.weights
@@ -240,18 +208,3 @@ def broadened(psf, cube, data, images, responses, grid, angles, options):
     if broadening.across == broadening.along == 0:
         return psf, broadening
     return broaden(psf, broadening, grid.fine.scale), broadening
-
-
-def _no_psf(observation, reason):
-    return (
-        f"there is no model for the PSF of {observation.name} ({observation.instrument}): give "
-        f"files with psf_image and psf_cube ({reason})"
-    )
-
-
-def _channel(image):
-    return "SHORT" if _pivot(image.filter) < CHANNEL_LIMIT else "LONG"
-
-
-def _pivot(filter_name):
-    return load_bandpass(filter_name).pivot

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwst_fusion.fusion.mrs import mrs_parts
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, read_psf
+from jwst_fusion.psf.instruments import pixel_of
 
 __all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
 
@@ -15,9 +17,7 @@ log = logging.getLogger(f"stpipe.{__name__}")
 CHANNEL_LIMIT = 2.35
 # Wavelengths at which measured PSFs, smooth already, are sampled.
 _STAR_NODES = 16
-_NATIVE_SCALE = {"SHORT": 0.0311, "LONG": 0.0630}
-#: Width of a slice of the NIRSpec integral field unit, and pixel along it (arcsec).
-_SLICE, _SLICE_PIXEL = 0.1, 0.1
+_IMAGERS = {"SHORT": "NIRCAM_SW", "LONG": "NIRCAM_LW", "MIRI": "MIRI_IMAGER"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_ang
 
     Parameters
     ----------
-    instrument : str
-        "NIRCAM".
-    channel : {"SHORT", "LONG"}
-        Channel of the instrument.
+    instrument : {"NIRCAM", "MIRI"}
+        Instrument.
+    channel : {"SHORT", "LONG", "MIRI"}
+        Channel of NIRCam; "MIRI" for MIRI.
     detector : str or None
         Detector whose axes the pixels follow.
     pixfrac : float or None
@@ -69,27 +69,32 @@ def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_ang
     -------
     tuple
         Boxes (width_x, width_y, angle): detector pixel, drop, output pixel.
+
+    Raises
+    ------
+    ValueError
+        If the pixels of the instrument are not known.
     """
-    _check(instrument, "NIRCAM")
-    native = _NATIVE_SCALE[channel]
+    _check(instrument, ("NIRCAM", "MIRI"))
+    native = pixel_of(_IMAGERS[channel])
     turned = angle + aperture_angle(instrument, detector)
-    boxes = [(native, native, turned)]
+    boxes = [(*native, turned)]
     if pixfrac is not None:
         # An output pixel takes each drop by the area they share: drop and output pixel, convolved.
         if pixfrac > 0:
-            boxes.append((pixfrac * native, pixfrac * native, turned))
+            boxes.append((*(pixfrac * width for width in native), turned))
         boxes.append((pixel_scale, pixel_scale, grid_angle))
     return tuple(boxes)
 
 
-def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
+def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0, band=None):
     """
     Boxes that slices, detector pixels and cube building add to the optics of a cube.
 
     Parameters
     ----------
-    instrument : str
-        "NIRSPEC".
+    instrument : {"NIRSPEC", "MIRI_MRS"}
+        Instrument.
     spaxel : float
         Spaxel of the cube, arcsec.
     angle : float
@@ -99,11 +104,18 @@ def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
         are taken to be the detector's own pixels, aligned with the grid.
     oversample : float, optional
         Factor by which the exposures were oversampled along the slices before.
+    band : str, optional
+        Band of the MIRI spectrometer, for which it is needed, such as "2A".
 
     Returns
     -------
     tuple
         Boxes (width_x, width_y, angle): slice and pixel, their footprint in the cube, spaxel.
+
+    Raises
+    ------
+    ValueError
+        If the pixels of the instrument are not known.
 
     Notes
     -----
@@ -112,18 +124,18 @@ def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0):
     """
     if not resampled:
         return ((spaxel, spaxel, 0.0),)
-    _check(instrument, "NIRSPEC")
-    turned = angle + aperture_angle(instrument)
-    return (
-        (_SLICE, _SLICE_PIXEL, turned),
-        (_SLICE, _SLICE_PIXEL / oversample, turned),
-        (spaxel, spaxel, 0.0),
-    )
+    _check(instrument, ("NIRSPEC", "MIRI_MRS"))
+    turned = angle + aperture_angle(instrument, band)
+    pixel = width_x, width_y = pixel_of(instrument, band)
+    # slices run along ideal y in NIRSpec, along ideal x in MIRI
+    along_x = instrument == "MIRI_MRS"
+    drop = (width_x / oversample, width_y) if along_x else (width_x, width_y / oversample)
+    return ((*pixel, turned), (*drop, turned), (spaxel, spaxel, 0.0))
 
 
 def _check(instrument, known):
-    if instrument != known:
-        msg = f"footprints of pixels are known for {known} only"
+    if instrument not in known:
+        msg = f"footprints of pixels are known for {' and '.join(known)} only"
         raise ValueError(msg)
 
 
@@ -157,12 +169,13 @@ def psf_pair(wavelength, image, cube, *, count="auto", pixel_scale, npix):
 
     Notes
     -----
-    PSFs of NIRCam jump where its channels meet. Nodes are therefore laid on either side of it. On
-    a side without images the images' PSF is that of the nearest wavelength that has some.
+    PSFs of NIRCam jump where its channels meet, those of the MIRI spectrometer at its channels.
+    Nodes are therefore laid on either side. On a side of NIRCam's limit without images the images'
+    PSF is that of the nearest wavelength that has some.
     """
     parts = []
     grid = {"pixel_scale": pixel_scale, "npix": npix}
-    for channel, inside in _channels(wavelength, image.instrument):
+    for channel, inside in _channels(wavelength, image, cube):
         if not inside.any():
             continue
         low, high = wavelength[inside].min(), wavelength[inside].max()
@@ -259,8 +272,11 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix, broad
     )
 
 
-def _channels(wavelength, instrument):
-    if instrument != "NIRCAM":
-        return [("SHORT", np.ones(len(wavelength), bool))]
+def _channels(wavelength, image, cube):
+    """Parts of the wavelengths between which a PSF jumps, each with a name."""
+    if cube.instrument == "MIRI_MRS" and isinstance(cube.boxes, dict):
+        return list(mrs_parts(wavelength, "".join(cube.boxes)).items())
+    if image.instrument != "NIRCAM":
+        return [(image.instrument, np.ones(len(wavelength), bool))]
     short = wavelength < CHANNEL_LIMIT
     return [("SHORT", short), ("LONG", ~short)]

@@ -21,13 +21,13 @@ class Optics:
     angle : float
         Degrees counterclockwise from +y of the grid to V3.
     boxes : tuple or dict
-        What detector and resampling add, see `jwst_fusion.fusion.instrument_psf`; for
-        images by channel, "SHORT" and "LONG".
+        What detector and resampling add, see `jwst_fusion.fusion.instrument_psf`; for images of
+        NIRCam by channel, "SHORT" and "LONG", for cubes of MIRI by channel, "1" to "4".
     source : {"auto", "webbpsf", "aperture"}
         Model of the optics.
     options : dict
-        Further parameters of `jwst_fusion.psf.make_psf`, for images those that differ between the
-        channels as dictionaries in ``by_channel``.
+        Further parameters of `jwst_fusion.psf.make_psf`; those that differ between the channels as
+        dictionaries in ``by_channel``.
     by_channel : dict
         See above: name of the parameter, then channel.
     broadening : float
@@ -57,8 +57,8 @@ class Optics:
 
         Parameters
         ----------
-        channel : {"SHORT", "LONG"}
-            Channel of NIRCam.
+        channel : str
+            Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
 
         Returns
         -------
@@ -75,8 +75,8 @@ class Optics:
         ----------
         nodes : array (R,)
             Wavelengths, micrometre.
-        channel : {"SHORT", "LONG"}
-            Channel of NIRCam.
+        channel : str
+            Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
         grid : dict
             ``pixel_scale`` (arcsec) and ``npix``.
 

@@ -8,6 +8,8 @@ from jwst_fusion.bandpass import filter_name
 from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
+from jwst_fusion.fusion.settings import Settings
+from jwst_fusion.fusion.values import check_range, parts, rank_of, whole
 from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
@@ -38,6 +40,9 @@ _RANGES = (
 )
 
 
+_FIXED = {"gain_prior": 0.1, "tolerance": 0.01, "max_iterations": 500}
+
+
 @dataclass(frozen=True)
 class FusionOptions:
     """
@@ -57,6 +62,7 @@ class FusionOptions:
     noise_scales: bool = True
     regularisation: str = "sobolev"
     exponent: float = 1.0
+    nonnegative: bool = False
     outlier_sigma: float = 6.0
     resolution: str = "imager"
     factor: str | int = "auto"
@@ -80,7 +86,7 @@ class FusionOptions:
     psf_image: str | tuple | None = None
     psf_cube: str | None = None
     psf_nodes: str | int = "auto"
-    psf_size: float = 3.0
+    psf_size: float | None = None
     psf_broadening: str | float = "auto"
     psf_broadening_image: float = 0.0
     psf_opd: str | None = None
@@ -96,19 +102,21 @@ class FusionOptions:
 
     def __post_init__(self):
         for name, low, high, closed in _RANGES:
-            _check_range(name, getattr(self, name), low, high, closed)
-        object.__setattr__(self, "rank", _whole("rank", self.rank, 1, 200))
-        object.__setattr__(self, "factor", _whole("factor", self.factor, 2, 32))
-        object.__setattr__(self, "psf_nodes", _whole("psf_nodes", self.psf_nodes, 2, 64))
+            check_range(name, getattr(self, name), low, high, closed)
+        object.__setattr__(self, "rank", rank_of(self.rank))
+        object.__setattr__(self, "factor", whole("factor", self.factor, 2, 32))
+        object.__setattr__(self, "psf_nodes", whole("psf_nodes", self.psf_nodes, 2, 64))
         filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
         object.__setattr__(self, "filters", filters)
         for name in ("throughputs", "offsets", "exclude_wave", "exclude_channels"):
             object.__setattr__(self, name, tuple(getattr(self, name) or ()))
         for name in ("psf_image", "psf_position"):
-            object.__setattr__(self, name, _parts(getattr(self, name)))
+            object.__setattr__(self, name, parts(getattr(self, name)))
         groups = filter_groups(self.validate_filters or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
+        # What the step does not set has the defaults of `fuse`.
+        Settings(**self.solver(), boundary="free", refine=True, uncertainty=True, **_FIXED)
         self.throughput_files()
         filter_offsets(self.offsets)
         wavelength_ranges(self.exclude_wave)
@@ -116,20 +124,11 @@ class FusionOptions:
         self.broadening_widths()
 
     def _check_together(self):
-        if self.tuning == "manual" and self.mu is None:
+        if self.tuning == "manual" and self.mu is None and self.regularisation != "none":
             msg = "tuning = manual needs the parameter mu"
             raise ValueError(msg)
         if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
             msg = f"mu and gamma are only used with tuning = manual, but tuning is {self.tuning!r}"
-            raise ValueError(msg)
-        if self.exponent != 1 and self.regularisation != "sobolev":
-            msg = (
-                f"exponent is only used with regularisation = sobolev, but it is "
-                f"{self.regularisation!r}"
-            )
-            raise ValueError(msg)
-        if 0 < self.outlier_sigma < 3:
-            msg = f"outlier_sigma is {self.outlier_sigma}: expected 0 (off) or a number from 3 on"
             raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
@@ -182,6 +181,23 @@ class FusionOptions:
             raise ValueError(msg)
         self.position()
 
+    def solver(self):
+        """
+        Return the options of `~jwst_fusion.fusion.solve.fuse`.
+
+        Returns
+        -------
+        dict
+            Keyword arguments.
+        """
+        names = ("rank", "max_rank", "tuning", "mu", "gamma", "noise_scales", "regularisation")
+        names += ("exponent", "nonnegative", "resolution")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "outlier_sigma": self.outlier_sigma or None,
+            "gains": "fitted" if self.crosscal == "fitted" else "fixed",
+        }
+
     @property
     def psf_kind(self):
         """Source of the PSFs: that of `psf_source`, or "file" if "auto" is given files."""
@@ -201,7 +217,7 @@ class FusionOptions:
         dict
             Lists of files by ``psf_image`` and ``psf_cube``, if they are given.
         """
-        files = {"psf_image": self.psf_image, "psf_cube": _parts(self.psf_cube)}
+        files = {"psf_image": self.psf_image, "psf_cube": parts(self.psf_cube)}
         return {name: list(paths) for name, paths in files.items() if paths}
 
     def position(self):
@@ -220,14 +236,14 @@ class FusionOptions:
         """
         if self.psf_position is None:
             return None
-        parts = [part.strip("()[] ") for part in self.psf_position]
-        if len(parts) != 2 or not all(part.isdecimal() and int(part) < 2048 for part in parts):
+        pair = [part.strip("()[] ") for part in self.psf_position]
+        if len(pair) != 2 or not all(part.isdecimal() and int(part) < 2048 for part in pair):
             msg = (
-                f"psf_position is {', '.join(parts)!r}: expected column and row of the detector, "
+                f"psf_position is {', '.join(pair)!r}: expected column and row of the detector, "
                 "two whole numbers from 0 to 2047, as 1024,512"
             )
             raise ValueError(msg)
-        return int(parts[0]), int(parts[1])
+        return int(pair[0]), int(pair[1])
 
     @classmethod
     def from_step(cls, step):
@@ -313,36 +329,3 @@ class FusionOptions:
                 raise ValueError(msg)
             files[name] = path.strip()
         return files
-
-
-def _parts(value):
-    """Return what is separated by commas, or the items of a list, as text; None for nothing."""
-    if value is None:
-        return None
-    items = [value] if isinstance(value, (str, Path)) else value
-    return tuple(part.strip() for item in items for part in str(item).split(",") if part.strip())
-
-
-def _check_range(name, value, low, high, closed):
-    if value is None:
-        return
-    above = value >= low if closed else value > low
-    if not (math.isfinite(value) and above and value <= high):
-        msg = f"{name} is {value}: expected a number {'from' if closed else 'above'} {low}"
-        if math.isfinite(high):
-            msg += f" to {high}"
-        raise ValueError(msg)
-
-
-def _whole(name, value, low, high):
-    if value == "auto":
-        return value
-    try:
-        number = int(value)
-        good = low <= number <= high and float(value) == number
-    except (TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        msg = f"{name} is {value!r}: expected 'auto' or a whole number from {low} to {high}"
-        raise ValueError(msg)
-    return number

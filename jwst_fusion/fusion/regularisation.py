@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.ndimage as ndi
 
-__all__ = ["EdgePrior", "FourierPrior", "SobolevPrior", "edge_weights", "make_prior"]
+__all__ = ["EdgePrior", "FourierPrior", "GramPrior", "SobolevPrior", "edge_weights", "make_prior"]
 
 _SMOOTH = 1.0  # fine pixels, before gradients are taken of noisy images
 _SMALLEST = 0.05  # weight of the sharpest edges
@@ -61,6 +61,29 @@ class FourierPrior(SobolevPrior):
     def apply(self, groups):
         """Gradient of half the penalty, of strength one, for groups (group, d * d, k)."""
         return self.power * groups
+
+
+class GramPrior(SobolevPrior):
+    """A prior at given strengths, and a quadratic form for each frequency.
+
+    Parameters
+    ----------
+    base : SobolevPrior
+        The prior.
+    mu : ndarray (k,)
+        Its strengths; the strength of the whole is one.
+    gram : ndarray (group, d * d, k, k)
+        Hermitian matrices.
+    """
+
+    def __init__(self, base, mu, gram):
+        self.grid, self.base, self.mu, self.gram = base.grid, base, mu, gram
+        self.diagonal = base.diagonal
+        self.power = gram + (base.power[:, :, None] * mu)[..., None] * np.eye(len(mu))
+
+    def apply(self, groups):
+        """Gradient of half the penalty for groups (group, d * d, k)."""
+        return self.mu * self.base.apply(groups) + (self.gram @ groups[..., None])[..., 0]
 
 
 class EdgePrior(SobolevPrior):

@@ -108,19 +108,7 @@ def fuse_observations(cube, images, options):
     )
     factors = _factors(images, calibrations, options.crosscal)
     problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
-    settings = {
-        "rank": options.rank,
-        "max_rank": options.max_rank,
-        "tuning": options.tuning,
-        "mu": options.mu,
-        "gamma": options.gamma,
-        "noise_scales": options.noise_scales,
-        "regularisation": options.regularisation,
-        "exponent": options.exponent,
-        "outlier_sigma": options.outlier_sigma or None,
-        "gains": "fitted" if options.crosscal == "fitted" else "fixed",
-        "resolution": options.resolution,
-    }
+    settings = options.solver()
     solution = fuse(problem, **settings)
     problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
     if options.crosscal == "fitted":
@@ -280,7 +268,7 @@ def _field(good, grid, options):
 
 def _check_memory(channels, grid, filters, options):
     shape = tuple(size // grid.factor for size in grid.fine.shape)
-    rank = options.max_rank if options.rank == "auto" else options.rank
+    rank = options.rank if isinstance(options.rank, int) else options.max_rank
     nodes = _NODES if options.psf_nodes == "auto" else options.psf_nodes
     need = estimate_memory(channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank)
     if need / 1e9 > options.memory_limit:

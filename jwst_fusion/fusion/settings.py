@@ -37,6 +37,7 @@ class Settings:
     noise_scales: bool
     regularisation: str
     exponent: float
+    nonnegative: bool
     resolution: str
     boundary: str
     refine: bool
@@ -93,6 +94,9 @@ class Settings:
             raise ValueError(msg)
         if self.regularisation == "edge_weighted" and self.boundary == "mirror":
             msg = "regularisation='edge_weighted' needs boundary='free'"
+            raise ValueError(msg)
+        if self.nonnegative and self.regularisation == "wavelet":
+            msg = "nonnegative does not go with regularisation='wavelet'"
             raise ValueError(msg)
         if self.regularisation == "none" and self.mu is not None:
             msg = f"mu is not used with regularisation='none', got {self.mu!r}"

@@ -8,6 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.fusion.gains import Gains, fit_gains
+from jwst_fusion.fusion.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.problem import Problem, find_subspace, initial_strength, plain_noise
 from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
 from jwst_fusion.fusion.proximal import solve_sparse
@@ -37,6 +38,7 @@ def fuse(
     noise_scales=True,
     regularisation="sobolev",
     exponent=1.0,
+    nonnegative=False,
     resolution="imager",
     boundary="free",
     refine=True,
@@ -76,6 +78,10 @@ def fuse(
         makes the solution unique.
     exponent : float
         s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
+    nonnegative : bool
+        Keep the scene at the imager's resolution from being negative, see
+        `~jwst_fusion.fusion.nonnegative.solve_nonnegative`; the errors do not know of it. Not for
+        background-subtracted data, and not with "wavelet".
     resolution : {"imager", "deconvolved"}
         Give every channel the imager's PSF at its wavelength, or none.
     boundary : {"free", "mirror"}
@@ -95,7 +101,8 @@ def fuse(
     outlier_sigma : float or None
         Leave out what stands out more than a point source can, and residuals of the first solve
         beyond this many robust standard deviations, see `~jwst_fusion.fusion.robust`; 3 or more.
-        None believes all data. With the boundary "mirror", residuals are not looked at.
+        None believes all data. With the boundary "mirror", or with "syfu", residuals are not
+        looked at.
     tolerance : float
         Accuracy of the iterative solve in posterior standard deviations.
     max_iterations : int
@@ -132,6 +139,7 @@ def fuse(
         noise_scales=noise_scales,
         regularisation=regularisation,
         exponent=exponent,
+        nonnegative=nonnegative,
         resolution=resolution,
         boundary=boundary,
         refine=refine,
@@ -163,6 +171,8 @@ def fuse(
                 )
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
+        if nonnegative:
+            tuned = solve_nonnegative(problem, tuned, settings)
         _report(tuned)
         products = _products(problem, tuned, settings)
     return FusionResult(
@@ -249,7 +259,8 @@ def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
 
 def _unexplained(problem, tuned, settings):
     """Outliers among the residuals of a solution, and the size of the worst."""
-    if settings.outlier_sigma is None or settings.boundary == "mirror":
+    skipped = settings.boundary == "mirror" or settings.tuning == "syfu"
+    if settings.outlier_sigma is None or skipped:
         return Rejection.nothing(problem.data), 0.0
     groups = tuned.solution.solution
     seen = problem.images_of(groups), problem.cube_of(groups)

@@ -33,14 +33,15 @@ class FusionStep(FusionBaseStep):
     class_alias = "fusion"
 
     spec = """
-    rank = string(default='auto') # Number of spectral components, or 'auto'
+    rank = string(default='auto') # Number of spectral components, the part of the signal's variance that they are to explain (as 0.999), or 'auto'
     max_rank = integer(default=12, min=1) # Largest number of components that 'auto' chooses
     tuning = option('evidence', 'syfu', 'manual', default='evidence') # Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu and gamma by hand
     mu = float(default=None) # Regularisation for tuning = manual
     gamma = float(default=None) # Weight of the cube for tuning = manual
     noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
-    regularisation = option('sobolev', 'edge_weighted', 'none', default='sobolev') # What is smooth in the maps of the components: they, as exponent says; they, but for the edges that the images show; or nothing
+    regularisation = option('sobolev', 'edge_weighted', 'wavelet', 'none', default='sobolev') # What is known of the maps of the components: they are smooth, as exponent says; smooth but for the edges that the images show; sparse in starlets; or nothing
     exponent = float(default=1.0) # Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes
+    nonnegative = boolean(default=False) # Allow no negative brightness at the resolution of the images; takes several times longer
     outlier_sigma = float(default=6.0) # Leave out pixels and voxels beyond this many sigma, and those that stand out more than a point source can; 3 or more, 0: believe all data
     resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
     factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales
@@ -64,7 +65,7 @@ class FusionStep(FusionBaseStep):
     psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
     psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
     psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by 1e-3
-    psf_size = float(default=3.0) # [arcsec] Side of the PSFs
+    psf_size = float(default=None) # [arcsec] Side of the PSFs; default: 3, with MIRI 20 times the longest wavelength over the telescope's diameter, up to 10
     psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
     psf_broadening_image = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the images
     psf_opd = string(default=None) # Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the data, 'none'; default: the example of STPSF

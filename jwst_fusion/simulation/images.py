@@ -1,4 +1,4 @@
-"""NIRCam i2d images of a scene: resampled mosaics with WCS, errors and weights."""
+"""Images (i2d) of a scene: resampled mosaics with WCS, errors and weights."""
 
 import numpy as np
 from jwst.assign_wcs.pointing import create_fitswcs
@@ -6,8 +6,8 @@ from stdatamodels.jwst import datamodels
 
 __all__ = ["image_footprints", "simulate_i2d"]
 
-# arcsec per pixel of the two channels of NIRCam
-PIXEL_SCALE = {"SHORT": 0.0311, "LONG": 0.063}
+# arcsec per pixel of the two channels of NIRCam, and of the MIRI imager
+PIXEL_SCALE = {"SHORT": 0.0311, "LONG": 0.063, "MIRI": 0.11}
 # V2, V3 of NRCB1_FULL and its angle, SIAF
 _V2V3 = (-85.1, -492.6)
 _ANGLE = -0.1
@@ -72,7 +72,8 @@ def simulate_i2d(
     noise : float
         Error per pixel at zero signal, MJy/sr; the variance doubles at a signal of 1000 times
         that.
-    channel : {"SHORT", "LONG"}
+    channel : {"SHORT", "LONG", "MIRI"}
+        Channel whose pixels the image has.
     module : {"A", "B"}
     seed : int
         Seed of the noise.
@@ -105,7 +106,7 @@ def _set_metadata(model, filter_name, channel, module, ra, dec, roll):
     meta.telescope = "JWST"
     meta.filename = f"jw09999-o001_t001_nircam_clear-{filter_name.lower()}_i2d.fits"
     meta.instrument.name = "NIRCAM"
-    meta.instrument.channel = channel
+    meta.instrument.channel = channel if channel in ("SHORT", "LONG") else None
     meta.instrument.module = module
     meta.instrument.detector = f"NRC{module}1" if channel == "SHORT" else f"NRC{module}LONG"
     meta.instrument.filter = filter_name

@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from jwst_fusion.fusion.optics import Optics
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.photometry import at_centres
 from jwst_fusion.fusion.registration import common_grid
+from jwst_fusion.fusion.sides import image_side
 from jwst_fusion.psf import aperture_angle, make_psf
 
 FWHM = 2.3548
+FILTERS = ("F182M", "F210M")
 
 
 def variance(psf, scale):
@@ -48,6 +51,65 @@ def test_angles_are_relative_to_the_grid(observations, caplog):
     other = type(images[0])(**{**vars(images[0]), "pa_v3": 90.0})
     psf_angles(cube, [*images, other], grid.fine, FusionOptions())
     assert "differ by up to 13.0 deg" in caplog.text
+
+
+def changed(observation, **values):
+    return type(observation)(**{**vars(observation), **values})
+
+
+def test_what_stands_in_for_an_unknown_detector_is_logged_once(observations, caplog):
+    _, images, grid = observations
+    with caplog.at_level(logging.INFO):
+        image_side([changed(images[0], detector="NRCB3")], 57.0, grid.fine)
+    assert not caplog.text
+    several = [changed(one, detector="MULTIPLE", filter=name) for one in images for name in FILTERS]
+    with caplog.at_level(logging.INFO):
+        side = image_side(several, 57.0, grid.fine)
+    assert caplog.text.count("PSF and orientation of NRCB1 stand for it") == 1
+    assert "DETECTOR is 'MULTIPLE'" in caplog.text
+    assert side["by_channel"]["detector"] == {"SHORT": None}
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        image_side([changed(images[0], detector="", filter="F444W")], 57.0, grid.fine)
+    assert "PSF and orientation of NRCB5 stand for it" in caplog.text
+
+
+def test_images_with_other_pixels_are_told_with_numbers(observations, products, scene, caplog):
+    _, images, grid = observations
+    same = changed(images[0], name="same")
+    image_side([images[0], same], 57.0, grid.fine)
+    assert not caplog.records
+    turned = read_image(products.image(scene, "F210M", shape=(80, 84), pa=65.0))
+    image_side([images[0], turned], 57.0, grid.fine)
+    assert "angles by up to 40.0 deg" in caplog.text
+    caplog.clear()
+    # a quarter of a turn makes no difference to square pixels
+    turned = read_image(products.image(scene, "F210M", shape=(80, 84), pa=115.0))
+    image_side([images[0], turned], 57.0, grid.fine)
+    assert not caplog.records
+    fine = read_image(products.image(scene, "F210M", shape=(80, 84), pa=25.0, scale=0.02))
+    image_side([images[0], fine], 57.0, grid.fine)
+    assert 'widths differ by up to 0.0112"' in caplog.text
+    caplog.clear()
+    image_side([images[0], changed(images[0], pixfrac=None, name="raw")], 57.0, grid.fine)
+    assert "raw is not resampled" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "noted", "passed"),
+    [
+        (("F212N", "F210M"), True, None),
+        (("F212N", "F444W"), False, "F212N"),
+        (("F182M", "F210M"), False, None),
+    ],
+)
+def test_a_focus_that_is_left_out_is_told(observations, names, noted, passed, caplog):
+    _, images, grid = observations
+    given = [changed(images[0], filter=name) for name in names]
+    with caplog.at_level(logging.INFO):
+        side = image_side(given, 57.0, grid.fine)
+    assert ("The focus that F212N has of its own is left out" in caplog.text) == noted
+    assert side["by_channel"]["filter"]["SHORT"] == passed
 
 
 def test_missing_roll_names_the_parameter(observations):
@@ -317,6 +379,6 @@ def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
 
 def test_instruments_without_a_model(observations):
     cube, images, grid = observations
-    miri = type(cube)(**{**vars(cube), "instrument": "MIRI"})
+    other = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
     with pytest.raises(UnsuitableError, match=r"no model for the PSF of .* psf_cube"):
-        psfs_of(cube.wavelength, miri, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))
+        psfs_of(cube.wavelength, other, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))

@@ -48,7 +48,7 @@ def test_outliers_do_no_harm(scene, clean, amplitude, count, caplog):
 
 def test_outliers_are_believed_if_asked(scene, clean):
     data, *_ = spoiled(scene, 100, 10)
-    result = fuse(data, outlier_sigma=None, uncertainty=False)
+    result = fuse(data, outlier_sigma=None, rank=4, tuning="manual", mu=1e-4, uncertainty=False)
     assert not result.rejected_voxels.any()
     assert not result.rejected_images.any()
     assert score(scene, result) < clean - 3

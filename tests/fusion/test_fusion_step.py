@@ -390,7 +390,7 @@ def test_roll_is_needed_for_models_of_the_psf(members, caplog):
 
 def test_instruments_without_a_psf_model_are_skipped(members, caplog):
     given = members(filters=("F210M",))
-    given[0].meta.instrument.name = "MIRI"
+    given[0].meta.instrument.name = "NIRISS"
     assert FusionStep.call(given).meta.cal_step.fusion == "SKIPPED"
     assert "give files with psf_image and psf_cube" in caplog.text
 
@@ -591,7 +591,16 @@ def test_wild_pixels_are_left_out(scene, products, members, fuse, wave):
     assert 0 < (measured[0] - measured[1]).sum() < measured[0].size / 10
 
 
-@pytest.mark.parametrize("options", [{"regularisation": "edge_weighted"}, {"exponent": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"regularisation": "edge_weighted"},
+        {"regularisation": "wavelet"},
+        {"exponent": 1.5},
+        {"nonnegative": True},
+        {"rank": 0.999},
+    ],
+)
 def test_other_regularisations(scene, products, members, gaussian_psfs, wave, options):
     result = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs, **options)
     plain = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs)

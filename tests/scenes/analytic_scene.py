@@ -28,13 +28,13 @@ def render_psf(psf, wavelength, half=16):
     return image / image.sum()
 
 
-def blobs(rng, size):
+def blobs(rng, size, background):
     """Components as lists of (amplitude, y, x, width): stars, clumps, a ridge, a background."""
     places = rng.uniform(-10, size + 10, (26, 2))
     stars = [(rng.uniform(5, 60), y, x, 0.9) for y, x in places[:12]]
     clumps = [(rng.uniform(3, 9), y, x, rng.uniform(1.5, 4)) for y, x in places[12:]]
     ridge = [(4.0, t, 0.3 * size + 0.5 * t, 1.6) for t in np.linspace(-8, size + 8, 24)]
-    return [stars, clumps, ridge, [(15.0, 0.4 * size, 0.6 * size, 0.6 * size)]]
+    return [stars, clumps, ridge, [(background, 0.4 * size, 0.6 * size, 0.6 * size)]]
 
 
 def spectra():
@@ -66,11 +66,11 @@ def observe(components, psf, y, x):
     return cube
 
 
-def make_scene(factor=3, shape=(10, 11), margin=0, seed=4, noise=1.0):
+def make_scene(factor=3, shape=(10, 11), margin=0, seed=4, noise=1.0, background=15.0):
     rng = np.random.default_rng(seed)
     fine = [np.arange(-factor * margin, factor * (n + margin)) for n in shape]
     coarse = [factor * np.arange(n) + (factor - 1) / 2 for n in shape]
-    components = blobs(rng, factor * max(shape))
+    components = blobs(rng, factor * max(shape), background)
     sharp, blurred = observe(components, IMAGER, *fine), observe(components, CUBE, *coarse)
     bands = [(1.72, 1.97), (1.86, 1.89), (1.75, 2.23), (1.99, 2.2), (2.11, 2.135)]
     response = np.array([(WAVELENGTH > lo) & (WAVELENGTH < hi) for lo, hi in bands], float)

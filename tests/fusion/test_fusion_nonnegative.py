@@ -1,0 +1,80 @@
+"""Non-negativity: it holds, it helps a dark sky, and it does not touch a bright one."""
+
+import numpy as np
+import pytest
+from analytic_scene import make_scene, score
+
+from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.iterative import WeightedSystem
+from jwst_fusion.fusion.regularisation import EdgePrior, GramPrior, SobolevPrior
+from jwst_fusion.fusion.solve import fuse
+
+
+def small_system(size, rng, weight=1.0):
+    grid = Grid(*size)
+    psf = rng.random((2, 2, 3, 5)) ** 2
+    psf /= psf.sum((2, 3), keepdims=True)
+    imager = Imager(grid, psf[0], rng.normal(size=(3, 2, 2)))
+    spectrometer = Spectrometer(grid, psf[1], rng.normal(size=(4, 2, 2)))
+    images, rows = rng.normal(size=(3, *grid.shape)), rng.normal(size=(4, *size[:2]))
+    image_weight = np.full(images.shape, weight)
+    return grid, WeightedSystem(imager, spectrometer, images, image_weight, rows, np.ones(size[:2]))
+
+
+@pytest.mark.parametrize("size", [(4, 5, 2), (3, 4, 3)])
+@pytest.mark.parametrize("edges", [False, True])
+def test_blocks_of_the_bound_problem_agree_with_its_operator(size, edges):
+    rng = np.random.default_rng(0)
+    grid, system = small_system(size, rng)
+    mu = np.array([0.5, 2.0])
+    base = EdgePrior(grid, np.full((2, *grid.shape), 0.7)) if edges else SobolevPrior(grid)
+    viewer = Imager(grid, rng.random((1, 3, 3)), rng.normal(size=(3, 1, 2)))
+    gram = 3 * viewer.transfer.conj().transpose(0, 1, 3, 2) @ viewer.transfer
+    bound = system.with_prior(GramPrior(base, mu, gram))
+    x, y = (grid.analyse(rng.normal(size=(2, *grid.shape))) for _ in range(2))
+    image = bound.apply(x, 2.0, 0.5, np.ones(2))
+    expected = system.with_prior(base).apply(x, 2.0, 0.5, mu)
+    expected += 3 * viewer.adjoint_groups(viewer.forward_groups(x))
+    np.testing.assert_allclose(image, expected, atol=1e-10)
+    assert bound.inner(image, y) == pytest.approx(
+        bound.inner(x, bound.apply(y, 2.0, 0.5, np.ones(2)))
+    )
+    back = bound.blocks.solve(image, np.full(3, 2.0), 0.5, np.ones(2))
+    np.testing.assert_allclose(back, x, atol=1e-7)
+
+
+@pytest.mark.parametrize("noise", [2.0, 8.0])
+def test_a_dark_sky_gains(noise):
+    scene = make_scene(margin=3, noise=noise, background=0.0)
+    free = fuse(scene.data)
+    held = fuse(scene.data, nonnegative=True)
+    assert held.converged
+    assert score(scene, held) > score(scene, free) + 0.5
+    assert np.min(free.cube / free.error) < -4
+    assert np.min(held.cube / held.error) > -1
+    assert np.median(held.error / free.error) == pytest.approx(1, abs=0.05)
+    assert len(held.history) > len(free.history)
+
+
+def test_a_bright_scene_is_not_touched():
+    scene = make_scene(margin=3, background=60.0)
+    free = fuse(scene.data, uncertainty=False)
+    assert free.cube.min() > 0
+    held = fuse(scene.data, nonnegative=True, uncertainty=False)
+    np.testing.assert_array_equal(held.cube, free.cube)
+
+
+def test_lack_of_convergence_is_reported(monkeypatch, caplog):
+    monkeypatch.setattr("jwst_fusion.fusion.nonnegative._STEPS", 1)
+    scene = make_scene(margin=3, noise=8.0, background=0.0)
+    result = fuse(scene.data, nonnegative=True, uncertainty=False)
+    assert not result.converged
+    assert "After 1 steps the scene is negative" in caplog.text
+
+
+def test_the_constraint_goes_with_edges_but_not_with_starlets():
+    scene = make_scene(margin=3, noise=8.0, background=0.0)
+    edges = fuse(scene.data, nonnegative=True, regularisation="edge_weighted", uncertainty=False)
+    assert edges.cube.min() > 0.2 * fuse(scene.data, uncertainty=False).cube.min()
+    with pytest.raises(ValueError, match="nonnegative does not go with"):
+        fuse(scene.data, nonnegative=True, regularisation="wavelet")
