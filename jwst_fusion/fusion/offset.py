@@ -5,6 +5,7 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from jwst_fusion.fusion.matching import blur_with_gaps, matching_kernel, sample_spaxels
+from jwst_fusion.fusion.photometry import noise_of_image
 
 __all__ = ["coarse_offset", "image_offset", "measure_offset"]
 
@@ -14,6 +15,9 @@ _FEWEST = 16
 # A match counts if its correlation coefficient exceeds this many of its standard deviations in
 # noise, 1 / sqrt(number of spaxels), and the first but not more than the second of these.
 _SIGNIFICANCE, _CORRELATION = 6.0, (0.3, 0.8)
+# Noise aside, at most this share of the cube's variance may differ from the image. Of nebulae, PSFs
+# that are wrong leave less than a hundredth, and other places of similar shape a tenth or more.
+_UNEXPLAINED = 0.04
 # An offset is measured if its standard error is smaller than this, fine pixels.
 _LARGEST_ERROR = 1.0
 # The whole spaxel from which the rest is measured is at most this far away, spaxels.
@@ -51,7 +55,8 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
     -----
     The image is first brought to the resolution of the cube. Whole spaxels are found by
     `coarse_offset`, the rest by `measure_offset`. The result stands only if image and cube are
-    then correlated significantly, and not less than they are without an offset.
+    then correlated significantly, not less than they are without an offset, and as closely as the
+    noise of the cube allows: in a small field, another place may look alike.
     """
     total, share = blur_with_gaps(image, matching_kernel(psf_image, psf_cube, factor))
     fine, complete = total / np.maximum(share, 1e-6), share > _COMPLETE
@@ -76,8 +81,7 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
         start += step
     moved = ndimage.shift(inner, (-y, -x), order=3, mode="nearest")
     found = _correlation(moved, synthetic, used, factor)
-    needed = np.clip(_SIGNIFICANCE / np.sqrt(np.count_nonzero(used)), *_CORRELATION)
-    if step.any() or error > _LARGEST_ERROR or not found >= max(needed, unmoved):
+    if step.any() or error > _LARGEST_ERROR or not found >= max(unmoved, _needed(synthetic, used)):
         return (0.0, 0.0), np.inf
     return (float(start[1] * factor + x), float(start[0] * factor + y)), error
 
@@ -188,6 +192,15 @@ def _part(fine, complete, start, synthetic, factor):
     out[tuple(targets)] = fine[tuple(sources)]
     mask[tuple(targets)] = complete[tuple(sources)]
     return out, sample_spaxels(mask, factor) & np.isfinite(synthetic)
+
+
+def _needed(synthetic, used):
+    """Return the correlation coefficient that a true match has."""
+    chance = np.clip(_SIGNIFICANCE / np.sqrt(np.count_nonzero(used)), *_CORRELATION)
+    # The noise is estimated on the safe side: in cubes it is correlated.
+    noise = 2 * noise_of_image(synthetic[None])[0] ** 2 / np.var(synthetic[used])
+    unexplained = _UNEXPLAINED + (noise if np.isfinite(noise) else 0.0)
+    return max(chance, np.sqrt(max(1 - unexplained, 0.0)))
 
 
 def _correlation(fine, coarse, used, factor):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.offset import image_offset, measure_offset
@@ -245,6 +246,29 @@ def test_what_does_not_match_is_not_measured(kind):
             image[:, 20:] = np.nan
         found = image_offset(image, cube, factor=3, rim=10, **psfs)
         assert found == ((0.0, 0.0), np.inf)
+
+
+def test_a_place_that_looks_alike_is_not_taken_for_the_true_one():
+    psfs = gaussians(1.0, 3.0)
+    options = {"psf_image": psfs[0], "psf_cube": psfs[1], "factor": 3, "rim": 10}
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sky = gaussian_filter(rng.standard_normal((220, 220)), 6.0)
+        blurred = gaussian_filter(sky, 3.0)
+        # Twelve spaxels of 3 pixels; the image has them only in the second case.
+        for start in (170, 60):
+            cube = blurred[start + 1 : start + 37 : 3, start + 1 : start + 37 : 3]
+            cube = cube + 0.02 * cube.std() * rng.standard_normal(cube.shape)
+            image = gaussian_filter(sky, 1.0)[20:116, 25:121]
+            found.append(image_offset(image, cube, **options))
+    assert all(error == np.inf for _, error in found[::2])
+    # The cube begins at pixel 60 of the sky, and in the image at 60 - 20 and 60 - 25, rim included.
+    errors = np.array([error for _, error in found[1::2]])
+    pulls = (np.array([offset for offset, _ in found[1::2]]) - (5.0, 10.0)) / errors[:, None]
+    assert np.max(errors) < 0.06
+    assert np.abs(pulls).max() < 4
+    assert np.std(pulls) < 1.5
 
 
 def test_a_grid_follows_its_target(grid):
