@@ -80,7 +80,7 @@ _GRATINGS = ("G140M", "G140H", "G235M", "G235H", "G395M", "G395H")
 # The PRISM covers a factor of nine in wavelength on four hundred columns, the LRS one of three. The
 # LRS's trace moves across the pixels by about one row only, and more knots would leave the profile
 # between the rows undetermined.
-_PRISM = {"node_spacing": 15.0, "knots_per_pixel": 2.25}
+_PRISM = {"node_spacing": 15.0}
 _LRS = {"node_spacing": 15.0, "knots_per_pixel": 1.5}
 # Slits are summed over pixels of the exposure or of a rectified image with the same sampling: no
 # pixel overlaps an output pixel in part more than a native one does.
@@ -105,7 +105,8 @@ _SERIES = _MOS | {"exposure_type": "NRS_BRIGHTOBJ", "model_types": ("SlitModel",
 
 MODES = (
     TraceMode("NIRSpec IFU", dispersers=_GRATINGS, **_IFU),
-    TraceMode("NIRSpec IFU PRISM", dispersers=("PRISM",), **_IFU, **_PRISM),
+    # In the slices beside a star fewer knots are better, in slits more.
+    TraceMode("NIRSpec IFU PRISM", dispersers=("PRISM",), knots_per_pixel=2.25, **_IFU, **_PRISM),
     TraceMode("NIRSpec MOS", dispersers=_GRATINGS, **_MOS),
     TraceMode("NIRSpec MOS PRISM", dispersers=("PRISM",), **_MOS, **_PRISM),
     TraceMode("NIRSpec fixed slits", dispersers=_GRATINGS, **_FIXED),
