@@ -79,6 +79,11 @@ class Row:
         return (self.what, self.ours, self.jwst, ratio, self.target, reached)
 
 
+def _escaped(cell):
+    """Text in which bars mark no substitution."""
+    return str(cell).replace("|", r"\|")
+
+
 def _ratio(value):
     """Write a ratio; a small one as a fraction."""
     return f"1/{1 / value:.0f}" if 0 < value < 0.1 else f"{value:.2f}"
@@ -127,7 +132,8 @@ def as_rst(sections, *, header=_HEADER):
         out += [f".. list-table:: {title}", "   :header-rows: 1", ""]
         for line in (header, *(r.cells() if isinstance(r, Row) else r for r in rows)):
             out += [
-                f"   {'* -' if i == 0 else '  -'} {cell}".rstrip() for i, cell in enumerate(line)
+                f"   {'* -' if i == 0 else '  -'} {_escaped(cell)}".rstrip()
+                for i, cell in enumerate(line)
             ]
         out.append("")
     return "\n".join(out)
