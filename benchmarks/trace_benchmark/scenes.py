@@ -134,7 +134,7 @@ def _rows(mode, name, scene, folder, reuse):
     """Rows of one scene."""
     observed = scene.observe(seed=_SEED)
     truth = _truth(scene, observed)
-    ours = _ours(mode, observed)
+    ours, window = (_ours(mode, observed, kind) for kind in ("surface", "window"))
     theirs = _theirs(mode, name, observed, scene, folder, reuse)
     end = np.arange(scene.grid.n_column)[:, None] >= 7 * scene.grid.n_column // 8
     parts = {"": True}
@@ -144,12 +144,12 @@ def _rows(mode, name, scene, folder, reuse):
     title = f"{mode}: {_NAMED.get(name, name)}"
     rows = []
     for part, where in parts.items():
-        images = (ours["flux"], theirs["flux"], truth.linear)
+        images = (ours["flux"], theirs["flux"], truth.linear, window["flux"])
         errors = [truth.error(image, truth.noise) for image in images]
         shared = np.isfinite(errors[0]) & np.isfinite(errors[1])
         flux = [_rms(error, shared & where) for error in errors]
         lost = [100 * np.mean(np.isnan(error[truth.counts & where])) for error in errors[:2]]
-        note = f"linear interpolation {flux[2]:#.3g} %"
+        note = f"linear interpolation {flux[2]:#.3g} %; profile_model=window {flux[3]:#.3g} %"
         if max(lost) >= 0.5:
             note += f"; without a value: ours {lost[0]:.0f} %, jwst's {lost[1]:.0f} %"
         rows.append(Row.compare(f"{title}{part} ({note})", flux[0], flux[1], "%", limit=limit))
@@ -230,14 +230,14 @@ def _interpolate(values, good, position):
     return out
 
 
-def _ours(mode, observed):
+def _ours(mode, observed, profile_model):
     """Our oversampled data and trace model, (column, row)."""
     settings, _ = find_mode(*_MODES[mode])
     result = trace_exposure(
         ExposureImages(flux=observed.flux.T, error=observed.error.T),
         _ArrayGeometry(observed.coordinate),
         settings,
-        TraceOptions(oversample=2.0),
+        TraceOptions(oversample=2.0, profile_model=profile_model),
         intermediate=True,
     )
     return {

@@ -11,7 +11,7 @@ from scipy import ndimage
 __all__ = ["Support", "find_support"]
 
 #: Columns on either side, in distances of the nodes, from which a profile is carried on.
-_REACH = 6.0
+_REACH = 6
 #: Bins along the slit per native pixel. A pixel stands for its own bin and those beside it.
 _BINS = 2
 #: Share of the pixels around a point that has to be good.
@@ -88,10 +88,9 @@ def find_support(coordinate, good, *, pitch, node_spacing):
     n_bin = int((np.max(coordinate[inside]) + 0.5 * pitch - start) / step) + 1
     n_block = max(int(np.ceil(len(coordinate) / node_spacing)), 1)
     block = (np.arange(len(coordinate)) / node_spacing).astype(np.intp)
-    cell = block[:, None] * n_bin + ((np.where(inside, coordinate, start) - start) / step).astype(
-        np.intp
-    )
-    size = (2 * int(_REACH) + 1, 3)
+    position = (np.where(inside, coordinate, start) - start) / step
+    cell = block[:, None] * n_bin + position.astype(np.intp)
+    size = (2 * _REACH + 1, 3)
 
     def count(mask):
         number = np.bincount(cell[mask], minlength=n_block * n_bin).astype(float)

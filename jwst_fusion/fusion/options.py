@@ -40,9 +40,6 @@ _RANGES = (
 )
 
 
-_FIXED = {"gain_prior": 0.1, "tolerance": 0.01, "max_iterations": 500}
-
-
 @dataclass(frozen=True)
 class FusionOptions:
     """
@@ -115,8 +112,7 @@ class FusionOptions:
         groups = filter_groups(self.validate_filters or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
-        # What the step does not set has the defaults of `fuse`.
-        Settings(**self.solver(), boundary="free", refine=True, uncertainty=True, **_FIXED)
+        Settings(**self.solver())
         self.throughput_files()
         filter_offsets(self.offsets)
         wavelength_ranges(self.exclude_wave)
@@ -124,12 +120,6 @@ class FusionOptions:
         self.broadening_widths()
 
     def _check_together(self):
-        if self.tuning == "manual" and self.mu is None and self.regularisation != "none":
-            msg = "tuning = manual needs the parameter mu"
-            raise ValueError(msg)
-        if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
-            msg = f"mu and gamma are only used with tuning = manual, but tuning is {self.tuning!r}"
-            raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
             raise ValueError(msg)

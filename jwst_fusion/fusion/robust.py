@@ -25,7 +25,7 @@ log = logging.getLogger(f"stpipe.{__name__}")
 _MAD = 0.674489750196082  # median absolute deviation of a normal distribution
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
 _GUARD = 10.0  # standard deviations that the test before the fusion ignores
-_NATIVE_CONTRAST = 30.0  # more than any telescope gives to a point source, however sampled
+_NATIVE_CONTRAST = 100.0  # twice that of a star on NIRSpec's spaxels at 0.8 um, the sharpest case
 _GUARD_MARGIN = 3.0  # by how much the sharpest contrast of the PSF must be exceeded there
 _MARGIN = 1.5  # the same for residuals
 _PEAK = 0.5  # height of an outlier, relative to its brightest neighbour
@@ -99,7 +99,7 @@ def sharpest_contrast(psf, factor):
     return float(best)
 
 
-def lone_peaks(planes, good):
+def lone_peaks(planes, good, *, spectral=False):
     """Find gross outliers of native data, before anything is resampled or calibrated with them.
 
     Parameters
@@ -108,16 +108,22 @@ def lone_peaks(planes, good):
         Images, or the channels of a cube.
     good : ndarray (n, y, x) of bool
         Samples with data.
+    spectral : bool
+        Whether the planes are channels of a cube. Then an outlier is also narrower than a resolved
+        line, which no star is, however coarse the spaxels.
 
     Returns
     -------
     ndarray (n, y, x) of bool
-        Samples that no point source explains, whatever its PSF, with up to three bad neighbours.
+        Samples that no point source explains, with up to three bad neighbours.
     """
     detail = np.where(good & np.isfinite(planes), planes, np.nan).astype(float)
     detail -= _medians(detail)
     scatter = _medians(np.abs(detail)) / _MAD
-    return _isolated(detail, _GUARD, _NATIVE_CONTRAST, scatter=scatter) & good
+    found = _isolated(detail, _GUARD, _NATIVE_CONTRAST, scatter=scatter) & good
+    if spectral:
+        found &= _narrow(detail, _GUARD * scatter)
+    return found
 
 
 def impossible_contrasts(data):

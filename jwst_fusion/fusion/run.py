@@ -113,6 +113,8 @@ def fuse_observations(cube, images, options):
     problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, solution)
+        # Images that are left out for validation are compared with their gains, too.
+        problem = replace(problem, response=problem.response * solution.gains[:, None])
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
     names = [image.filter for image in images]
@@ -147,7 +149,7 @@ def fuse_observations(cube, images, options):
 
 def _without_peaks(cube, images):
     """Observations without gross outliers, which resampling would smear over their neighbours."""
-    wild = lone_peaks(cube.data, cube.good)
+    wild = lone_peaks(cube.data, cube.good, spectral=True)
     count = [int(wild.sum()), 0]
     cube = replace(cube, good=cube.good & ~wild)
     cleaned = []

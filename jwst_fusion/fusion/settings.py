@@ -39,14 +39,14 @@ class Settings:
     exponent: float
     nonnegative: bool
     resolution: str
-    boundary: str
-    refine: bool
-    uncertainty: bool
+    boundary: str = "free"
+    refine: bool = True
+    uncertainty: bool = True
     gains: str
-    gain_prior: float
+    gain_prior: float = 0.1
     outlier_sigma: float | None
-    tolerance: float
-    max_iterations: int
+    tolerance: float = 0.01
+    max_iterations: int = 500
 
     def __post_init__(self):
         for name, allowed in _CHOICES.items():

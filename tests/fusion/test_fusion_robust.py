@@ -5,10 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from analytic_scene import make_scene, psnr, score
+from scipy.ndimage import uniform_filter
 
-from jwst_fusion.fusion.robust import impossible_contrasts, sharpest_contrast, wild_residuals
+from jwst_fusion.fusion.robust import (
+    impossible_contrasts,
+    lone_peaks,
+    sharpest_contrast,
+    wild_residuals,
+)
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.whitening import usable_data
+from jwst_fusion.psf.aperture import native_psf
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +143,30 @@ def test_complete_data_with_an_outlier_are_not_mirrored():
     with pytest.raises(ValueError, match="outlier_sigma=None"):
         fuse(data, boundary="mirror")
     assert psnr(scene.truth, fuse(data, uncertainty=False).cube) > 43
+
+
+def test_native_guard_spares_stars_however_sampled():
+    """All light of a star in one spaxel of each channel; and a wild voxel, which is no star."""
+    rng = np.random.default_rng(4)
+    cube = rng.normal(0.0, 1.0, (40, 15, 16))
+    cube[:, 6, 7] += 1e5
+    cube[18:21, 10, 3] += np.array([4e3, 1e4, 4e3])  # a resolved line in one spaxel
+    good = np.ones(cube.shape, bool)
+    assert not lone_peaks(cube, good, spectral=True).any()
+    cube[25, 3, 12] = 1e6
+    found = lone_peaks(cube, good, spectral=True)
+    assert found[25, 3, 12]
+    assert found.sum() == 1
+
+
+@pytest.mark.parametrize("pixel", [0.03, 0.06, 0.1])
+def test_native_guard_spares_the_sharpest_stars(pixel):
+    """The pattern of the aperture at 0.8 um, centred on a pixel."""
+    step = 0.01
+    optics = native_psf("NIRSPEC", 0.8, step, 201)
+    width = round(pixel / step)
+    seen = uniform_filter(optics, width, mode="constant")[
+        100 % width :: width, 100 % width :: width
+    ]
+    image = 1e6 * seen / seen.max() + np.random.default_rng(5).normal(0.0, 1.0, seen.shape)
+    assert not lone_peaks(image[None], np.ones((1, *image.shape), bool)).any()
