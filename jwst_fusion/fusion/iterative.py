@@ -184,6 +184,11 @@ class WeightedSystem:
         other.uniform = self.uniform and prior.diagonal
         return other
 
+    @property
+    def norm(self):
+        """Norm of an error of one posterior standard deviation in each coefficient."""
+        return float(np.sqrt(self.rank * self.images[0].size))
+
     def inner(self, a, b):
         """Inner product of component groups that equals the one of the real maps."""
         return float(np.einsum("g,gda,gda->", self.grid.multiplicity, a.conj(), b).real)
@@ -259,7 +264,7 @@ class WeightedSystem:
             self.blocks.preconditioner(*weights),
             self.inner,
             start=start,
-            scale=np.sqrt(self.rank * self.images[0].size),
+            scale=self.norm,
             tolerance=tolerance,
             max_iterations=max_iterations,
         )

@@ -75,7 +75,7 @@ class FusionOptions:
     filters: tuple = ()
     throughputs: tuple = ()
     min_coverage: float = 0.98
-    crosscal: str = "eroded"
+    crosscal: str = "fitted"
     alignment: str = "auto"
     search: float = 2.0
     offsets: tuple = ()

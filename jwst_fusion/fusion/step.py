@@ -57,7 +57,7 @@ class FusionStep(FusionBaseStep):
     filters = force_list(default=None) # Use only images of these filters
     throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
-    crosscal = option('eroded', 'mean', 'fitted', 'off', default='eroded') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, or none
+    crosscal = option('eroded', 'mean', 'fitted', 'off', default='fitted') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, starting from the first, or none
     alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
     search = float(default=2.0) # [arcsec] Largest offset that is looked for
     offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
