@@ -10,7 +10,9 @@ _MODULE_OF = {
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
+    "joined_product": "several_cubes",
     "reobserved_products": "reobserved",
+    "stacked_cube": "several_cubes",
 }
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "cube_product",
     "flags_of",
     "fused_product",
+    "joined_product",
     "reobserved_products",
+    "stacked_cube",
 ]
 
 

@@ -79,9 +79,9 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     normal equations makes up for a solution that is not exact. The inverse of the matrix is the
     covariance of the gains; as the problem is nearly linear, one matrix serves for all steps.
 
-    The solves for U may be rough: what conjugate gradients have not reached yet, in the squared norm
-    of the operator, is what the diagonal of the matrix has too much. They go on until that is one
-    per cent of it.
+    The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
+    norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
+    one per cent of it.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings)
@@ -121,7 +121,6 @@ def _columns(problem, tuned):
 
 def _eliminate(problem, tuned, settings):
     """Reactions (F, group, d * d, k) of the scene to each gain, and the matrix (F, F) left."""
-    system = problem.system
     weight, columns, _ = _columns(problem, tuned)
     count = len(columns)
     matrix, reactions = np.zeros((count, count)), []
