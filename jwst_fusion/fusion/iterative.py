@@ -146,6 +146,8 @@ class WeightedSystem:
         voxels that are there.
     prior : SobolevPrior, optional
         Penalty of the component maps; that of their gradients by default.
+    independent : ndarray (F,), optional
+        Share of the pixels of each image whose noise is independent; 1 by default.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class WeightedSystem:
         spaxel_weight,
         gaps=None,
         prior=None,
+        independent=None,
     ):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.prior = SobolevPrior(self.grid) if prior is None else prior
@@ -170,7 +173,10 @@ class WeightedSystem:
         self.rhs_image = imager.adjoint_groups(self.grid.analyse(image_weight * images))
         # Rows of spaxels with gaps are sums over the voxels that are there: no Gram matrix.
         self.rhs_cube = spectrometer.adjoint_groups(self.grid.analyse_coarse(spaxel_weight * rows))
-        self.count_image = int(np.count_nonzero(image_weight))
+        share = np.ones(len(images)) if independent is None else np.asarray(independent)
+        # Pixels larger than those of the grid have noise at low frequencies only.
+        self.image_band = self.grid.band(share)
+        self.count_image = float(share @ np.count_nonzero(image_weight, axis=(1, 2)))
         share = np.array(spaxel_weight > 0, float)
         if gaps:
             flat = share.reshape(-1)

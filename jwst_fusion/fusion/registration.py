@@ -14,7 +14,14 @@ from scipy.interpolate import BSpline
 
 from jwst_fusion.fusion.sky import SkyGrid
 
-__all__ = ["CommonGrid", "SplineSampler", "choose_factor", "common_grid", "resample_image"]
+__all__ = [
+    "CommonGrid",
+    "SplineSampler",
+    "choose_factor",
+    "common_grid",
+    "independent_share",
+    "resample_image",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -112,6 +119,11 @@ def common_grid(cube_grid, *, field, factor, margin):
     )
 
 
+def independent_share(source, target):
+    """Return the share of pixels with independent noise once an image has been resampled."""
+    return min(1.0, target.scale / source.scale) ** 2
+
+
 def resample_image(data, err, good, source, target):
     """
     Resample an image onto another grid, with its errors.
@@ -150,9 +162,7 @@ def resample_image(data, err, good, source, target):
     if not inside.any():
         return np.full(target.shape, np.nan), np.full(target.shape, np.nan)
     value = ndimage.map_coordinates(_fill(data, good), position, order=_ORDER, mode="mirror")
-    # finer pixels share their noise: as many times fewer of them are independent
-    shared = max(1.0, source.scale / target.scale) ** 2
-    variance = shared * _propagate(_fill(err, good) ** 2, position)
+    variance = _propagate(_fill(err, good) ** 2, position) / independent_share(source, target)
     return np.where(inside, value, np.nan), np.where(inside, np.sqrt(variance), np.nan)
 
 
