@@ -10,6 +10,7 @@ _MODULE_OF = {
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
+    "in_memory_file": "whole_file",
     "reobserved_products": "reobserved",
 }
 
@@ -19,6 +20,7 @@ __all__ = [
     "cube_product",
     "flags_of",
     "fused_product",
+    "in_memory_file",
     "reobserved_products",
 ]
 
