@@ -11,7 +11,14 @@ import scipy.ndimage as ndi
 
 from jwst_fusion.fusion.iterative import Solution
 
-__all__ = ["LocalWeights", "Tuning", "TuningStep", "difference_noise", "gradient_energy", "maximise_evidence"]
+__all__ = [
+    "LocalWeights",
+    "Tuning",
+    "TuningStep",
+    "difference_noise",
+    "gradient_energy",
+    "maximise_evidence",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 

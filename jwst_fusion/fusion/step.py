@@ -16,8 +16,8 @@ from jwst_fusion.datamodels import (
     reobserved_products,
 )
 from jwst_fusion.fusion.alignment import filter_offsets
-from jwst_fusion.fusion.messages import collected_warnings
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.messages import collected_warnings
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
@@ -173,9 +173,7 @@ class FusionStep(FusionBaseStep):
         self._check_oversampling(cube, options)
         outcome = fuse_observations(cube, images, options)
         given = len(members.images)
-        product = fused_product(
-            cube.model, outcome, options, images_given=given, messages=messages
-        )
+        product = fused_product(cube.model, outcome, options, images_given=given, messages=messages)
         for line in outcome.report:
             log.info(line)
         product.meta.filename = f"{product_name}_{self.suffix}.fits"

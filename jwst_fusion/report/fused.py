@@ -279,7 +279,9 @@ def celestial(header):
             values[axis - 1] = header[f"{key}{axis}"]
         wcs.wcs.cdelt[axis - 1] = header.get(f"CDELT{axis}", 1.0)
     kind = "CD" if "CD1_1" in header else "PC"
-    matrix = np.array([[header.get(f"{kind}{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
+    matrix = np.array(
+        [[header.get(f"{kind}{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
+    )
     if kind == "CD":
         wcs.wcs.cd = matrix
     else:

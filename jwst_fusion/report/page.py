@@ -185,7 +185,8 @@ def _render(page, inline, folder):
         mark=_MARKS[level],
         verdict=_text(verdict),
         facts="".join(
-            f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in page.facts
+            f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+            for name, value in page.facts
         ),
         findings="".join(_finding(one) for one in page.findings),
         summary=_figures(page.summary, inline, folder),
