@@ -8,7 +8,6 @@ from jwst_fusion.report.measures import line_map
 from jwst_fusion.report.picture import Picture, sky_panel, stretch
 
 __all__ = [
-    "agreement_pictures",
     "component_pictures",
     "field_pictures",
     "line_pictures",
@@ -26,9 +25,9 @@ def worst_filter(product):
     return int(np.argmax(np.where(np.isfinite(chi2), chi2, np.inf)))
 
 
-def field_pictures(product, cube, index, *, name, marks=(), residual=False):
+def field_pictures(product, cube, index, *, name, marks=()):
     """
-    Show the field in the band of one image: imager, cube, fused cube, at one stretch.
+    Show the field in the band of one image: imager, cube, fused cube at one stretch, residuals.
 
     Parameters
     ----------
@@ -41,8 +40,6 @@ def field_pictures(product, cube, index, *, name, marks=(), residual=False):
         First part of the names of the files.
     marks : sequence, optional
         As for `~jwst_fusion.report.picture.sky_panel`.
-    residual : bool, optional
-        Whether to add the residuals.
 
     Returns
     -------
@@ -77,9 +74,7 @@ def field_pictures(product, cube, index, *, name, marks=(), residual=False):
             f"The fused cube seen through {label}.",
         )
     )
-    if residual:
-        parts.append(_residual(product, frame, index, name))
-    return parts
+    return [*parts, _residual(product, frame, index, name)]
 
 
 def _residual(product, frame, index, name):
@@ -98,22 +93,6 @@ def _residual(product, frame, index, name):
         figure,
         f"Residuals of {label} in units of its errors, reduced chi-square {chi2:.3g}.",
     )
-
-
-def agreement_pictures(product):
-    """
-    Show the residuals of every image in sigma, at one stretch.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.FusedProduct`
-
-    Returns
-    -------
-    list of Picture
-    """
-    frame = Frame.of(product)
-    return [_residual(product, frame, i, "residual") for i in range(len(product.filters))]
 
 
 def line_pictures(product, cube, lines):

@@ -76,10 +76,10 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
         verdict=verdict_of(findings),
         facts=tables.facts(product),
         findings=findings,
-        summary=fields.field_pictures(product, cube, worst, name="summary", residual=True),
+        summary=fields.field_pictures(product, cube, worst, name="summary"),
         sections=[
             *_look(product, cube, places, mapped),
-            *_agreement(product, cube),
+            *_agreement(product),
             *_solution(product),
             *_record(product),
         ],
@@ -91,12 +91,13 @@ def _look(product, cube, places, lines):
     marks = [(one.letter, _place(product, one)) for one in places]
     field = Section("field", "The field", [])
     field.parts.append(
-        "Each row in the band of one filter at one stretch: the image, the input cube, and the "
-        "fused cube seen through the filter."
-        if cube is not None
-        else "Each row in the band of one filter at one stretch: the image, and the fused cube "
-        "seen through the filter. The input cube was not found: give it to see it here, too."
+        "Each row in the band of one filter: the image, the input cube and the fused cube seen "
+        "through the filter, at one stretch, and image minus fused cube in units of the errors "
+        "that the image states. Noise has no structure; rings around stars mean a wrong PSF, pairs "
+        "of light and dark an offset."
     )
+    if cube is None:
+        field.parts.append("The input cube was not found; with it, more would be shown.")
     for index in range(len(product.filters)):
         field.parts.append(fields.field_pictures(product, cube, index, name="field", marks=marks))
     maps = Section("lines", "Lines and continuum", fields.line_pictures(product, cube, lines))
@@ -113,16 +114,10 @@ def _place(product, place):
     return Frame.of(product).place(place.y, place.x)
 
 
-def _agreement(product, cube):
+def _agreement(product):
     """Sections that compare with the data."""
     images = Section("agreement", "Re-observed against observed: images", [])
-    images.parts += [
-        "Image minus fused cube seen through the filter, in units of the errors given with the "
-        "image. Noise has no structure; rings around stars mean a wrong PSF, pairs of light and "
-        "dark an offset.",
-        fields.agreement_pictures(product),
-        tables.quality_table(product),
-    ]
+    images.parts.append(tables.quality_table(product))
     left_out = tables.left_out_table(product)
     if left_out is not None:
         images.parts.append(left_out)

@@ -6,7 +6,7 @@ Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 
 __all__ = [
     "Line",
@@ -19,10 +19,6 @@ __all__ = [
     "residual_structure",
 ]
 
-# Residuals beyond this many standard deviations count as this: single pixels are no structure.
-_CLIP = 5.0
-# Distance in pixels at which residuals are compared: resampled noise is correlated below.
-_LAG = 3
 # A channel is part of the continuum if it lies within this many robust deviations of it.
 _QUIET = 3.0
 # Distance, in pixels, between places that are picked, and from the edge of the field.
@@ -68,35 +64,28 @@ class Place:
     x: int
 
 
-def residual_structure(residual):
+def residual_structure(residual, model):
     """
-    Correlation of residuals over three pixels: 0 for noise, towards 1 for what a model misses.
+    How far residuals follow the scene: 0 for noise, towards 1 for what a model misses.
 
     Parameters
     ----------
     residual : array (y, x)
         Residuals in units of their errors; NaN where there are none.
+    model : array (y, x)
+        What was predicted; NaN where nothing was.
 
     Returns
     -------
     float
-        Mean correlation between pixels three rows or columns apart; NaN without data.
+        Rank correlation of the size of the residuals with the gradient of the prediction, to
+        which errors of PSF and position are proportional; NaN without data.
     """
-    good = np.isfinite(residual)
-    if good.sum() < 50:
+    slope = np.hypot(*np.gradient(np.asarray(model, float)))
+    good = np.isfinite(residual) & np.isfinite(slope)
+    if good.sum() < 50 or np.ptp(slope[good]) == 0:
         return np.nan
-    spread = 1.4826 * np.median(np.abs(residual[good] - np.median(residual[good])))
-    values = np.clip(np.where(good, residual, 0) / max(spread, 1e-12), -_CLIP, _CLIP)
-    power = np.mean(values[good] ** 2)
-    products, pairs = 0.0, 0
-    for axis in (0, 1):
-        first = [slice(None)] * 2
-        second = [slice(None)] * 2
-        first[axis], second[axis] = slice(_LAG, None), slice(None, -_LAG)
-        both = good[tuple(first)] & good[tuple(second)]
-        products += np.sum(values[tuple(first)] * values[tuple(second)] * both)
-        pairs += both.sum()
-    return float(products / max(pairs, 1) / max(power, 1e-12))
+    return float(stats.spearmanr(np.abs(residual[good]), slope[good])[0])
 
 
 def likeness(image, model):

@@ -169,8 +169,8 @@ def _fitting(images):
     shrink = 1.0
     chosen = images
     while sum(map(len, chosen.values())) > room and shrink > 0.2:
-        shrink *= 0.8
         chosen = {name: encode(data, shrink=shrink) for name, data in images.items()}
+        shrink *= 0.8
     return chosen
 
 

@@ -11,9 +11,13 @@ __all__ = ["COLOURS", "MAP", "Picture", "encode", "new_figure", "sky_panel", "st
 MAP = "cividis"
 #: Colours (Okabe & Ito 2008) that differ in brightness, too.
 COLOURS = {"cube": "#E69F00", "fused": "#0072B2", "other": "#000000", "faint": "#888888"}
-_DPI = 120
-_PANEL = (3.3, 3.65)  # inch
-_WIDE = (6.4, 3.6)
+_DPI = 150
+# inch: width of a panel, room above and below its image, rim; size of a plot
+_PANEL, _TITLE, _BAR, _RIM = 3.3, 0.3, 0.62, 0.05
+_PLOT = (6.4, 3.6)
+# An image is drawn no flatter and no taller than this many times its width.
+_FLAT, _TALL = 0.4, 2.0
+_COLOURS_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,12 @@ class Picture:
     wide: bool = False
 
 
-def new_figure(*, wide=False, height=1.0, rows=1, ratios=None):
+def new_figure(*, height=1.0, rows=1, ratios=None):
     """
-    Make a figure without touching the state of pyplot.
+    Make the figure of a plot without touching the state of pyplot.
 
     Parameters
     ----------
-    wide : bool, optional
-        For a plot; by default for a small image.
     height : float, optional
         Factor on the usual height.
     rows : int, optional
@@ -60,12 +62,7 @@ def new_figure(*, wide=False, height=1.0, rows=1, ratios=None):
     figure : `~matplotlib.figure.Figure`
     axes : Axes or array of Axes
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    width, tall = _WIDE if wide else _PANEL
-    figure = Figure(figsize=(width, tall * height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(_PLOT[0], _PLOT[1] * height, layout="constrained")
     axes = figure.subplots(
         rows, 1, sharex=True, gridspec_kw={"height_ratios": ratios} if ratios else None
     )
@@ -74,16 +71,37 @@ def new_figure(*, wide=False, height=1.0, rows=1, ratios=None):
     return figure, axes
 
 
-def encode(source, *, shrink=1.0):
+def _figure(width, height, **options):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _panel(frame):
+    """Figure, axes and axes of the colour bar of an image, with fixed margins."""
+    left, right, bottom, top = frame.extent
+    wide = _PANEL - 2 * _RIM
+    tall = wide * min(max((top - bottom) / (right - left), _FLAT), _TALL)
+    height = tall + _TITLE + _BAR
+    figure = _figure(_PANEL, height)
+    axis = figure.add_axes((_RIM / _PANEL, _BAR / height, wide / _PANEL, tall / height))
+    bar = figure.add_axes((0.05, (_BAR - 0.16) / height, 0.9, 0.1 / height))
+    return figure, axis, bar
+
+
+def encode(source, *, shrink=None):
     """
-    Turn a figure into a PNG file with a palette, a third of the size of one without.
+    Turn a figure into a PNG file.
 
     Parameters
     ----------
     source : `~matplotlib.figure.Figure` or bytes
         Figure, or a PNG file.
     shrink : float, optional
-        Factor on both sides.
+        Factor on both sides; the file then has a palette, which makes it a third as large.
 
     Returns
     -------
@@ -98,10 +116,11 @@ def encode(source, *, shrink=1.0):
         source = buffer.getvalue()
     with Image.open(io.BytesIO(source)) as image:
         image = image.convert("RGB")
-    if shrink != 1.0:
-        image = image.resize([max(1, round(side * shrink)) for side in image.size])
+    if shrink is not None:
+        size = [max(1, round(side * shrink)) for side in image.size]
+        image = image.resize(size).quantize(_COLOURS_KEPT)
     out = io.BytesIO()
-    image.quantize(128).save(out, format="png", optimize=True)
+    image.save(out, format="png", optimize=True)
     return out.getvalue()
 
 
@@ -162,7 +181,7 @@ def sky_panel(
     from matplotlib import colormaps
     from matplotlib.patheffects import withStroke
 
-    figure, axis = new_figure()
+    figure, axis, below = _panel(frame)
     colours = colormaps[MAP].copy()
     colours.set_bad("#d9d9d9")
     shown = axis.imshow(
@@ -176,8 +195,8 @@ def sky_panel(
     left, right, bottom, top = frame.extent
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
     axis.set_title(title, fontsize=11)
-    bar = figure.colorbar(shown, ax=axis, location="bottom", pad=0.02, fraction=0.05, aspect=30)
-    bar.set_label(label, fontsize=9)
+    bar = figure.colorbar(shown, cax=below, orientation="horizontal")
+    bar.set_label(label, fontsize=9, labelpad=1)
     bar.ax.tick_params(labelsize=8)
     _plain_ticks(bar, norm)
     outline = [withStroke(linewidth=2.5, foreground="black")]
@@ -215,9 +234,11 @@ def _draw_arrows(axis, frame, words):
 
 def _plain_ticks(bar, norm):
     """Few ticks, spread evenly along the bar."""
+    from matplotlib.colors import AsinhNorm
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    values = np.asarray(norm.inverse(np.array([0.04, 0.36, 0.68, 0.96])), float)
+    places = [0.04, 0.36, 0.68, 0.96] if isinstance(norm, AsinhNorm) else [0, 0.5, 1]
+    values = np.asarray(norm.inverse(np.array(places)), float)
     bar.locator = FixedLocator([float(f"{value:.2g}") for value in values])
     bar.minorlocator = NullLocator()
     bar.formatter = "{x:g}"

@@ -30,7 +30,7 @@ def spectrum_picture(product, cube, place):
     -------
     Picture
     """
-    figure, axis = new_figure(wide=True)
+    figure, axis = new_figure()
     wave, y, x = product.wavelength, place.y, place.x
     spectrum, error = (np.array(one[:, y, x], float) for one in (product.data, product.err))
     if cube is not None:
@@ -87,7 +87,7 @@ def mean_spectrum_picture(product):
     Picture
     """
     table, wave = product.channels, product.wavelength
-    figure, (top, below) = new_figure(wide=True, height=1.25, rows=2, ratios=(2, 1))
+    figure, (top, below) = new_figure(height=1.25, rows=2, ratios=(2, 1))
     top.plot(wave, table["mean_cube"], color=COLOURS["cube"], lw=2.4, label="cube")
     top.plot(wave, table["mean_fused"], color=COLOURS["fused"], lw=0.9, label="fused")
     top.set_ylabel("mean [MJy/sr]", fontsize=10)
@@ -123,7 +123,7 @@ def channel_picture(product):
     -------
     Picture
     """
-    figure, axis = new_figure(wide=True, height=0.8)
+    figure, axis = new_figure(height=0.8)
     axis.axhline(1, color=COLOURS["faint"], lw=0.8)
     chi2 = np.asarray(product.channels["chi2"], float)
     axis.plot(product.wavelength, chi2, color=COLOURS["fused"], lw=0.8)
@@ -157,7 +157,7 @@ def component_plot(product):
     spectra = product.arrays.get("spectra")
     if spectra is None:
         return []
-    figure, axis = new_figure(wide=True, height=max(1.0, 0.16 * len(spectra) + 0.4))
+    figure, axis = new_figure(height=max(1.0, 0.16 * len(spectra) + 0.4))
     noise = np.asarray(product.channels["noise"], float)
     for number, spectrum in enumerate(spectra, start=1):
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -199,7 +199,7 @@ def tuning_pictures(product):
     if table is None:
         return []
     step = np.arange(1, len(table) + 1)
-    figure, axes = new_figure(wide=True, height=1.5, rows=3)
+    figure, axes = new_figure(height=1.5, rows=3)
     low, high = table["regularisation_low"], table["regularisation_high"]
     axes[0].fill_between(step, low, high, color=COLOURS["fused"], alpha=0.25, lw=0)
     axes[0].plot(step, table["regularisation_median"], "o-", ms=3, color=COLOURS["fused"])

@@ -19,7 +19,7 @@ CUBE_CHI2 = (2.0, 5.0)
 LOW_CHI2 = 0.2
 # Root mean square of the residuals relative to that of the image.
 RELATIVE_ERROR = (0.05, 0.15)
-# Correlation of residuals over three pixels, in an image whose chi-square is above the second.
+# Rank correlation of residuals with gradients, in an image whose chi-square is above the second.
 STRUCTURE = (0.2, 2.0)
 # Offset that was not taken out, fine pixels: caution, fault; only if this many sigma.
 OFFSET = (0.3, 1.0)
@@ -28,8 +28,10 @@ OFFSET_SIGMA = 5.0
 CALIBRATION = (0.15, 0.4)
 # Noise relative to the errors.
 NOISE_SCALE = (2.5, 6.0)
-# Correlation coefficient of an image with its prediction.
-LIKENESS = (0.8, 0.4)
+# Correlation coefficient of an image with its prediction, if the noise lets it be larger.
+LIKENESS = 0.8, 0.4
+# Scatter of the prediction over the noise of the image from which on likeness can be expected.
+LIKENESS_SIGNAL = 3.0
 # Mean spectrum of the re-observed cube, median relative error.
 SPECTRUM = (0.02, 0.1)
 # Part of the voxels that no longer is what both instruments measured.
@@ -38,6 +40,8 @@ ESTIMATED = 0.5
 NEGATIVE = 0.01
 
 _ORDER = {"fault": 0, "caution": 1, "note": 2}
+# Causes come before what they lead to.
+_CAUSES = ("unlike", "offset", "calibration", "offset_unknown", "dropped", "convergence")
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.robust", "psf")
 
@@ -68,7 +72,12 @@ def find_findings(product):
         *_voxels(product),
         *_messages(product),
     ]
-    return sorted(found, key=lambda one: _ORDER[one.level])
+    return sorted(found, key=_rank)
+
+
+def _rank(finding):
+    cause = finding.key not in _CAUSES, _CAUSES.index(finding.key) if finding.key in _CAUSES else 0
+    return _ORDER[finding.level], *cause
 
 
 def verdict_of(findings):
@@ -113,41 +122,23 @@ def _convergence(product):
         )
 
 
-def dead_filters(product):
-    """
-    Find images that do not show the scene that all others show.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.FusedProduct`
-
-    Returns
-    -------
-    dict
-        Correlation coefficient with the prediction, by number of the image.
-    """
-    found = {}
-    for index in range(len(product.filters)):
-        image = product.arrays["images"][index]
-        value = likeness(image, image - product.arrays["residuals"][index])
-        if not value >= LIKENESS[0]:
-            found[index] = value
-    return found
-
-
 def _unlike(product):
-    for index, value in dead_filters(product).items():
+    for index, label in enumerate(product.labels):
+        image = product.arrays["images"][index]
+        model = image - product.arrays["residuals"][index]
+        noise = np.nanmedian(product.arrays["image_errors"][index])
+        value = likeness(image, model)
         # Where noise is as large as the scene, no likeness can be expected.
-        noisy = product.filters["psnr_ceiling"][index] < 20
-        level = "fault" if not value >= LIKENESS[1] and not noisy else "caution"
+        if value >= LIKENESS[0] or not np.nanstd(model) > LIKENESS_SIGNAL * noise:
+            continue
         yield Finding(
             "unlike",
-            level,
-            f"{product.labels[index]} does not show the scene",
-            f"Its correlation with what cube and other images predict is {value:.2f}. The image "
-            "may be of another field, without signal, or badly misplaced: leave it out (filters) "
-            "or correct it.",
-            "agreement",
+            "caution" if value >= LIKENESS[1] else "fault",
+            f"{label} does not show the scene",
+            f"Its correlation with what the fused cube predicts is {value:.2f}. The image may be "
+            "without signal, of another field or badly misplaced: leave it out (parameter filters) "
+            "or mend it.",
+            "field",
         )
 
 
@@ -156,7 +147,8 @@ def _images(product):
     for index, row in enumerate(product.filters):
         chi2, relative = float(row["chi2"]), float(row["relative_error"])
         level = _worse(_level(chi2, IMAGE_CHI2), _level(relative, RELATIVE_ERROR))
-        structure = residual_structure(product.residual_sigma[index])
+        model = product.arrays["images"][index] - product.arrays["residuals"][index]
+        structure = residual_structure(product.residual_sigma[index], model)
         if level:
             yield Finding(
                 "chi2_image",
@@ -164,17 +156,17 @@ def _images(product):
                 f"{labels[index]} is not reproduced within its errors",
                 f"Reduced chi-square {chi2:.1f}, residuals {100 * relative:.1f} % of the image. "
                 "PSF, offset, calibration or errors do not fit the data.",
-                "agreement",
+                "field",
             )
         if structure > STRUCTURE[0] and chi2 > STRUCTURE[1]:
             yield Finding(
                 "structure",
                 "caution" if level != "fault" else "fault",
                 f"residuals of {labels[index]} are structured",
-                f"They are correlated over three pixels by {structure:.2f}; noise would give 0. "
-                "Look where: rings around stars mean a wrong PSF, pairs of light and dark an "
-                "offset.",
-                "agreement",
+                f"They follow the edges of the scene, with a rank correlation of {structure:.2f}; "
+                "noise would give 0. Rings around stars mean a wrong PSF, pairs of light and dark "
+                "an offset.",
+                "field",
             )
         if chi2 < LOW_CHI2:
             yield Finding(
@@ -183,7 +175,7 @@ def _images(product):
                 f"{labels[index]} is fitted closer than its errors allow",
                 f"Reduced chi-square {chi2:.2f}: its errors are overstated, or its noise was "
                 "fitted, too.",
-                "agreement",
+                "field",
             )
 
 
@@ -299,7 +291,7 @@ def _left_out(product):
                 f"{row['filter']} is not predicted without its image",
                 f"Fused without {row['left_out']}, the prediction is off by "
                 f"{100 * row['relative_error']:.0f} %.",
-                "agreement",
+                "field",
             )
 
 
