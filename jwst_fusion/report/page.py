@@ -69,7 +69,8 @@ class Table:
 @dataclass
 class Section:
     """
-    Part of a page: paragraphs (str), tables and groups of pictures (list), in their order.
+    Part of a page: paragraphs (str), tables, tables side by side (tuple) and groups of pictures
+    (list), in their order.
 
     Parameters
     ----------
@@ -211,6 +212,8 @@ def _section(section, inline, folder):
             parts.append(f"<p>{_text(part)}</p>")
         elif isinstance(part, Table):
             parts.append(_table(part))
+        elif isinstance(part, tuple):
+            parts.append(f'<div class="tables">{"".join(map(_table, part))}</div>')
         else:
             parts.append(_figures(part, inline, folder))
     return (

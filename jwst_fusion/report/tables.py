@@ -318,7 +318,7 @@ def record_tables(product):
 
     Returns
     -------
-    list of Table
+    tuple of Table
     """
     header = product.header
     files = [("cube", header.get("FUSCUBE", "–"))]
@@ -330,11 +330,12 @@ def record_tables(product):
         rows.setdefault(row["name"], []).append(row["value"])
     parameters = [(name, ", ".join(values)) for name, values in rows.items()]
     versions = [(row["name"], row["version"]) for row in product.tables.get("software", ())]
-    return [
+    half = (len(parameters) + 1) // 2
+    return (
         Table(("Input", "File"), files),
-        Table(("Parameter", "Value"), parameters),
         Table(("Software", "Version"), versions),
-    ]
+        *(Table(("Parameter", "Value"), part) for part in (parameters[:half], parameters[half:])),
+    )
 
 
 def _images(product):

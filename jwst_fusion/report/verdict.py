@@ -41,7 +41,7 @@ NEGATIVE = 0.01
 
 _ORDER = {"fault": 0, "caution": 1, "note": 2}
 # Causes come before what they lead to.
-_CAUSES = ("unlike", "offset", "calibration", "offset_unknown", "dropped", "convergence")
+_CAUSES = ("unlike", "offset", "psf", "calibration", "offset_unknown", "dropped", "convergence")
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.robust", "psf")
 
@@ -72,7 +72,7 @@ def find_findings(product):
         *_voxels(product),
         *_messages(product),
     ]
-    return sorted(found, key=_rank)
+    return sorted([*found, *_psf(found)], key=_rank)
 
 
 def _rank(finding):
@@ -143,40 +143,66 @@ def _unlike(product):
 
 
 def _images(product):
-    labels = product.labels
+    """Findings on residuals; those of the same level are told together."""
+    misfits, structured = {}, {}
     for index, row in enumerate(product.filters):
         chi2, relative = float(row["chi2"]), float(row["relative_error"])
+        label = product.labels[index]
         level = _worse(_level(chi2, IMAGE_CHI2), _level(relative, RELATIVE_ERROR))
+        if level:
+            text = f"{label}: reduced chi-square {chi2:.3g}, residuals {100 * relative:.2g} %"
+            misfits.setdefault(level, {})[label] = text
         model = product.arrays["images"][index] - product.arrays["residuals"][index]
         structure = residual_structure(product.residual_sigma[index], model)
-        if level:
-            yield Finding(
-                "chi2_image",
-                level,
-                f"{labels[index]} is not reproduced within its errors",
-                f"Reduced chi-square {chi2:.1f}, residuals {100 * relative:.1f} % of the image. "
-                "PSF, offset, calibration or errors do not fit the data.",
-                "field",
-            )
         if structure > STRUCTURE[0] and chi2 > STRUCTURE[1]:
-            yield Finding(
-                "structure",
-                "caution" if level != "fault" else "fault",
-                f"residuals of {labels[index]} are structured",
-                f"They follow the edges of the scene, with a rank correlation of {structure:.2f}; "
-                "noise would give 0. Rings around stars mean a wrong PSF, pairs of light and dark "
-                "an offset.",
-                "field",
-            )
+            level = "fault" if level == "fault" else "caution"
+            structured.setdefault(level, {})[label] = f"{label}: {structure:.2f}"
         if chi2 < LOW_CHI2:
             yield Finding(
                 "overstated",
                 "note",
-                f"{labels[index]} is fitted closer than its errors allow",
+                f"{label} is fitted closer than its errors allow",
                 f"Reduced chi-square {chi2:.2f}: its errors are overstated, or its noise was "
                 "fitted, too.",
-                "field",
+                "agreement",
             )
+    for level, found in misfits.items():
+        yield Finding(
+            "chi2_image",
+            level,
+            f"{_names(found)} not reproduced within the errors",
+            f"{'; '.join(found.values())}. PSF, offset, calibration or errors do not fit.",
+            "agreement",
+        )
+    for level, found in structured.items():
+        yield Finding(
+            "structure",
+            level,
+            f"residuals of {', '.join(found)} are structured",
+            "They follow the edges of the scene, as those of a wrong PSF or offset do. Rank "
+            f"correlation (noise: 0): {'; '.join(found.values())}.",
+            "field",
+        )
+
+
+def _names(found):
+    return f"{', '.join(found)} {'is' if len(found) == 1 else 'are'}"
+
+
+def _psf(found):
+    """Suspect the PSF if residuals have structure and nothing else explains it."""
+    structured = [one for one in found if one.key == "structure"]
+    other = ("unlike", "offset", "calibration", "offset_unknown")
+    if structured and not any(one.key in other and one.level != "note" for one in found):
+        yield Finding(
+            "psf",
+            _worse(*(one.level for one in structured)),
+            "the PSF does not seem to fit the data",
+            "Residuals follow the scene, while offsets and calibration are right. Rings around "
+            "stars, in the pictures, confirm it. See psf_source, psf_broadening, trace_oversample "
+            "and the angles roll_image and roll_cube.",
+            "field",
+        )
 
 
 def _worse(*levels):

@@ -1,0 +1,119 @@
+"""Command ``jwst-fusion report``: the report on a product that lies on disk."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+__all__ = ["add_parser"]
+
+
+def add_parser(subparsers):
+    """
+    Add the command to a command line.
+
+    Parameters
+    ----------
+    subparsers : object
+        What `argparse.ArgumentParser.add_subparsers` returned.
+    """
+    parser = subparsers.add_parser(
+        "report",
+        help="write a page that tells whether to trust a product",
+        description="Write a page (HTML), and its figures as PNG beside it, about a fused cube or "
+        "an exposure with a trace model.",
+    )
+    add = parser.add_argument
+    add("product", type=Path, help="fused cube (s3d), or exposure with a trace model")
+    add("--output", type=Path, help="page to write (default: beside the product, _report.html)")
+    add(
+        "--input",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="what the product was made of: the cube, the exposure, or the folder they lie in "
+        "(default: the folder of the product)",
+    )
+    add(
+        "--position",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="X,Y",
+        help="pixel of the fused cube whose spectrum is shown, from 0; may be repeated",
+    )
+    add(
+        "--line",
+        type=float,
+        action="append",
+        default=[],
+        metavar="WAVELENGTH",
+        help="line to be mapped [um]; may be repeated (default: the strongest ones)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _pair(text):
+    x, y = (float(part) for part in text.split(","))
+    return x, y
+
+
+def _run(options):
+    from astropy.io import fits
+
+    from jwst_fusion.report.names import report_path
+
+    product = options.product
+    if not product.is_file():
+        msg = f"{product} does not exist"
+        raise FileNotFoundError(msg)
+    output = options.output or report_path(product)
+    if output.suffix.lower() not in (".html", ".htm"):
+        msg = f"--output is {output}: the name of a page ends in .html"
+        raise ValueError(msg)
+    with fits.open(product) as hdus:
+        fused = "S_FUSION" in hdus[0].header
+    if fused:
+        _report_fusion(options, output)
+    else:
+        _report_trace(options, output)
+    print(f"{output} written")
+    return 0
+
+
+def _report_fusion(options, output):
+    from astropy.io import fits
+
+    from jwst_fusion.report.fusion import write_fusion_report
+
+    with ExitStack() as stack:
+        hdus = stack.enter_context(fits.open(options.product, memmap=True))
+        path = _find(options, str(hdus[0].header.get("FUSCUBE", "")))
+        cube = None if path is None else stack.enter_context(fits.open(path, memmap=True))
+        write_fusion_report(
+            output,
+            hdus,
+            name=options.product.name,
+            cube=cube,
+            positions=options.position,
+            lines=options.line,
+        )
+
+
+def _report_trace(options, output):
+    raise NotImplementedError
+
+
+def _find(options, name):
+    """File that the product was made of, if it is there; an error if it was asked for."""
+    given = options.input
+    if given is not None and not given.exists():
+        msg = f"--input: {given} does not exist"
+        raise FileNotFoundError(msg)
+    if given is not None and given.is_file():
+        return given
+    path = (given or options.product.parent) / name
+    if name and path.is_file():
+        return path
+    if given is not None:
+        msg = f"--input: {name or 'the input'} is not in {given}"
+        raise FileNotFoundError(msg)
+    print(f"{name or 'The input'} is not beside the product (--input): shown is only what is in it")
+    return None
