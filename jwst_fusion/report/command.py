@@ -98,7 +98,17 @@ def _report_fusion(options, output):
 
 
 def _report_trace(options, output):
-    raise NotImplementedError
+    from jwst_fusion.report.observation import read_exposure
+    from jwst_fusion.report.trace import write_trace_report
+
+    for name in ("position", "line"):
+        if getattr(options, name):
+            msg = f"--{name} is for fused cubes; {options.product} is none"
+            raise ValueError(msg)
+    if options.input is not None and not options.input.exists():
+        msg = f"--input: {options.input} does not exist"
+        raise FileNotFoundError(msg)
+    write_trace_report(output, read_exposure(options.product, options.input))
 
 
 def _find(options, name):

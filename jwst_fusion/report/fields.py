@@ -5,6 +5,7 @@ import numpy as np
 from jwst_fusion.fusion.photometry import synthetic_image
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.measures import line_map
+from jwst_fusion.report.page import short
 from jwst_fusion.report.picture import Picture, sky_panel, stretch
 
 __all__ = [
@@ -84,14 +85,14 @@ def _residual(product, frame, index, name):
     figure = sky_panel(
         product.residual_sigma[index],
         frame,
-        title=f"{label}: (image − fused) / σ, χ² {chi2:.3g}",
+        title=f"{label}: (image − fused) / σ, χ² {short(chi2)}",
         norm=Normalize(-_SIGMA, _SIGMA),
         label="σ",
     )
     return Picture(
         f"{name}_{label.lower()}_residual",
         figure,
-        f"Residuals of {label} in units of its errors, reduced chi-square {chi2:.3g}.",
+        f"Residuals of {label} in units of its errors, reduced chi-square {short(chi2)}.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import math
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from string import Template
 from jwst_fusion.report.names import figure_folder
 from jwst_fusion.report.picture import Picture, encode
 
-__all__ = ["Finding", "Page", "Section", "Table", "write_page"]
+__all__ = ["Finding", "Page", "Section", "Table", "short", "write_page"]
 
 #: A page is to stay below this many bytes.
 LARGEST_PAGE = 5_000_000
@@ -69,8 +70,7 @@ class Table:
 @dataclass
 class Section:
     """
-    Part of a page: paragraphs (str), tables, tables side by side (tuple) and groups of pictures
-    (list), in their order.
+    Part of a page.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ class Section:
         Name for links.
     title : str
     parts : list
+        Paragraphs (str), tables, tables side by side (tuple) and groups of pictures (list).
     """
 
     anchor: str
@@ -251,6 +252,23 @@ def _figures(pictures, inline, folder):
         )
     size = "wide" if pictures[0].wide else "small"
     return f'<div class="figures {size}">{"".join(parts)}</div>'
+
+
+def short(value):
+    """
+    Write a number with three digits or so, never with an exponent.
+
+    Parameters
+    ----------
+    value : float
+
+    Returns
+    -------
+    str
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _text(value):

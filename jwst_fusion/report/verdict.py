@@ -8,7 +8,7 @@ wrong; the page on reports in the documentation lists them.
 import numpy as np
 
 from jwst_fusion.report.measures import likeness, residual_structure
-from jwst_fusion.report.page import Finding
+from jwst_fusion.report.page import Finding, short
 
 __all__ = ["find_findings", "verdict_of"]
 
@@ -96,7 +96,8 @@ def verdict_of(findings):
     faults = [one for one in findings if one.level == "fault"]
     cautions = [one for one in findings if one.level == "caution"]
     if faults:
-        what = "; ".join(dict.fromkeys(one.title for one in faults[:3]))
+        causes = [one for one in faults if one.key in _CAUSES] or faults
+        what = "; ".join(dict.fromkeys(one.title for one in causes[:2]))
         return "fault", f"Do not trust this cube as it is: {what}."
     if cautions:
         number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
@@ -150,7 +151,7 @@ def _images(product):
         label = product.labels[index]
         level = _worse(_level(chi2, IMAGE_CHI2), _level(relative, RELATIVE_ERROR))
         if level:
-            text = f"{label}: reduced chi-square {chi2:.3g}, residuals {100 * relative:.2g} %"
+            text = f"{label}: reduced chi-square {short(chi2)}, residuals {short(100 * relative)} %"
             misfits.setdefault(level, {})[label] = text
         model = product.arrays["images"][index] - product.arrays["residuals"][index]
         structure = residual_structure(product.residual_sigma[index], model)
