@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["COLOURS", "MAP", "Picture", "encode", "new_figure", "sky_panel", "stretch"]
+__all__ = [
+    "COLOURS",
+    "MAP",
+    "Picture",
+    "encode",
+    "new_figure",
+    "plain_ticks",
+    "sky_panel",
+    "stretch",
+]
 
 #: A sequential map whose brightness rises evenly: readable in grey and by the colour-blind.
 MAP = "cividis"
@@ -198,7 +207,7 @@ def sky_panel(
     bar = figure.colorbar(shown, cax=below, orientation="horizontal")
     bar.set_label(label, fontsize=9, labelpad=1)
     bar.ax.tick_params(labelsize=8)
-    _plain_ticks(bar, norm)
+    plain_ticks(bar, norm)
     outline = [withStroke(linewidth=2.5, foreground="black")]
     length, text = frame.bar
     start = left + 0.06 * (right - left), bottom + 0.06 * (top - bottom)
@@ -232,8 +241,16 @@ def _draw_arrows(axis, frame, words):
         axis.text(*place, name, ha="center", va="center", **words)
 
 
-def _plain_ticks(bar, norm):
-    """Few ticks, spread evenly along the bar."""
+def plain_ticks(bar, norm):
+    """
+    Put few ticks on a colour bar, spread evenly along it.
+
+    Parameters
+    ----------
+    bar : `~matplotlib.colorbar.Colorbar`
+    norm : `~matplotlib.colors.Normalize`
+        Its stretch.
+    """
     from matplotlib.colors import AsinhNorm
     from matplotlib.ticker import FixedLocator, NullLocator
 

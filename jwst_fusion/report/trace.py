@@ -70,7 +70,11 @@ def trace_page(exposure, *, parameters=()):
         Section("slices", "Slices", _slice_parts(exposure, slices)),
         Section("record", "Input, parameters, versions", [_record(exposure, parameters)]),
     ]
-    summary = [wiggle_picture(shown[0], wiggles[0], name="summary")] if _known(wiggles) else []
+    summary = []
+    if _known(wiggles):
+        summary = [wiggle_picture(shown[0], wiggles[0], name="summary_wiggles")]
+    if shown:
+        summary.append(slice_picture(shown[0], exposure.unit, name="summary_trace"))
     return Page(
         title=f"Trace model report: {exposure.name}",
         subtitle=" · ".join([exposure.mode, *(value for _, value in exposure.facts)]),
@@ -191,8 +195,8 @@ def _findings(exposure, slices, wiggles):
                 "misfit",
                 "caution",
                 "the model misses part of the flux",
-                "Median of residuals near the peak in units of the errors, where noise gives "
-                f"0.7: {text}. Detail that the model lacks is interpolated linearly.",
+                "What it lacks near the peak, in units of the errors (median; noise gives 0.7): "
+                f"{text}. That part is interpolated linearly.",
                 "traces",
             )
         )

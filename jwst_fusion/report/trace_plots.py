@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jwst_fusion.report.picture import COLOURS, MAP, Picture, new_figure, stretch
+from jwst_fusion.report.picture import COLOURS, MAP, Picture, new_figure, plain_ticks, stretch
 
 __all__ = ["profile_picture", "slice_picture", "spectrum_picture", "wiggle_picture"]
 
@@ -98,7 +98,7 @@ def spectrum_picture(one, unit):
     )
 
 
-def slice_picture(one, unit):
+def slice_picture(one, unit, *, name="trace"):
     """
     Show a slice around its trace: pixels, oversampled pixels, model, and residuals.
 
@@ -106,6 +106,8 @@ def slice_picture(one, unit):
     ----------
     one : `~jwst_fusion.report.traced.TracedSlice`
     unit : str
+    name : str, optional
+        First part of the name of the file.
 
     Returns
     -------
@@ -122,7 +124,7 @@ def slice_picture(one, unit):
         ("exposure", one.flux, one.coordinate, norm),
         ("after", one.after, one.fine, norm),
         ("model", one.model, one.fine, norm),
-        ("(exposure − model) / σ", one.residual_sigma, one.coordinate, sigma),
+        ("(after − model) / σ", one.residual_sigma, one.fine, sigma),
     )
     figure, axes = new_figure(height=1.5, rows=4)
     wave, label = _axis_of(one)
@@ -138,14 +140,14 @@ def slice_picture(one, unit):
         )
         axis.set_title(title, fontsize=9, loc="left", pad=2)
         bar = figure.colorbar(shown, ax=axis, pad=0.01, aspect=12)
+        plain_ticks(bar, stretched)
         bar.ax.tick_params(labelsize=7)
-        bar.minorticks_off()
     axes[-1].set_xlabel(label, fontsize=10)
     figure.supylabel("pixels from the peak", fontsize=10)
     return Picture(
-        f"trace_{_file(one)}",
+        f"{name}_{_file(one)}",
         figure,
-        f"Slice {one.name}: exposure, oversampled exposure, trace model, residuals.",
+        f"Slice {one.name}: exposure, oversampled exposure, trace model, what the model lacks.",
         f"Slice {one.name}, {unit or 'flux'}, along the slit relative to the peak. Grey: no data, "
         "or the model is not used.",
         wide=True,

@@ -93,8 +93,8 @@ class TracedSlice:
         Native pixels and their slit coordinates.
     wavelength : array (column,)
         Micrometre, at the peak.
-    after, model, fine : array (column, oversampled row)
-        Oversampled flux and trace model, and slit coordinates.
+    after, model, fine, fine_error : array (column, oversampled row)
+        Oversampled flux and trace model, slit coordinates, and errors of the pixels there before.
     pitch : float
         Size of a native pixel along the slit.
     factor : float
@@ -109,6 +109,7 @@ class TracedSlice:
     after: np.ndarray
     model: np.ndarray
     fine: np.ndarray
+    fine_error: np.ndarray
     pitch: float
     factor: float
 
@@ -147,30 +148,15 @@ class TracedSlice:
         seen = near & np.isfinite(self.after)
         return float(np.mean(np.isfinite(self.model[seen]))) if seen.any() else 0.0
 
-    @cached_property
+    @property
     def residual_sigma(self):
-        """Exposure minus model, averaged over the native pixels, over the errors."""
-        total, count = np.zeros(self.flux.shape), np.zeros(self.flux.shape)
-        rows = np.arange(self.fine.shape[1])
-        known = np.isfinite(self.fine) & np.isfinite(self.model)
-        for column in np.flatnonzero(known.any(1)):
-            good = np.isfinite(self.coordinate[column])
-            if good.sum() < 2:
-                continue
-            place = np.interp(
-                self.fine[column, rows], self.coordinate[column, good], np.flatnonzero(good)
-            )
-            inside = known[column]
-            nearest = np.round(place[inside]).astype(int)
-            np.add.at(total[column], nearest, self.model[column, inside])
-            np.add.at(count[column], nearest, 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(count > 0, (self.flux - total / count) / self.error, np.nan)
+        """What the model lacks, on the oversampled pixels, over the errors of the exposure."""
+        return (self.after - self.model) / self.fine_error
 
     @cached_property
     def misfit(self):
         """Median size of the residuals within two pixels of the peak; 0.67 if it is noise."""
-        near = np.abs(self.coordinate - self.peak) <= 2 * self.pitch
+        near = np.abs(self.fine - self.peak) <= 2 * self.pitch
         values = np.abs(self.residual_sigma[near])
         values = values[np.isfinite(values)]
         return float(np.median(values)) if values.size else np.nan
@@ -269,19 +255,21 @@ def _cut(spectrum, layout, name):
         np.where(valid, image[inside, columns], np.nan).astype(float)
         for image in (spectrum.after, spectrum.model)
     )
-    known = np.isfinite(coordinate)
-    fine = interpolate_smooth(coordinate, known, position)
+    fine = interpolate_smooth(coordinate, np.isfinite(coordinate), position)
+    owner = np.clip(np.round(position).astype(int), 0, flux.shape[1] - 1)
+    error = layout.cut(spectrum.error)
     with np.errstate(invalid="ignore"):
         middle = np.array([np.nanmedian(w) if np.isfinite(w).any() else np.nan for w in wavelength])
     return TracedSlice(
         name=name,
         flux=flux,
-        error=layout.cut(spectrum.error),
+        error=error,
         coordinate=coordinate,
         wavelength=middle,
         after=after,
         model=model,
         fine=np.broadcast_to(fine, after.shape),
+        fine_error=np.take_along_axis(error, np.broadcast_to(owner, after.shape), axis=1),
         pitch=row_pitch(coordinate),
         factor=spectrum.factor,
     )
