@@ -33,13 +33,14 @@ def spectrum_picture(product, cube, place):
     figure, axis = new_figure()
     wave, y, x = product.wavelength, place.y, place.x
     spectrum, error = (np.array(one[:, y, x], float) for one in (product.data, product.err))
+    before = np.full(0, np.nan)
     if cube is not None:
         before = _spaxel(product, cube, y, x)
         axis.plot(wave, before, color=COLOURS["cube"], lw=0.8, label="cube, spaxel around it")
     low, high = spectrum - error, spectrum + error
     axis.fill_between(wave, low, high, color=COLOURS["fused"], alpha=0.3, lw=0, label="± 1 σ")
     axis.plot(wave, spectrum, color=COLOURS["fused"], lw=1.1, label="fused")
-    _limit(axis, spectrum)
+    _limit(axis, spectrum, before)
     axis.set_xlabel(_WAVE, fontsize=10)
     axis.set_ylabel("MJy/sr", fontsize=10)
     axis.set_title(f"{place.letter}: {place.title}", fontsize=11)
@@ -64,12 +65,13 @@ def _spaxel(product, cube, y, x):
     return cube.data[:, *at]
 
 
-def _limit(axis, spectrum):
+def _limit(axis, *spectra):
     """Keep single wild channels from deciding the range."""
-    values = spectrum[np.isfinite(spectrum)]
-    if values.size:
-        low, high = np.percentile(values, [0.2, 99.9])
-        high = max(high, np.max(values) if np.max(values) < 3 * high else high)
+    limits = [
+        np.percentile(s[np.isfinite(s)], [0.2, 99.9]) for s in spectra if np.isfinite(s).any()
+    ]
+    if limits:
+        low, high = np.min(limits), np.max(limits)
         room = 0.15 * (high - low) + 1e-12
         axis.set_ylim(low - room, high + room)
 
@@ -97,7 +99,7 @@ def mean_spectrum_picture(product):
     fused, seen = 100 * table["spectrum_error"], 100 * table["reobserved_error"]
     below.plot(wave, fused, color=COLOURS["fused"], label="fused", **style)
     below.plot(wave, seen, color=COLOURS["other"], ls=":", label="re-observed", **style)
-    _limit(below, np.concatenate([fused, seen]))
+    _limit(below, fused, seen)
     below.set_ylabel("error [%]", fontsize=10)
     below.set_xlabel(_WAVE, fontsize=10)
     below.legend(fontsize=9, frameon=False, ncols=2)
