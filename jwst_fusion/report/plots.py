@@ -67,9 +67,8 @@ def _spaxel(product, cube, y, x):
 
 def _limit(axis, *spectra):
     """Keep single wild channels from deciding the range."""
-    limits = [
-        np.percentile(s[np.isfinite(s)], [0.2, 99.9]) for s in spectra if np.isfinite(s).any()
-    ]
+    known = [one[np.isfinite(one)] for one in spectra]
+    limits = [np.percentile(one, [0.2, 99.9]) for one in known if one.size]
     if limits:
         low, high = np.min(limits), np.max(limits)
         room = 0.15 * (high - low) + 1e-12

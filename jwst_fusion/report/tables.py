@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jwst_fusion.report.page import Table
+from jwst_fusion.report.page import Table, short
 from jwst_fusion.report.verdict import (
     CALIBRATION,
     IMAGE_CHI2,
@@ -63,8 +63,8 @@ def facts(product):
         ("Pixels", f'{shape[2]} × {shape[1]} of {product.scale:.3f}"'),
         ("Channels", f"{shape[0]}, {product.wavelength[0]:.3f} to {product.wavelength[-1]:.3f} µm"),
         ("Lowest PSNR", f"{header['FUSPSNR']:.1f} dB" if "FUSPSNR" in header else "–"),
-        ("Largest χ², images", _number(header.get("FUSCHI2I", np.nan))),
-        ("χ², cube", _number(header.get("FUSCHI2C", np.nan))),
+        ("Largest χ², images", short(header.get("FUSCHI2I", np.nan))),
+        ("χ², cube", short(header.get("FUSCHI2C", np.nan))),
         ("Mean spectrum", f"{_number(100 * header.get('FUSSPERR', np.nan), 3)} % off"),
         ("Signal to noise", f"{_number(middle, 1)} (median)"),
     ]

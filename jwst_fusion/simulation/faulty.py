@@ -72,7 +72,9 @@ def simulate_fault(folder, fault="none", *, shape=(17, 19), step=5e-4, seed=5):
         with datamodels.open(wrong) as model:
             _spoil(model, fault, seed)
             model.save(wrong)
-    table = make_association(str(cube_path), list(images), product_name=f"fault_{fault}")
+    table = make_association(
+        str(cube_path), list(images), product_name=f"fault_{fault}", folder=folder
+    )
     return Path(write_association(table, folder / f"fault_{fault}_asn.json"))
 
 
