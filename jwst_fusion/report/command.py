@@ -84,9 +84,9 @@ def _report_fusion(options, output):
     from jwst_fusion.report.fusion import write_fusion_report
 
     with ExitStack() as stack:
-        hdus = stack.enter_context(fits.open(options.product, memmap=True))
+        hdus = stack.enter_context(fits.open(options.product))
         path = _find(options, str(hdus[0].header.get("FUSCUBE", "")))
-        cube = None if path is None else stack.enter_context(fits.open(path, memmap=True))
+        cube = None if path is None else stack.enter_context(fits.open(path))
         write_fusion_report(
             output,
             hdus,

@@ -8,6 +8,7 @@ import numpy as np
 __all__ = [
     "COLOURS",
     "MAP",
+    "MISSING",
     "Picture",
     "encode",
     "new_figure",
@@ -18,6 +19,8 @@ __all__ = [
 
 #: A sequential map whose brightness rises evenly: readable in grey and by the colour-blind.
 MAP = "cividis"
+#: Colour of what has no data.
+MISSING = "#d9d9d9"
 #: Colours (Okabe & Ito 2008) that differ in brightness, too.
 COLOURS = {"cube": "#E69F00", "fused": "#0072B2", "other": "#000000", "faint": "#888888"}
 _DPI = 150
@@ -191,8 +194,7 @@ def sky_panel(
     from matplotlib.patheffects import withStroke
 
     figure, axis, below = _panel(frame)
-    colours = colormaps[MAP].copy()
-    colours.set_bad("#d9d9d9")
+    colours = colormaps[MAP].with_extremes(bad=MISSING)
     shown = axis.imshow(
         np.ma.masked_invalid(image),
         origin="lower",

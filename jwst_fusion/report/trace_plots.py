@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from jwst_fusion.report.picture import COLOURS, MAP, Picture, new_figure, plain_ticks, stretch
+from jwst_fusion.report.picture import (
+    COLOURS,
+    MAP,
+    MISSING,
+    Picture,
+    new_figure,
+    plain_ticks,
+    stretch,
+)
 
 __all__ = ["profile_picture", "slice_picture", "spectrum_picture", "wiggle_picture"]
 
@@ -116,8 +124,7 @@ def slice_picture(one, unit, *, name="trace"):
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 
-    colours = colormaps[MAP].copy()
-    colours.set_bad("#d9d9d9")
+    colours = colormaps[MAP].with_extremes(bad=MISSING)
     norm = stretch(one.flux, low=2, high=99.5)
     sigma = Normalize(-_SIGMA, _SIGMA)
     panels = (
