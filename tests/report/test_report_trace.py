@@ -10,7 +10,7 @@ from jwst_fusion import cli
 from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.report.observation import exposure_of
 from jwst_fusion.report.page import LARGEST_PAGE
-from jwst_fusion.report.trace import trace_page, write_trace_report
+from jwst_fusion.report.trace import trace_page
 from jwst_fusion.report.traced import slices_of
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import single_star
@@ -97,7 +97,7 @@ def test_the_command_finds_the_same_in_the_files(star, tmp_path, capsys):
     ],
     ids=["slit in flux density", "transposed, in brightness"],
 )
-def test_slits(make, factor, tmp_path):
+def test_slits(make, factor):
     native = make()
     result = AdaptiveTraceModelStep.call(native, oversample=factor)
     exposure = exposure_of(native, result, "x_cal.fits", "x_adaptive_trace_model.fits")
@@ -110,8 +110,8 @@ def test_slits(make, factor, tmp_path):
     before, after = (one.wiggles(oversampled=flag).mean for flag in (False, True))
     assert after < before
     assert one.misfit < 3
-    page = write_trace_report(tmp_path / "x_report.html", exposure)
-    assert "slice" in page.read_text(encoding="utf-8")
+    page = trace_page(exposure)
+    assert page.verdict[0] != "fault"
 
 
 def test_what_is_not_oversampled_or_has_no_source_is_told():
