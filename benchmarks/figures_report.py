@@ -20,7 +20,7 @@ from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import nebula
 
 WIDTH, HEIGHT = 1000, 1600
-COLOURS = 128
+COLOURS = 256
 
 
 def main():
@@ -79,7 +79,7 @@ def photograph(browser, report, picture):
     white = Image.new("RGB", image.size, "white")
     bottom = ImageChops.difference(image, white).getbbox()[3]
     image = image.crop((0, 0, WIDTH, min(bottom + 16, HEIGHT)))
-    image.quantize(COLOURS).save(picture, optimize=True)
+    image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(picture, optimize=True)
     print(f"{picture}: {picture.stat().st_size / 1e3:.0f} kB")
 
 

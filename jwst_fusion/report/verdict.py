@@ -233,7 +233,7 @@ def _offsets(product):
                 "offset",
                 level,
                 f"{labels[index]} is misplaced",
-                f"It is shifted against the cube by {1e3 * left * scale:.0f} ± {1e3 * error:.0f} "
+                f"It is shifted against the cube by {1e3 * left * scale:.1f} ± {1e3 * error:.1f} "
                 f"mas ({left:.1f} pixels), which was not taken out: fuse again with "
                 "alignment=measured.",
                 "calibration",
