@@ -67,7 +67,8 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         One row per step by which the hyperparameters were found: which iteration, largest change
         (logarithm), noise scales, and smallest, median and largest regularisation.
     message_table : numpy table
-        Warnings that the step logged: module that gave it, text.
+        Warnings that the step logged: module that gave it, what it is
+        about (``no_errors`` or nothing), text.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
     component_maps : numpy float32 array (component, y, x)

@@ -55,7 +55,7 @@ def add_tables(product, template, outcome, options, messages=()):
         product.tuning_table = _tuning(outcome.solution, product.get_dtype("tuning_table"))
     if messages:
         size = product.get_dtype("message_table")["text"].itemsize
-        rows = [(one.source, one.text[:size]) for one in messages]
+        rows = [(one.source, one.kind, one.text[:size]) for one in messages]
         product.message_table = _pairs(rows, product.get_dtype("message_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
     product.software_table = _pairs(_software(), product.get_dtype("software_table"))

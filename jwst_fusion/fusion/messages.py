@@ -19,11 +19,14 @@ class Message:
     ----------
     source : str
         Module that gave it, such as ``fusion.run``.
+    kind : str
+        What it is about, if it was logged with ``extra={"kind": ...}``; else empty.
     text : str
         What it says.
     """
 
     source: str
+    kind: str
     text: str
 
 
@@ -38,7 +41,8 @@ class _Collector(logging.Handler):
     def emit(self, record):
         if record.thread == self._thread:
             source = record.name.removeprefix(_ROOT + ".")
-            self.messages.append(Message(source, record.getMessage()))
+            kind = getattr(record, "kind", "")
+            self.messages.append(Message(source, kind, record.getMessage()))
 
 
 @contextmanager

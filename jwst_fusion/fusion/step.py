@@ -196,10 +196,10 @@ class FusionStep(FusionBaseStep):
         return self.remove_suffix(Path(given).stem)[0] + product_name[len(association_name) :]
 
     def _save_report(self, product, cube, stem):
-        path = report_path(self.make_output_path(basepath=f"{stem}_{self.suffix}.fits"))
+        path = Path(self.make_output_path(basepath=f"{stem}_{self.suffix}.fits"))
         with in_memory_file(product) as fused, in_memory_file(cube) as before:
-            write_fusion_report(path, fused, cube=before)
-        log.info("Saved report in %s", path)
+            report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
+        log.info("Saved report in %s", report)
 
     def _save_reobserved(self, template, outcome, product_name):
         for name, suffix, model in reobserved_products(template, outcome):

@@ -10,6 +10,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from jwst_fusion.fusion.keywords import brightness_factor
+
 __all__ = ["FusedProduct", "InputCube", "celestial", "read_fused", "read_input_cube"]
 
 _TABLES = {
@@ -47,7 +49,7 @@ class InputCube:
     name : str
         File name.
     data : array (L, h, w)
-        Brightness; NaN where there are no data or they are flagged.
+        Brightness, MJy/sr; NaN where there are no data or they are flagged.
     wcs : `~astropy.wcs.WCS`
         Celestial coordinates.
     """
@@ -228,7 +230,7 @@ def read_input_cube(hdus, product, name=None):
     Raises
     ------
     ValueError
-        If its channels are not those of the product.
+        If its channels are not those of the product, or its unit is not known.
     """
     name = name or hdus[0].header.get("FILENAME", "cube")
     header = hdus["SCI"].header
@@ -245,6 +247,7 @@ def read_input_cube(hdus, product, name=None):
     if "DQ" in hdus:
         data[(np.asarray(hdus["DQ"].data[channels]) & 1) > 0] = np.nan
     data[~np.isfinite(data)] = np.nan
+    data *= brightness_factor(header.get("BUNIT"), header.get("PIXAR_SR"), name)
     return InputCube(name, data, celestial(header))
 
 

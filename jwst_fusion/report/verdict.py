@@ -360,5 +360,13 @@ def _voxels(product):
 def _messages(product):
     for row in product.tables.get("messages", ()):
         source, text = str(row["source"]), str(row["text"])
-        if not source.startswith(_USUAL):
+        if str(row["kind"]) == "no_errors":
+            yield Finding(
+                "no_errors",
+                "caution",
+                "errors of the input are missing",
+                f"{text}. Correlated noise, and what else the errors would tell, is not known.",
+                "dropped",
+            )
+        elif not source.startswith(_USUAL):
             yield Finding("message", "note", "the step warned", text, "dropped")

@@ -1,9 +1,11 @@
 """The report on a fused cube: it is complete, right, stands alone, and tells bad fusions."""
 
 import io
+import logging
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,6 +16,8 @@ from PIL import Image
 
 from jwst_fusion import cli
 from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.fusion.messages import Message, collected_warnings
+from jwst_fusion.report.fused import read_input_cube
 from jwst_fusion.report.page import LARGEST_PAGE, short
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
@@ -207,13 +211,19 @@ def test_small_offsets_are_no_matter_however_significant(fused):
 
 def test_errors_that_are_absent_are_told(fused):
     product = fused("none").read()
-    dtype = [("source", "S48"), ("text", "S320")]
+    dtype = [("source", "S48"), ("kind", "S16"), ("text", "S320")]
     text = "x_i2d.fits has no errors (extension ERR): they are estimated from the data"
-    rows = np.array([("fusion.observation", text), ("fusion.robust", "7 voxels")], dtype)
+    rows = [("fusion.observation", "no_errors", text), ("fusion.robust", "", "7 voxels")]
+    rows = np.array([*rows, ("fusion.run", "", "something else")], dtype)
     tables = {**product.tables, "messages": fits.FITS_rec.from_columns(fits.ColDefs(rows))}
-    found = [one for one in find_findings(replace(product, tables=tables)) if one.key == "message"]
-    assert [one.text for one in found] == [text]
-    assert verdict_of(found)[0] == "good"
+    found = find_findings(replace(product, tables=tables))
+    assert [(one.key, one.level) for one in found] == [
+        ("no_errors", "caution"),
+        ("message", "note"),
+    ]
+    assert found[0].text.startswith(text)
+    assert verdict_of(found)[0] == "caution"
+    assert verdict_of(found[1:])[0] == "good"
 
 
 def test_command_writes_what_is_asked_for_without_pyplot(fused, tmp_path):
@@ -301,8 +311,32 @@ def test_other_files_are_refused(fused, tmp_path, capsys):
     assert "is it the cube that was fused?" in capsys.readouterr().err
 
 
+def test_cubes_in_jansky_are_shown_in_the_unit_of_the_product(fused, tmp_path):
+    product = fused("none").read()
+    with fits.open(next(fused("none").folder.glob("*nirspec*_s3d.fits"))) as hdus:
+        before = read_input_cube(hdus, product).data
+        header = hdus["SCI"].header
+        hdus["SCI"].data = hdus["SCI"].data * header["PIXAR_SR"] * 1e6
+        header["BUNIT"] = "Jy"
+        np.testing.assert_allclose(read_input_cube(hdus, product).data, before, rtol=1e-5)
+
+
+def test_warnings_are_collected_from_one_thread_with_their_kind():
+    log = logging.getLogger("stpipe.jwst_fusion.fusion.somewhere")
+    with collected_warnings() as messages:
+        log.info("not this")
+        log.warning("%d things", 3, extra={"kind": "no_errors"})
+        thread = threading.Thread(target=log.warning, args=("of another run",))
+        thread.start()
+        thread.join()
+    log.warning("later")
+    assert messages == [Message("fusion.somewhere", "no_errors", "3 things")]
+
+
 def test_pages_of_many_figures_stay_small():
-    from jwst_fusion.report.page import _fitting
+    from jwst_fusion.fusion.messages import Message, collected_warnings
+from jwst_fusion.report.fused import read_input_cube
+from jwst_fusion.report.page import _fitting
 
     noise = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)
     buffer = io.BytesIO()
