@@ -18,7 +18,7 @@ from jwst_fusion import cli
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.messages import Message, collected_warnings
 from jwst_fusion.report.fused import read_input_cube
-from jwst_fusion.report.page import LARGEST_PAGE, short
+from jwst_fusion.report.page import LARGEST_PAGE, _fitting, short
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
 SECTIONS = ["field", "lines", "spectra", "agreement", "spectrum", "calibration", "subspace"]
@@ -334,10 +334,6 @@ def test_warnings_are_collected_from_one_thread_with_their_kind():
 
 
 def test_pages_of_many_figures_stay_small():
-    from jwst_fusion.fusion.messages import Message, collected_warnings
-from jwst_fusion.report.fused import read_input_cube
-from jwst_fusion.report.page import _fitting
-
     noise = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, format="png")
