@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from jwst_fusion.report.page import Table, short
-from jwst_fusion.report.verdict import (
+from jwst_fusion.report.image_checks import (
     CALIBRATION,
     IMAGE_CHI2,
     OFFSET,
     OFFSET_SIGMA,
     RELATIVE_ERROR,
 )
+from jwst_fusion.report.page import Table, short
 
 __all__ = [
     "calibration_table",
