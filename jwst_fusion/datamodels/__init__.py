@@ -11,7 +11,9 @@ _MODULE_OF = {
     "flags_of": "provenance",
     "fused_product": "provenance",
     "in_memory_file": "whole_file",
+    "joined_product": "several_cubes",
     "reobserved_products": "reobserved",
+    "stacked_cube": "several_cubes",
 }
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "flags_of",
     "fused_product",
     "in_memory_file",
+    "joined_product",
     "reobserved_products",
+    "stacked_cube",
 ]
 
 

@@ -69,6 +69,10 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     message_table : numpy table
         Warnings that the step logged: module that gave it, what it is
         about (``no_errors`` or nothing), text.
+    cube_table : numpy table
+        Of a joined cube, one row per fused cube that it consists of: file, grating, wavelengths
+        (um), brightness over that of the one before it where they overlap, and whether it was
+        resampled.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
     component_maps : numpy float32 array (component, y, x)
