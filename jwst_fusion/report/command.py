@@ -81,20 +81,32 @@ def _run(options):
 def _report_fusion(options, output):
     from astropy.io import fits
 
-    from jwst_fusion.report.fusion import write_fusion_report
+    from jwst_fusion.report.fused import read_fused
+    from jwst_fusion.report.fusion import fusion_page
+    from jwst_fusion.report.page import write_page
 
     with ExitStack() as stack:
         hdus = stack.enter_context(fits.open(options.product))
+        product = read_fused(hdus, options.product.name)
         path = _find(options, str(hdus[0].header.get("FUSCUBE", "")))
-        cube = None if path is None else stack.enter_context(fits.open(path))
-        write_fusion_report(
-            output,
-            hdus,
-            name=options.product.name,
-            cube=cube,
-            positions=options.position,
-            lines=options.line,
-        )
+        cube = None
+        if path is not None:
+            cube = _read_cube(stack.enter_context(fits.open(path)), product, path.name, options)
+        page = fusion_page(product, cube, positions=options.position, lines=options.line)
+        write_page(output, page)
+
+
+def _read_cube(hdus, product, name, options):
+    """Cube that was fused; one that was found but is another is left out, and that is said."""
+    from jwst_fusion.report.fused import read_input_cube
+
+    try:
+        return read_input_cube(hdus, product, name)
+    except ValueError as error:
+        if options.input is not None:
+            raise
+        print(f"{error} Shown is only what is in the product (--input)")
+        return None
 
 
 def _report_trace(options, output):

@@ -186,6 +186,10 @@ def read_fused(hdus, name=None):
     if status != "COMPLETE":
         msg = f"{name} is no fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
         raise ValueError(msg)
+    if "FUSCUBES" in hdus:
+        parts = ", ".join(hdus["FUSCUBES"].data["filename"])
+        msg = f"{name} was joined from several fused cubes: ask for the reports on {parts}"
+        raise ValueError(msg)
     missing = [extension for extension in _NEEDED if extension not in hdus]
     if missing:
         msg = (

@@ -305,10 +305,24 @@ def test_other_files_are_refused(fused, tmp_path, capsys):
     with fits.open(cube) as hdus:
         hdus["SCI"].header["CRVAL3"] = 3.0
         hdus.writeto(other)
+    joined = tmp_path / "joined_s3d.fits"
+    with fits.open(fused("none").product) as hdus:
+        parts = fits.ColDefs([fits.Column("filename", "16A", array=["a_s3d.fits", "b_s3d.fits"])])
+        hdus.append(fits.BinTableHDU.from_columns(parts, name="FUSCUBES"))
+        hdus.writeto(joined)
+    assert cli.main(["report", str(joined)]) == 2
+    assert "ask for the reports on a_s3d.fits, b_s3d.fits" in capsys.readouterr().err
     product = fused("none").product
     options = ["--input", str(other), "--output", str(tmp_path / "x.html")]
     assert cli.main(["report", str(product), *options]) == 2
     assert "is it the cube that was fused?" in capsys.readouterr().err
+    # A file that merely lies there is not what was asked for: the report does without.
+    (tmp_path / "there").mkdir()
+    alone = tmp_path / "there" / "x_s3d.fits"
+    alone.symlink_to(product)
+    other.rename(tmp_path / "there" / fits.getval(product, "FUSCUBE"))
+    assert cli.main(["report", str(alone)]) == 0
+    assert "Shown is only what is in the product" in capsys.readouterr().out
 
 
 def test_cubes_in_jansky_are_shown_in_the_unit_of_the_product(fused, tmp_path):
