@@ -84,6 +84,9 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         data or they were not used.
     filter_responses : numpy float32 array (image, wavelength)
         Weights of the channels in each filter; each row sums to 1.
+    cube_residuals : numpy float32 array (image, h, w)
+        Cube minus the fused cube seen by its spectrometer, both in the band of each filter, over
+        the error, in spaxels; NaN where there are no data.
     residual_images : numpy float32 array (image, y, x)
         Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 

@@ -87,10 +87,27 @@ def add_arrays(product, outcome):
     product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
     response = problem.response / problem.response.sum(1, keepdims=True)
     product.filter_responses = _stored(response)
+    coarse = (slice(None), *outcome.grid.inner())
+    seen = _cube_residuals(problem, solution.cube_model, response)[coarse]
+    product.cube_residuals = _stored(seen[..., order])
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
     for name in ("spectra", "images", "image_errors", "residuals"):
         setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
+
+
+def _cube_residuals(problem, model, response):
+    """Residuals (F, h, w) of the cube in the band of each filter over their errors."""
+    found = np.full((len(response), *model.shape[1:]), np.nan)
+    weight = np.where(problem.spaxel_weight > 0, problem.spaxel_weight, np.nan)
+    for plane, row in zip(found, response, strict=True):
+        inside = (row != 0) & np.isfinite(problem.cube_sigma)
+        difference = problem.cube[inside] - model[inside]
+        good = np.isfinite(difference)
+        total = np.tensordot(row[inside], np.where(good, difference, 0), 1)
+        variance = np.tensordot((row * problem.cube_sigma)[inside] ** 2, good, 1) / weight
+        np.divide(total, np.sqrt(variance), out=plane, where=variance > 0)
+    return found
 
 
 def _filters(outcome, dtype):

@@ -5,8 +5,10 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 
 import numpy as np
 
-from jwst_fusion.report.levels import level_of
-from jwst_fusion.report.page import Finding
+from jwst_fusion.report.image_checks import STRUCTURE
+from jwst_fusion.report.levels import level_of, worse
+from jwst_fusion.report.measures import residual_structure, spaxel_means
+from jwst_fusion.report.page import Finding, short
 
 __all__ = [
     "check_convergence",
@@ -30,6 +32,8 @@ ESTIMATED = 0.5
 NEGATIVE = 0.01
 # Residuals of an image that was left out, relative to the image.
 LEFT_OUT = (0.1, 0.3)
+# Mean square of the residuals of the cube in the band of a filter, if they have structure.
+BAND_CHI2 = (2.0, 20.0)
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.robust", "psf")
 
@@ -107,6 +111,7 @@ def check_cube(product):
             "understated errors.",
             "spectrum",
         )
+    yield from _structure(product)
     error = product.header.get("FUSREERR", np.nan)
     level = level_of(error, SPECTRUM)
     if level:
@@ -115,6 +120,29 @@ def check_cube(product):
             level,
             "the mean spectrum is not that of the cube",
             f"Re-observed, it differs by {100 * error:.1f} % (median channel).",
+            "spectrum",
+        )
+
+
+def _structure(product):
+    """Residuals of the cube that follow the scene, in the bands of the filters."""
+    found, level = [], None
+    for index, label in enumerate(product.labels):
+        residual = np.asarray(product.arrays["cube_residuals"][index], float)
+        model = product.arrays["images"][index] - product.arrays["residuals"][index]
+        scene = spaxel_means(model, residual.shape)
+        chi2 = np.nanmean(residual**2) if np.isfinite(residual).any() else np.nan
+        structure = residual_structure(residual, scene)
+        if structure > STRUCTURE[0] and chi2 > STRUCTURE[1]:
+            found.append(f"{label}: {structure:.2f}, chi-square {short(chi2)}")
+            level = worse(level, "caution", level_of(chi2, BAND_CHI2))
+    if found:
+        yield Finding(
+            "structure_cube",
+            level,
+            "residuals of the cube are structured",
+            "In the band of a filter, they follow the edges of the scene, as those of a wrong PSF "
+            f"or offset do. Rank correlation (noise: 0): {'; '.join(found)}.",
             "spectrum",
         )
 

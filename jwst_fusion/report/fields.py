@@ -75,7 +75,8 @@ def field_pictures(product, cube, index, *, name, marks=()):
             f"The fused cube seen through {label}.",
         )
     )
-    return [*parts, _residual(product, frame, index, name)]
+    parts += [_residual(product, frame, index, name), _cube_residual(product, frame, index, name)]
+    return parts
 
 
 def _residual(product, frame, index, name):
@@ -93,6 +94,25 @@ def _residual(product, frame, index, name):
         f"{name}_{label.lower()}_residual",
         figure,
         f"Residuals of {label} in units of its errors, reduced chi-square {short(chi2)}.",
+    )
+
+
+def _cube_residual(product, frame, index, name):
+    from matplotlib.colors import Normalize
+
+    label, residual = product.labels[index], product.arrays["cube_residuals"][index]
+    chi2 = float(np.nanmean(residual**2)) if np.isfinite(residual).any() else np.nan
+    figure = sky_panel(
+        residual,
+        frame,
+        title=f"{label}: (cube − fused) / σ, χ² {short(chi2)}",
+        norm=Normalize(-_SIGMA, _SIGMA),
+        label="σ",
+    )
+    return Picture(
+        f"{name}_{label.lower()}_cube_residual",
+        figure,
+        f"Residuals of the cube in the band of {label} in units of their errors.",
     )
 
 

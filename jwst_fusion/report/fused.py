@@ -31,8 +31,19 @@ _ARRAYS = {
     "image_errors": "FUSIMGERR",
     "responses": "FUSRESPONSES",
     "residuals": "FUSRESIDUALS",
+    "cube_residuals": "FUSCUBERES",
 }
-_NEEDED = ("SCI", "ERR", "DQ", "WMAP", "FUSFILTERS", "FUSCHANNELS", "FUSRESIDUALS", "FUSIMAGES")
+_NEEDED = (
+    "SCI",
+    "ERR",
+    "DQ",
+    "WMAP",
+    "FUSFILTERS",
+    "FUSCHANNELS",
+    "FUSRESIDUALS",
+    "FUSIMAGES",
+    "FUSCUBERES",
+)
 # Channels that stand for all where a map of the whole cube is wanted.
 _SAMPLED = 240
 # Relative difference of wavelengths that are the same.
@@ -80,7 +91,7 @@ class FusedProduct:
         By name: filters, channels, components, left_out, tuning, messages, parameters, software;
         those that the product has.
     arrays : dict
-        By name: maps, spectra, images, image_errors, responses, residuals.
+        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals.
     """
 
     name: str

@@ -92,9 +92,9 @@ def _look(product, cube, places, lines):
     field = Section("field", "The field", [])
     field.parts.append(
         "Each row in the band of one filter: the image, the input cube and the fused cube seen "
-        "through the filter, at one stretch, and image minus fused cube in units of the errors "
-        "that the image states. Noise has no structure; rings around stars mean a wrong PSF, pairs "
-        "of light and dark an offset."
+        "through the filter, at one stretch; then image and input cube minus the fused cube as "
+        "each instrument sees it, in units of their errors. Noise has no structure; rings around "
+        "stars mean a wrong PSF, pairs of light and dark an offset."
     )
     if cube is None:
         field.parts.append("The input cube was not found; with it, more would be shown.")

@@ -57,8 +57,10 @@ def check_unlike(product):
         model = image - product.arrays["residuals"][index]
         noise = np.nanmedian(product.arrays["image_errors"][index])
         value = likeness(image, model)
+        # A fitted gain makes the prediction of a dead image as faint as that image.
+        signal = np.nanstd(model) / float(product.filters["calibration"][index])
         # Where noise is as large as the scene, no likeness can be expected.
-        if value >= LIKENESS[0] or not np.nanstd(model) > LIKENESS_SIGNAL * noise:
+        if value >= LIKENESS[0] or not signal > LIKENESS_SIGNAL * noise:
             continue
         yield Finding(
             "unlike",

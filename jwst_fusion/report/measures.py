@@ -17,6 +17,7 @@ __all__ = [
     "line_map",
     "pick_places",
     "residual_structure",
+    "spaxel_means",
 ]
 
 # A channel is part of the continuum if it lies within this many robust deviations of it.
@@ -86,6 +87,27 @@ def residual_structure(residual, model):
     if good.sum() < 50 or np.ptp(slope[good]) == 0:
         return np.nan
     return float(stats.spearmanr(np.abs(residual[good]), slope[good])[0])
+
+
+def spaxel_means(image, shape):
+    """
+    Average an image over spaxels.
+
+    Parameters
+    ----------
+    image : array (y, x)
+        NaN where there are no data.
+    shape : tuple of int
+        Rows and columns of spaxels; those of the image are whole multiples.
+
+    Returns
+    -------
+    array (h, w)
+        Means of what is known; NaN where nothing is.
+    """
+    factor = image.shape[0] // shape[0]
+    blocks = np.asarray(image, float).reshape(shape[0], factor, shape[1], factor)
+    return _mean(blocks.transpose(1, 3, 0, 2).reshape(factor**2, *shape))
 
 
 def likeness(image, model):

@@ -90,7 +90,7 @@ def verdict_of(findings):
 
 def _psf(found):
     """Suspect the PSF if residuals have structure and nothing else explains it."""
-    structured = [one for one in found if one.key == "structure"]
+    structured = [one for one in found if one.key in ("structure", "structure_cube")]
     other = ("unlike", "offset", "calibration", "offset_unknown")
     if structured and not any(one.key in other and one.level != "note" for one in found):
         yield Finding(
