@@ -1,10 +1,12 @@
-"""Command line ``jwst-fusion``: the cache of PSFs listed, cleared and filled in advance."""
+"""Command line ``jwst-fusion``: reports on products; the cache of PSFs."""
 
 import argparse
 import logging
 import os
 import sys
 import time
+
+from jwst_fusion.report.command import add_parser as add_report_parser
 
 __all__ = ["main"]
 
@@ -66,6 +68,7 @@ def _parser():
     parser = _Parser(prog="jwst-fusion", description="Tools beside the steps of jwst_fusion.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     rooms = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
+    add_report_parser(rooms)
     psf = rooms.add_parser("psf", help="PSFs kept on disk")
     verbs = psf.add_subparsers(required=True, metavar="list|clear|make", parser_class=_Parser)
 

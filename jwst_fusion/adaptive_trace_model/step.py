@@ -28,10 +28,17 @@ from jwst_fusion.adaptive_trace_model.observation import (
     write_result,
 )
 from jwst_fusion.base import FusionBaseStep
+from jwst_fusion.report.names import report_path
+from jwst_fusion.report.observation import facts_of, traced_spectrum
+from jwst_fusion.report.trace import write_trace_report
+from jwst_fusion.report.traced import TracedExposure
 
 __all__ = ["AdaptiveTraceModelStep"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
+
+# Parameters that a report repeats.
+_PARAMETERS = ("oversample", "fit_threshold", "slope_limit", "psf_optimal", "profile_model")
 
 
 class AdaptiveTraceModelStep(FusionBaseStep):
@@ -56,6 +63,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     slope_limit = float(default=0.1) # Smallest change of the normalised profile per native pixel (fraction of the source's flux) for the model to be used. Any number; smaller: use it for fainter and wider sources; <= 0: use it all over
     psf_optimal = boolean(default=False) # Replace the flux by the model alone, in all slices, for isolated point sources; fit_threshold and slope_limit are ignored
     profile_model = option('surface', 'window', default='surface') # How the profile of a trace depends on wavelength. surface: smoothly all along the detector, the more accurate one; window: each column has its own fit to the 50 columns on either side (15 for PRISM and LRS), the published method, to compare with or to see whether a feature of the model comes from columns farther away
+    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers: wiggles before and after, traces, slices fitted
     save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
     suffix = string(default='adaptive_trace_model') # Suffix of the output file
     output_use_model = boolean(default=True) # Name the output after the input files
@@ -153,10 +161,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         """Trace the spectra of an exposure of a known mode, write the results, set the status."""
         parts = spectra(model)
         products = {key: [] for key in self._products(options)}
-        counts, unused = Counter(), []
+        counts, unused, traced = Counter(), [], []
         # Datamodels, files and WCS are not made for use in several threads at a time.
         lock = Lock()
-        for spectrum, (geometry, result, reason) in zip(
+        for spectrum, (geometry, native, result, reason) in zip(
             parts, self._trace(parts, mode, options, threads, lock), strict=True
         ):
             if reason:
@@ -165,6 +173,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
                 counts.update(blind=result.n_blind)
                 counts.update(filled=int(result.estimated.sum()))
+                if self.save_report:
+                    factor = options.oversample
+                    traced.append(traced_spectrum(spectrum, geometry, native, result, factor))
                 with lock:
                     unit = unit_of(spectrum, model)
                     write_result(spectrum, result, geometry, options.oversample, unit=unit)
@@ -190,9 +201,26 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         self.set_status(model, "COMPLETE")
         for key, images in products.items():
             self._save_product(model, images, PRODUCTS[key])
+        if traced:
+            self._save_report(model, name, mode, traced, counts["filled"])
+
+    def _save_report(self, model, source, mode, traced, filled):
+        product = Path(self.make_output_path(basepath=model.meta.filename))
+        exposure = TracedExposure(
+            name=product.name,
+            source=source,
+            mode=mode.name,
+            unit=unit_of(spectra(model)[0], model) or "",
+            spectra=traced,
+            filled=filled,
+            facts=facts_of(model),
+        )
+        parameters = [(name, str(getattr(self, name))) for name in _PARAMETERS]
+        path = write_trace_report(report_path(product), exposure, parameters=parameters)
+        log.info("Saved report in %s", path)
 
     def _trace(self, parts, mode, options, threads, lock):
-        """Yield geometry, images and the reason why there are none for each spectrum."""
+        """Yield geometry, exposure, result and why there is none for each spectrum."""
         # Threads work on several slits, or on the slices of a single exposure.
         inner = threads if len(parts) == 1 else 1
 
@@ -201,10 +229,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 try:
                     geometry = make_geometry(mode.geometry, spectrum)
                 except GeometryError as error:
-                    return None, None, str(error)
+                    return None, None, None, str(error)
                 native, reason = read_images(spectrum, transposed=geometry.transposed)
             if native is None:
-                return None, None, reason
+                return None, None, None, reason
             result = trace_exposure(
                 native,
                 geometry,
@@ -214,8 +242,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 threads=inner,
             )
             if np.isnan(result.images["flux"]).all():
-                return None, None, "no slice or slit holds data"
-            return geometry, result, ""
+                return None, None, None, "no slice or slit holds data"
+            return geometry, native, result, ""
 
         if inner == threads:
             yield from map(work, parts)

@@ -63,6 +63,12 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         One row per spectral component: eigenvalue, explained variance and regularisation.
     left_out_table : numpy table
         One row per image that was left out of a fusion and predicted by it.
+    tuning_table : numpy table
+        One row per step by which the hyperparameters were found: which iteration, largest change
+        (logarithm), noise scales, and smallest, median and largest regularisation.
+    message_table : numpy table
+        Warnings that the step logged: module that gave it, what it is
+        about (``no_errors`` or nothing), text.
     cube_table : numpy table
         Of a joined cube, one row per fused cube that it consists of: file, grating, wavelengths
         (um), brightness over that of the one before it where they overlap, and whether it was
@@ -73,6 +79,14 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         Maps of the components, not convolved with a PSF.
     component_spectra : numpy float32 array (component, wavelength)
         Spectra of the components, MJy/sr.
+    observed_images, image_errors : numpy float32 array (image, y, x)
+        Images on the grid of the cube, and their errors as given, MJy/sr; NaN where there are no
+        data or they were not used.
+    filter_responses : numpy float32 array (image, wavelength)
+        Weights of the channels in each filter; each row sums to 1.
+    cube_residuals : numpy float32 array (image, h, w)
+        Cube minus the fused cube seen by its spectrometer, both in the band of each filter, over
+        the error, in spaxels; NaN where there are no data.
     residual_images : numpy float32 array (image, y, x)
         Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 

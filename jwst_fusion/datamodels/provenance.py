@@ -43,7 +43,7 @@ def flags_of(origin):
     return flags
 
 
-def fused_product(template, outcome, options):
+def fused_product(template, outcome, options, *, images_given=None, messages=()):
     """
     Make the data model of a fused cube.
 
@@ -55,6 +55,10 @@ def fused_product(template, outcome, options):
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
+    images_given : int, optional
+        Number of images that the step was given, used or not.
+    messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
+        Warnings to be kept in the product.
 
     Returns
     -------
@@ -74,7 +78,8 @@ def fused_product(template, outcome, options):
         grid = grid.mirror()
     product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
     _provenance(product, template, outcome, options)
-    add_tables(product, template, outcome, options)
+    product.meta.fusion.images_given = images_given
+    add_tables(product, template, outcome, options, messages)
     add_arrays(product, outcome)
     return product
 

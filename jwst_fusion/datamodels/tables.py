@@ -28,7 +28,7 @@ _UNITS = {
 }
 
 
-def add_tables(product, template, outcome, options):
+def add_tables(product, template, outcome, options, messages=()):
     """
     Add all tables to a product.
 
@@ -42,6 +42,8 @@ def add_tables(product, template, outcome, options):
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
+    messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
+        Warnings.
     """
     product.filter_table = _filters(outcome, product.get_dtype("filter_table"))
     product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
@@ -49,6 +51,12 @@ def add_tables(product, template, outcome, options):
     product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
     if outcome.left_out:
         product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
+    if outcome.solution.tuning_path:
+        product.tuning_table = _tuning(outcome.solution, product.get_dtype("tuning_table"))
+    if messages:
+        size = product.get_dtype("message_table")["text"].itemsize
+        rows = [(one.source, one.kind, one.text[:size]) for one in messages]
+        product.message_table = _pairs(rows, product.get_dtype("message_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
     product.software_table = _pairs(_software(), product.get_dtype("software_table"))
     for name, units in _UNITS.items():
@@ -58,7 +66,7 @@ def add_tables(product, template, outcome, options):
 
 def add_arrays(product, outcome):
     """
-    Add maps and spectra of the components, and the residuals of the images.
+    Add maps and spectra of the components, the images and their residuals.
 
     Parameters
     ----------
@@ -69,12 +77,37 @@ def add_arrays(product, outcome):
     """
     solution, problem = outcome.solution, outcome.problem
     window = (slice(None), *outcome.grid.inner(fine=True))
-    residuals = np.where(problem.image_weight > 0, problem.images - solution.images_model, np.nan)
+    used = problem.image_weight > 0
+    images = np.where(used, problem.images, np.nan)
+    sigma = problem.image_sigma[:, None, None] / np.sqrt(np.where(used, problem.image_weight, 1))
+    residuals = images - solution.images_model
     order = slice(None, None, -1) if outcome.mirrored else slice(None)
     product.component_maps = _stored(solution.coefficients[window][..., order])
+    product.observed_images = _stored(images[window][..., order])
+    product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
+    response = problem.response / problem.response.sum(1, keepdims=True)
+    product.filter_responses = _stored(response)
+    coarse = (slice(None), *outcome.grid.inner())
+    seen = _cube_residuals(problem, solution.cube_model, response)[coarse]
+    product.cube_residuals = _stored(seen[..., order])
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
-    product.meta.fusion.unit_spectra = product.meta.fusion.unit_residuals = _BRIGHTNESS
+    for name in ("spectra", "images", "image_errors", "residuals"):
+        setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
+
+
+def _cube_residuals(problem, model, response):
+    """Residuals (F, h, w) of the cube in the band of each filter over their errors."""
+    found = np.full((len(response), *model.shape[1:]), np.nan)
+    weight = np.where(problem.spaxel_weight > 0, problem.spaxel_weight, np.nan)
+    for plane, row in zip(found, response, strict=True):
+        inside = (row != 0) & np.isfinite(problem.cube_sigma)
+        difference = problem.cube[inside] - model[inside]
+        good = np.isfinite(difference)
+        total = np.tensordot(row[inside], np.where(good, difference, 0), 1)
+        variance = np.tensordot((row * problem.cube_sigma)[inside] ** 2, good, 1) / weight
+        np.divide(total, np.sqrt(variance), out=plane, where=variance > 0)
+    return found
 
 
 def _filters(outcome, dtype):
@@ -114,6 +147,18 @@ def _components(solution, dtype):
     table["eigenvalue"] = subspace.eigenvalues[: subspace.rank]
     table["explained"] = subspace.explained[: subspace.rank]
     table["regularisation"] = solution.mu
+    return table
+
+
+def _tuning(solution, dtype):
+    path = solution.tuning_path
+    table = np.zeros(len(path), dtype)
+    table["run"] = [step.run for step in path]
+    table["change"] = [step.change for step in path]
+    table["noise_scale_image"] = [step.scale_image**-0.5 for step in path]
+    table["noise_scale_cube"] = [step.scale_cube**-0.5 for step in path]
+    for name, choose in (("low", np.min), ("median", np.median), ("high", np.max)):
+        table[f"regularisation_{name}"] = [choose(step.mu) for step in path]
     return table
 
 

@@ -1,9 +1,12 @@
 """Files that are written as a whole or not at all, under the name of a type that jwst knows."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["WholeFile"]
+from stdatamodels import fits_support
+
+__all__ = ["WholeFile", "in_memory_file"]
 
 
 class WholeFile:
@@ -60,3 +63,25 @@ class WholeFile:
         finally:
             self._final_name = None
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_memory_file(model):
+    """
+    Show a model as the FITS file that it would be saved as, without writing it.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model; it is not changed.
+
+    Yields
+    ------
+    `~astropy.io.fits.HDUList`
+        The extensions. They share their arrays with the model.
+    """
+    hdus = fits_support.to_fits(model._instance, model._schema)
+    try:
+        yield hdus
+    finally:
+        hdus.close()

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.ndimage as ndi
 
 from jwst_fusion.fusion.iterative import Solution
 
-__all__ = ["LocalWeights", "Tuning", "difference_noise", "gradient_energy", "maximise_evidence"]
+__all__ = [
+    "LocalWeights",
+    "Tuning",
+    "TuningStep",
+    "difference_noise",
+    "gradient_energy",
+    "maximise_evidence",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -86,6 +93,29 @@ def _axis(weight, width):
     return [*levels, _EMPTY * low], [*shares, empty]
 
 
+@dataclass(frozen=True)
+class TuningStep:
+    """One step on the way to the hyperparameters.
+
+    Attributes
+    ----------
+    run : int
+        Which of the fixed-point iterations, each with its own data and subspace, from 1.
+    mu : ndarray (k,)
+        Strengths of the prior after the step.
+    scale_image, scale_cube : float
+        Factors on the inverse variances after the step.
+    change : float
+        Largest change of the logarithm of any of these.
+    """
+
+    run: int
+    mu: np.ndarray
+    scale_image: float
+    scale_cube: float
+    change: float
+
+
 @dataclass
 class Tuning:
     """Hyperparameters and the solution they lead to.
@@ -102,6 +132,9 @@ class Tuning:
         Fixed-point steps, 0 if the hyperparameters were given.
     converged : bool
         Whether the hyperparameters settled.
+    path : list of TuningStep
+        All fixed-point steps, those of earlier iterations before; empty if the hyperparameters
+        were given.
     """
 
     mu: np.ndarray
@@ -110,6 +143,7 @@ class Tuning:
     solution: Solution
     steps: int
     converged: bool
+    path: list = field(default_factory=list)
 
 
 def maximise_evidence(
@@ -121,6 +155,7 @@ def maximise_evidence(
     noise_scales=True,
     scales=(1.0, 1.0),
     start=None,
+    path=(),
     max_steps=25,
     accuracy=0.03,
     **solver,
@@ -143,6 +178,8 @@ def maximise_evidence(
         These factors for images and cube: the first guess, or what is used.
     start : ndarray (group, d * d, k), optional
         Component groups to begin with.
+    path : sequence of TuningStep
+        Steps of earlier iterations, which those of this one follow.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -169,6 +206,8 @@ def maximise_evidence(
     mu = np.array(mu, float)
     scales = np.array(scales, float)
     groups, settled, total, history = start, False, 0, []
+    path = list(path)
+    run = path[-1].run + 1 if path else 1
     loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
     started = logged = time.monotonic()
     for step in range(1, max_steps + 1):
@@ -189,6 +228,7 @@ def maximise_evidence(
             new = np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2)
             change = max(change, np.abs(np.log(new / scales)).max())
             scales = new
+        path.append(TuningStep(run, mu, float(scales[0]), float(scales[1]), float(change)))
         if time.monotonic() - logged > _LOG_INTERVAL:
             logged = time.monotonic()
             log.info("Evidence: step %d, change %.2f, %.0f s", step, change, logged - started)
@@ -198,7 +238,7 @@ def maximise_evidence(
     solution = system.solve(mu, *scales, start=groups, **solver)
     solution.iterations += total
     solution.history = history + solution.history
-    return Tuning(mu, float(scales[0]), float(scales[1]), solution, step, settled)
+    return Tuning(mu, float(scales[0]), float(scales[1]), solution, step, settled, path)
 
 
 def _degrees_of_freedom(system, local, mu, scales):

@@ -45,7 +45,34 @@ def surface_brightness_factor(model, name):
     ValueError
         If the unit is missing or cannot be converted, or the pixel area is missing.
     """
-    text = model.meta.bunit_data
+    return brightness_factor(
+        model.meta.bunit_data, model.meta.photometry.pixelarea_steradians, name
+    )
+
+
+def brightness_factor(text, area, name):
+    """
+    Return the factor that converts data to MJy/sr.
+
+    Parameters
+    ----------
+    text : str or None
+        Their unit.
+    area : float or None
+        Area of a pixel, steradian; needed only if they are given per pixel.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    float
+        The factor.
+
+    Raises
+    ------
+    ValueError
+        As for `surface_brightness_factor`.
+    """
     if not text:
         msg = f"{name} does not say its unit (keyword BUNIT): expected MJy/sr or Jy/pixel"
         raise ValueError(msg)
@@ -59,7 +86,6 @@ def surface_brightness_factor(model, name):
     except ValueError as error:
         msg = f"{name} is in {text!r} (keyword BUNIT): only MJy/sr and Jy/pixel can be fused"
         raise ValueError(msg) from error
-    area = model.meta.photometry.pixelarea_steradians
     if not area or not np.isfinite(area) or area <= 0:
         msg = (
             f"{name} is in {text} but has no pixel area (keyword PIXAR_SR) to convert it to MJy/sr"

@@ -311,7 +311,8 @@ def _errors(data, err, good, name):
     if not good.any():
         return err, good
     if not (known & good).any():
-        log.warning("%s has no errors (extension ERR): they are estimated from the data", name)
+        text = "%s has no errors (extension ERR): they are estimated from the data"
+        log.warning(text, name, extra={"kind": "no_errors"})
         masked = np.where(good, data, np.nan)
         sigma = noise_of_cube(masked) if data.ndim == 3 else noise_of_image(masked[None])
         err = np.broadcast_to(sigma.reshape(-1, 1, 1), (len(sigma), *data.shape[-2:]))

@@ -94,6 +94,7 @@ class FusionOptions:
     roll_cube: float | None = None
     validate_filters: tuple = ()
     save_reobserved: bool = False
+    save_report: bool = False
     memory_limit: float = 16.0
     maximum_cores: str = "none"
 

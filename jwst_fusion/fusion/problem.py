@@ -73,7 +73,7 @@ class Problem:
         d, (h, w) = self.data.factor, self.data.cube.shape[1:]
         return slice(0, d * h), slice(0, d * w)
 
-    def tune(self, strength, settings, *, tolerance, scales=(1.0, 1.0), start=None):
+    def tune(self, strength, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=()):
         """Hyperparameters and the solution for them.
 
         Parameters
@@ -88,6 +88,8 @@ class Problem:
             With evidence, first guess of the factors on the inverse variances of images and cube.
         start : ndarray (group, d * d, k), optional
             Component groups to begin with.
+        path : sequence of TuningStep
+            Steps by which earlier problems were tuned.
 
         Returns
         -------
@@ -96,7 +98,7 @@ class Problem:
         solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
         solver["start"] = start
         if settings.tuning == "evidence":
-            solver |= {"scales": scales, "noise_scales": settings.noise_scales}
+            solver |= {"scales": scales, "noise_scales": settings.noise_scales, "path": path}
             solver["strengths"] = settings.regularisation != "none"
             return maximise_evidence(self.system, self.local, strength, **solver)
         scale = 1.0 if settings.gamma is None else float(settings.gamma)

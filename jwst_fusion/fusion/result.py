@@ -41,6 +41,8 @@ class FusionResult:
         Whether the linear solve and the hyperparameters converged.
     history : list of float
         Residuals of these solves, one after the other, in posterior standard deviations.
+    tuning_path : list of TuningStep
+        Steps by which the hyperparameters were found; empty if they were given.
     gains : ndarray (F,)
         Factors by which the images are brighter than the given responses say; 1 if not fitted.
     gain_errors : ndarray (F,)
@@ -64,6 +66,7 @@ class FusionResult:
     iterations: int
     converged: bool
     history: list
+    tuning_path: list
     gains: np.ndarray
     gain_errors: np.ndarray
     rejected_images: np.ndarray

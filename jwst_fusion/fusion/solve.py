@@ -185,6 +185,7 @@ def fuse(
         iterations=tuned.solution.iterations,
         converged=tuned.solution.converged and tuned.converged,
         history=tuned.solution.history,
+        tuning_path=tuned.path,
         gains=fitted.values,
         gain_errors=fitted.errors,
         rejected_images=rejected.images,
@@ -214,13 +215,14 @@ def _without(rejected, data):
 
 def _first_solution(data, rejected, settings):
     """Solve, leave out what the solution cannot explain, and solve again if that has done harm."""
-    tolerance = settings.tolerance
+    tolerance, path = settings.tolerance, ()
     if settings.refining:
         tolerance = max(tolerance, _DRAFT)
     for attempt in range(_PASSES):
         problem = Problem.pose(data, find_subspace(data, settings), settings)
         strength = initial_strength(problem.subspace, data.factor, settings)
-        tuned = problem.tune(strength, settings, tolerance=tolerance)
+        tuned = problem.tune(strength, settings, tolerance=tolerance, path=path)
+        path = tuned.path
         found, worst = _unexplained(problem, tuned, settings)
         if not found.any():
             break
@@ -253,7 +255,8 @@ def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
     """Fit the gains, and tune for them."""
     solver = {"scales": scales, "tolerance": tolerance}
     problem, tuned, gains = fit_gains(problem, tuned, gains, settings, **solver)
-    tuned = problem.tune(tuned.mu, settings, start=tuned.solution.solution, **solver)
+    solver |= {"start": tuned.solution.solution, "path": tuned.path}
+    tuned = problem.tune(tuned.mu, settings, **solver)
     return problem, tuned, gains
 
 
@@ -275,6 +278,7 @@ def _again(problem, tuned, settings, *, tolerance=None):
         tolerance=tolerance or settings.tolerance,
         scales=(tuned.scale_image, tuned.scale_cube),
         start=tuned.solution.solution,
+        path=tuned.path,
     )
 
 

@@ -12,15 +12,19 @@ from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import (
     allow_fusion_status,
     fused_product,
+    in_memory_file,
     joined_product,
     reobserved_products,
     stacked_cube,
 )
 from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.messages import collected_warnings
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
+from jwst_fusion.report.fusion import write_fusion_report
+from jwst_fusion.report.names import report_path
 
 __all__ = ["FusionStep"]
 
@@ -82,6 +86,7 @@ class FusionStep(FusionBaseStep):
     roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
     roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
     validate_filters = force_list(default=None) # Leave these filters out one by one, fuse again, and compare with their images: F187N, several together as F187N+F212N, or all for each in turn
+    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers that tell whether to trust the result
     save_reobserved = boolean(default=False) # Save the result as each filter (i2d) and the spectrometer (s3d) would see it
     memory_limit = float(default=16.0) # [GB] Stop before anything is computed if more memory is needed
     maximum_cores = string(default='none') # Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number
@@ -176,12 +181,16 @@ class FusionStep(FusionBaseStep):
         return [product]
 
     def _fuse_one(self, member, members, product_name, options):
+        with collected_warnings() as messages:
+            return self._fuse_or_skip(member, members, product_name, options, messages)
+
+    def _fuse_or_skip(self, member, members, product_name, options, messages):
         try:
             cube = read_cube(member)
         except UnsuitableError as reason:
             return self._unchanged(member, self.skip_model, str(reason), product_name)
         try:
-            return self._fuse_with_images(cube, members, product_name, options)
+            return self._fuse_with_images(cube, members, product_name, options, messages)
         except UnsuitableError as reason:
             return self._unchanged(cube.model, self.skip_model, str(reason), product_name)
         except np.linalg.LinAlgError as reason:
@@ -190,27 +199,40 @@ class FusionStep(FusionBaseStep):
             if cube.model is not member:
                 cube.model.close()
 
-    def _fuse_with_images(self, cube, members, product_name, options):
+    def _fuse_with_images(self, cube, members, product_name, options, messages):
         images = self._read_images(cube, members.images, options)
         self._check_oversampling(cube, options)
         outcome = fuse_observations(cube, images, options)
-        product = fused_product(cube.model, outcome, options)
+        given = len(members.images)
+        product = fused_product(cube.model, outcome, options, images_given=given, messages=messages)
         for line in outcome.report:
             log.info(line)
         product.meta.filename = f"{product_name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
+        stem = self._stem(product_name, members.product_name)
         if options.save_reobserved:
-            self._save_reobserved(cube.model, outcome, product_name, members.product_name)
+            self._save_reobserved(cube.model, outcome, stem)
+        if options.save_report:
+            self._save_report(product, cube.model, stem)
         return product
 
-    def _save_reobserved(self, template, outcome, product_name, association_name):
+    def _stem(self, product_name, association_name):
+        """Name of the files of a product, without suffix."""
         given = self.search_attr("output_file")
-        if given is not None:
-            # The caller's name stands for that of the association; a number may follow it.
-            stem = self.remove_suffix(Path(given).stem)[0]
-            product_name = stem + product_name[len(association_name) :]
+        if given is None:
+            return product_name
+        # The caller's name stands for that of the association; a number may follow it.
+        return self.remove_suffix(Path(given).stem)[0] + product_name[len(association_name) :]
+
+    def _save_report(self, product, cube, stem):
+        path = Path(self.make_output_path(basepath=f"{stem}_{self.suffix}.fits"))
+        with in_memory_file(product) as fused, in_memory_file(cube) as before:
+            report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
+        log.info("Saved report in %s", report)
+
+    def _save_reobserved(self, template, outcome, product_name):
         for name, suffix, model in reobserved_products(template, outcome):
             model.meta.filename = f"{product_name}_{name}.fits"
             self.save_model(model, output_file=model.meta.filename, suffix=suffix, force=True)

@@ -1,0 +1,79 @@
+"""The field of a report: its size, its orientation, and places in it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Frame"]
+
+_BARS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """
+    A field of rows and columns on the sky; places are arcsec to the right of and above its middle.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    scale : float
+        Arcsec per pixel.
+    wcs : `~astropy.wcs.WCS`
+        Celestial coordinates.
+    """
+
+    shape: tuple
+    scale: float
+    wcs: object
+
+    @classmethod
+    def of(cls, product):
+        """Field of a fused cube."""
+        return cls(product.data.shape[1:], product.scale, product.wcs)
+
+    @property
+    def extent(self):
+        """Left, right, bottom and top edge."""
+        height, width = (0.5 * size * self.scale for size in self.shape)
+        return -width, width, -height, height
+
+    @property
+    def bar(self):
+        """Length of a scale bar, a quarter of the field or so, and its text."""
+        wanted = 0.3 * self.shape[1] * self.scale
+        length = max((one for one in _BARS if one <= wanted), default=_BARS[0])
+        return length, f'{length:g}"'
+
+    @property
+    def north(self):
+        """Direction of North, (x, y) of unit length."""
+        return self._direction(0.0, 1.0)
+
+    @property
+    def east(self):
+        """Direction of East."""
+        return self._direction(1.0, 0.0)
+
+    def place(self, y, x):
+        """Place (x, y) of a pixel, arcsec."""
+        height, width = self.shape
+        return (x - (width - 1) / 2) * self.scale, (y - (height - 1) / 2) * self.scale
+
+    def extent_of(self, wcs, shape):
+        """Edges of another image whose axes are parallel to those of the field."""
+        x, y = np.array([-0.5, shape[1] - 0.5]), np.array([-0.5, shape[0] - 0.5])
+        columns, rows = self.wcs.all_world2pix(*wcs.all_pix2world(x, y, 0), 0)
+        (left, bottom), (right, top) = (self.place(rows[i], columns[i]) for i in (0, 1))
+        return left, right, bottom, top
+
+    def _direction(self, east, north):
+        height, width = self.shape
+        x, y = (width - 1) / 2, (height - 1) / 2
+        ra, dec = self.wcs.all_pix2world([x], [y], 0)
+        step = 0.1 / 3600
+        ra = ra + east * step / np.cos(np.deg2rad(dec))
+        there = np.ravel(self.wcs.all_world2pix(ra, dec + north * step, 0))
+        vector = there - [x, y]
+        return tuple(vector / np.hypot(*vector))
