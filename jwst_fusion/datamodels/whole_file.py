@@ -1,9 +1,10 @@
-"""Files that are written as a whole or not at all, under the name of a type that jwst knows."""
+"""Files that are written as a whole or not at all, and under the name of a type jwst knows."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["WholeFile"]
+__all__ = ["WholeFile", "whole_file"]
 
 
 class WholeFile:
@@ -60,3 +61,32 @@ class WholeFile:
         finally:
             self._final_name = None
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(model):
+    """
+    Let a model write its FITS file under another name and rename it when it is complete.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model.
+    """
+    write = model.to_fits
+
+    def to_fits(path, *args, **kwargs):
+        final = Path(path)
+        partial = final.with_name(f".{os.getpid()}.{final.name}")
+        model.meta.filename = final.name  # as only a path of type str would do
+        try:
+            write(partial, *args, **kwargs)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    model.__dict__["to_fits"] = to_fits
+    try:
+        yield
+    finally:
+        del model.__dict__["to_fits"]
