@@ -241,7 +241,7 @@ class FusionPipeline(Pipeline):
             self.output_file = product
             cubes = list(self.cube_build.run(ModelContainer(models)))
             for cube in cubes:
-                cube.meta.filename = Path(cube.meta.filename).name
+                cube.meta.filename = f"{Path(cube.meta.filename).name}_s3d.fits"
             for model, exposure in zip(models, exposures, strict=True):
                 if model is not exposure:
                     model.close()
