@@ -9,7 +9,6 @@ from jwst.cube_build import CubeBuildStep
 from jwst.datamodels import ModelContainer
 from jwst.lib.suffix import remove_suffix
 from jwst.master_background import MasterBackgroundStep
-from jwst.outlier_detection import OutlierDetectionStep
 from jwst.pipeline import Spec3Pipeline
 from jwst.stpipe import Pipeline
 from stdatamodels.jwst import datamodels
@@ -29,6 +28,7 @@ from jwst_fusion.pipeline.exposures import (
     prepare_together,
     read_all,
 )
+from jwst_fusion.pipeline.outliers import FrugalOutlierStep
 from jwst_fusion.pipeline.resume import Record
 from jwst_fusion.pipeline.stages import Stages
 from jwst_fusion.pipeline.stock import forget_steps
@@ -61,7 +61,7 @@ class FusionPipeline(Pipeline):
     step_defs = {  # noqa: RUF012
         "assign_mtwcs": AssignMTWcsStep,
         "master_background": MasterBackgroundStep,
-        "outlier_detection": OutlierDetectionStep,
+        "outlier_detection": FrugalOutlierStep,
         "adaptive_trace_model": OversamplingStep,
         "pixel_replace": ReplacingStep,
         "cube_build": CubeBuildStep,
