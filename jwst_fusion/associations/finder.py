@@ -1,4 +1,4 @@
-"""Find in folders which cubes or exposures and which images can be fused, and say why others not."""
+"""Find in folders which spectra and which images can be fused, and say why others cannot."""
 
 import logging
 import re
