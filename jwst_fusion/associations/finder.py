@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,15 +142,19 @@ def write_findings(findings, folder):
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for match in findings.matches:
-        association = make_association(
-            [one.path for one in match.science],
-            [one.path for one in match.images],
-            product_name=match.name,
-            folder=folder,
-        )
-        association["program"] = match.science[0].program or "noprogram"
-        association["target"] = match.science[0].target or "none"
-        written.append(write_association(association, folder / f"{match.name}_fusion_asn.json"))
+        with warnings.catch_warnings():
+            # Members that lie in other folders are meant.
+            warnings.filterwarnings("ignore", "Input association file contains path information")
+            association = make_association(
+                [one.path for one in match.science],
+                [one.path for one in match.images],
+                product_name=match.name,
+                folder=folder,
+            )
+            association["program"] = match.science[0].program or "noprogram"
+            association["target"] = match.science[0].target or "none"
+            path = folder / f"{match.name}_fusion_asn.json"
+            written.append(write_association(association, path))
     return written
 
 

@@ -180,4 +180,7 @@ def _keyword(member, keyword, attribute):
     """Look up metadata in the header of a file or in a model."""
     if isinstance(member, str):
         return read_headers(member)[0].get(keyword)
-    return member.meta[attribute]
+    value = member.meta
+    for name in attribute.split("."):
+        value = getattr(value, name)
+    return value

@@ -134,7 +134,7 @@ class FusionPipeline(Pipeline):
         try:
             if exposures:
                 prepared = self._prepare(stages, exposures, members)
-                traced = self._trace(stages, prepared)
+                traced = self._trace(stages, prepared, exposures)
                 cubes = [*self._build(stages, traced, product), *cubes]
             return self._fuse(stages, cubes, members, product)
         finally:
@@ -208,15 +208,18 @@ class FusionPipeline(Pipeline):
         key = stages.key(list(steps.values()), [*exposures, *members.backgrounds])
         return stages.run("Preparation of all exposures", key, make)[0]
 
-    def _trace(self, stages, exposures):
+    def _trace(self, stages, exposures, given):
         """Model the traces of each exposure and replace its bad pixels."""
         run = [step for step in (self.adaptive_trace_model, self.pixel_replace) if not step.skip]
         if not run:
             return exposures
 
         def job(exposure):
+            made = given is not exposures and not isinstance(exposure, str)
+
             def make():
-                (model,) = read_all([exposure]) if isinstance(exposure, str) else (exposure,)
+                # A model of the caller is copied, one made by the stage before is not.
+                (model,) = (exposure,) if made else read_all([exposure])
                 name = model.meta.filename
                 for step in run:
                     model = step.run(model)

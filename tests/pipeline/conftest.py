@@ -25,7 +25,7 @@ def observed(tmp_path_factory):
     steps = {
         # takes two thirds of the time and has a test of its own
         "outlier_detection": {"skip": True},
-        "cube_build": {"override_cubepar": cubepar, "wavemin": 1.98, "wavemax": 2.22},
+        "cube_build": {"override_cubepar": cubepar, "wavemin": 2.09, "wavemax": 2.15},
         "fusion": {"psf_source": "aperture", "psf_size": 1.0},
     }
     return SimpleNamespace(
