@@ -236,7 +236,8 @@ def _from_table(table, folder, *, table_name=None):
             log.info("Member %s of type %s is not used in a fusion", file, exptype)
             continue
         file = folder / file
-        if not file.is_file():
+        # A fusion of cubes does without the background; who needs it opens it.
+        if exptype != "background" and not file.is_file():
             msg = f"{name} names {file}, which does not exist"
             raise FileNotFoundError(msg)
         found.append((str(file), exptype))
