@@ -1,5 +1,7 @@
 """Which wavelengths cubes and exposures hold, and which filters lie within them."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from jwst_fusion.bandpass import NIRSPEC_GAPS, SYMMETRIC_RANGES, coverage, load_bandpass
@@ -67,6 +69,7 @@ def ranges_of_cube(header, science):
     return ranges_of_exposure({**header, "DETECTOR": None})
 
 
+@lru_cache(maxsize=4096)
 def judge_filter(name, instrument, ranges, *, gratings=(), minimum=0.98):
     """
     Say whether images of a filter can be fused with given wavelengths.
@@ -75,9 +78,9 @@ def judge_filter(name, instrument, ranges, *, gratings=(), minimum=0.98):
     ----------
     name, instrument : str
         Filter, and "NIRCAM" or "MIRI".
-    ranges : sequence of tuple
+    ranges : tuple of tuple
         Wavelengths that the spectra hold [um].
-    gratings : sequence of tuple
+    gratings : tuple of tuple
         Disperser and blocking filter of NIRSpec, for the ranges of Marquis et al. (2026, Table 3).
     minimum : float
         Share of the filter that the spectra must cover.

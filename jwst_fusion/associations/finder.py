@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from jwst_fusion.associations.coverage import judge_filter
 from jwst_fusion.associations.inventory import take_inventory
 from jwst_fusion.associations.members import make_association, write_association
@@ -95,29 +97,24 @@ def find_associations(folders, *, minimum=0.98):
         raise ValueError(msg)
     folders = [folders] if isinstance(folders, (str, Path)) else list(folders)
     products, left_out = take_inventory(folders)
-    images = [one for one in products if one.kind == "image"]
-    matches, reasons, used = [], defaultdict(dict), set()
+    search = _Search([one for one in products if one.kind == "image"])
+    matches = []
     for match in _spectra(products):
-        for image in images:
-            rank, reason, note = _judge(match, image, minimum)
-            if reason:
-                # The reason that came closest to a match is the one to tell.
-                reasons[image.path].setdefault(rank, reason)
+        for image in search.candidates(match):
+            usable, text = _judge(match, image, minimum)
+            if not usable:
+                search.refused[image.path] = f"{match.name}: {text}"
                 continue
             match.images.append(image)
-            if note and note not in match.notes:
-                match.notes.append(note)
-        _prefer_mosaics(match, reasons)
-        used |= {image.path for image in match.images}
+            if text and text not in match.notes:
+                match.notes.append(text)
+        _prefer_mosaics(match, search.refused)
         if match.images:
             matches.append(match)
         else:
             why = "no image of the same field and wavelengths"
             left_out |= {one.path: why for one in match.science}
-    for image in images:
-        if image.path not in used:
-            found = reasons[image.path]
-            left_out[image.path] = found[max(found)] if found else "no cube and no exposure is here"
+    left_out |= search.left_out({image.path for match in matches for image in match.images})
     _name_apart(matches)
     return Findings(matches, dict(sorted(left_out.items())))
 
@@ -202,42 +199,92 @@ def _touching(members):
     return fields
 
 
+class _Search:
+    """Images by their place on the sky, and why each was not used."""
+
+    def __init__(self, images):
+        self._images = images
+        self._centres = np.array([one.footprint.centre for one in images]).reshape(-1, 3)
+        self._radii = np.array([one.footprint.radius for one in images])
+        self._nearest = [(np.inf, "")] * len(images)
+        self.refused = {}
+
+    def candidates(self, match):
+        """Images of the right kind that may overlap with a match."""
+        first = match.science[0]
+        right = [
+            one.instrument == _IMAGER[first.instrument] and one.moving == first.moving
+            for one in self._images
+        ]
+        if first.moving:
+            name = first.target
+            return [
+                one
+                for one, fits in zip(self._images, right, strict=True)
+                if fits and name and one.target == name
+            ]
+        away = np.full(len(self._images), np.inf)
+        near = np.zeros(len(self._images), bool)
+        for one in match.science:
+            chord = np.linalg.norm(self._centres - one.footprint.centre, axis=1)
+            angle = 2 * np.arcsin(np.clip(chord / 2, 0, 1))
+            near |= angle <= self._radii + one.footprint.radius
+            away = np.minimum(away, angle)
+        found = []
+        for index, one in enumerate(self._images):
+            if right[index]:
+                if near[index]:
+                    found.append(one)
+                self._nearest[index] = min(self._nearest[index], (away[index], match.name))
+        return found
+
+    def left_out(self, used):
+        """Return why each image is not used that is not among those used."""
+        reasons = {}
+        for image, (angle, name) in zip(self._images, self._nearest, strict=True):
+            if image.path in used:
+                continue
+            if image.path in self.refused:
+                reason = self.refused[image.path]
+            elif image.moving:
+                reason = (
+                    f"moving target {image.target or 'without name'}: no spectra of it are here"
+                )
+            elif name:
+                text = _angle(float(np.degrees(angle)))
+                reason = f"does not overlap any spectra; the nearest are {name}, {text} away"
+            else:
+                kind = "NIRSpec" if image.instrument == "NIRCAM" else "MRS"
+                reason = f"no {kind} data of a fixed target are here"
+            reasons[image.path] = reason
+        return reasons
+
+
 def _judge(match, image, minimum):
-    """Return how close an image comes to a match, why it is none, and what to mind if it is."""
-    first = match.science[0]
-    if image.instrument != _IMAGER[first.instrument]:
-        return 0, f"no {'NIRSpec' if image.instrument == 'NIRCAM' else 'MRS'} data are here", ""
-    if image.moving != first.moving:
-        return 1, "a moving and a fixed target are not fused", ""
+    """Say whether an image that may overlap fits a match, and why not or what to mind."""
     note = ""
-    if first.moving:
-        if not first.target or image.target != first.target:
-            return 2, f"moving target {image.target or 'without name'}, not {first.target}", ""
-    else:
+    if not image.moving:
         shares = [one.footprint.share_within(image.footprint) for one in match.science]
         if max(shares) == 0:
-            away = min(one.footprint.separation(image.footprint) for one in match.science)
-            return 2 - away / 360, f"does not overlap {match.name}: {_angle(away)} away", ""
+            return False, "does not overlap on the sky"
         share = sum(shares) / len(shares)
         if share < _LITTLE:
             note = f"{image.path.name} covers {100 * share:.0f} % of the field"
-    ranges = sorted({span for one in match.science for span in one.ranges})
-    gratings = {pair for one in match.science for pair in one.gratings}
+    ranges = tuple(sorted({span for one in match.science for span in one.ranges}))
+    gratings = tuple(sorted({pair for one in match.science for pair in one.gratings}))
     usable, text = judge_filter(
         image.filter, image.instrument, ranges, gratings=gratings, minimum=minimum
     )
-    if not usable:
-        return 3, f"{match.name}: {text}", ""
-    return 4, "", "; ".join(part for part in (note, text) if part)
+    return usable, "; ".join(part for part in (note, text) if part) if usable else text
 
 
-def _prefer_mosaics(match, reasons):
+def _prefer_mosaics(match, refused):
     """Drop images of single exposures where a mosaic of the same filter is there."""
     whole = {image.filter for image in match.images if not image.single}
     for image in list(match.images):
         if image.single and image.filter in whole:
             match.images.remove(image)
-            reasons[image.path][5] = f"image of one exposure: the mosaic in {image.filter} is used"
+            refused[image.path] = f"image of one exposure: the mosaic in {image.filter} is used"
 
 
 def _name_apart(matches):

@@ -1,5 +1,6 @@
 """Footprints on the sky: polygons from headers, and how much of one lies within another."""
 
+import math
 import re
 
 import numpy as np
@@ -38,8 +39,8 @@ class Footprint:
 
     def separation(self, other):
         """Return the angle between the middles of two footprints, degree."""
-        cross = np.linalg.norm(np.cross(self.centre, other.centre))
-        return float(np.degrees(np.arctan2(cross, self.centre @ other.centre)))
+        chord = math.dist(self.centre, other.centre)
+        return math.degrees(2 * math.asin(min(chord / 2, 1.0)))
 
     def share_within(self, other):
         """
