@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cached_property
 
 import numpy as np
 from astropy.io import fits
@@ -58,16 +59,36 @@ class Footprint:
         """
         if np.radians(self.separation(other)) > self.radius + other.radius:
             return 0.0
-        mine = [_plane(one, self.centre) for one in self.polygons]
+        if not len(self._points):
+            return 0.0
+        return float(_inside(self._points, [self._plane(one) for one in other._corners]).mean())
+
+    @cached_property
+    def _corners(self):
+        return [_vectors(one) for one in self.polygons]
+
+    @cached_property
+    def _axes(self):
+        """Unit vectors along the plane that touches the sky at the centre."""
+        pole = np.eye(3)[np.argmin(np.abs(self.centre))]
+        first = np.cross(pole, self.centre)
+        first /= np.linalg.norm(first)
+        return np.stack([first, np.cross(self.centre, first)], axis=1)
+
+    @cached_property
+    def _points(self):
+        """Points of a grid that lie within the footprint, on the plane."""
+        mine = [self._plane(one) for one in self._corners]
         corners = np.concatenate(mine)
         low, high = corners.min(axis=0), corners.max(axis=0)
         steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
         x, y = np.meshgrid(*(low[:, None] + (high - low)[:, None] * steps))
         points = np.stack([x.ravel(), y.ravel()], axis=1)
-        points = points[_inside(points, mine)]
-        if not len(points):
-            return 0.0
-        return float(_inside(points, [_plane(one, self.centre) for one in other.polygons]).mean())
+        return points[_inside(points, mine)]
+
+    def _plane(self, vectors):
+        """Project unit vectors on the plane; far ones are cut off."""
+        return vectors @ self._axes / np.clip(vectors @ self.centre, 1e-3, None)[:, None]
 
 
 def footprint_of(header):
@@ -126,17 +147,6 @@ def _from_wcs(header):
 def _vectors(polygon):
     ra, dec = np.radians(polygon).T
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-
-
-def _plane(polygon, centre):
-    """Project corners on the plane that touches the sky at a unit vector; far ones are cut off."""
-    vectors = _vectors(polygon)
-    pole = np.array([0.0, 0.0, 1.0]) if abs(centre[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
-    first = np.cross(pole, centre)
-    first /= np.linalg.norm(first)
-    second = np.cross(centre, first)
-    depth = np.clip(vectors @ centre, 1e-3, None)
-    return np.stack([vectors @ first / depth, vectors @ second / depth], axis=1)
 
 
 def _inside(points, polygons):
