@@ -7,8 +7,8 @@ from importlib import import_module
 
 __all__ = ["main"]
 
-# Commands in the order of the help; a module is imported only to build its parser and is light.
-_COMMANDS = ("demo", "simulate", "associate", "psf_cache", "configs", "doctor")
+#: Modules of the commands, in the order of the help. They import what they need when they run.
+COMMANDS = ("demo", "simulate", "associate", "psf_cache", "configs", "doctor")
 # What bad input raises; anything else is a fault of this package and keeps its traceback.
 _EXPECTED = (ValueError, OSError, ImportError)
 
@@ -66,7 +66,7 @@ def _parser():
     parser = _Parser(prog="jwst-fusion", description="Tools beside the steps of jwst_fusion.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     rooms = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
-    for name in _COMMANDS:
+    for name in COMMANDS:
         import_module(f"jwst_fusion.command.{name}").add_parser(rooms)
     return parser
 
