@@ -54,6 +54,11 @@ class FusionBaseStep(Step):
         return ConfigObj()
 
     @classmethod
+    def _get_config_from_parameters(cls, crds_parameters, crds_observatory):
+        # A pipeline asks its steps in this way.
+        return ConfigObj()
+
+    @classmethod
     def build_config(cls, input, **kwargs):
         """Build the configuration of the step from a parameter file and keywords only."""
         # The input matters to the parent class only for finding parameters in CRDS. Passing it on

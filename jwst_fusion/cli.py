@@ -1,17 +1,14 @@
-"""Command line ``jwst-fusion``: reports on products; the cache of PSFs."""
+"""Command line ``jwst-fusion``: tools beside the steps."""
 
 import argparse
-import logging
 import os
 import sys
-import time
-
-from jwst_fusion.report.command import add_parser as add_report_parser
+from importlib import import_module
 
 __all__ = ["main"]
 
-_DAY = 86400.0
-_INSTRUMENTS = ("nircam", "nirspec", "miri", "miri_mrs")
+#: Modules of the commands, in the order of the help. They import what they need when they run.
+COMMANDS = ("demo", "simulate", "associate", "psf_cache", "report", "configs", "doctor")
 # What bad input raises; anything else is a fault of this package and keeps its traceback.
 _EXPECTED = (ValueError, OSError, ImportError)
 
@@ -45,7 +42,8 @@ def main(arguments=None):
     Returns
     -------
     int
-        0, or 2 if something was wrong with the input, which one line on standard error says.
+        0; 1 if ``doctor`` finds something missing; 2 if something was wrong with the input, which
+        one line on standard error says.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -68,171 +66,9 @@ def _parser():
     parser = _Parser(prog="jwst-fusion", description="Tools beside the steps of jwst_fusion.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     rooms = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
-    add_report_parser(rooms)
-    psf = rooms.add_parser("psf", help="PSFs kept on disk")
-    verbs = psf.add_subparsers(required=True, metavar="list|clear|make", parser_class=_Parser)
-
-    one = verbs.add_parser("list", help="say what the cache holds")
-    _add_selection(one)
-    one.set_defaults(run=_list)
-
-    one = verbs.add_parser("clear", help="remove entries, all of them or some")
-    _add_selection(one)
-    one.add_argument("--yes", action="store_true", help="do not ask")
-    one.set_defaults(run=_clear)
-
-    one = verbs.add_parser("make", help="compute PSFs, so that later runs find them")
-    _add_make(one)
-    one.set_defaults(run=_make)
+    for name in COMMANDS:
+        import_module(f"jwst_fusion.command.{name}").add_parser(rooms)
     return parser
-
-
-def _add_selection(parser):
-    parser.add_argument("--filter", help="only those that serve this NIRCam filter")
-    parser.add_argument("--source", choices=("webbpsf", "aperture"), help="only this source")
-    parser.add_argument("--instrument", choices=_INSTRUMENTS, type=str.lower)
-    parser.add_argument(
-        "--older-than", type=float, metavar="DAYS", help="only those made before that many days"
-    )
-    parser.add_argument(
-        "--unusable", action="store_true", help="only damaged ones and those of other versions"
-    )
-
-
-def _add_make(parser):
-    add = parser.add_argument
-    add("instrument", nargs="+", type=str.lower, choices=_INSTRUMENTS)
-    add(
-        "--filter", nargs="+", default=[], help="imager's filters; their bands give the wavelengths"
-    )
-    add("--wavelength", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range [um]")
-    add("--pixel-scale", type=float, default=1 / 30, help="pixel [arcsec], by default 1/30")
-    add("--field", type=float, default=3.0, help="side [arcsec], by default 3")
-    add("--angle", type=float, default=0.0, help="from +y of the grid to V3, to the left [deg]")
-    add("--nodes", default="auto", help="number of wavelengths, or auto: as many as it takes")
-    add("--tolerance", type=float, help="relative error of the OTF for --nodes auto")
-    add("--source", choices=("auto", "webbpsf", "aperture"), default="auto")
-    add("--detector", help="detector of the imager")
-    add("--position", nargs=2, type=int, metavar=("X", "Y"), help="pixel of the detector")
-    add("--opd", help="telescope wavefront: a file, a date, or none (default: STPSF's example)")
-    add("--broadening", type=float, help="Gaussian sigma [arcsec]")
-    add("--jitter", type=float, help="Gaussian sigma [milliarcsec]")
-    add("--cores", default="all", help="a number, or none, quarter, half, all (default)")
-    add("--output", help="also write the PSFs to this FITS file (one instrument only)")
-
-
-def _selected(options):
-    """Entries of the cache that the options select, each with what is wrong with it."""
-    from jwst_fusion.psf import cache
-    from jwst_fusion.psf.inventory import fault_of, serves
-
-    age = options.older_than
-    if age is not None and not age >= 0:
-        msg = f"--older-than must be a number of days, got {age}"
-        raise ValueError(msg)
-    serves(None, filter_name=options.filter)  # an unknown filter is an error in any case
-    chosen = []
-    for entry in cache.entries():
-        fault = fault_of(entry)
-        if serves(
-            entry.key,
-            filter_name=options.filter,
-            source=options.source,
-            instrument=options.instrument,
-        ):
-            old = age is None or time.time() - entry.modified > age * _DAY
-            if old and (fault or not options.unusable):
-                chosen.append((entry, fault))
-    return chosen
-
-
-def _line(entry, fault):
-    from jwst_fusion.psf.inventory import describe
-
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.modified))
-    return f"{made}  {entry.size / 1e6:6.1f} MB  {fault or 'usable'}  {describe(entry)}"
-
-
-def _list(options):
-    from jwst_fusion.psf import cache
-
-    chosen = _selected(options)
-    for entry, fault in chosen:
-        print(_line(entry, fault))
-    total = sum(entry.size for entry, _ in chosen) / 1e6
-    print(f"{len(chosen)} entries, {total:.1f} MB, in {cache.cache_folder()}")
-    return 0
-
-
-def _clear(options):
-    from jwst_fusion.psf import cache
-
-    chosen = _selected(options)
-    for entry, fault in chosen:
-        print(_line(entry, fault))
-    if chosen and not options.yes:
-        if not sys.stdin.isatty():
-            msg = "nobody to ask: give --yes to remove these entries"
-            raise ValueError(msg)
-        print(f"Remove these {len(chosen)} entries from {cache.cache_folder()}? [y/N] ", end="")
-        sys.stdout.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("Nothing removed.")
-            return 0
-    cache.remove(entry for entry, _ in chosen)
-    total = sum(entry.size for entry, _ in chosen) / 1e6
-    print(f"{len(chosen)} entries removed, {total:.1f} MB")
-    return 0
-
-
-def _make(options):
-    from jwst_fusion.psf.file import write_psf
-    from jwst_fusion.psf.prepare import prepare
-
-    names = list(dict.fromkeys(options.instrument))
-    if options.output and len(names) > 1:
-        msg = "--output takes the PSFs of one instrument; name one"
-        raise ValueError(msg)
-    logger = logging.getLogger("stpipe.jwst_fusion")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    level, spread = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        made = prepare(
-            names,
-            filters=options.filter,
-            wavelength=options.wavelength,
-            pixel_scale=options.pixel_scale,
-            field=options.field,
-            angle=options.angle,
-            nodes=options.nodes,
-            tolerance=options.tolerance,
-            source=options.source,
-            detector=options.detector,
-            position=options.position,
-            opd=options.opd,
-            broadening=options.broadening,
-            jitter=options.jitter,
-            maximum_cores=options.cores,
-        )
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = spread
-    if options.output and len(made) > 1:
-        msg = "the wavelengths lie in several channels; --output takes one: narrow them"
-        raise ValueError(msg)
-    for channel, psf in made:
-        span = f"{psf.wavelength[0]:.3f} to {psf.wavelength[-1]:.3f} um"
-        how = "was in the cache" if psf.meta["from_cache"] else "made"
-        print(f"{channel} ({psf.source}): {psf.wavelength.size} wavelengths, {span}, {how}")
-    if options.output:
-        write_psf(made[0][1], options.output)
-        print(f"{options.output} written")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-All steps of the package, under the names that ``strun`` and pipelines use.
+All steps and pipelines of the package, under the names that ``strun`` and pipelines use.
 
 A step is imported when it is first asked for: one does not wait for what another needs.
 """
@@ -9,6 +9,9 @@ from importlib import import_module
 _MODULES = {
     "AdaptiveTraceModelStep": "jwst_fusion.adaptive_trace_model.step",
     "FusionStep": "jwst_fusion.fusion.step",
+    "FusionPipeline": "jwst_fusion.pipeline.fusion",
+    "FusionSpec2Pipeline": "jwst_fusion.pipeline.spec2",
+    "FusionSpec3Pipeline": "jwst_fusion.pipeline.spec3",
 }
 
 __all__ = list(_MODULES)

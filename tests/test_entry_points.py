@@ -2,31 +2,15 @@ import importlib
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
 
 from jwst_fusion.entry_points import get_steps
 
-CONFIGS = Path(__file__).resolve().parents[1] / "step_configs"
-
 
 def step_class(path):
     module, name = path.rsplit(".", 1)
     return getattr(importlib.import_module(module), name)
-
-
-@pytest.mark.parametrize(("path", "alias"), [(path, alias) for path, alias, _ in get_steps()])
-def test_every_step_has_a_parameter_file_with_its_defaults(path, alias):
-    import asdf
-
-    step = step_class(path)
-    file = CONFIGS / f"{alias}.asdf"
-    with asdf.open(file) as content:
-        given = content.tree
-        assert given["class"] == f"{step.__module__}.{step.__name__}"
-        assert set(given["parameters"]) == set(step().get_pars()), "export the parameters again"
-    assert step.from_config_file(str(file)).get_pars() == step().get_pars()
 
 
 def test_every_step_exists_and_is_what_the_list_says():

@@ -1,11 +1,9 @@
 """The step for pipelines: parameters, status, threads over slices or slits."""
 
 import logging
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 from threading import Lock
 
 import numpy as np
@@ -28,6 +26,7 @@ from jwst_fusion.adaptive_trace_model.observation import (
     write_result,
 )
 from jwst_fusion.base import FusionBaseStep
+from jwst_fusion.datamodels.whole_file import whole_file
 from jwst_fusion.report.names import report_path
 from jwst_fusion.report.observation import facts_of, traced_spectrum
 from jwst_fusion.report.trace import write_trace_report
@@ -130,7 +129,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             The files.
         """
         one = isinstance(model, datamodels.JwstDataModel)
-        with _whole_file(model) if one else nullcontext():
+        with whole_file(model) if one else nullcontext():
             return super().save_model(model, *args, **kwargs)
 
     def _process_exposure(self, model, options, threads):
@@ -259,36 +258,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
 
     def _save_product(self, model, images, suffix):
         """Save an intermediate product beside the output."""
-        with make_product(model, images) as product, _whole_file(product):
+        with make_product(model, images) as product, whole_file(product):
             path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
             product.save(path)
             log.info("Saved %s", path)
-
-
-@contextmanager
-def _whole_file(model):
-    """
-    Let a model write its FITS file under another name and rename it when it is complete.
-
-    Parameters
-    ----------
-    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
-        The model.
-    """
-    write = model.to_fits
-
-    def to_fits(path, *args, **kwargs):
-        final = Path(path)
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
-        model.meta.filename = final.name  # as only a path of type str would do
-        try:
-            write(partial, *args, **kwargs)
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    model.__dict__["to_fits"] = to_fits
-    try:
-        yield
-    finally:
-        del model.__dict__["to_fits"]

@@ -1,6 +1,12 @@
 """Associations of a cube with images, and the rule that describes them."""
 
-__all__ = ["FusionMembers", "collect_members", "make_association", "write_association"]
+__all__ = [
+    "FusionMembers",
+    "collect_members",
+    "make_association",
+    "split_science",
+    "write_association",
+]
 
 
 def __getattr__(name):

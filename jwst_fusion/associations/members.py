@@ -11,14 +11,21 @@ from jwst.datamodels import ModelContainer, ModelLibrary
 from jwst.lib.suffix import remove_suffix
 from stdatamodels.jwst import datamodels
 
+from jwst_fusion.associations.headers import is_exposure
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
 from jwst_fusion.base import open_model
 
-__all__ = ["FusionMembers", "collect_members", "make_association", "write_association"]
+__all__ = [
+    "FusionMembers",
+    "collect_members",
+    "make_association",
+    "split_science",
+    "write_association",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-_ROLES = ("science", "direct_image")
+_ROLES = ("science", "direct_image", "background")
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,16 @@ class FusionMembers:
     Attributes
     ----------
     cubes, images : tuple of str or datamodel
-        Files that are not opened yet, or open models.
+        Files that are not opened yet, or open models. Among the cubes are exposures, if the input
+        has any: `split_science` tells them apart.
     product_name : str or None
         Name of the product without suffix; None if nothing tells it.
     asn_id : str or None
         Identifier of the association.
     table_name : str or None
         File name of the association.
+    backgrounds : tuple of str or datamodel
+        Spectra of the background (x1d) for exposures.
     """
 
     cubes: tuple
@@ -43,6 +53,7 @@ class FusionMembers:
     product_name: str | None = None
     asn_id: str | None = None
     table_name: str | None = None
+    backgrounds: tuple = ()
 
 
 def make_association(science, direct_image, *, product_name=None, asn_id="a3001", folder=None):
@@ -52,7 +63,7 @@ def make_association(science, direct_image, *, product_name=None, asn_id="a3001"
     Parameters
     ----------
     science : str, path or sequence of them
-        Cubes (s3d).
+        Cubes (s3d), or exposures (cal) of which a pipeline builds cubes.
     direct_image : str, path or sequence of them
         Images (i2d).
     product_name : str, optional
@@ -167,6 +178,35 @@ def collect_members(init):
     raise TypeError(msg)
 
 
+def split_science(members):
+    """
+    Tell exposures from cubes.
+
+    Parameters
+    ----------
+    members : sequence of str or datamodel
+        Exposures of an integral field unit and cubes.
+
+    Returns
+    -------
+    exposures, cubes : list of str or datamodel
+        The members in their order.
+
+    Raises
+    ------
+    ValueError
+        If a file is not FITS.
+    """
+    exposures, cubes = [], []
+    for member in members:
+        if isinstance(member, str):
+            exposure = is_exposure(member)
+        else:
+            exposure = not isinstance(member, datamodels.IFUCubeModel)
+        (exposures if exposure else cubes).append(member)
+    return exposures, cubes
+
+
 def _from_file(path):
     if not path.is_file():
         msg = f"association {path} does not exist"
@@ -196,7 +236,8 @@ def _from_table(table, folder, *, table_name=None):
             log.info("Member %s of type %s is not used in a fusion", file, exptype)
             continue
         file = folder / file
-        if not file.is_file():
+        # A fusion of cubes does without the background; who needs it opens it.
+        if exptype != "background" and not file.is_file():
             msg = f"{name} names {file}, which does not exist"
             raise FileNotFoundError(msg)
         found.append((str(file), exptype))
@@ -242,7 +283,7 @@ def _role_of_model(model):
     exptype = (model.meta.asn.exptype or "").lower()
     if exptype in _ROLES:
         return exptype
-    if isinstance(model, datamodels.IFUCubeModel):
+    if isinstance(model, (datamodels.IFUCubeModel, datamodels.IFUImageModel)):
         return "science"
     if isinstance(model, (datamodels.ImageModel, datamodels.SlitModel)) and model.data.ndim == 2:
         return "direct_image"
@@ -252,12 +293,13 @@ def _role_of_model(model):
 def _sort(found, *, product_name=None, asn_id=None, table_name=None):
     cubes = tuple(member for member, role in found if role == "science")
     images = tuple(member for member, role in found if role == "direct_image")
+    backgrounds = tuple(member for member, role in found if role == "background")
     others = [member for member, role in found if role not in _ROLES]
     for member in others:
         log.warning("%s is neither a cube nor an image and is not used", _name(member))
     if not product_name and cubes:
         product_name = _stem(_name(cubes[0]))
-    return FusionMembers(cubes, images, product_name, asn_id, table_name)
+    return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds)
 
 
 def _name(member):

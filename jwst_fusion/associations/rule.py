@@ -1,5 +1,5 @@
 """
-The association rule ``Asn_Fusion``: a cube (science) with images (direct_image).
+The association rule ``Asn_Fusion``: cubes or exposures (science) with images (direct_image).
 
 Give this file to jwst's tools: ``asn_from_list --ruledefs rule.py --rule Asn_Fusion ...``.
 """
@@ -14,7 +14,17 @@ from jwst.associations.registry import RegistryMarker
 __all__ = ["EXPTYPE_OF_SUFFIX", "Asn_Fusion", "exptype_of_file"]
 
 #: Role of a product in the association, by the suffix of its file name.
-EXPTYPE_OF_SUFFIX = {"s3d": "science", "i2d": "direct_image"}
+EXPTYPE_OF_SUFFIX = {
+    "s3d": "science",
+    "i2d": "direct_image",
+    # exposures, from which a pipeline builds the cube
+    "cal": "science",
+    "crf": "science",
+    "mbsub": "science",
+    "adaptive_trace_model": "science",
+    "pixel_replace": "science",
+}
+_SUFFIX = re.compile(rf"[_-]({'|'.join(EXPTYPE_OF_SUFFIX)})(\.[A-Za-z.]+)?$")
 
 
 def exptype_of_file(path):
@@ -24,7 +34,8 @@ def exptype_of_file(path):
     Parameters
     ----------
     path : str or `~pathlib.Path`
-        File name of a cube (``*_s3d.fits``) or of an image (``*_i2d.fits``).
+        File name of a cube (``*_s3d.fits``), an exposure (as ``*_cal.fits``) or an image
+        (``*_i2d.fits``).
 
     Returns
     -------
@@ -36,11 +47,11 @@ def exptype_of_file(path):
     ValueError
         If the name has another suffix.
     """
-    found = re.search(r"[_-](s3d|i2d)(\.[A-Za-z.]+)?$", Path(path).name)
+    found = _SUFFIX.search(Path(path).name)
     if not found:
         msg = (
-            f"{path} is neither named as a cube (*_s3d.fits) nor as an image (*_i2d.fits): "
-            "rename it or say which it is"
+            f"{path} is neither named as a cube (*_s3d.fits) or exposure (*_cal.fits) nor as an "
+            "image (*_i2d.fits): rename it or say which it is"
         )
         raise ValueError(msg)
     return EXPTYPE_OF_SUFFIX[found.group(1)]
@@ -68,7 +79,10 @@ class Asn_Fusion(DMS_Level3_Base):
     def _add_items(self, items, product_name=None, with_exptype=False, **kwargs):
         items = [item if with_exptype else (str(item), exptype_of_file(item)) for item in items]
         roles = [exptype for _, exptype in items]
-        for exptype, kind in (("science", "cube (s3d)"), ("direct_image", "image (i2d)")):
+        for exptype, kind in (
+            ("science", "cube or exposure"),
+            ("direct_image", "image (i2d)"),
+        ):
             if exptype not in roles:
                 msg = f"a fusion association needs at least one {kind} as {exptype}"
                 raise AssociationNotValidError(msg)

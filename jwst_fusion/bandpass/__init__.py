@@ -2,7 +2,7 @@
 
 from jwst_fusion.bandpass.curve import Bandpass
 from jwst_fusion.bandpass.load import load_bandpass
-from jwst_fusion.bandpass.names import FILTERS, filter_name
+from jwst_fusion.bandpass.names import FILTERS, band_of_wheels, filter_name
 from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.photometry import coverage, photometry_weights, sampling_cells
 from jwst_fusion.bandpass.read import read_bandpass
@@ -20,6 +20,7 @@ __all__ = [
     "SYMMETRIC_RANGES",
     "Bandpass",
     "SymmetricRange",
+    "band_of_wheels",
     "coverage",
     "filter_name",
     "fusable_filters",

@@ -9,7 +9,7 @@ from jwst_fusion.bandpass.names import filter_name
 from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.read import read_bandpass
 
-__all__ = ["load_bandpass"]
+__all__ = ["data_version", "load_bandpass"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -75,6 +75,19 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
             remedy,
         )
     return nominal_bandpass(text)
+
+
+def data_version():
+    """
+    Return the version of the data files of STPSF.
+
+    Returns
+    -------
+    str
+        Empty if there are none where STPSF_PATH, or by default the home folder, leads to.
+    """
+    folder = _data_folder()
+    return _version(folder) if (folder / "version.txt").is_file() else ""
 
 
 def _data_folder():

@@ -4,7 +4,7 @@ import difflib
 
 from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS
 
-__all__ = ["FILTERS", "filter_name"]
+__all__ = ["FILTERS", "band_of_wheels", "filter_name"]
 
 #: Imaging filters of each instrument. Names that NIRISS shares with NIRCam have other curves.
 FILTERS = {
@@ -55,3 +55,23 @@ def filter_name(name, *, instrument=None, parameter="filter"):
     hint = f"did you mean {' or '.join(likely)}?" if likely else f"known are {', '.join(known)}"
     msg = f"{parameter}: {str(name)!r} is no imaging filter of {of}; {hint}"
     raise ValueError(msg)
+
+
+def band_of_wheels(*names):
+    """
+    Return the filter that shapes the band: NIRCam and NIRISS have two wheels.
+
+    Parameters
+    ----------
+    *names : str or None
+        What is in each wheel.
+
+    Returns
+    -------
+    str
+        The filter in upper case; empty if there is none.
+    """
+    texts = [str(name or "").strip().upper() for name in names]
+    bands = [text for text in texts if text[:1] == "F" and text[1:2].isdigit()]
+    # A medium or narrow filter in the pupil wheel is crossed with a wide one that only blocks.
+    return min(bands, key=lambda band: "NMW".find(band.rstrip("0123456789")[-1:]), default="")

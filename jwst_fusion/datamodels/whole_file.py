@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stdatamodels import fits_support
 
-__all__ = ["WholeFile", "in_memory_file"]
+__all__ = ["WholeFile", "in_memory_file", "whole_file"]
 
 
 class WholeFile:
@@ -85,3 +85,32 @@ def in_memory_file(model):
         yield hdus
     finally:
         hdus.close()
+
+
+@contextmanager
+def whole_file(model):
+    """
+    Let a model write its FITS file under another name and rename it when it is complete.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model.
+    """
+    write = model.to_fits
+
+    def to_fits(path, *args, **kwargs):
+        final = Path(path)
+        partial = final.with_name(f".{os.getpid()}.{final.name}")
+        model.meta.filename = final.name  # as only a path of type str would do
+        try:
+            write(partial, *args, **kwargs)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    model.__dict__["to_fits"] = to_fits
+    try:
+        yield
+    finally:
+        del model.__dict__["to_fits"]

@@ -6,6 +6,8 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from jwst_fusion.bandpass.names import band_of_wheels
+
 __all__ = [
     "UnsuitableError",
     "band_name",
@@ -192,10 +194,7 @@ def celestial_wcs(model, name):
 
 def band_name(model):
     """Return the name of the filter that shapes the band: NIRCam and NIRISS have two wheels."""
-    names = [model.meta.instrument.filter or "", model.meta.instrument.pupil or ""]
-    bands = [text.upper() for text in names if text[:1].upper() == "F" and text[1:2].isdigit()]
-    # A medium or narrow filter in the pupil wheel is crossed with a wide one that only blocks.
-    return min(bands, key=lambda band: "NMW".find(band.rstrip("0123456789")[-1:]), default="")
+    return band_of_wheels(model.meta.instrument.filter, model.meta.instrument.pupil)
 
 
 def pa_v3(model):

@@ -146,6 +146,9 @@ def read_cube(member):
     if model is not member:
         preserve_keywords(model, member)
     name = _name(model, member)
+    if isinstance(model, datamodels.IFUImageModel):
+        msg = f"{name} is an exposure, not a cube: run fusion_pipeline, or cube_build before fusion"
+        raise ValueError(msg)
     data, err, dq = _arrays(model, name, ndim=3)
     factor = surface_brightness_factor(model, name)
     good = _usable(data, dq, model.weightmap if model.hasattr("weightmap") else None, name)

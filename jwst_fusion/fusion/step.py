@@ -128,7 +128,9 @@ class FusionStep(FusionBaseStep):
         members = collect_members(self._locate(input_data))
         # The product is named after the association unless the caller names it.
         self.output_use_model = self.search_attr("output_file") is None
-        if not members.cubes:
+        if members.backgrounds:
+            log.info("%d background members are not used in a fusion", len(members.backgrounds))
+        if not members.cubes or isinstance(input_data, datamodels.IFUImageModel):
             return self._no_cube(input_data)
         if len(members.cubes) == 1:
             return self._fuse_one(members.cubes[0], members, members.product_name, options)

@@ -190,7 +190,7 @@ def simulate_images(
     paths = []
     for number, name in enumerate(filters):
         bandpass = load_bandpass(name, path=(throughputs or {}).get(name))
-        weights = photometry_weights(scene.wavelength, bandpass)
+        weights = _within(psf, scene.wavelength, photometry_weights(scene.wavelength, bandpass))
         model = simulate_i2d(
             observed,
             weights * (calibration or {}).get(name, 1.0),
@@ -209,6 +209,12 @@ def simulate_images(
         paths.append(str(path))
     log.info("Simulated %d images: %s", len(paths), ", ".join(filters))
     return tuple(paths)
+
+
+def _within(psf, wavelength, weights):
+    """Leave out the faint wings that measured filter curves have beyond the range of the PSF."""
+    inside = (wavelength >= psf.wavelength[0]) & (wavelength <= psf.wavelength[-1])
+    return weights * inside * (weights.sum() / weights[inside].sum())
 
 
 def write_spec3_association(path, exposures, *, product):

@@ -1,0 +1,96 @@
+"""Headers of JWST products, read without a pixel of data."""
+
+import gzip
+from pathlib import Path
+
+from astropy.io import fits
+
+__all__ = ["is_exposure", "read_headers"]
+
+_BLOCK = 2880
+_END = b"END" + 77 * b" "
+# Products have their science image first; more than this many extensions are not looked through.
+_EXTENSIONS = 8
+
+
+def read_headers(path):
+    """
+    Read the primary header and that of the science image.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        FITS file, which may be gzipped.
+
+    Returns
+    -------
+    primary, science : `~astropy.io.fits.Header`
+        The headers; `science` is empty if there is no extension SCI.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read or is not FITS.
+    """
+    path = Path(path)
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as stream:
+        primary = _header(stream, path)
+        for _ in range(_EXTENSIONS):
+            header = _header(stream, path, end_allowed=True)
+            if header is None:
+                break
+            if str(header.get("EXTNAME", "")).strip() == "SCI":
+                return primary, header
+    return primary, fits.Header()
+
+
+def is_exposure(path):
+    """
+    Say whether a file is an exposure of an integral field unit, and not a cube.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether its data model is that of an exposure.
+
+    Raises
+    ------
+    ValueError
+        If the file is not FITS.
+    """
+    try:
+        primary, _ = read_headers(path)
+    except OSError as error:
+        msg = f"{path} cannot be read as a JWST product: {error}"
+        raise ValueError(msg) from error
+    return primary.get("DATAMODL") in ("IFUImageModel", "ImageModel")
+
+
+def _header(stream, path, *, end_allowed=False):
+    """Read the next header and skip its data; None at the end of the file."""
+    text = b""
+    while True:
+        block = stream.read(_BLOCK)
+        if not block and not text and end_allowed:
+            return None
+        if len(block) < _BLOCK or (not text and block[:6] not in (b"SIMPLE", b"XTENSI")):
+            msg = f"{path} is truncated or not FITS"
+            raise OSError(msg)
+        text += block
+        if any(block[start : start + 80] == _END for start in range(0, _BLOCK, 80)):
+            break
+    header = fits.Header.fromstring(text.decode("ascii", "replace"))
+    sides = [header[f"NAXIS{axis + 1}"] for axis in range(header.get("NAXIS", 0))]
+    size = abs(header.get("BITPIX", 8)) // 8 if sides else 0
+    for side in sides:
+        size *= side
+    size = (size + header.get("PCOUNT", 0)) * header.get("GCOUNT", 1)
+    if str(header.get("EXTNAME", "")).strip() != "SCI" and size:
+        stream.seek(-(-size // _BLOCK) * _BLOCK, 1)
+    return header

@@ -1,0 +1,1 @@
+"""The commands of ``jwst-fusion``, one module each."""

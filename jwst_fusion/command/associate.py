@@ -1,0 +1,73 @@
+"""``jwst-fusion associate``: which spectra and images in folders can be fused."""
+
+from collections import defaultdict
+
+from jwst_fusion.command.screen import logged
+
+__all__ = ["add_parser"]
+
+# Names of files that are listed for each reason.
+_NAMES = 3
+
+
+def add_parser(rooms):
+    """
+    Add the command.
+
+    Parameters
+    ----------
+    rooms : argparse action
+        The subparsers of ``jwst-fusion``.
+    """
+    text = "pair cubes or exposures with images that overlap on the sky and in wavelength"
+    one = rooms.add_parser(
+        "associate",
+        help=text,
+        description=f"{text.capitalize()}, and write an association for each. Only headers are "
+        "read. Moving targets are paired by name.",
+    )
+    add = one.add_argument
+    add("folder", nargs="+", help="folders, searched with all subfolders, or single files")
+    add("--output", default=".", help="folder for the associations (default: here)")
+    add("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    add("--min-coverage", type=float, default=0.98, help="part of a filter that must be covered")
+    add("--verbose", action="store_true", help="name every file that is left out")
+    one.set_defaults(run=_run)
+
+
+def _run(options):
+    from jwst_fusion.associations.finder import find_associations, write_findings
+
+    with logged():
+        findings = find_associations(options.folder, minimum=options.min_coverage)
+    for match in findings.matches:
+        kind = "exposures" if match.kind == "exposure" else "cube"
+        filters = ", ".join(sorted({image.filter for image in match.images}))
+        print(f"{match.name}: {len(match.science)} {kind}, {len(match.images)} images ({filters})")
+        for note in match.notes:
+            print(f"    note: {note}")
+    if not options.dry_run:
+        for path, match in zip(
+            write_findings(findings, options.output), findings.matches, strict=True
+        ):
+            pipeline = "fusion_pipeline" if match.kind == "exposure" else "fusion"
+            print(f"{path} written: strun {pipeline} {path}")
+    _print_left_out(findings.left_out, verbose=options.verbose)
+    if not findings.matches:
+        print("Nothing can be fused.")
+    return 0
+
+
+def _print_left_out(left_out, *, verbose):
+    reasons = defaultdict(list)
+    for path, reason in left_out.items():
+        reasons[reason].append(path)
+    if reasons:
+        print(f"Left out: {len(left_out)} files")
+    for reason, paths in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        names = [str(path) if verbose else path.name for path in paths]
+        more = ""
+        if not verbose and len(names) > _NAMES:
+            more = f" and {len(names) - _NAMES} more"
+            names = names[:_NAMES]
+        print(f"    {reason}: {', '.join(names)}{more}")

@@ -1,0 +1,35 @@
+"""``jwst-fusion demo``: the whole road on one simulated observation."""
+
+__all__ = ["add_parser"]
+
+
+def add_parser(rooms):
+    """
+    Add the command.
+
+    Parameters
+    ----------
+    rooms : argparse action
+        The subparsers of ``jwst-fusion``.
+    """
+    text = "simulate an observation, run the steps on it, compare with the truth, draw"
+    one = rooms.add_parser("demo", help=text, description=f"{text.capitalize()}: 3 minutes, 3 GB.")
+    one.add_argument("--output", default="demo_output", help="folder for all files")
+    one.add_argument("--oversample", type=float, default=2.0, help="factor of the trace model")
+    one.add_argument(
+        "--psf-source",
+        choices=("aperture", "webbpsf"),
+        default="aperture",
+        help="PSFs of the fusion: a model of the aperture, or STPSF with its data files",
+    )
+    one.set_defaults(run=_run)
+
+
+def _run(options):
+    from jwst_fusion.simulation.demo import run_demo
+    from jwst_fusion.simulation.demo_results import print_table
+
+    print_table(
+        run_demo(options.output, oversample=options.oversample, psf_source=options.psf_source)
+    )
+    return 0
