@@ -1,6 +1,7 @@
 """The pipeline step: parameters, products in and out."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,19 +123,34 @@ class FusionStep(FusionBaseStep):
         options = FusionOptions.from_step(self)
         members = collect_members(self._locate(input_data))
         # The product is named after the association unless the caller names it.
-        self.output_use_model = self.search_attr("output_file") is None
+        given = self.search_attr("output_file")
+        self.output_use_model = given is None
+        if given is not None:
+            members = replace(members, product_name=self.remove_suffix(Path(given).stem)[0])
         if not members.cubes:
             return self._no_cube(input_data)
         if len(members.cubes) == 1:
             return self._fuse_one(members.cubes[0], members, members.product_name, options)
-        if options.gratings == "shared":
-            try:
-                stack = stacked_cube(members.cubes)
-            except UnsuitableError as reason:
-                log.warning("The cubes are fused without a shared subspace: %s", reason)
-            else:
-                return self._fuse_one(stack, members, members.product_name, options)
+        stack = self._stacked(members.cubes) if options.gratings == "shared" else None
+        if stack is not None:
+            return self._fuse_one(stack, members, members.product_name, options)
+        # Each product has a name of its own.
+        self.output_use_model = True
         return self._fuse_each(members, options)
+
+    def _stacked(self, members):
+        """Put several cubes into one; None if they cannot be."""
+        cubes = []
+        try:
+            cubes.extend(read_cube(member) for member in members)
+            return stacked_cube(cubes)
+        except (UnsuitableError, ValueError) as reason:
+            log.warning("The cubes are fused without a shared subspace: %s", reason)
+            return None
+        finally:
+            for cube, member in zip(cubes, members, strict=False):
+                if cube.model is not member:
+                    cube.model.close()
 
     def _fuse_each(self, members, options):
         """Fuse several cubes; one that is invalid does not discard the others."""
@@ -202,15 +218,10 @@ class FusionStep(FusionBaseStep):
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
-            self._save_reobserved(cube.model, outcome, product_name, members.product_name)
+            self._save_reobserved(cube.model, outcome, product_name)
         return product
 
-    def _save_reobserved(self, template, outcome, product_name, association_name):
-        given = self.search_attr("output_file")
-        if given is not None:
-            # The caller's name stands for that of the association; a number may follow it.
-            stem = self.remove_suffix(Path(given).stem)[0]
-            product_name = stem + product_name[len(association_name) :]
+    def _save_reobserved(self, template, outcome, product_name):
         for name, suffix, model in reobserved_products(template, outcome):
             model.meta.filename = f"{product_name}_{name}.fits"
             self.save_model(model, output_file=model.meta.filename, suffix=suffix, force=True)
