@@ -1,17 +1,21 @@
 """Cubes of several gratings as one: before they are fused, and after."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from stdatamodels.jwst.datamodels import IFUCubeModel, dqflags
 
 from jwst_fusion import __version__
-from jwst_fusion.base import open_model
 from jwst_fusion.datamodels.product import cube_product
 from jwst_fusion.datamodels.wavelengths import set_wavelengths
 from jwst_fusion.fusion.joining import CubePart, joined, memory_of_join, same_grid, union_grid
-from jwst_fusion.fusion.keywords import UnsuitableError, celestial_wcs, wavelengths
-from jwst_fusion.fusion.keywords import surface_brightness_factor as brightness_factor
+from jwst_fusion.fusion.keywords import (
+    UnsuitableError,
+    celestial_wcs,
+    target_position,
+    wavelengths,
+)
 from jwst_fusion.fusion.sky import SkyGrid
 
 __all__ = ["joined_product", "stacked_cube"]
@@ -21,6 +25,9 @@ log = logging.getLogger(f"stpipe.{__name__}")
 _EMPTY = dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["NON_SCIENCE"]
 # Spaxels that differ by less than this part of their size are the same.
 _SAME_SPAXEL = 0.02
+_SAME_PLACE = 1e-3  # arcsec
+# Channels of the MIRI spectrometer that the data models know together.
+_CHANNELS = ("1", "2", "3", "4", "12", "34", "123", "234", "1234")
 
 
 def joined_product(products, *, memory_limit):
@@ -44,7 +51,7 @@ def joined_product(products, *, memory_limit):
     UnsuitableError
         If they cannot be joined, with the reason.
     """
-    parts = [_part(product) for product in products]
+    parts = _parts(products)
     grid = union_grid([part.grid for part in parts])
     need = memory_of_join(sum(len(part.wavelength) for part in parts), grid.shape) / 1e9
     if need > memory_limit:
@@ -60,6 +67,16 @@ def joined_product(products, *, memory_limit):
     product = cube_product(template, grid=whole.grid, **arrays)
     _describe(product, first, [order[part.name] for part in parts], parts)
     return product
+
+
+def _parts(products):
+    parts = [_part(product) for product in products]
+    first = np.argmin([part.wavelength[0] for part in parts])
+    target = target_position(products[first])
+    return [
+        replace(part, grid=_following(part.grid, target_position(product), target, part.name))
+        for part, product in zip(parts, products, strict=True)
+    ]
 
 
 def _part(product):
@@ -90,78 +107,92 @@ def _describe(product, first, products, parts):
         product.cube_table.columns[name].unit = "um"
     for name in ("parameter_table", "software_table"):
         setattr(product, name, np.array(getattr(first, name)))
+    _name_instruments(product, products)
     product.meta.cal_step.fusion = "COMPLETE"
 
 
-def stacked_cube(members):
+def stacked_cube(cubes):
     """
     Put cubes of several gratings with the same spaxels into one, channel by channel.
 
     Parameters
     ----------
-    members : sequence of str or `~stdatamodels.jwst.datamodels.IFUCubeModel`
-        Files or models of the cubes; they are not changed.
+    cubes : sequence of `~jwst_fusion.fusion.observation.CubeObservation`
+        The cubes; they are not changed.
 
     Returns
     -------
     `~stdatamodels.jwst.datamodels.IFUCubeModel`
         All channels in the order of their wavelengths, in MJy/sr, with a wavelength table. Where
-        gratings overlap, channels of both stand side by side.
+        gratings overlap, channels of both stand side by side. Errors are those that each cube has,
+        or that were estimated for it; voxels that cannot be used are flagged DO_NOT_USE.
 
     Raises
     ------
     UnsuitableError
-        If the spaxels are not the same, or a cube has no coordinates.
-    ValueError
-        If a file cannot be read.
+        If the spaxels are not the same.
     """
-    models = [open_model(member) for member in members]
-    try:
-        names = [str(m.meta.filename or member) for m, member in zip(models, members, strict=True)]
-        waves = [wavelengths(m, name) for m, name in zip(models, names, strict=True)]
-        _check_spaxels(models, names)
-        order = np.argsort(np.concatenate(waves), kind="stable")
-        factors = [brightness_factor(m, name) for m, name in zip(models, names, strict=True)]
-        stack = IFUCubeModel(data=_stack(models, "data", factors)[order])
-        stack.update(models[0])
-        stack.err = _stack(models, "err", factors)[order]
-        stack.dq = _stack(models, "dq")[order]
-        if all(model.hasattr("weightmap") for model in models):
-            stack.weightmap = _stack(models, "weightmap")[order]
-        set_wavelengths(stack, np.concatenate(waves)[order])
-        stack.meta.bunit_data = stack.meta.bunit_err = "MJy/sr"
-        stack.meta.filename = names[0]
-        channels = {c for m in models for c in str(m.meta.instrument.channel or "") if c.isdigit()}
-        if models[0].meta.instrument.name == "MIRI":
-            stack.meta.instrument.channel = "".join(sorted(channels))
-        log.info("Channels of %s share one spectral subspace", " and ".join(names))
-        return stack
-    finally:
-        for model, member in zip(models, members, strict=True):
-            if model is not member:
-                model.close()
+    _check_spaxels(cubes)
+    models = [cube.model for cube in cubes]
+    wave = np.concatenate([cube.wavelength for cube in cubes])
+    order = np.argsort(wave, kind="stable")
+    stack = IFUCubeModel(data=_stack([cube.data for cube in cubes], np.float32)[order])
+    stack.update(models[0])
+    stack.err = _stack([cube.err for cube in cubes], np.float32)[order]
+    stack.dq = _stack([_flags(cube) for cube in cubes], np.uint32)[order]
+    if all(model.hasattr("weightmap") for model in models):
+        stack.weightmap = _stack([model.weightmap for model in models], np.float32)[order]
+    set_wavelengths(stack, wave[order])
+    stack.meta.bunit_data = stack.meta.bunit_err = "MJy/sr"
+    stack.meta.filename = models[0].meta.filename
+    _name_instruments(stack, models)
+    names = " and ".join(cube.name for cube in cubes)
+    log.info("Channels of %s share one spectral subspace", names)
+    return stack
 
 
-def _stack(models, name, factors=None):
-    kind = np.uint32 if name == "dq" else np.float32
-    found = []
-    for index, model in enumerate(models):
-        # Asking a model for an array that it does not have would add one to it.
-        array = getattr(model, name) if model.hasattr(name) else np.zeros(model.data.shape)
-        factor = 1 if factors is None else factors[index]
-        found.append(np.asarray(array if factor == 1 else array * factor, kind))
-    return np.concatenate(found)
+def _stack(arrays, kind):
+    return np.concatenate([np.asarray(array, kind) for array in arrays])
 
 
-def _check_spaxels(models, names):
-    grids = [
-        SkyGrid(celestial_wcs(model, name), model.data.shape[1:])
-        for model, name in zip(models, names, strict=True)
-    ]
-    for grid, name in zip(grids[1:], names[1:], strict=True):
-        if not same_grid(grids[0], grid, tolerance=_SAME_SPAXEL):
+def _flags(cube):
+    # Asking a model for an array that it does not have would add one to it.
+    flags = cube.model.dq if cube.model.hasattr("dq") else np.zeros(cube.good.shape, np.uint32)
+    return np.where(cube.good, flags, flags | dqflags.pixel["DO_NOT_USE"])
+
+
+def _check_spaxels(cubes):
+    first = cubes[0]
+    for cube in cubes[1:]:
+        grid = _following(cube.grid, cube.target, first.target, cube.name)
+        if not same_grid(first.grid, grid, tolerance=_SAME_SPAXEL):
             msg = (
-                f"{names[0]} and {name} have other spaxels: build them with the same ra_center, "
-                "dec_center, cube_pa, nspax_x, nspax_y and scalexy (cube_build)"
+                f"{first.name} and {cube.name} have other spaxels: build them with the same "
+                "ra_center, dec_center, cube_pa, nspax_x, nspax_y and scalexy (cube_build)"
             )
             raise UnsuitableError(msg)
+
+
+def _following(grid, own, target, name):
+    """Move the grid of a cube such that its moving target is where that of the first cube is."""
+    if target is None:
+        return grid
+    if own is None:
+        log.warning("%s does not say where its moving target is: it stays where it is", name)
+        return grid
+    distance = own.separation(target).arcsec
+    if distance < _SAME_PLACE:
+        return grid
+    log.info('%s is moved by %.3f" to the target of the first cube', name, distance)
+    return grid.recentred(own, target)
+
+
+def _name_instruments(product, models):
+    """Name what the cubes were observed with, as the pipeline does for data of several kinds."""
+    instruments, ours = [model.meta.instrument for model in models], product.meta.instrument
+    for name in ("detector", "grating", "filter", "band"):
+        if len({getattr(one, name) for one in instruments}) > 1:
+            setattr(ours, name, "MULTIPLE")
+    channels = "".join(sorted({c for one in instruments for c in str(one.channel or "")}))
+    if ours.channel is not None and channels != ours.channel:
+        ours.channel = channels if channels in _CHANNELS else "ANY"

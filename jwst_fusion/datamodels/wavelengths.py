@@ -37,7 +37,10 @@ def set_wavelengths(model, wavelength):
         are set apart by its last digit.
     """
     stored = np.asarray(wavelength, np.float32).copy()
-    for index in np.flatnonzero(np.diff(stored) <= 0) + 1:
+    index = 1
+    while (equal := np.flatnonzero(np.diff(stored[index - 1 :]) <= 0)).size:
+        # A wavelength that is moved may reach the next one.
+        index += int(equal[0])
         stored[index] = np.nextafter(stored[index - 1], np.float32(np.inf))
     model.wavetable = wavelength_table(stored)
     model.wavedim = f"(1,{stored.size:d})"

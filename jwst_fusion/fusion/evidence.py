@@ -251,10 +251,11 @@ def _degrees_of_freedom(system, local, mu, scales):
         for part, weight, covariance in blocks.covariances(image_weight, cube_weight, mu):
             variance = np.einsum("gdaa->gda", covariance).real
             prior += np.einsum("g,gda,gda->a", weight, blocks.penalty(part, mu), variance)
-            gram = blocks.image_gram(part, image_weight)
-            determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
-            image += weight @ determined.sum(1)
-            noisy += weight @ np.sum(system.image_band[part] * determined, axis=1)
+            for alike, band in system.image_bands:
+                gram = blocks.image_gram(part, image_weight * alike)
+                determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
+                image += weight @ determined.sum(1)
+                noisy += weight @ np.sum(band[part] * determined, axis=1)
         effective += fraction * (total - prior)
         fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
     return effective, fitted

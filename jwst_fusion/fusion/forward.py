@@ -220,22 +220,21 @@ class Grid:
         return phases[0][:, None] * phases[1][None, :]
 
     def band(self, share):
-        """Whether frequencies (group, d * d) are within those of pixels 1 / share times as large.
+        """Whether frequencies are within those of pixels 1 / share times as large.
 
         Parameters
         ----------
-        share : ndarray (F,)
+        share : float
             Area of the pixels of the grid over that of others, at most 1.
 
         Returns
         -------
         ndarray (group, d * d)
-            Part of the F cases in which they are.
+            1 where they are, else 0.
         """
         largest = [np.abs(np.fft.fftfreq(n)) for n in self.shape]
         largest = np.maximum(largest[0][:, None], largest[1][None, :])
-        inside = np.mean([largest <= 0.5 * np.sqrt(one) for one in share], axis=0)
-        return self.group(inside[None])[:, :, 0]
+        return self.group((largest <= 0.5 * np.sqrt(share)).astype(float)[None])[:, :, 0]
 
     def gradient_power(self):
         """Squared transfer function of the gradient, (group, d * d)."""

@@ -13,7 +13,8 @@ log = logging.getLogger(f"stpipe.{__name__}")
 
 _TOLERANCE = 0.5  # of the solves for one column each, in posterior standard deviations, at first
 _PRECISION = 0.01  # of the information on a gain that those solves leave
-_FINEST = 0.01  # of their tolerances
+_UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
+_FINEST = 1e-3  # of their tolerances
 _STEPS = 16
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
@@ -81,7 +82,9 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
     norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
-    one per cent of it.
+    one per cent of it, or more where the error that PSFs leave is larger. The residual, in the norm
+    of the preconditioner, is much smaller than this error where data are weighted unevenly: for
+    images that are noisier than the others, fifteen times and more.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings)
@@ -152,12 +155,14 @@ def _react(problem, tuned, settings, weight, columns, f):
         follows = system.grid.synthesise(system.imager.forward_groups(reaction))
         row = -np.sum(weight * columns * follows, axis=(1, 2))
         row[f] += own
-        excess = (tolerance * system.norm) ** 2
-        enough = excess <= _PRECISION * row[f] or tolerance <= _FINEST
-        if enough or system.uniform or not solution.converged:
+        if not solution.history or not solution.converged or tolerance <= _FINEST:
             return reaction, row
-        tolerance = min(tolerance / 2, np.sqrt(_PRECISION * max(row[f], 0.0)) / system.norm)
-        tolerance = max(tolerance, _FINEST)
+        information = max(row[f], 0.0)
+        enough = _PRECISION * information * (1 + information * _FLOOR**2)
+        wanted = np.sqrt(enough) / (_UNSEEN * system.norm)
+        if solution.history[-1] <= wanted:
+            return reaction, row
+        tolerance = max(min(tolerance / 2, wanted), _FINEST)
 
 
 def _target(problem, tuned, reactions):

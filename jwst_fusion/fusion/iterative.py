@@ -175,7 +175,7 @@ class WeightedSystem:
         self.rhs_cube = spectrometer.adjoint_groups(self.grid.analyse_coarse(spaxel_weight * rows))
         share = np.ones(len(images)) if independent is None else np.asarray(independent)
         # Pixels larger than those of the grid have noise at low frequencies only.
-        self.image_band = self.grid.band(share)
+        self.image_bands = [(share == one, self.grid.band(one)) for one in np.unique(share)]
         self.count_image = float(share @ np.count_nonzero(image_weight, axis=(1, 2)))
         share = np.array(spaxel_weight > 0, float)
         if gaps:

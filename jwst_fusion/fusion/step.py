@@ -1,6 +1,7 @@
 """The pipeline step: parameters, products in and out."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,21 +128,36 @@ class FusionStep(FusionBaseStep):
         options = FusionOptions.from_step(self)
         members = collect_members(self._locate(input_data))
         # The product is named after the association unless the caller names it.
-        self.output_use_model = self.search_attr("output_file") is None
+        given = self.search_attr("output_file")
+        self.output_use_model = given is None
+        if given is not None:
+            members = replace(members, product_name=self.remove_suffix(Path(given).stem)[0])
         if members.backgrounds:
             log.info("%d background members are not used in a fusion", len(members.backgrounds))
         if not members.cubes or isinstance(input_data, datamodels.IFUImageModel):
             return self._no_cube(input_data)
         if len(members.cubes) == 1:
             return self._fuse_one(members.cubes[0], members, members.product_name, options)
-        if options.gratings == "shared":
-            try:
-                stack = stacked_cube(members.cubes)
-            except UnsuitableError as reason:
-                log.warning("The cubes are fused without a shared subspace: %s", reason)
-            else:
-                return self._fuse_one(stack, members, members.product_name, options)
+        stack = self._stacked(members.cubes) if options.gratings == "shared" else None
+        if stack is not None:
+            return self._fuse_one(stack, members, members.product_name, options)
+        # Each product has a name of its own.
+        self.output_use_model = True
         return self._fuse_each(members, options)
+
+    def _stacked(self, members):
+        """Put several cubes into one; None if they cannot be."""
+        cubes = []
+        try:
+            cubes.extend(read_cube(member) for member in members)
+            return stacked_cube(cubes)
+        except (UnsuitableError, ValueError) as reason:
+            log.warning("The cubes are fused without a shared subspace: %s", reason)
+            return None
+        finally:
+            for cube, member in zip(cubes, members, strict=False):
+                if cube.model is not member:
+                    cube.model.close()
 
     def _fuse_each(self, members, options):
         """Fuse several cubes; one that is invalid does not discard the others."""
@@ -213,23 +229,14 @@ class FusionStep(FusionBaseStep):
         if members.table_name:
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
-        stem = self._stem(product_name, members.product_name)
         if options.save_reobserved:
-            self._save_reobserved(cube.model, outcome, stem)
+            self._save_reobserved(cube.model, outcome, product_name)
         if options.save_report:
-            self._save_report(product, cube.model, stem)
+            self._save_report(product, cube.model, product_name)
         return product
 
-    def _stem(self, product_name, association_name):
-        """Name of the files of a product, without suffix."""
-        given = self.search_attr("output_file")
-        if given is None:
-            return product_name
-        # The caller's name stands for that of the association; a number may follow it.
-        return self.remove_suffix(Path(given).stem)[0] + product_name[len(association_name) :]
-
-    def _save_report(self, product, cube, stem):
-        path = Path(self.make_output_path(basepath=f"{stem}_{self.suffix}.fits"))
+    def _save_report(self, product, cube, product_name):
+        path = Path(self.make_output_path(basepath=f"{product_name}_{self.suffix}.fits"))
         with in_memory_file(product) as fused, in_memory_file(cube) as before:
             report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
         log.info("Saved report in %s", report)

@@ -1,6 +1,7 @@
 """Values of parameters that come as text or as numbers: read, and checked against a range."""
 
 import math
+from numbers import Real
 from pathlib import Path
 
 __all__ = ["check_range", "numbers", "parts", "rank_of", "whole"]
@@ -35,7 +36,7 @@ def numbers(name, value):
     ValueError
         If they are no numbers.
     """
-    found = parts([value] if isinstance(value, (int, float)) else value)
+    found = parts([value] if isinstance(value, Real) else value)
     if not found:
         return None
     try:

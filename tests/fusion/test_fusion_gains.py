@@ -7,6 +7,7 @@ import pytest
 from analytic_scene import calibration, make_scene, score
 
 from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.step import FusionStep
 
 GAINS = np.array([1.05, 0.95, 1.04, 0.97, 1.02])
 
@@ -53,3 +54,19 @@ def test_invalid_options():
         fuse(scene.data, gains="free")
     with pytest.raises(ValueError, match="gain_prior must be above 0"):
         fuse(scene.data, gains="fitted", gain_prior=0.0)
+
+
+@pytest.mark.parametrize(("deep", "noisy"), [(3.0, 30.0), (0.3, 3.0)])
+def test_noisy_image_of_large_pixels_beside_a_deep_one(products, gaussian_psfs, deep, noisy):
+    """Neither its gain nor the noise that both share may be biased."""
+    scene = products.scene()
+    given = [
+        products.cube(scene, np.linspace(1.66, 2.30, 41), shape=(16, 17)),
+        products.image(scene, "F182M", shape=(95, 95), noise=deep, seed=3),
+        products.image(scene, "F210M", shape=(50, 50), noise=noisy, seed=5, scale=0.063),
+    ]
+    result = FusionStep.call(given, psf_size=1.0, margin=0.3, min_coverage=0.9, **gaussian_psfs)
+    table = result.filter_table
+    pull = (table["calibration"] - 1) / table["calibration_error"]
+    assert np.abs(pull).max() < 4
+    assert 0.6 < result.meta.fusion.noise_scale_image < 1.3

@@ -8,7 +8,8 @@ from astropy.io import fits
 from scipy.ndimage import map_coordinates
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.datamodels import FusedCubeModel, stacked_cube
+from jwst_fusion.datamodels.wavelengths import set_wavelengths
 from jwst_fusion.fusion.joining import CubePart, joined, union_grid
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube
@@ -173,6 +174,95 @@ def test_too_large_to_be_joined(entries, fuse, caplog, monkeypatch):
 def test_unknown_choice_is_an_error(fuse):
     with pytest.raises(Exception, match="gratings"):
         fuse([], gratings="both")
+
+
+def test_products_have_the_name_of_the_caller(entries, fuse, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, whole = fuse(entries(), output_file="mine.fits", save_reobserved=True)
+    found = {path.name for path in tmp_path.glob("*_s3d.fits")}
+    names = ["mine_01_fused_s3d.fits", "mine_02_fused_s3d.fits"]
+    assert found == {
+        *names,
+        "mine_fused_s3d.fits",
+        "mine_01_reobserved_s3d.fits",
+        "mine_02_reobserved_s3d.fits",
+    }
+    assert whole.cube_table["filename"].tolist() == names
+    assert whole.meta.instrument.grating == "MULTIPLE"
+    assert whole.meta.instrument.filter == "F170LP"
+
+
+def without(model, *names):
+    bare = datamodels.IFUCubeModel()
+    for name in {"data", "err", "dq", "weightmap"} - set(names):
+        setattr(bare, name, getattr(model, name))
+    bare.update(model)
+    return bare
+
+
+def test_shared_subspace_of_cubes_that_lack_arrays(scene, products, entries, fuse, caplog):
+    given = entries()
+    given[1] = without(given[1], "err", "dq", "weightmap")
+    result = fuse(given, gratings="shared")
+    assert "red_s3d.fits has no errors" in caplog.text
+    assert (result.channel_table["voxels"] > 0).all()
+    assert score(scene, products, result) > 44
+    assert not given[1].hasattr("err")
+
+
+def test_invalid_cube_does_not_stop_a_shared_subspace(entries, fuse, caplog):
+    given = entries()
+    given[0].meta.bunit_data = "DN"
+    results = fuse(given, gratings="shared")
+    assert [model.meta.cal_step.fusion for model in results] == ["FAILED", "COMPLETE"]
+    assert "fused without a shared subspace: blue_s3d.fits is in 'DN'" in caplog.text
+
+
+@pytest.mark.parametrize("gratings", ["joined", "shared"])
+def test_moving_target(products, fuse, gratings):
+    """Observed at other times, the target is elsewhere on the sky: farther than the field."""
+    given = []
+    for number, (wave, name) in enumerate([(RED, "F210M"), (BLUE, "F182M")]):
+        scene = products.scene(ra=83.82 + 0.004 * number, dec=-5.42 - 0.002 * number)
+        cube = products.cube(scene, wave, shape=(13, 14), seed=number)
+        cube.meta.filename = f"cube{number}_s3d.fits"
+        given += [cube, products.image(scene, name, shape=(80, 84))]
+        for model in given[-2:]:
+            model.meta.target.type = "MOVING"
+            model.meta.wcsinfo.mt_avra, model.meta.wcsinfo.mt_avdec = scene.ra, scene.dec
+    found = fuse(given, gratings=gratings)
+    if gratings == "joined":
+        assert len(found) == 3
+        assert not found[-1].cube_table["resampled"].any()
+    result = found if gratings == "shared" else found[-1]
+    target = read_cube(result).target
+    scene = products.scene(ra=target.ra.deg, dec=target.dec.deg)
+    assert score(scene, products, result) > 44
+
+
+def test_channels_of_miri_are_named(scene, products):
+    cubes = []
+    for channel, wave in (("2", BLUE), ("3", RED)):
+        model = products.cube(scene, wave, shape=(13, 14))
+        instrument = model.meta.instrument
+        instrument.name, instrument.channel, instrument.grating = "MIRI", channel, None
+        instrument.filter, instrument.band, instrument.detector = None, "MULTIPLE", "MIRIFULONG"
+        cubes.append(read_cube(model))
+    # 23 is no value that a header may have
+    assert stacked_cube(cubes).meta.instrument.channel == "ANY"
+    cubes[0].model.meta.instrument.channel = "4"
+    instrument = stacked_cube(cubes).meta.instrument
+    assert (instrument.channel, instrument.band) == ("34", "MULTIPLE")
+    assert cubes[0].model.meta.instrument.channel == "4"
+
+
+def test_wavelengths_that_single_precision_cannot_tell_apart(entries):
+    model, step = entries()[0], float(np.spacing(np.float32(2)))
+    wave = 2 + step * np.array([-9, 0, 0.1, 1, 1.1, 2, 40, 40, 90])
+    set_wavelengths(model, np.concatenate([wave, np.full(10, 3.0)]))
+    stored = model.wavetable["wavelength"].ravel()
+    assert (np.diff(stored) > 0).all()
+    assert stored[:9] == pytest.approx(wave, abs=4 * step)
 
 
 @pytest.mark.parametrize("shape", [(31, 27), (8, 13)])

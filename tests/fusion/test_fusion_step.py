@@ -607,3 +607,8 @@ def test_other_regularisations(scene, products, members, gaussian_psfs, wave, op
     result = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs, **options)
     plain = FusionStep.call(members(), psf_size=1.0, margin=0.3, **gaussian_psfs)
     assert quality(scene, products, result, wave) > quality(scene, products, plain, wave) - 2.0
+
+
+@pytest.mark.parametrize("given", [1e-3, "1e-3", np.float32(1e-3), ["1e-3"]])
+def test_one_strength_in_any_form(given):
+    assert FusionOptions(tuning="manual", mu=given).mu == pytest.approx(1e-3)
