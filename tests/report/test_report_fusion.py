@@ -63,7 +63,7 @@ def page(fused):
 
 EXPECTED = {
     "none": ("good", set(), set()),
-    "psf": ("fault", {"psf", "chi2_image", "structure"}, {"offset", "unlike", "calibration"}),
+    "psf": ("fault", {"psf", "structure_cube", "chi2_cube"}, {"offset", "unlike", "calibration"}),
     "offset": ("fault", {"offset", "chi2_image", "structure"}, {"psf", "unlike"}),
     "dead": ("fault", {"unlike", "chi2_image", "calibration", "offset_unknown"}, {"psf"}),
 }
@@ -93,7 +93,7 @@ def test_the_page_of_a_bad_fusion_shows_the_worst_image_first(fused):
     assert "Do not trust this cube as it is: F210M does not show the scene." in box
     assert Reader(text).keys[0] == "unlike"
     pictures = re.findall(r'alt="([^"]*)"', box)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all("F210M" in alt for alt in pictures)
     assert "too little signal to be calibrated" in box
 
@@ -163,6 +163,9 @@ def test_what_the_product_keeps_for_the_report(fused):
         path = product.tuning_table
         assert path["run"][0] == 1
         assert set(np.diff(path["run"])) <= {0, 1}
+        seen = product.cube_residuals
+        assert seen.shape == (3, *(size // product.meta.fusion.factor for size in images.shape[1:]))
+        assert 0.2 < np.nanmean(seen[[0, 2]] ** 2) < 2
         assert path["noise_scale_image"][-1] == pytest.approx(product.meta.fusion.noise_scale_image)
         assert path["noise_scale_cube"][-1] == pytest.approx(product.meta.fusion.noise_scale_cube)
         largest = product.component_table["regularisation"].max()
