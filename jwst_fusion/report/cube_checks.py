@@ -242,9 +242,10 @@ def check_messages(product):
     ------
     Finding
     """
-    for row in product.tables.get("messages", ()):
-        source, text = str(row["source"]), str(row["text"])
-        if str(row["kind"]) == "no_errors":
+    names = ("source", "kind", "text")
+    rows = [tuple(str(row[name]) for name in names) for row in product.tables.get("messages", ())]
+    for source, kind, text in dict.fromkeys(rows):
+        if kind == "no_errors":
             yield Finding(
                 "no_errors",
                 "caution",
