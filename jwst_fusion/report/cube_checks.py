@@ -5,7 +5,6 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 
 import numpy as np
 
-from jwst_fusion.report.image_checks import STRUCTURE
 from jwst_fusion.report.levels import level_of, worse
 from jwst_fusion.report.measures import residual_structure, spaxel_means
 from jwst_fusion.report.page import Finding, short
@@ -32,8 +31,10 @@ ESTIMATED = 0.5
 NEGATIVE = 0.01
 # Residuals of an image that was left out, relative to the image.
 LEFT_OUT = (0.1, 0.3)
-# Mean square of the residuals of the cube in the band of a filter, if they have structure.
-BAND_CHI2 = (2.0, 20.0)
+# Rank correlation of the residuals of the cube in a band with gradients: cube_build leaves 0.18.
+STRUCTURE = 0.3
+# Mean square of these residuals, in sigma, if they have structure.
+BAND_CHI2 = (2.0, 50.0)
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.robust", "psf")
 
@@ -133,9 +134,9 @@ def _structure(product):
         scene = spaxel_means(model, residual.shape)
         chi2 = np.nanmean(residual**2) if np.isfinite(residual).any() else np.nan
         structure = residual_structure(residual, scene)
-        if structure > STRUCTURE[0] and chi2 > STRUCTURE[1]:
+        if structure > STRUCTURE and chi2 > BAND_CHI2[0]:
             found.append(f"{label}: {structure:.2f}, chi-square {short(chi2)}")
-            level = worse(level, "caution", level_of(chi2, BAND_CHI2))
+            level = worse(level, level_of(chi2, BAND_CHI2))
     if found:
         yield Finding(
             "structure_cube",
@@ -241,9 +242,10 @@ def check_messages(product):
     ------
     Finding
     """
-    for row in product.tables.get("messages", ()):
-        source, text = str(row["source"]), str(row["text"])
-        if str(row["kind"]) == "no_errors":
+    names = ("source", "kind", "text")
+    rows = [tuple(str(row[name]) for name in names) for row in product.tables.get("messages", ())]
+    for source, kind, text in dict.fromkeys(rows):
+        if kind == "no_errors":
             yield Finding(
                 "no_errors",
                 "caution",

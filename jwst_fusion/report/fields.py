@@ -21,9 +21,28 @@ _GREY = "Grey: no data."
 
 
 def worst_filter(product):
-    """Number of the image that agrees least with the fused cube."""
+    """
+    Find the filter in which image or cube agree least with the fused cube.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.FusedProduct`
+
+    Returns
+    -------
+    int
+        Its number.
+    """
     chi2 = np.asarray(product.filters["chi2"], float)
-    return int(np.argmax(np.where(np.isfinite(chi2), chi2, np.inf)))
+    chi2 = np.where(np.isfinite(chi2), chi2, np.inf)
+    cube = [_mean_square(one) for one in product.arrays["cube_residuals"]]
+    # The noise of the mean over many channels is small: less of it matters.
+    return int(np.argmax(np.fmax(chi2, 0.1 * np.array(cube))))
+
+
+def _mean_square(residual):
+    values = residual[np.isfinite(residual)].astype(float)
+    return float(np.mean(values**2)) if values.size else np.nan
 
 
 def field_pictures(product, cube, index, *, name, marks=()):
@@ -49,7 +68,12 @@ def field_pictures(product, cube, index, *, name, marks=()):
     frame, label = Frame.of(product), product.labels[index]
     image = product.arrays["images"][index]
     model = image - product.arrays["residuals"][index]
-    norm = stretch(image, model)
+    # Of an image that is fainter than it should be, that is to be seen.
+    model = model / float(product.filters["calibration"][index])
+    coarse = None
+    if cube is not None and "responses" in product.arrays:
+        coarse = synthetic_image(cube.data, product.arrays["responses"][index])
+    norm = stretch(model, model if coarse is None else coarse)
     parts = [
         Picture(
             f"{name}_{label.lower()}_image",
@@ -57,8 +81,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
             f"The field as the imager shows it through {label}.",
         )
     ]
-    if cube is not None and "responses" in product.arrays:
-        coarse = synthetic_image(cube.data, product.arrays["responses"][index])
+    if coarse is not None:
         extent = frame.extent_of(cube.wcs, coarse.shape)
         figure = sky_panel(coarse, frame, title=f"{label}: cube", norm=norm, extent=extent)
         parts.append(
@@ -101,7 +124,7 @@ def _cube_residual(product, frame, index, name):
     from matplotlib.colors import Normalize
 
     label, residual = product.labels[index], product.arrays["cube_residuals"][index]
-    chi2 = float(np.nanmean(residual**2)) if np.isfinite(residual).any() else np.nan
+    chi2 = _mean_square(residual)
     figure = sky_panel(
         residual,
         frame,

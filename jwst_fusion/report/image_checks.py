@@ -202,7 +202,7 @@ def check_calibration(product):
                 "calibration",
                 level,
                 f"{labels[index]} and the cube differ in brightness",
-                f"The image is brighter by a factor {row['calibration']:.3f}. Units, background "
+                f"Image over cube: {row['calibration']:.3f}. Without signal, or units, background "
                 "or flux calibration of one of them may be wrong.",
                 "calibration",
             )

@@ -25,7 +25,7 @@ addEventListener("load", () => {{
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("fault", ["none", "dead"])
+@pytest.mark.parametrize("fault", ["dead"])
 def test_pages_render_and_do_not_scroll_sideways(fused, tmp_path, fault, width):
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.format(page=fused(fault).report.as_uri(), width=width))

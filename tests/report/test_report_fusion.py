@@ -63,7 +63,7 @@ def page(fused):
 
 EXPECTED = {
     "none": ("good", set(), set()),
-    "psf": ("fault", {"psf", "chi2_image", "structure"}, {"offset", "unlike", "calibration"}),
+    "psf": ("fault", {"psf", "structure_cube", "chi2_cube"}, {"offset", "unlike", "calibration"}),
     "offset": ("fault", {"offset", "chi2_image", "structure"}, {"psf", "unlike"}),
     "dead": ("fault", {"unlike", "chi2_image", "calibration", "offset_unknown"}, {"psf"}),
 }
@@ -90,10 +90,10 @@ def test_the_fault_is_named_at_the_top(fused, fault):
 def test_the_page_of_a_bad_fusion_shows_the_worst_image_first(fused):
     text = fused("dead").report.read_text(encoding="utf-8")
     box = text[text.index('id="summary"') : text.index("<nav")]
-    assert "Do not trust this cube as it is: F210M does not show the scene." in box
+    assert "Do not trust this cube as it is: F210M does not show the scene" in box
     assert Reader(text).keys[0] == "unlike"
     pictures = re.findall(r'alt="([^"]*)"', box)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all("F210M" in alt for alt in pictures)
     assert "too little signal to be calibrated" in box
 
@@ -163,6 +163,9 @@ def test_what_the_product_keeps_for_the_report(fused):
         path = product.tuning_table
         assert path["run"][0] == 1
         assert set(np.diff(path["run"])) <= {0, 1}
+        seen = product.cube_residuals
+        assert seen.shape == (3, *(size // product.meta.fusion.factor for size in images.shape[1:]))
+        assert 0.2 < np.nanmean(seen[[0, 2]] ** 2) < 2
         assert path["noise_scale_image"][-1] == pytest.approx(product.meta.fusion.noise_scale_image)
         assert path["noise_scale_cube"][-1] == pytest.approx(product.meta.fusion.noise_scale_cube)
         largest = product.component_table["regularisation"].max()
@@ -348,7 +351,7 @@ def test_warnings_are_collected_from_one_thread_with_their_kind():
 
 
 def test_pages_of_many_figures_stay_small():
-    noise = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (500, 500, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, format="png")
     chosen = _fitting({f"one{i}": buffer.getvalue() for i in range(8)})
