@@ -114,9 +114,8 @@ def machine(stock, offline_crds, monkeypatch):
     monkeypatch.setattr(observation.simulate_exposures, "__kwdefaults__", few)
 
 
-def cubes(stock):
+def cubes(stock, low, high):
     """Parameters of cube_build that make a small cube without a server."""
-    low, high = ("1.70", "2.21")
     path = stock[0] / "cubepar.fits"
     named = {"override_cubepar": path, "wavemin": low, "wavemax": high, "scalew": "0.01"}
     return [f"--steps.cube_build.{key}={value}" for key, value in named.items()]
@@ -130,11 +129,11 @@ def strun(words, stock):
     stages = {"spec2": Spec2Pipeline, "spec3": Spec3Pipeline}
     extra = []
     if "fusion_pipeline" in target:
-        extra = cubes(stock)
+        extra = cubes(stock, 1.975, 2.22)
     elif target[-5:] in stages:
         run = ("assign_wcs", "adaptive_trace_model", "cube_build")
         skipped = [name for name in stages[target[-5:]].step_defs if name not in run]
-        extra = [f"--steps.{name}.skip=true" for name in skipped] + cubes(stock)
+        extra = [f"--steps.{name}.skip=true" for name in skipped] + cubes(stock, 2.0, 2.03)
     if "--help" in words:
         with pytest.raises(SystemExit):
             Step.from_cmdline(words)
@@ -190,7 +189,11 @@ def test_commands_of_a_page_run_in_their_order(page, page_folder, stock, machine
             continue
         for command in block.text.splitlines():
             print(f"{where}: {command}")
+            import time
+
+            _t = time.process_time()
             shell(command, stock)
+            print("TIME", time.process_time() - _t, command[:90], file=sys.__stderr__)
     assert {path: path.stat().st_mtime_ns for path in stock[0].iterdir()} == before
 
 
@@ -228,7 +231,7 @@ def test_commands_within_sentences_name_what_exists(command):
             "calwebb_spec3",
         }
     elif program == "jwst-fusion":
-        assert words[0] in {"psf", *cli.COMMANDS}
+        assert words[0] in {"psf", "COMMAND", *cli.COMMANDS}
     elif program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif program == "python":

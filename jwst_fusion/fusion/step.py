@@ -97,10 +97,13 @@ class FusionStep(FusionBaseStep):
     @classmethod
     def build_config(cls, input, **kwargs):
         """Build the configuration; numbers are allowed where 'auto' is."""
-        for name in ("rank", "factor", "maximum_cores", "psf_broadening", "psf_nodes"):
-            if name in kwargs:
-                kwargs[name] = str(kwargs[name])
-        return super().build_config(input, **kwargs)
+        return super().build_config(input, **cls.numbers_as_text(kwargs))
+
+    @staticmethod
+    def numbers_as_text(parameters):
+        """Return parameters with those as text that may be a number or a word."""
+        names = ("rank", "factor", "maximum_cores", "psf_broadening", "psf_nodes")
+        return {key: str(one) if key in names else one for key, one in parameters.items()}
 
     def process(self, input_data):
         """

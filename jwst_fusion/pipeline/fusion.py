@@ -89,6 +89,14 @@ class FusionPipeline(Pipeline):
             config.pop(name, None)
         return config
 
+    @classmethod
+    def build_config(cls, input, **kwargs):
+        """Build the configuration; numbers are allowed where the fusion takes 'auto'."""
+        steps = kwargs.get("steps") or {}
+        if "fusion" in steps:
+            kwargs["steps"] = {**steps, "fusion": FusionStep.numbers_as_text(steps["fusion"])}
+        return super().build_config(input, **kwargs)
+
     def prefetch(self, *args):
         """Fetch reference files before anything is computed, if there are exposures."""
         if args and split_science(collect_members(self._locate(args[0])).cubes)[0]:
@@ -182,7 +190,8 @@ class FusionPipeline(Pipeline):
         return Stages(Record(folder / f"{product}_fusion_pipeline.json", use=self.resume), files)
 
     def _folder(self):
-        return Path(os.path.expandvars(os.path.expanduser(self.output_dir or ".")))
+        # Absolute, because steps look for files without a folder beside the association.
+        return Path(os.path.expandvars(os.path.expanduser(self.output_dir or "."))).resolve()
 
     def _prepare(self, stages, exposures, members):
         """Do what needs all exposures at once; return them as files or models."""
