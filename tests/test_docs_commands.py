@@ -106,6 +106,7 @@ def machine(stock, offline_crds, monkeypatch):
     from jwst.assign_wcs import AssignWcsStep
 
     from jwst_fusion.simulation import observation
+    from jwst_fusion.step import FusionPipeline
 
     def keep(self, model):
         model.meta.cal_step.assign_wcs = "COMPLETE"
@@ -115,18 +116,27 @@ def machine(stock, offline_crds, monkeypatch):
     monkeypatch.setattr(AssignWcsStep, "reference_file_types", ())
     monkeypatch.delenv("STPSF_PATH", raising=False)
     monkeypatch.setenv("HOME", str(stock[0]))
+    build = FusionPipeline.build_config.__func__
+
+    def narrowed(cls, input_data, **given):
+        # as strun below, for blocks of Python
+        steps = given.pop("steps", {})
+        for step, values in small(stock).items():
+            steps = {**steps, step: {**values, **steps.get(step, {})}}
+        return build(cls, input_data, steps=steps, **given)
+
+    monkeypatch.setattr(FusionPipeline, "build_config", classmethod(narrowed))
     # one exposure instead of four
     few = dict(observation.simulate_exposures.__kwdefaults__)
     few["dithers"] = observation.DITHERS[:1]
     monkeypatch.setattr(observation.simulate_exposures, "__kwdefaults__", few)
 
 
-def cubes(stock):
+def small(stock):
     """Parameters of a small cube that is built without a server, and of a small field."""
-    cube = {"override_cubepar": stock[0] / "cubepar.fits", "wavemin": 1.975, "wavemax": 2.22}
+    cube = {"override_cubepar": str(stock[0] / "cubepar.fits"), "wavemin": 1.975, "wavemax": 2.22}
     field = {"field_ra": 83.8187, "field_dec": -5.4083, "field_width": 1.5, "field_height": 1.5}
-    steps = {"cube_build": {**cube, "scalew": 0.01}, "fusion": field}
-    return [f"--steps.{step}.{key}={value}" for step in steps for key, value in steps[step].items()]
+    return {"cube_build": {**cube, "scalew": 0.01}, "fusion": field}
 
 
 def strun(words, stock):
@@ -137,7 +147,11 @@ def strun(words, stock):
     stages = {"spec2": Spec2Pipeline, "spec3": Spec3Pipeline}
     extra = []
     if "fusion_pipeline" in target:
-        extra = cubes(stock)
+        extra = [
+            f"--steps.{step}.{key}={value}"
+            for step, values in small(stock).items()
+            for key, value in values.items()
+        ]
     elif target[-5:] in stages:
         run = ("assign_wcs", "adaptive_trace_model")
         skipped = [name for name in stages[target[-5:]].step_defs if name not in run]
