@@ -2,9 +2,9 @@
 Time and memory of the fusion pipeline, interrupted and run again.
 
 Four dithered exposures of NIRSpec (G235H, NRS1) and images in five filters, as ``jwst-fusion demo``
-or ``jwst-fusion simulate`` make them, from file to product with a warm cache of PSFs. Four runs: one
-that is killed while it builds the cube, one that continues it and fills the cache, one that finds
-nothing to do, and one from scratch.
+or ``jwst-fusion simulate`` make them, from file to product with a warm cache of PSFs. Four runs:
+one that is killed while it builds the cube, one that continues it and fills the cache, one that
+finds nothing to do, and one from scratch.
 
     python benchmarks/bench_pipeline.py --input demo_output --output bench_pipeline
 """

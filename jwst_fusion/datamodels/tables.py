@@ -43,7 +43,9 @@ def add_tables(product, template, outcome, options):
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
     """
-    product.filter_table = _filters(outcome, product.get_dtype("filter_table"))
+    table = _filters(outcome, product.get_dtype("filter_table"))
+    product.filter_table = table
+    _summarise(product.meta.fusion, table)
     product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
     wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
     product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
@@ -75,6 +77,20 @@ def add_arrays(product, outcome):
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
     product.meta.fusion.unit_spectra = product.meta.fusion.unit_residuals = _BRIGHTNESS
+
+
+def _summarise(meta, table):
+    """Give the extremes of what each image has as keywords; none for what was not measured."""
+    measured = np.hypot(table["offset_x"], table["offset_y"])
+    values = {
+        "calibration_min": (np.min, table["calibration"]),
+        "calibration_max": (np.max, table["calibration"]),
+        "offset_measured": (np.max, measured),
+        "offset_applied": (np.max, np.hypot(table["applied_x"], table["applied_y"])),
+    }
+    for name, (choose, found) in values.items():
+        found = found[np.isfinite(found)]
+        setattr(meta, name, float(choose(found)) if found.size else None)
 
 
 def _filters(outcome, dtype):
