@@ -8,10 +8,13 @@ import re
 from pathlib import Path
 
 from jwst.associations.exceptions import AssociationNotValidError
-from jwst.associations.lib.rules_level3_base import DMS_Level3_Base
+from jwst.associations.lib.constraint import Constraint
+from jwst.associations.lib.dms_base import DMSAttrConstraint
+from jwst.associations.lib.rules_level3_base import DMS_Level3_Base, Utility
 from jwst.associations.registry import RegistryMarker
 
-__all__ = ["EXPTYPE_OF_SUFFIX", "Asn_Fusion", "exptype_of_file"]
+# The generator takes what numbers and names associations from the file of the rule.
+__all__ = ["EXPTYPE_OF_SUFFIX", "Asn_Fusion", "Utility", "exptype_of_file"]
 
 #: Role of a product in the association, by the suffix of its file name.
 EXPTYPE_OF_SUFFIX = {
@@ -24,6 +27,8 @@ EXPTYPE_OF_SUFFIX = {
     "adaptive_trace_model": "science",
     "pixel_replace": "science",
 }
+_IMAGES = ("nrc_image", "mir_image")
+_TYPES = "|".join(("nrs_ifu", "mir_mrs", *_IMAGES))
 _SUFFIX = re.compile(rf"[_-]({'|'.join(EXPTYPE_OF_SUFFIX)})(\.[A-Za-z.]+)?$")
 
 
@@ -62,19 +67,50 @@ class Asn_Fusion(DMS_Level3_Base):
     """
     One or more cubes of one grating with images of the same field.
 
-    Members are products of level 3, so that the rule builds associations from lists of files.
-    It matches nothing in a pool of exposures.
+    From a list of files it makes one association of all. From a pool of exposures it makes one for
+    each program and target, with the exposures of integral field units (``cal``) and images of the
+    imagers (``i2d`` of each exposure); the overlap on the sky and in wavelength is not looked at.
     """
 
     def __init__(self, *args, **kwargs):
+        self.constraints = Constraint(
+            [
+                DMSAttrConstraint(name="program", sources=["program"]),
+                DMSAttrConstraint(name="target", sources=["targetid"]),
+                DMSAttrConstraint(
+                    name="exp_type", sources=["exp_type"], value=_TYPES, force_unique=False
+                ),
+            ]
+        )
         super().__init__(*args, **kwargs)
+        self.validity["has_image"] = {
+            "validated": False,
+            "check": lambda member: member["exptype"] == "direct_image",
+        }
         self.data["asn_type"] = "fusion"
         self.data["asn_rule"] = "Asn_Fusion"
         self.data.setdefault("program", "noprogram")
 
-    def match(self, item, *args, **kwargs):
-        """Match no exposure of a pool."""
-        return False, []
+    @property
+    def dms_product_name(self):
+        """Name of the product: cubes of several dispersers get theirs added."""
+        return f"jw{self.data['program']}-{self.acid.id}_{self.get_target()}".lower()
+
+    def get_exposure_type(self, item, *args, **kwargs):
+        """Return the role of an exposure of a pool."""
+        kind = str(item["exp_type"]).lower()
+        return "direct_image" if kind in _IMAGES else "science"
+
+    def make_member(self, item):
+        """Make the member of an exposure of a pool, by the name of its product."""
+        member = super().make_member(item)
+        if member["exptype"] == "direct_image":
+            member["expname"] = re.sub(r"_[a-z0-9]+(?=\.fits$)", "_i2d", item["filename"])
+        return member
+
+    def is_item_tso(self, *args, **kwargs):
+        """Say that no exposure is one of a time series: those are of other types."""
+        return False
 
     def _add_items(self, items, product_name=None, with_exptype=False, **kwargs):
         items = [item if with_exptype else (str(item), exptype_of_file(item)) for item in items]

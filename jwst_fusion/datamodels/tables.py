@@ -45,7 +45,9 @@ def add_tables(product, template, outcome, options, messages=()):
     messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
         Warnings.
     """
-    product.filter_table = _filters(outcome, product.get_dtype("filter_table"))
+    table = _filters(outcome, product.get_dtype("filter_table"))
+    product.filter_table = table
+    _summarise(product.meta.fusion, table)
     product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
     wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
     product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
@@ -108,6 +110,20 @@ def _cube_residuals(problem, model, response):
         variance = np.tensordot((row * problem.cube_sigma)[inside] ** 2, good, 1) / weight
         np.divide(total, np.sqrt(variance), out=plane, where=variance > 0)
     return found
+
+
+def _summarise(meta, table):
+    """Give the extremes of what each image has as keywords; none for what was not measured."""
+    measured = np.hypot(table["offset_x"], table["offset_y"])
+    values = {
+        "calibration_min": (np.min, table["calibration"]),
+        "calibration_max": (np.max, table["calibration"]),
+        "offset_measured": (np.max, measured),
+        "offset_applied": (np.max, np.hypot(table["applied_x"], table["applied_y"])),
+    }
+    for name, (choose, found) in values.items():
+        found = found[np.isfinite(found)]
+        setattr(meta, name, float(choose(found)) if found.size else None)
 
 
 def _filters(outcome, dtype):

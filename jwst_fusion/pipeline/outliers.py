@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +14,7 @@ log = logging.getLogger(f"stpipe.{__name__}")
 
 # Rows filtered at a time: stcal stacks one copy of them for each pixel of the kernel.
 _STRIP = 128
+_PATIENCE = 10.0  # seconds without a line on how far it is
 _lock = threading.Lock()
 
 
@@ -67,7 +69,13 @@ def median_in_strips(medfilt, image, kernel):
     """
     halo = int(max(kernel))
     strips = []
+    begin = said = time.perf_counter()
     for start in range(0, len(image), _STRIP):
+        now = time.perf_counter()
+        if now - said > _PATIENCE:
+            left = (now - begin) * (len(image) - start) / start
+            log.info("Median filter: %d of %d rows, about %.0f s left", start, len(image), left)
+            said = now
         first = max(start - halo, 0)
         strip = medfilt(image[first : start + _STRIP + halo], kernel)
         strips.append(strip[start - first : start - first + _STRIP])

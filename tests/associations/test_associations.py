@@ -131,3 +131,42 @@ def test_the_rule_works_with_jwst_asn_from_list(folder):
     members = collect_members(folder / "o.json")
     assert members.product_name == "jw02"
     assert len(members.images) == 2
+
+
+def test_the_rule_works_with_jwst_asn_generate(tmp_path):
+    from jwst.associations.main import Main
+
+    names = (
+        "FILENAME|PROGRAM|OBS_NUM|VISIT|EXP_TYPE|INSTRUME|DETECTOR|TARGETID|PNTGTYPE|FILTER|PUPIL"
+        "|GRATING|BAND|CHANNEL|MODULE|SUBARRAY|FXD_SLIT|ASN_CANDIDATE"
+    ).split("|")
+    rows = [
+        ("jw01234001001_02101_00001_nrs1_uncal.fits", "NRS_IFU", "NIRSPEC", "1"),
+        ("jw01234001001_02101_00002_nrs1_uncal.fits", "NRS_IFU", "NIRSPEC", "1"),
+        ("jw01234002001_02101_00001_nrcb1_uncal.fits", "NRC_IMAGE", "NIRCAM", "1"),
+        # neither an image of this target nor a mode of the fusion
+        ("jw01234003001_02101_00001_nrs1_uncal.fits", "NRS_IFU", "NIRSPEC", "2"),
+        ("jw01234002001_02101_00001_nis_uncal.fits", "NIS_WFSS", "NIRISS", "1"),
+    ]
+    lines = ["|".join(names)]
+    for file, kind, instrument, target in rows:
+        values = dict.fromkeys(names, "NULL")
+        values |= {"FILENAME": file, "EXP_TYPE": kind, "INSTRUME": instrument, "TARGETID": target}
+        values |= {"PROGRAM": "1234", "OBS_NUM": "1", "VISIT": "1", "PNTGTYPE": "SCIENCE"}
+        values["ASN_CANDIDATE"] = "[('o001', 'OBSERVATION')]"
+        lines.append("|".join(values.values()))
+    pool = tmp_path / "pool.csv"
+    pool.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "asn"
+    out.mkdir()
+    Main.cli([str(pool), "--ignore-default", "-r", rule_module.__file__, "-p", str(out)])
+    (path,) = out.glob("*.json")
+    table = json.loads(path.read_text())
+    assert table["asn_rule"] == "Asn_Fusion"
+    assert table["products"][0]["name"] == "jw01234-o001_t001"
+    members = {one["expname"]: one["exptype"] for one in table["products"][0]["members"]}
+    assert members == {
+        "jw01234001001_02101_00001_nrs1_cal.fits": "science",
+        "jw01234001001_02101_00002_nrs1_cal.fits": "science",
+        "jw01234002001_02101_00001_nrcb1_i2d.fits": "direct_image",
+    }

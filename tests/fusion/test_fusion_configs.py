@@ -76,4 +76,6 @@ def test_strun(tmp_path, products, scene, gaussian_psfs, observe, name, moving, 
 def test_all_files_are_run():
     run = {"fusion", "fusion_fixed_target", "fusion_moving_target", "fusion_hand_tuned"}
     elsewhere = {"fusion_validation", "fusion_adaptive_trace_model"}
-    assert {path.stem for path in CONFIGS.glob("fusion*.asdf")} <= run | elsewhere
+    pipelines = {path.stem for path in CONFIGS.glob("fusion_pipeline*.asdf")}
+    pipelines |= {"fusion_spec2", "fusion_spec3"}
+    assert {path.stem for path in CONFIGS.glob("fusion*.asdf")} <= run | elsewhere | pipelines

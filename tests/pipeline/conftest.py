@@ -26,7 +26,14 @@ def observed(tmp_path_factory):
         # takes two thirds of the time and has a test of its own
         "outlier_detection": {"skip": True},
         "cube_build": {"override_cubepar": cubepar, "wavemin": 2.09, "wavemax": 2.15},
-        "fusion": {"psf_source": "aperture", "psf_size": 1.0},
+        "fusion": {
+            "psf_source": "aperture",
+            "psf_size": 1.0,
+            "field_ra": scene.ra,
+            "field_dec": scene.dec,
+            "field_width": 1.5,
+            "field_height": 1.5,
+        },
     }
     return SimpleNamespace(
         folder=folder,

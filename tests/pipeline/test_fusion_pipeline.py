@@ -64,11 +64,15 @@ def test_interrupted_and_continued(observed, tmp_path, offline_crds, monkeypatch
     header = fits.getheader(tmp_path / f"{observed.product}_fused_s3d.fits")
     assert header["S_FUSION"] == header["S_TRCMOD"] == header["S_PXREPL"] == "COMPLETE"
     with fits.open(tmp_path / f"{observed.product}_fused_s3d.fits") as hdus:
+        table = np.array(hdus["FUSFILTERS"].data)
         parameters = dict(
             zip(
                 hdus["FUSPARAMETERS"].data["name"], hdus["FUSPARAMETERS"].data["value"], strict=True
             )
         )
+    assert header["FUSCALMN"] == header["FUSCALMX"] == pytest.approx(table["calibration"][0])
+    assert header["FUSOFFAP"] == 0
+    assert header["FUSOFFMS"] == pytest.approx(np.hypot(*table[["offset_x", "offset_y"]][0]))
     assert float(parameters["trace_oversample"]) == 2
     # the log of the whole pipeline is in the product
     with FusedCubeModel(tmp_path / f"{observed.product}_fused_s3d.fits") as model:
