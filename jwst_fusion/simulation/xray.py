@@ -6,8 +6,16 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from scipy.signal import fftconvolve
-from scipy.stats import norm
 
+from jwst_fusion.simulation.xray_responses import (
+    PIXEL,
+    ccd_response,
+    effective_areas,
+    gaussian_kernel,
+    gaussian_psf,
+    lopsided_psf,
+    rebinned_rows,
+)
 from jwst_fusion.simulation.xray_scene import SupernovaRemnant, supernova_remnant
 
 __all__ = ["SETUPS", "XrayPair", "XraySetup", "published_toy", "supernova_remnant", "xray_pair"]
@@ -74,7 +82,6 @@ SETUPS = {
         psf=(9.0, 22.0),
     ),
 }
-_PIXEL = 10.0  # arcsec
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class XrayPair:
     edges: np.ndarray
     edges_x: np.ndarray
     rebin: tuple
-    pixel: float = _PIXEL
+    pixel: float = PIXEL
     remnant: SupernovaRemnant | None = None
 
 
@@ -169,16 +176,16 @@ def xray_pair(setup="small", *, seed=1, **changes):
         raise ValueError(msg)
     edges = np.linspace(*setup.energies, setup.fine + 1)
     remnant = supernova_remnant(
-        edges, setup.shape, psf=setup.psf[0] / _PIXEL, line_width=setup.lines[1], seed=seed
+        edges, setup.shape, psf=setup.psf[0] / PIXEL, line_width=setup.lines[1], seed=seed
     )
-    psf = _lopsided_psf(setup.psf[1]) if setup.realistic else _gaussian_psf(setup.psf[1])
+    psf = lopsided_psf(setup.psf[1]) if setup.realistic else gaussian_psf(setup.psf[1])
     lsf, areas = None, (np.ones(setup.fine), np.ones(setup.fine))
     if setup.realistic:
-        areas = _areas(0.5 * (edges[1:] + edges[:-1]))
-        rmf = _ccd_rmf(edges, edges[:: setup.fine // setup.coarse], setup.lines[0])
+        areas = effective_areas(0.5 * (edges[1:] + edges[:-1]))
+        rmf = ccd_response(edges, edges[:: setup.fine // setup.coarse], setup.lines[0])
     else:
-        lsf = _gaussian(1e-3 * setup.lines[0] / (edges[1] - edges[0]), 4.0, setup.fine)
-        rmf = _rebinned_rows(lsf, setup.fine, setup.coarse)
+        lsf = gaussian_kernel(1e-3 * setup.lines[0] / (edges[1] - edges[0]), 4.0, setup.fine)
+        rmf = rebinned_rows(lsf, setup.fine, setup.coarse)
     x = _fold(rmf, remnant.cube * areas[0][:, None, None])
     y = _blur(remnant.cube * areas[1][:, None, None], psf, setup.rebin)
     # The scene takes the brightness that gives X its counts in an exposure of one unit; areas and
@@ -270,7 +277,7 @@ def published_toy(path, *, seed=0):
         truth=None,
         psf_y=psf / psf.sum(),
         lsf_x=lsf,
-        rmf_x=_rebinned_rows(lsf, energy.size, len(x)),
+        rmf_x=rebinned_rows(lsf, energy.size, len(x)),
         arf_x=ones,
         arf_y=ones,
         exposure_x=1.0,
@@ -279,65 +286,6 @@ def published_toy(path, *, seed=0):
         edges_x=edges[:: rebin[0]],
         rebin=rebin,
     )
-
-
-def _gaussian(sigma, reach, limit):
-    half = min(int(np.ceil(reach * sigma)), (limit - 1) // 2)
-    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
-    return kernel / kernel.sum()
-
-
-def _gaussian_psf(sigma):
-    kernel = _gaussian(sigma / _PIXEL, 4.0, 51)
-    return np.outer(kernel, kernel)
-
-
-def _lopsided_psf(sigma):
-    """PSF with tilted elliptical core, wings and a lobe to one side, its centroid in the middle."""
-    y, x = np.mgrid[-12:13, -12:13] * _PIXEL / sigma
-    centre = [0.0, 0.0]
-    for _ in range(3):
-        psf = _lopsided(y + centre[0], x + centre[1])
-        psf /= psf.sum()
-        centre = [centre[0] + (psf * y).sum(), centre[1] + (psf * x).sum()]
-    return psf
-
-
-def _lopsided(y, x):
-    u, v = 0.8 * x + 0.6 * y, -0.6 * x + 0.8 * y
-    core = np.exp(-0.5 * ((u / 0.55) ** 2 + (v / 0.85) ** 2))
-    wings = 0.25 * np.exp(-0.5 * ((u / 1.4) ** 2 + (v / 1.1) ** 2))
-    return core + wings + 0.12 * np.exp(-0.5 * (((u - 0.9) / 0.4) ** 2 + ((v + 1.3) / 0.4) ** 2))
-
-
-def _areas(energy):
-    """Effective areas like those of a CCD camera and of a calorimeter behind a window, cm2."""
-    edge = np.where(energy > 0.543, 0.85, 1.0)  # absorption by oxygen
-    ccd = 550 * (1 - np.exp(-((energy / 0.6) ** 1.6))) * edge
-    calorimeter = 220 * np.exp(-0.35 * energy**-3) * np.where(energy > 0.707, 0.95, 1.0)
-    return ccd, calorimeter
-
-
-def _rebinned_rows(lsf, fine, coarse):
-    """Convolution with a centred kernel, nothing beyond the ends, then sums of channels."""
-    half = lsf.size // 2
-    # Row i, column j holds lsf[half + i - j].
-    offsets = np.arange(-half, half + 1)
-    band = sparse.diags([np.full(fine, v) for v in lsf[half - offsets]], offsets, (fine, fine))
-    sums = sparse.kron(sparse.identity(coarse), np.ones((1, fine // coarse)))
-    return sparse.csr_matrix(sums @ band)
-
-
-def _ccd_rmf(edges, channels, sigma):
-    """Response of a CCD: a line whose width grows with energy, and a tail to lower energies."""
-    energy = 0.5 * (edges[1:] + edges[:-1])
-    width = 1e-3 * sigma * np.sqrt(energy / energy.mean())
-    below = channels[:, None]
-    core = norm.cdf((below - energy) / width)
-    shifted = norm.cdf((below - energy + 1.8 * width) / (1.5 * width))
-    share = np.diff(0.88 * core + 0.12 * shifted, axis=0)
-    share[share < 1e-7] = 0.0
-    return sparse.csr_matrix(share)
 
 
 def _fold(rmf, cube):
