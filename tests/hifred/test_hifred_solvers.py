@@ -47,9 +47,7 @@ def small_pair(*, likelihood="poisson", terms=1):
 
 def objective_of(pair, penalty, *, directions=None):
     likelihoods, responses, basis, maps = pair
-    instruments = [
-        Instrument(one, r, basis) for one, r in zip(likelihoods, responses, strict=True)
-    ]
+    instruments = [Instrument(one, r, basis) for one, r in zip(likelihoods, responses, strict=True)]
     return Objective(instruments, penalty, maps.shape, directions)
 
 
