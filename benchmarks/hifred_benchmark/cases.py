@@ -109,17 +109,16 @@ def toy(*, quick=False):
     lines = []
     for kind in _kinds(quick):
         found = _run(toy=str(path), options={"regularisation": kind, "errors": False})
-        for name in "xy":
-            lines.append(
-                Line.at_least(
-                    f"{_NAMES[kind]}: error of the data divided by that of the model, "
-                    f"{name.upper()}",
-                    found[name],
-                    3,
-                    digits=2,
-                    beside=f"{found['cpu']:.1f} s CPU",
-                )
+        lines += [
+            Line.at_least(
+                f"{_NAMES[kind]}: error of the data over that of the model, {name.upper()}",
+                found[name],
+                3,
+                digits=2,
+                beside=f"{found['cpu']:.1f} s CPU",
             )
+            for name in "xy"
+        ]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Fuse one simulated pair, or the published toy, in a process of its own; prints one line of JSON."""
+"""Fuse a simulated pair or the published toy in a process of its own; print a line of JSON."""
 
 import json
 import resource
