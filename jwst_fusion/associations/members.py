@@ -90,9 +90,9 @@ def make_association(science, direct_image, *, product_name=None, asn_id="a3001"
         if not files:
             msg = f"{name} is empty: a fusion needs at least one cube and one image"
             raise ValueError(msg)
-        groups.append([(_relative(file, folder), name) for file in files])
+        groups.append([(relative_name(file, folder), name) for file in files])
     if product_name is None:
-        product_name = _stem(groups[0][0][0])
+        product_name = stem(groups[0][0][0])
     return asn_from_list(
         groups[0] + groups[1],
         rule=Asn_Fusion,
@@ -298,7 +298,7 @@ def _sort(found, *, product_name=None, asn_id=None, table_name=None):
     for member in others:
         log.warning("%s is neither a cube nor an image and is not used", _name(member))
     if not product_name and cubes:
-        product_name = _stem(_name(cubes[0]))
+        product_name = stem(_name(cubes[0]))
     return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds)
 
 
@@ -308,14 +308,16 @@ def _name(member):
     return member.meta.filename or "cube"
 
 
-def _stem(name):
+def stem(name):
+    """Return the name of a product: a file name without folder, extension and suffix."""
     name = Path(name).name
     for extension in (".gz", ".fits", ".asdf"):
         name = name.removesuffix(extension)
     return remove_suffix(name)[0]
 
 
-def _relative(file, folder):
+def relative_name(file, folder):
+    """Return a path relative to a folder, or as it is if no folder is given."""
     if folder is None:
         return str(file)
     return os.path.relpath(Path(file).resolve(), Path(folder).resolve())

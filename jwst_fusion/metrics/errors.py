@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jwst_fusion.metrics.maps import sam_map
 from jwst_fusion.metrics.pairs import channel_mean, valid_pair
 
 __all__ = ["ergas", "mean_spectrum_error", "nmse", "psnr", "sam"]
@@ -42,7 +43,7 @@ def psnr(truth, estimate, mask=None):
     return float(np.mean(values))
 
 
-def sam(truth, estimate, mask=None):
+def sam(truth, estimate, mask=None, *, unit="degree"):
     r"""
     Spectral angle: mean angle between true and estimated spectra.
 
@@ -52,39 +53,36 @@ def sam(truth, estimate, mask=None):
         Cube (channel, y, x); NaN marks missing values.
     mask : array_like of bool, optional
         Values to use, of the shape of the cube or of one image.
+    unit : {"degree", "radian"}
+        Unit of the result.
 
     Returns
     -------
     float
-        Degrees, 0 for spectra that differ by a factor only.
+        0 for spectra that differ by a factor only.
 
     Raises
     ------
     ValueError
-        If shapes disagree or no spectrum can be compared.
+        If shapes disagree, the unit is unknown or no spectrum can be compared.
 
     Notes
     -----
-    Kruse et al. 1993 (Remote Sens. Environ. 44, 145); Lascar et al. 2025, eq. A.2: mean over
-    spaxels of
-    :math:`\arccos(\langle t, e\rangle / \lVert t\rVert\lVert e\rVert)`, each over the channels that
-    both hold. Spaxels where a spectrum is zero throughout are left out. The angle is computed as
-    :math:`2 \arctan(\lVert u - v\rVert / \lVert u + v\rVert)` of the unit vectors, which stays
-    exact for small angles.
+    The mean over spaxels of `~jwst_fusion.metrics.sam_map`; spaxels where a spectrum is zero
+    throughout are left out. Lascar et al. 2025, eq. A.2, is this mean in radians.
     """
-    truth, estimate, good = valid_pair(truth, estimate, mask, least=3)
-    t, e = np.where(good, truth, 0.0), np.where(good, estimate, 0.0)
-    norm_t, norm_e = np.sqrt((t * t).sum(axis=0)), np.sqrt((e * e).sum(axis=0))
-    held = (norm_t > 0) & (norm_e > 0)
-    if not held.any():
+    if unit not in ("degree", "radian"):
+        msg = f"unit must be 'degree' or 'radian', got {unit!r}"
+        raise ValueError(msg)
+    angle = sam_map(truth, estimate, mask)
+    if np.isnan(angle).all():
         msg = "no spaxel has a spectrum that is not zero in both truth and estimate"
         raise ValueError(msg)
-    u, v = t[:, held] / norm_t[held], e[:, held] / norm_e[held]
-    angle = 2.0 * np.arctan2(np.linalg.norm(u - v, axis=0), np.linalg.norm(u + v, axis=0))
-    return float(np.rad2deg(angle.mean()))
+    mean = np.nanmean(angle)
+    return float(np.rad2deg(mean) if unit == "degree" else mean)
 
 
-def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
+def ergas(truth, estimate, ratio, mask=None, *, multiplied=False, percent=True):
     r"""
     Relative dimensionless global error in synthesis (ERGAS).
 
@@ -99,6 +97,8 @@ def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
         Values to use, of the shape of the cube or of one image.
     multiplied : bool
         Multiply by `ratio` instead of dividing by it.
+    percent : bool
+        With the factor of 100 of the definition.
 
     Returns
     -------
@@ -119,7 +119,8 @@ def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
 
     Channels whose mean is zero are left out. Lascar et al. 2025, eq. A.4, print a factor d instead
     of 1 / ratio, "the ratio between the spatial resolutions": read as the ratio of pixel sizes,
-    fine to coarse, it is the same; read the other way round it is ``multiplied=True``.
+    fine to coarse, it is the same; read the other way round it is ``multiplied=True``. Their values
+    are those of ``percent=False``.
     """
     if not (np.isfinite(ratio) and ratio >= 1):
         msg = f"ratio must be at least 1, got {ratio}"
@@ -132,7 +133,8 @@ def ergas(truth, estimate, ratio, mask=None, *, multiplied=False):
         msg = "the mean of every channel of truth is zero; ERGAS is not defined"
         raise ValueError(msg)
     factor = ratio if multiplied else 1.0 / ratio
-    return float(100.0 * factor * np.sqrt(np.mean(error[held] / mean[held] ** 2)))
+    factor *= 100.0 if percent else 1.0
+    return float(factor * np.sqrt(np.mean(error[held] / mean[held] ** 2)))
 
 
 def nmse(truth, estimate, mask=None, *, decibel=False):

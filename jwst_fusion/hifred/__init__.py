@@ -1,0 +1,1 @@
+"""HIFReD: fusion of two hyperspectral cubes of counts by regularised deconvolution."""

@@ -1,0 +1,155 @@
+"""PSF images and cubes in FITS files, brought to the pixels of the sharper cube."""
+
+import logging
+
+import numpy as np
+from astropy import units as u
+from astropy.wcs import WCS
+
+from jwst_fusion.hifred.fits_tables import column, column_name, existing_file, open_fits
+
+__all__ = ["gaussian_psf", "read_psf_image"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
+_POINTS = 8
+_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+
+
+def read_psf_image(path, pixel_scale=None, *, angle=0.0):
+    """
+    Read the PSF of the coarser telescope.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        FITS file with an image (y, x) or a cube (node, y, x), in the extension PSF or else the
+        first. Its pixel is PIXELSCL (arcsec), else that of its WCS; without either it has the
+        pixels of the sharper cube. A cube needs a table ENERGY (column ENERGY, keV) or WAVELENGTH
+        (column WAVELENGTH, um) with a row per node.
+    pixel_scale : float, optional
+        Pixel of the sharper cube, arcsec; by default that of the file.
+    angle : float
+        Counterclockwise rotation (x to the right, y upwards) from the file to the cube, degrees.
+
+    Returns
+    -------
+    psf : ndarray (node, y, x)
+        PSFs of odd size and sum 1 on the pixels of the sharper cube, around the same point as in
+        the file.
+    nodes : ndarray (node,) or None
+        Energies [keV] or wavelengths [um] of a cube.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it holds no PSF, or not as many nodes as images.
+    """
+    path = existing_file(path, "PSF")
+    with open_fits(path, "PSF") as hdus:
+        images = [hdu for hdu in hdus if hdu.is_image and hdu.header["NAXIS"] in (2, 3)]
+        if not images:
+            msg = f"the PSF file {path} has no image"
+            raise ValueError(msg)
+        image = next((hdu for hdu in images if hdu.name == "PSF"), images[0])
+        data = np.array(image.data, dtype=float)
+        scale = _scale(image.header, path)
+        nodes = _nodes(hdus, path)
+    cube = data.ndim == 3
+    data = data if cube else data[None]
+    if cube and len(data) > 1 and (nodes is None or nodes.size != len(data)):
+        msg = (
+            f"the PSF file {path} holds {len(data)} images but not as many nodes: add a table "
+            "ENERGY (keV) or WAVELENGTH (um) with a column of the same name"
+        )
+        raise ValueError(msg)
+    sums = data.sum(axis=(1, 2))
+    if not np.isfinite(data).all() or (sums <= 0).any() or data.min() < -1e-3 * data.max():
+        msg = f"the PSF file {path} holds values that are not finite, negative, or sum to nothing"
+        raise ValueError(msg)
+    data = np.maximum(data, 0.0) / np.maximum(data, 0.0).sum(axis=(1, 2), keepdims=True)
+    if np.abs(sums - 1).max() > 0.02:
+        low, high = sums.min(), sums.max()
+        log.info("The PSFs in %s sum to %.4g to %.4g: normalised to 1", path.name, low, high)
+    if scale is None or pixel_scale is None:
+        ratio = 1.0
+        if scale is None and pixel_scale is not None:
+            log.info("%s does not say its pixel: taken to be that of the cube", path.name)
+    else:
+        ratio = scale / pixel_scale
+    if ratio > 1.5:
+        log.warning("The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
+    if abs(ratio - 1) > 0.01 or angle % 360:
+        data = _resampled(data, ratio, angle)
+    return data, nodes if cube and len(data) > 1 else None
+
+
+def gaussian_psf(fwhm):
+    """
+    Make a Gaussian PSF, each pixel the mean of its area.
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum, pixels.
+
+    Returns
+    -------
+    ndarray (y, x)
+        Of odd size and sum 1.
+    """
+    sigma = fwhm / _FWHM
+    half = max(1, int(np.ceil(4.5 * sigma)))
+    offset = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    at = np.arange(-half, half + 1)[:, None] + offset
+    profile = np.exp(-0.5 * (at / max(sigma, 1e-3)) ** 2).mean(axis=1)
+    return np.outer(profile, profile) / profile.sum() ** 2
+
+
+def _scale(header, path):
+    value = header.get("PIXELSCL")
+    if value is None:
+        wcs = WCS(header, naxis=2)
+        if not wcs.has_celestial:
+            return None
+        value = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))) * 3600
+    if not (np.isfinite(value) and value > 0):
+        msg = f"the PSF file {path} has a pixel of {value} arcsec (PIXELSCL, CDELT)"
+        raise ValueError(msg)
+    return float(value)
+
+
+def _nodes(hdus, path):
+    for name, unit in _NODES.items():
+        if name in hdus:
+            table = hdus[name]
+            values = np.asarray(column(table, name, path), float)
+            text = table.columns[column_name(table, name)].unit
+            values = values * (u.Unit(text).to(unit) if text else 1.0)
+            if not (np.isfinite(values).all() and (np.diff(values) > 0).all()):
+                msg = f"the PSF file {path} has a table {name} whose values do not rise"
+                raise ValueError(msg)
+            return values
+    return None
+
+
+def _resampled(data, ratio, angle):
+    """Spread each pixel over points and collect these on turned pixels of another size."""
+    ny, nx = data.shape[1:]
+    offset = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    y = np.add.outer(np.arange(ny) - (ny - 1) / 2, offset).ravel() * ratio
+    x = np.add.outer(np.arange(nx) - (nx - 1) / 2, offset).ravel() * ratio
+    y, x = np.meshgrid(y, x, indexing="ij")
+    turn = np.deg2rad(angle)
+    x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    half = int(np.ceil(max(np.abs(x).max(), np.abs(y).max()) - 0.5 + 1e-9))
+    side = 2 * half + 1
+    place = (np.round(y) + half).astype(int) * side + (np.round(x) + half).astype(int)
+    out = np.empty((len(data), side, side))
+    for plane, result in zip(data, out, strict=True):
+        fine = np.repeat(np.repeat(plane, _POINTS, axis=0), _POINTS, axis=1) / _POINTS**2
+        result[...] = np.bincount(place.ravel(), fine.ravel(), side**2).reshape(side, side)
+    return out

@@ -1,0 +1,85 @@
+"""What a fusion of two cubes of counts returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Result"]
+
+
+@dataclass
+class Result:
+    """
+    What `fuse` returns; cubes are (energy, y, x).
+
+    Attributes
+    ----------
+    cube : ndarray (L, M, N) of float32
+        Fused source, not negative unless ``nonnegative=False``.
+    error : ndarray (L, M, N) of float32 or None
+        1-sigma error of each voxel.
+    model_x, model_y : ndarray
+        Expected counts of both instruments for `cube`, background included.
+    objective : float
+        Value of the objective at `cube`; the likelihood as half a deviance, which is 0 where the
+        model equals the data.
+    history : ndarray (iterations, 3)
+        Objective, Newton decrement or gap, and CPU seconds after each iteration.
+    converged : bool
+        Whether the tolerance was reached.
+    iterations : int
+        Number of iterations of the final solve.
+    accuracy : float
+        What the stop compares with the tolerance: low-rank solutions, the Newton decrement divided
+        by half the number of data; the others, the gap between primal and dual divided by the
+        objective without the constants that make it half a deviance; with a denoiser, the
+        relative change of the last iteration.
+    regularisation, likelihood : str
+        As asked for.
+    rank : int
+        Dimension of the spectral subspace, for a full cube that of the low-rank source it starts
+        from.
+    strength : float
+        `mu` or `kappa` that was used; 0 without a penalty.
+    chosen : str
+        How rank and strength were chosen, in words.
+    tuning : list of dict
+        Strengths that were tried and their held-out deviance; empty if the strength was given.
+    basis : ndarray (L, r) or None
+        Spectra that span the subspace.
+    coefficients : ndarray (r, M, N) or None
+        Their maps.
+    clipped : float
+        Part of the sum of the cube that the final projection onto values that are not negative
+        took away.
+    seconds : float
+        CPU time.
+    state : dict
+        What a continuation needs; see `start` of `fuse`.
+    notes : list of str
+        What the user should know: data left out, settings that were changed.
+    """
+
+    cube: np.ndarray
+    error: np.ndarray | None
+    model_x: np.ndarray
+    model_y: np.ndarray
+    objective: float
+    history: np.ndarray
+    converged: bool
+    iterations: int
+    accuracy: float
+    regularisation: str
+    likelihood: str
+    rank: int
+    strength: float
+    chosen: str
+    tuning: list
+    basis: np.ndarray | None
+    coefficients: np.ndarray | None
+    clipped: float
+    seconds: float
+    state: dict = field(repr=False)
+    notes: list = field(default_factory=list)
