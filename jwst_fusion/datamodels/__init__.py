@@ -6,19 +6,25 @@ import importlib
 # imported; the models must therefore load only when they are asked for.
 _MODULE_OF = {
     "FusedCubeModel": "fused_cube",
+    "HifredCubeModel": "hifred_cube",
     "allow_fusion_status": "fused_cube",
+    "allow_hifred_status": "hifred_cube",
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
+    "hifred_product": "hifred_product",
     "reobserved_products": "reobserved",
 }
 
 __all__ = [
     "FusedCubeModel",
+    "HifredCubeModel",
     "allow_fusion_status",
+    "allow_hifred_status",
     "cube_product",
     "flags_of",
     "fused_product",
+    "hifred_product",
     "reobserved_products",
 ]
 
