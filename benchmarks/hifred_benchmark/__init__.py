@@ -1,0 +1,1 @@
+"""Benchmark of HIFReD: set-ups of known truth, fused with each regularisation."""
