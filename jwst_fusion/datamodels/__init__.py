@@ -12,7 +12,7 @@ _MODULE_OF = {
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
-    "hifred_product": "hifred_product",
+    "hifred_product": "two_cubes",
     "reobserved_products": "reobserved",
 }
 

@@ -26,8 +26,8 @@ _KEYWORDS = {
     "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
 }
 # What describes the target and the observation, taken over from the cube with the finer channels.
-_KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DATE-END", "RADESYS")
-_KEPT += ("EQUINOX", "RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
+_KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DATE-END")
+_KEPT += ("RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
 
 
 def count_product(problem, result, x, y, options, filename):
@@ -64,7 +64,7 @@ def count_product(problem, result, x, y, options, filename):
     edges = problem.coordinate
     header = energy_header(edges, x.wcs)
     header["BUNIT"] = problem.unit
-    found = flags(problem)
+    found = flags(problem, result)
     unknown = found & 1 > 0
     hdus = [primary, fits.ImageHDU(_stored(result.cube, unknown), header, name="SCI")]
     if result.error is not None:

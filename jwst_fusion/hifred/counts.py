@@ -60,14 +60,14 @@ class CountCube:
         Keywords of the file that describe the observation.
     """
 
-    counts: np.ndarray
-    good: np.ndarray
-    energies: np.ndarray | None
+    counts: np.ndarray = field(repr=False)
+    good: np.ndarray = field(repr=False)
+    energies: np.ndarray | None = field(repr=False)
     first_channel: int | None = None
-    wcs: WCS | None = None
+    wcs: WCS | None = field(default=None, repr=False)
     exposure: float | None = None
-    background: np.ndarray | None = None
-    vignetting: np.ndarray | None = None
+    background: np.ndarray | None = field(default=None, repr=False)
+    vignetting: np.ndarray | None = field(default=None, repr=False)
     name: str = "the cube"
     path: Path | None = None
     header: fits.Header = field(default_factory=fits.Header, repr=False)

@@ -4,6 +4,8 @@ import numpy as np
 from astropy.wcs.utils import pixel_to_pixel
 from scipy import sparse
 
+from jwst_fusion.hifred.problem import NotFusableError
+
 __all__ = ["pixel_matrix", "roles"]
 
 # Points along each side of a fine pixel that tell in which coarse pixel its light falls.
@@ -78,8 +80,10 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
 
     Raises
     ------
+    NotFusableError
+        If the fields do not overlap.
     ValueError
-        If one grid has no WCS and the sizes do not divide, or if the fields do not overlap.
+        If one grid has no WCS and the sizes do not divide.
 
     Notes
     -----
@@ -104,7 +108,7 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
     matrix = _spread(x, y, coarse_shape)
     if not matrix.nnz:
         msg = f"{names[0]} and {names[1]} do not overlap on the sky"
-        raise ValueError(msg)
+        raise NotFusableError(msg)
     covered = _covered(fine_shape, coarse_shape, fine_wcs, coarse_wcs)
     return matrix, None, covered
 

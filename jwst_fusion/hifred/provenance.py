@@ -15,7 +15,7 @@ _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
 
 
-def flags(problem):
+def flags(problem, result):
     """
     Turn what constrains the voxels of a result into data quality flags.
 
@@ -23,16 +23,22 @@ def flags(problem):
     ----------
     problem : `~jwst_fusion.hifred.problem.Problem`
         The problem.
+    result : `~jwst_fusion.hifred.result.Result`
+        Its solution.
 
     Returns
     -------
     uint32 array (L, M, N)
-        0 where both cubes have data, FLUX_ESTIMATED where one of them has, DO_NOT_USE and
-        NON_SCIENCE where none has.
+        0 where both cubes have data, FLUX_ESTIMATED where one of them has; where none has,
+        FLUX_ESTIMATED too if other channels tell through the spectral subspace, else DO_NOT_USE
+        and NON_SCIENCE.
     """
     x, y = problem.origin()
+    some = x | y
     found = np.where(x & y, 0, _FLUX_ESTIMATED).astype(np.uint32)
-    found[~(x | y)] = _DO_NOT_USE | _NON_SCIENCE
+    if result.rank is not None:
+        some |= some.any(axis=0) & some.any(axis=(1, 2))[:, None, None]
+    found[~some] = _DO_NOT_USE | _NON_SCIENCE
     return found
 
 

@@ -72,12 +72,9 @@ def s3d_problem(first, second, responses, options):
     )
     wavelength = np.sort(y.wavelength)[channels_y]
     shape = (wavelength.size, *data_x.shape[1:])
-    try:
-        pixels, _, covered = pixel_matrix(
-            shape[1:], data_y.shape[1:], x.grid.wcs, y.grid.wcs, names=(x.name, y.name)
-        )
-    except ValueError as reason:
-        raise NotFusableError(str(reason)) from reason
+    pixels, _, covered = pixel_matrix(
+        shape[1:], data_y.shape[1:], x.grid.wcs, y.grid.wcs, names=(x.name, y.name)
+    )
     good_y = good_y & covered
     for one, good, data in ((x, good_x, data_x), (y, good_y, data_y)):
         if not data[good].any():

@@ -296,7 +296,7 @@ def test_coarse_pixels_beyond_the_fine_field_are_known():
     assert covered.sum() == 36
     assert matrix.sum() == pytest.approx(400.0)
     away = tangent((10, 10), 30.0, dec=10.0)
-    with pytest.raises(ValueError, match="X and Y do not overlap"):
+    with pytest.raises(NotFusableError, match="X and Y do not overlap"):
         pixel_matrix((20, 20), (10, 10), tangent((20, 20), 10.0), away)
     with pytest.raises(ValueError, match="do not divide them"):
         pixel_matrix((20, 20), (7, 10))

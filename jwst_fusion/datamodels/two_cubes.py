@@ -29,7 +29,7 @@ def hifred_product(problem, result, x, y, options):
     HifredCubeModel
         The product, with the metadata of Y, the spaxels of X and channels of Y in its order.
     """
-    found = flags(problem)
+    found = flags(problem, result)
     unknown = found & 1 > 0
     error = np.full(found.shape, np.nan) if result.error is None else result.error
     arrays = {
