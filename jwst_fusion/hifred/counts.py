@@ -6,7 +6,7 @@ Cubes are (channel, y, x), energies in keV and ascending.
 
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,28 @@ class CountCube:
             msg = f"{name} needs {len(counts) + 1} rising edges of its energies (keV)"
             raise ValueError(msg)
         return cls(counts, good, energies, **attributes)
+
+    def cropped(self, window):
+        """
+        Return a part of the field.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        CountCube
+            The smaller cube.
+        """
+        part = (slice(None), *window)
+        images = {
+            name: None if image is None else image[(..., *window)]
+            for name, image in (("background", self.background), ("vignetting", self.vignetting))
+        }
+        wcs = None if self.wcs is None else self.wcs[window]
+        return replace(self, counts=self.counts[part], good=self.good[part], wcs=wcs, **images)
 
     @property
     def pixel_scale(self):

@@ -22,6 +22,7 @@ _RANGES = (
     ("tolerance", 0.0, 1.0, False),
     ("psf_fwhm", 0.0, 3600.0, False),
     ("psf_angle", -360.0, 360.0, True),
+    ("margin", 0.0, 3600.0, True),
     ("lsf_fwhm", 0.0, 1e5, False),
     ("exposure_x", 0.0, math.inf, False),
     ("exposure_y", 0.0, math.inf, False),
@@ -63,6 +64,7 @@ class HifredOptions:
     rmf_y: str | None = None
     arf_y: str | None = None
     lsf_fwhm: float | None = None
+    margin: float | None = None
     exposure_x: float | None = None
     exposure_y: float | None = None
     energy_min: float | None = None

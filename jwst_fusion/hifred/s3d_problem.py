@@ -1,14 +1,15 @@
 """From two JWST cubes (s3d) of different resolution to the problem that is solved."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
 from scipy.stats import norm
 
-from jwst_fusion.hifred.pairing import pixel_matrix, roles
+from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
 from jwst_fusion.hifred.problem import NotFusableError, Problem, coarse_response, nodes_in_band
-from jwst_fusion.hifred.psf_image import gaussian_psf, read_psf_image
+from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response import Response
 
 __all__ = ["s3d_problem"]
@@ -29,15 +30,16 @@ def s3d_problem(first, second, responses, options):
     responses : dict of str to path
         File by ``psf``.
     options : object
-        Attributes ``wave_band`` (um, two numbers or None), ``psf_fwhm`` (arcsec), ``psf_angle``
-        (degrees), ``lsf_fwhm`` (um).
+        Attributes ``wave_band`` (um, two numbers or None), ``margin`` and ``psf_fwhm`` (arcsec),
+        ``psf_angle`` (degrees), ``lsf_fwhm`` (um).
 
     Returns
     -------
     problem : Problem
         The problem; Y in the order of rising wavelength.
     x, y : `~jwst_fusion.fusion.observation.CubeObservation`
-        The cubes, sorted: X has the finer spaxels, Y the finer channels.
+        The cubes, sorted: X, of which the part that is used, has the finer spaxels, Y the finer
+        channels.
 
     Raises
     ------
@@ -67,10 +69,12 @@ def s3d_problem(first, second, responses, options):
     x, y = (first, second) if roles(*kinds) else (second, first)
     edges_x, edges_y = (_edges(np.sort(one.wavelength)) for one in (x, y))
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.wave_band)
+    wavelength = np.sort(y.wavelength)[channels_y]
+    psf, nodes = _psf(responses, x, wavelength, options)
+    x = _around(x, y, psf, options.margin)
     (data_x, sigma_x, good_x), (data_y, sigma_y, good_y) = (
         _rising(one, channels) for one, channels in ((x, channels_x), (y, channels_y))
     )
-    wavelength = np.sort(y.wavelength)[channels_y]
     shape = (wavelength.size, *data_x.shape[1:])
     pixels, _, covered = pixel_matrix(
         shape[1:], data_y.shape[1:], x.grid.wcs, y.grid.wcs, names=(x.name, y.name)
@@ -83,7 +87,6 @@ def s3d_problem(first, second, responses, options):
     edges = edges_x[channels_x.start : channels_x.stop + 1]
     spectral = _spectral(edges, edges_y[channels_y.start : channels_y.stop + 1], options, x.name)
     response_x = Response(shape, shape[1:], spectral=spectral, mask=good_x)
-    psf, nodes = _psf(responses, x, wavelength, options)
     response_y = coarse_response(
         shape, pixels, data_y.shape[1:], psf=psf, nodes=nodes, mean=True, mask=good_y
     )
@@ -100,6 +103,15 @@ def s3d_problem(first, second, responses, options):
         names=(x.name, y.name),
     )
     return problem, x, y
+
+
+def _around(x, y, psf, margin):
+    """X without the spaxels that are too far from Y to matter."""
+    rim = psf_reach(psf) if margin is None else margin / x.grid.scale
+    window = field_window(x.data.shape[1:], y.data.shape[1:], x.grid.wcs, y.grid.wcs, rim)
+    part = (slice(None), *window)
+    arrays = {name: getattr(x, name)[part] for name in ("data", "err", "good")}
+    return replace(x, grid=x.grid.cropped(window), **arrays)
 
 
 def _edges(wavelength):

@@ -52,6 +52,7 @@ class HifredStep(FusionBaseStep):
     rmf_y = string(default=None) # OGIP RMF of the cube with the finer channels: gives energies to numbered channels, and efficiencies
     arf_y = string(default=None) # OGIP ARF of that cube
     lsf_fwhm = float(default=None) # FWHM of a Gaussian spectral response of the sharper cube, if there is no RMF; eV for counts, um for JWST cubes
+    margin = float(default=None) # [arcsec] Rim around the field of the coarser cube in which the sharper one is used; default: the radius that holds 90 % of the PSF
     exposure_x = float(default=None) # [s] Exposure time of the cube with the finer pixels; default: its header's, else that of the ARF
     exposure_y = float(default=None) # [s] Exposure time of the cube with the finer channels, likewise
     energy_min = float(default=None) # [keV] Lowest energy

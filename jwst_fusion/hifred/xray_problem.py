@@ -4,22 +4,17 @@ import logging
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import norm
 
-from jwst_fusion.hifred.energy_grid import interpolation_weights, overlap
-from jwst_fusion.hifred.ogip import read_arf, read_rmf
-from jwst_fusion.hifred.pairing import pixel_matrix, roles
+from jwst_fusion.hifred.ogip import read_rmf
+from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
 from jwst_fusion.hifred.problem import NotFusableError, Problem, coarse_response, nodes_in_band
-from jwst_fusion.hifred.psf_image import gaussian_psf, read_psf_image
+from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.xray_spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
 
 __all__ = ["sort_cubes", "xray_problem"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
-
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
-# Part of a channel's response that must lie within the energies of the result.
-_WITHIN = 0.9
 
 
 def sort_cubes(first, second, responses):
@@ -64,15 +59,15 @@ def xray_problem(first, second, responses, options):
     responses : dict of str to path
         Files by ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y`` and ``arf_y``.
     options : object
-        Attributes ``band`` (keV, two numbers or None), ``psf_fwhm`` (arcsec), ``psf_angle``
-        (degrees), ``lsf_fwhm`` (eV), ``exposure_x`` and ``exposure_y`` (s).
+        Attributes ``band`` (keV, two numbers or None), ``margin`` and ``psf_fwhm`` (arcsec),
+        ``psf_angle`` (degrees), ``lsf_fwhm`` (eV), ``exposure_x`` and ``exposure_y`` (s).
 
     Returns
     -------
     problem : Problem
         The problem.
     x, y : `~jwst_fusion.hifred.counts.CountCube`
-        The cubes, sorted.
+        The cubes, sorted; of X the part that is used.
 
     Raises
     ------
@@ -84,14 +79,18 @@ def xray_problem(first, second, responses, options):
     x, y, edges_x, edges_y = sort_cubes(first, second, responses)
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]
+    psf, nodes = _psf(responses, x, edges, options)
+    x = _around(x, y, psf, options.margin)
     given = edges_x[channels_x.start : channels_x.stop + 1]
     shape = (edges.size - 1, *x.counts.shape[1:])
     notes = []
-    spectral, area, inside = _spectral_x(responses, given, edges, options, x.name)
-    arf_x = _area(responses, "x", edges, area, notes)
-    arf_y = _area_y(responses, edges, notes)
+    spectral, area, inside = spectral_matrix_x(responses, given, edges, options, x.name)
+    arf_x = area_at(responses, "x", edges, area, notes)
+    arf_y = area_y(responses, edges, notes)
     exposures = [
-        _exposure(cube, getattr(options, f"exposure_{side}"), responses.get(f"arf_{side}"), notes)
+        exposure_time(
+            cube, getattr(options, f"exposure_{side}"), responses.get(f"arf_{side}"), notes
+        )
         for cube, side in ((x, "x"), (y, "y"))
     ]
     vignetting, vignetting_nodes = _vignetting(x, channels_x, given, edges)
@@ -112,7 +111,6 @@ def xray_problem(first, second, responses, options):
     if not covered.all():
         log.info("%d of %d pixels of %s lie on %s", covered.sum(), covered.size, y.name, x.name)
     good_y = y.good[channels_y] & covered
-    psf, nodes = _psf(responses, x, edges, options)
     response_y = coarse_response(
         shape,
         _vignetted(pixels, y, channels_y),
@@ -149,6 +147,24 @@ def xray_problem(first, second, responses, options):
     return problem, x, y
 
 
+def _around(x, y, psf, margin):
+    """X without the pixels that are too far from Y to matter."""
+    rim = psf_reach(psf) if margin is None or x.wcs is None else margin / x.pixel_scale
+    window = field_window(x.counts.shape[1:], y.counts.shape[1:], x.wcs, y.wcs, rim)
+    if all(part.stop - part.start == n for part, n in zip(window, x.counts.shape[1:], strict=True)):
+        return x
+    log.info(
+        "Of %s the columns %d to %d and rows %d to %d lie near %s and are used",
+        x.name,
+        window[1].start,
+        window[1].stop - 1,
+        window[0].start,
+        window[0].stop - 1,
+        y.name,
+    )
+    return x.cropped(window)
+
+
 def _edges(cube, rmf, side):
     if cube.energies is not None:
         return cube.energies
@@ -182,7 +198,7 @@ def _band(x, y, edges_x, edges_y, band):
         inside = np.flatnonzero((edges[:-1] >= low - close) & (edges[1:] <= high + close))
         if inside.size < 2:
             msg = (
-                f"{x.name} ({_span(edges_x)}) and {y.name} ({_span(edges_y)}) have fewer than two "
+                f"{x.name} ({span(edges_x)}) and {y.name} ({span(edges_y)}) have fewer than two "
                 f"channels of {cube.name} in common within the band"
             )
             raise NotFusableError(msg)
@@ -190,97 +206,6 @@ def _band(x, y, edges_x, edges_y, band):
         # The result has the channels of Y: those of X must not reach beyond.
         low, high = edges[inside[0]], edges[inside[-1] + 1]
     return found[1], found[0]
-
-
-def _span(edges):
-    return f"{edges[0]:.4g} to {edges[-1]:.4g} keV"
-
-
-def _spectral_x(responses, channels, edges, options, name):
-    """Matrix (channels of X, energies of Z), whether it holds the area, channels to use."""
-    everything = np.ones(channels.size - 1, bool)
-    if responses.get("rmf_x") is None:
-        if options.lsf_fwhm is None:
-            msg = f"the spectral response of {name} is missing: give rmf_x (OGIP) or lsf_fwhm (eV)"
-            raise ValueError(msg)
-        middle = 0.5 * (edges[1:] + edges[:-1])
-        sigma = max(1e-3 * options.lsf_fwhm / _FWHM, 1e-9)
-        matrix = np.diff(norm.cdf((channels[:, None] - middle) / sigma), axis=0)
-        return sparse.csr_array(np.where(matrix > 1e-9, matrix, 0.0)), False, everything
-    rmf = read_rmf(responses["rmf_x"])
-    if rmf.channels is not None:
-        share = overlap(rmf.channels, channels)
-    elif rmf.matrix.shape[0] == channels.size - 1:
-        share = sparse.identity(rmf.matrix.shape[0])
-    else:
-        msg = (
-            f"the RMF {rmf.name} has {rmf.matrix.shape[0]} channels without energies (no EBOUNDS), "
-            f"but {name} has {channels.size - 1}"
-        )
-        raise ValueError(msg)
-    weights, covered = interpolation_weights(rmf.energies, edges)
-    if not covered.all():
-        msg = (
-            f"the RMF {rmf.name} covers {_span(rmf.energies)}, but {_span(edges)} are needed: give "
-            "the RMF of this observation, or set energy_min and energy_max"
-        )
-        raise ValueError(msg)
-    rows = sparse.csr_array(share @ rmf.matrix)
-    matrix = sparse.csr_array(rows @ weights)
-    # Photons from beyond the band would be taken for photons of its outermost energies.
-    widths = np.diff(rmf.energies)
-    whole = rows @ widths
-    held = overlap(rmf.energies, edges).sum(axis=0)
-    part = rows @ (widths * np.asarray(held).ravel())
-    inside = part > _WITHIN * whole
-    if not inside.all() and inside.any():
-        log.info(
-            "%d of %d channels of %s are not used: photons from outside %s reach them",
-            np.count_nonzero(~inside),
-            inside.size,
-            name,
-            _span(edges),
-        )
-    if not inside.any():
-        msg = f"{name} has no channel whose photons all come from {_span(edges)}"
-        raise NotFusableError(msg)
-    return matrix, rmf.contains_area, inside
-
-
-def _area(responses, side, edges, contained, notes):
-    path = responses.get(f"arf_{side}")
-    if contained:
-        if path is not None:
-            log.warning("arf_%s is not used: the RMF already holds the area", side)
-        return None
-    if path is None:
-        notes.append(f"no arf_{side}: its area is taken as 1 at all energies")
-        return None
-    return read_arf(path).at(edges)
-
-
-def _area_y(responses, edges, notes):
-    """Area of Y; of its RMF only the sum over channels counts, for Z has its resolution."""
-    area = None
-    if responses.get("rmf_y") is not None:
-        rmf = read_rmf(responses["rmf_y"])
-        weights, _ = interpolation_weights(rmf.energies, edges)
-        area = np.asarray(rmf.matrix.sum(axis=0)).ravel() @ weights
-        if rmf.contains_area:
-            _area(responses, "y", edges, True, notes)
-            return area
-    arf = _area(responses, "y", edges, False, notes)
-    if area is None or arf is None:
-        return arf if area is None else area
-    return area * arf
-
-
-def _exposure(cube, given, arf, notes):
-    for value in (given, cube.exposure, None if arf is None else read_arf(arf).exposure):
-        if value is not None:
-            return float(value)
-    notes.append(f"{cube.name} does not say its exposure time: taken as 1 s")
-    return 1.0
 
 
 def _vignetting(cube, channels, given, edges):

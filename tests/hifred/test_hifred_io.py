@@ -321,7 +321,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture
 def options():
-    names = ("band", "psf_fwhm", "lsf_fwhm", "exposure_x", "exposure_y")
+    names = ("band", "margin", "psf_fwhm", "lsf_fwhm", "exposure_x", "exposure_y")
     return SimpleNamespace(**dict.fromkeys(names), psf_angle=0.0)
 
 
@@ -441,6 +441,28 @@ def test_turned_telescope(small, options):
     assert np.vdot(problem.response_y.forward(z), v) == pytest.approx(
         np.vdot(z, problem.response_y.adjoint(v))
     )
+
+
+def test_wide_fields_are_cropped(small, options):
+    """Y in the middle of a field that is much larger: what is far away does not matter."""
+    pair, path = small
+    members = collect_hifred_members(str(path))
+    x, y = (read_counts(cube) for cube in members.cubes)
+    few = y.cropped((slice(3, 6), slice(2, 5)))
+    options.margin = 20.0
+    problem, cropped, _ = xray_problem(x, few, members.responses, options)
+    assert problem.x.shape[1:] == (13, 13)
+    assert np.array_equal(problem.x, pair.x[:, 7:20, 4:17])
+    assert problem.response_y.mask.all()
+    here, there = cropped.wcs.pixel_to_world(1, 2), x.wcs.pixel_to_world(5, 9)
+    assert here.separation(there).arcsec < 1e-6
+    options.margin = None
+    problem, cropped, _ = xray_problem(x, few, members.responses, options)
+    # The PSF has a standard deviation of 2.2 pixels: 90 % lie within 4.7.
+    assert problem.x.shape[1:] == (19, 19)
+    inside = problem.response_y.forward(pair.truth[:, 4:23, 1:20])
+    whole = pair.y_model[:, 3:6, 2:5]
+    assert np.allclose(inside, whole, atol=0.05 * whole.max())
 
 
 def test_members_in_all_forms(small):
