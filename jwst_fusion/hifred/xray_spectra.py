@@ -20,7 +20,7 @@ _WITHIN = 0.9
 
 
 def spectral_matrix_x(responses, channels, edges, options, name):
-    """Return the matrix (channels of X, energies of Z), whether it holds the area, channels to use."""
+    """Return the matrix (channels of X, energies of Z), if it holds the area, channels to use."""
     everything = np.ones(channels.size - 1, bool)
     if responses.get("rmf_x") is None:
         if options.lsf_fwhm is None:
@@ -84,7 +84,7 @@ def area_at(responses, side, edges, contained, notes):
 
 
 def area_y(responses, edges, notes):
-    """Return the area of Y; of its RMF only the sum over channels counts, for Z has its resolution."""
+    """Return the area of Y; of its RMF the sum over channels counts: Z has its resolution."""
     area = None
     if responses.get("rmf_y") is not None:
         rmf = read_rmf(responses["rmf_y"])
