@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import numpy as np
@@ -95,7 +96,7 @@ def thinned(name, stack, nodes):
     limit, kept = _ACCURACY * np.abs(flat).max(), [0, len(flat) - 1]
     while True:
         worst, where = 0.0, None
-        for a, b in zip(kept[:-1], kept[1:], strict=True):
+        for a, b in itertools.pairwise(kept):
             if b - a < 2:
                 continue
             inside = slice(a + 1, b)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-__all__ = ["Term", "apply", "compact", "cost", "dense", "transposed"]
+__all__ = ["Term", "apply", "apply_right", "compact", "cost", "dense", "transposed"]
 
 _DENSE = 0.03  # density above which products with a full matrix are faster
 _LARGEST = 20_000_000  # elements of a full matrix
@@ -46,6 +46,17 @@ def apply(matrix, array):
     if matrix.ndim == 1:
         return matrix[:, None] * array
     return matrix @ array
+
+
+def apply_right(matrix, array):
+    """Product of an array (k, n) with the transpose of a matrix of any form, in C order."""
+    if matrix is None:
+        return array
+    if matrix.ndim == 1:
+        return matrix * array
+    if sparse.issparse(matrix):
+        return np.ascontiguousarray((matrix @ np.ascontiguousarray(array.T)).T)
+    return array @ matrix.T
 
 
 def transposed(matrix):
@@ -116,8 +127,8 @@ class Term:
         Term
         """
         a, b = compact(spectral), compact(spatial)
-        (l, many), (few, pixels) = spectral.shape, spatial.shape
-        first = cost(a, many) * pixels + cost(b, pixels) * l
+        (channels, many), (few, pixels) = spectral.shape, spatial.shape
+        first = cost(a, many) * pixels + cost(b, pixels) * channels
         last = cost(b, pixels) * many + cost(a, many) * few
         return cls(energies, a, transposed(a), b, transposed(b), first <= last)
 
@@ -125,14 +136,14 @@ class Term:
         """Counts (l, m * n) of a source (L, M * N)."""
         part = cube[self.energies]
         if self.spectral_first:
-            return apply(self.spatial, apply(self.spectral, part).T).T
-        return apply(self.spectral, apply(self.spatial, part.T).T)
+            return apply_right(self.spatial, apply(self.spectral, part))
+        return apply(self.spectral, apply_right(self.spatial, part))
 
     def adjoint(self, counts):
         """Energies (energies, M * N) of counts (l, m * n)."""
         if self.spectral_first:
-            return apply(self.spectral_t, apply(self.spatial_t, counts.T).T)
-        return apply(self.spatial_t, apply(self.spectral_t, counts).T).T
+            return apply(self.spectral_t, apply_right(self.spatial_t, counts))
+        return apply_right(self.spatial_t, apply(self.spectral_t, counts))
 
     def absolute(self):
         """Return the term with the absolute values of its matrices."""

@@ -1,0 +1,183 @@
+"""Likelihoods of data given their model: Poisson and Gaussian, value, slope and curvature."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import xlogy
+
+__all__ = ["Gaussian", "Poisson"]
+
+_LOW = 0.02  # of the data, or of half a count: where the logarithm is continued quadratically
+
+
+class Poisson:
+    r"""
+    Negative logarithm of the Poisson likelihood, as half a deviance.
+
+    Parameters
+    ----------
+    data : ndarray (l, q)
+        Counts.
+    background : ndarray (l, q) or None
+        Expected counts that do not come from the source.
+    used : ndarray (l, q) of bool or None
+        Data to use.
+
+    Notes
+    -----
+    :math:`\sum_i m_i - d_i + d_i \ln (d_i / m_i)`, with the background in the model m. Below
+    :math:`t_i = 0.02 \max(d_i, 1/2)` the logarithm is continued by its parabola at t, so that
+    function and gradient of `local` exist everywhere; a solution lies above.
+    """
+
+    name = "poisson"
+
+    def __init__(self, data, background=None, used=None):
+        self.weights = None if used is None or used.all() else used.astype(float)
+        self.data = data if self.weights is None else np.where(used, data, 0.0)
+        self.background = 0.0 if background is None else background
+        self.low = _LOW * np.maximum(self.data, 0.5)
+        self.offset = xlogy(self.data, self.data) - self.data
+
+    def local(self, signal):
+        """
+        Value, gradient and curvature of the continued function.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Model without background.
+
+        Returns
+        -------
+        value : float
+            Sum over the data.
+        gradient, curvature : ndarray (l, q)
+            Derivatives with respect to the model.
+        """
+        model, data = signal + self.background, self.data
+        safe = np.maximum(model, self.low)
+        step = model - safe  # not positive; 0 where nothing is continued
+        ratio = data / safe
+        curvature = ratio / safe
+        values = model - data * np.log(safe) + self.offset
+        gradient = 1.0 - ratio
+        if step.any():
+            values += step * (0.5 * curvature * step - ratio)
+            gradient += curvature * step
+        if self.weights is not None:
+            gradient *= self.weights
+            curvature *= self.weights
+            values *= self.weights
+        return float(values.sum()), gradient, curvature
+
+    def value(self, signal):
+        """Half the deviance of a model without background, not negative; may be infinite."""
+        model = signal + self.background
+        with np.errstate(divide="ignore"):
+            values = model - xlogy(self.data, model) + self.offset
+        return float(values.sum() if self.weights is None else (self.weights * values).sum())
+
+    def expected_curvature(self, signal):
+        """Fisher information of each datum at a model without background."""
+        model = np.maximum(signal + self.background, self.low)
+        return (1.0 if self.weights is None else self.weights) / model
+
+    def dual_step(self, dual, step, signal_scaled):
+        """
+        Proximal step of the conjugate function.
+
+        Parameters
+        ----------
+        dual : ndarray (l, q)
+            Dual variable.
+        step : ndarray
+            Step sizes.
+        signal_scaled : ndarray (l, q)
+            Model without background times the step size.
+
+        Returns
+        -------
+        ndarray (l, q)
+        """
+        v = dual + signal_scaled
+        if np.ndim(self.background):
+            v += step * self.background
+        out = v - 1.0
+        np.square(out, out=out)
+        out += 4.0 * step * self.data
+        np.sqrt(out, out=out)
+        out = 0.5 * (v + 1.0 - out)
+        return out if self.weights is None else out * self.weights
+
+    def conjugate(self, dual):
+        """Value of the conjugate of the half deviance at a dual variable."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = -xlogy(self.data, 1.0 - dual) - dual * self.background
+        # sup_m (u m - m + d ln m) + d - d ln d, with m the model including the background
+        return float(np.sum(values))
+
+    def astype(self, dtype):
+        """Return the same with arrays of another precision."""
+        copy = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
+        return copy
+
+
+class Gaussian:
+    r"""
+    Half of chi square, for data with known variances.
+
+    Parameters
+    ----------
+    data : ndarray (l, q)
+        Data.
+    variance : ndarray (l, q)
+        Their variances.
+    background : ndarray (l, q) or None
+        Expected data that do not come from the source.
+    used : ndarray (l, q) of bool or None
+        Data to use.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, data, variance, background=None, used=None):
+        weights = 1.0 / variance
+        if used is not None:
+            weights, data = np.where(used, weights, 0.0), np.where(used, data, 0.0)
+        self.data = data if background is None else data - background
+        self.weights = weights
+
+    def local(self, signal):
+        """Value, gradient and curvature; see `Poisson.local`."""
+        residual = signal - self.data
+        gradient = self.weights * residual
+        return 0.5 * float((gradient * residual).sum()), gradient, self.weights
+
+    def value(self, signal):
+        """Half of chi square of a model without background."""
+        return 0.5 * float((self.weights * (signal - self.data) ** 2).sum())
+
+    def expected_curvature(self, signal):
+        """Inverse variances of the data."""
+        return self.weights
+
+    def dual_step(self, dual, step, signal_scaled):
+        """Proximal step of the conjugate function; see `Poisson.dual_step`."""
+        v = dual + signal_scaled
+        return (v - step * self.data) * (self.weights / (self.weights + step))
+
+    def conjugate(self, dual):
+        """Value of the conjugate at a dual variable, which is 0 where the weights are."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quadratic = np.where(self.weights > 0, dual**2 / (2.0 * self.weights), 0.0)
+        return float((quadratic + dual * self.data).sum())
+
+    def astype(self, dtype):
+        """Return the same with arrays of another precision."""
+        copy = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
+        return copy

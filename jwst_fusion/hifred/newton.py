@@ -1,0 +1,212 @@
+"""Newton's method in the coefficient maps of a spectral subspace, by conjugate gradients."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Objective", "Solution", "minimise"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_LOG_INTERVAL = 10.0
+_ARMIJO = 1e-4
+_SMALLEST = 1e-8
+
+
+@dataclass
+class Solution:
+    """
+    Outcome of a minimisation.
+
+    Attributes
+    ----------
+    maps : ndarray (r, M, N)
+        Coefficients.
+    converged : bool
+        Whether the tolerance was reached.
+    iterations : int
+        Newton steps.
+    value : float
+        Objective.
+    decrement : float
+        Newton decrement of the last step: the decrease that it expects, in nats.
+    history : list of tuple
+        Objective, decrement and CPU seconds of each step.
+    """
+
+    maps: np.ndarray
+    converged: bool
+    iterations: int
+    value: float
+    decrement: float
+    history: list
+
+
+class Objective:
+    r"""
+    Likelihoods of all instruments, a penalty, and a barrier against negative values.
+
+    Parameters
+    ----------
+    instruments : list of Instrument
+        Likelihoods.
+    penalty : NoPenalty
+        Penalty.
+    shape : tuple of int
+        Shape (r, M, N) of the maps.
+    directions : ndarray (L, r), optional
+        Spectra V, each energy divided by the square root of its mean, in single precision; the
+        barrier is :math:`\frac{\rho}{2} \| \min(V W, 0) \|^2`. Without them there is none.
+    """
+
+    def __init__(self, instruments, penalty, shape, directions=None):
+        self.instruments, self.penalty, self.shape = instruments, penalty, shape
+        self.rank, self.pixels = shape[0], shape[1] * shape[2]
+        self.directions = None if directions is None else directions.astype(np.float32)
+        self.barrier = 0.0
+        self._inverse = self._active = None
+        if directions is not None:
+            self._upper = np.triu_indices(self.rank)
+            i, j = self._upper
+            self._products = self.directions[:, i] * self.directions[:, j]
+
+    def local(self, maps):
+        """Value, gradient (r, M * N), and what `freeze` needs, at maps (r, M * N)."""
+        value, gradient = self.penalty.local(maps.reshape(self.shape))
+        gradient = gradient.reshape(self.rank, -1)
+        curvatures = []
+        for instrument in self.instruments:
+            one, slope, curvature = instrument.local(maps)
+            value += one
+            gradient = gradient + slope
+            curvatures.append(curvature)
+        negative = None
+        if self.barrier and self.directions is not None:
+            negative = np.minimum(self.directions @ maps.astype(np.float32), 0.0)
+            value += 0.5 * self.barrier * float(np.einsum("ij,ij->", negative, negative))
+            gradient = gradient + self.barrier * (self.directions.T @ negative)
+        return value, gradient, (curvatures, negative)
+
+    def freeze(self, maps, state):
+        """Fix curvature and preconditioner at maps, from what `local` gave."""
+        curvatures, negative = state
+        self.penalty.freeze(maps.reshape(self.shape))
+        blocks = 0.0
+        for instrument, curvature in zip(self.instruments, curvatures, strict=True):
+            instrument.freeze(curvature)
+            blocks = blocks + instrument.diagonal_blocks()
+        self._active = None
+        if negative is not None:
+            i, j = self._upper
+            half = self.barrier * ((negative < 0).astype(np.float32).T @ self._products)
+            self._active = np.empty((self.pixels, self.rank, self.rank))
+            self._active[:, i, j] = half
+            self._active[:, j, i] = half
+            blocks = blocks + self._active
+        index = np.arange(self.rank)
+        blocks[:, index, index] += self.penalty.diagonal(self.shape).reshape(self.rank, -1).T
+        trace = blocks[:, index, index].sum(axis=1)
+        blocks[:, index, index] += (1e-9 * trace + np.finfo(float).tiny)[:, None]
+        self._inverse = np.linalg.inv(blocks)
+
+    def hessian(self, maps):
+        """Product of the curvature with maps (r, M * N)."""
+        out = self.penalty.hessian(maps.reshape(self.shape)).reshape(self.rank, -1)
+        for instrument in self.instruments:
+            out = out + instrument.hessian(maps)
+        if self._active is not None:
+            out = out + np.matmul(self._active, maps.T[:, :, None])[:, :, 0].T
+        return out
+
+    def precondition(self, maps):
+        """Product of the inverse of the diagonal blocks with maps (r, M * N)."""
+        return np.matmul(self._inverse, maps.T[:, :, None])[:, :, 0].T
+
+
+def _conjugate_gradients(objective, gradient, tolerance, most):
+    """Solution of H d = -g to a part `tolerance` of the preconditioned residual."""
+    found = np.zeros_like(gradient)
+    residual = -gradient
+    direction = conditioned = objective.precondition(residual)
+    power = first = float((residual * conditioned).sum())
+    for step in range(1, most + 1):
+        product = objective.hessian(direction)
+        curvature = float((direction * product).sum())
+        if curvature <= 0:
+            break
+        length = power / curvature
+        found += length * direction
+        residual = residual - length * product
+        conditioned = objective.precondition(residual)
+        after = float((residual * conditioned).sum())
+        if after < tolerance**2 * first:
+            break
+        direction = conditioned + (after / power) * direction
+        power = after
+    return found, step
+
+
+def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="Newton"):
+    """
+    Minimise a convex objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        What to minimise.
+    maps : ndarray (r, M, N)
+        Start.
+    tolerance : float
+        Newton decrement at which to stop, in nats.
+    most : int
+        Largest number of Newton steps.
+    inner : int
+        Largest number of steps of conjugate gradients in each.
+    history : list, optional
+        History to continue.
+    what : str
+        For log lines.
+
+    Returns
+    -------
+    Solution
+    """
+    maps = np.array(maps, float).reshape(objective.rank, -1)
+    history = [] if history is None else history
+    value, gradient, state = objective.local(maps)
+    decrement, logged, cpu = np.inf, time.monotonic(), time.process_time()
+    steps, converged = 0, False
+    while True:
+        objective.freeze(maps, state)
+        accuracy = min(0.1, 0.5 / (steps + 1))
+        direction, count = _conjugate_gradients(objective, gradient, accuracy, inner)
+        slope = float((gradient * direction).sum())
+        decrement = -0.5 * slope
+        history.append((value, decrement, time.process_time() - cpu))
+        log.debug("%s: step %d, %.6g, %.3g nats, %d cg", what, steps, value, decrement, count)
+        if decrement <= tolerance or steps >= most:
+            converged = decrement <= tolerance
+            break
+        length = 1.0
+        while True:
+            trial = maps + length * direction
+            after, new_gradient, new_state = objective.local(trial)
+            if after <= value + _ARMIJO * length * slope:
+                break
+            length *= 0.5
+            if length < _SMALLEST:
+                break
+        if length < _SMALLEST:  # rounding: no step makes the objective smaller
+            converged = decrement <= max(tolerance, 1e-9 * abs(value))
+            break
+        maps, value, gradient, state = trial, after, new_gradient, new_state
+        steps += 1
+        if time.monotonic() - logged > _LOG_INTERVAL:
+            logged = time.monotonic()
+            log.info("%s: step %d, expected decrease %.3g nats", what, steps, decrement)
+    shape = objective.shape
+    return Solution(maps.reshape(shape), converged, steps, value, decrement, history)

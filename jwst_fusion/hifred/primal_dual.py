@@ -1,0 +1,198 @@
+"""Preconditioned primal-dual method: Poisson or Gaussian data, sparse starlets, no negative values."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["PrimalDual", "State"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_CHECK = 10  # iterations from one gap to the next
+_LOG_INTERVAL = 10.0
+
+
+@dataclass
+class State:
+    """
+    Where an iteration stands.
+
+    Attributes
+    ----------
+    cube : ndarray (L, M * N) of float32
+        Source.
+    converged : bool
+        Whether the tolerance was reached.
+    iterations : int
+        Number of iterations.
+    value : float
+        Objective.
+    accuracy : float
+        Gap divided by the objective; with a denoiser, relative change.
+    history : list of tuple
+        Objective, gap and CPU seconds at every check.
+    """
+
+    cube: np.ndarray
+    converged: bool
+    iterations: int
+    value: float
+    accuracy: float
+    history: list
+
+
+class PrimalDual:
+    r"""
+    Minimiser of :math:`\sum_X L(X | K_X Z) + \sum_b \| \lambda_b W_b Z \|_1` over :math:`Z \geq 0`.
+
+    Parameters
+    ----------
+    likelihoods : list of Poisson or Gaussian
+        Data of the instruments.
+    responses : list of Response
+        Their responses.
+    scale : ndarray (L, M * N)
+        Typical size D of the source, positive; it sets the steps, not the solution.
+    sparse : SparseDual or None
+        Transform with its thresholds; None for no penalty.
+    nonnegative : bool
+        Whether the source must not be negative.
+    denoiser : callable, optional
+        Prior by a denoiser of cubes (L, M, N) in place of the projection onto positive values.
+
+    Notes
+    -----
+    Chambolle & Pock (2011) with the diagonal preconditioners of Pock & Chambolle (2011) in the
+    variables Z / D: :math:`\tau = D / (K^T 1 + \sum_b \alpha |W_b|^T 1)` and
+    :math:`\sigma = 1 / (K D)`, for the transform :math:`\alpha / (|W_b| D)`. A step in the data's
+    dual variable is exact for the Poisson likelihood,
+    :math:`u = (v + 1 - \sqrt{(v - 1)^2 + 4 \sigma d}) / 2`.
+
+    The gap is that of the problem with an upper bound of twice the largest of Z and D at each
+    voxel, for which every dual point is feasible; its minimum is the same as long as the bound is
+    not reached.
+    """
+
+    def __init__(
+        self, likelihoods, responses, scale, sparse=None, *, reference=None, nonnegative=True, denoiser=None, balance=1.0
+    ):
+        kind = np.float32
+        self.likelihoods = [one.astype(kind) for one in likelihoods]
+        self.responses = [one.astype(kind) for one in responses]
+        self.scale = np.maximum(scale, 1e-6 * scale.mean()).astype(kind)
+        self.sparse, self.nonnegative, self.denoiser = sparse, nonnegative, denoiser
+        self.reference = None if reference is None else reference.astype(kind)
+        load = 0.0
+        self.steps, self.duals = [], []
+        for response, likelihood in zip(self.responses, self.likelihoods, strict=True):
+            positive = response.replace(terms=[t.absolute() for t in response.terms])
+            ones = np.ones(likelihood.data.shape, kind)
+            load = load + positive.adjoint_flat(ones)
+            rows = positive.forward_flat(self.scale)
+            self.steps.append(1.0 / balance / np.maximum(rows, 1e-12 * rows.max()))
+            _, slope, _ = likelihood.local(response.forward_flat(self.scale))
+            self.duals.append(slope.astype(kind))
+        if sparse is not None:
+            load = load + sparse.load
+        self.tau = balance * self.scale / np.maximum(load, 1e-12 * load.max())
+
+    def _primal(self, cube):
+        if self.denoiser is not None:
+            shape = self.responses[0].shape
+            cube = np.asarray(self.denoiser(cube.reshape(shape)), np.float32)
+            if cube.shape != shape or not np.isfinite(cube).all():
+                msg = f"denoiser returned the shape {cube.shape}, or values that are not finite: "
+                msg += f"expected a finite cube of the shape {shape}"
+                raise ValueError(msg)
+            cube = cube.reshape(shape[0], -1)
+        return np.maximum(cube, 0.0) if self.nonnegative else cube
+
+    def value(self, cube):
+        """Objective at a source (L, M * N)."""
+        pairs = zip(self.likelihoods, self.responses, strict=True)
+        total = sum(one.value(response.forward_flat(cube)) for one, response in pairs)
+        if self.sparse is not None:
+            total += self.sparse.penalty(self._change(cube))
+        return total
+
+    def _change(self, cube):
+        return cube if self.reference is None else cube - self.reference
+
+    def _gap(self, cube, gradient, back):
+        value = self.value(cube)
+        pairs = zip(self.likelihoods, self.duals, strict=True)
+        dual = -sum(one.conjugate(dual) for one, dual in pairs)
+        bound = 2.0 * np.maximum(cube, self.scale)
+        slack = np.minimum(gradient, 0.0) if self.nonnegative else -np.abs(gradient)
+        dual += float(np.vdot(bound, slack))
+        if self.sparse is not None and self.reference is not None:
+            dual -= float(np.vdot(back, self.reference))
+        return value, value - dual
+
+    def run(self, cube, *, tolerance, most, history=None, what="Primal-dual", on_check=None):
+        """
+        Iterate.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M * N)
+            Start.
+        tolerance : float
+            Gap divided by the objective at which to stop; with a denoiser, relative change.
+        most : int
+            Largest number of iterations.
+        history : list, optional
+            History to continue.
+        what : str
+            For log lines.
+        on_check : callable, optional
+            Called with the `State` at every check.
+
+        Returns
+        -------
+        State
+        """
+        cube = np.ascontiguousarray(cube, dtype=np.float32)
+        ahead, history = cube, [] if history is None else history
+        cpu, started = time.process_time(), time.monotonic()
+        logged = started
+        state = State(cube, False, 0, np.nan, np.inf, history)
+        for count in range(1, most + 1):
+            back = 0.0 if self.sparse is None else self.sparse.update(self._change(ahead))
+            gradient = back
+            for k, (one, response) in enumerate(
+                zip(self.likelihoods, self.responses, strict=True)
+            ):
+                step = self.steps[k]
+                signal = response.forward_flat(ahead)
+                signal *= step
+                self.duals[k] = one.dual_step(self.duals[k], step, signal)
+                gradient = gradient + response.adjoint_flat(self.duals[k])
+            new = self._primal(cube - self.tau * gradient)
+            if count % _CHECK == 0 or count == most:
+                # the gradient belongs to the new dual variables: a point of the dual problem
+                if self.denoiser is None:
+                    value, gap = self._gap(new, gradient, back)
+                    accuracy = gap / max(abs(value), 1e-300)
+                else:
+                    value = self.value(new)
+                    accuracy = float(np.linalg.norm(new - cube) / np.linalg.norm(new))
+                    gap = accuracy
+                history.append((value, gap, time.process_time() - cpu))
+                state = State(new, accuracy <= tolerance, count, value, accuracy, history)
+                log.debug("%s: %d, %.7g, accuracy %.3g", what, count, value, accuracy)
+                if on_check is not None:
+                    on_check(state)
+                if state.converged:
+                    break
+                if time.monotonic() - logged > _LOG_INTERVAL:
+                    logged = time.monotonic()
+                    log.info("%s: iteration %d, accuracy %.2g", what, count, accuracy)
+            np.multiply(new, 2.0, out=(ahead := np.empty_like(new)))
+            ahead -= cube
+            cube = new
+        return state

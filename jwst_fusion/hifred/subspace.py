@@ -1,0 +1,200 @@
+"""The spectral subspace of a fusion: whitened principal components of the cube of fine spectra."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, lsqr
+
+from jwst_fusion.hifred.operators import apply
+
+__all__ = ["Subspace", "find_subspace", "mean_spectrum"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """
+    Spectra that span the source's spectra.
+
+    Attributes
+    ----------
+    directions : ndarray (L, r)
+        Orthonormal spectra of the whitened source.
+    scale : ndarray (L,)
+        Scale of each energy; the basis is ``scale * directions``.
+    singular : ndarray (r,)
+        Singular values of the whitened data in units of the largest that noise alone gives.
+    """
+
+    directions: np.ndarray
+    scale: np.ndarray
+    singular: np.ndarray
+
+    @property
+    def basis(self):
+        """Spectra (L, r)."""
+        return self.scale[:, None] * self.directions
+
+    def truncated(self, rank):
+        """Return the subspace of the first components."""
+        return Subspace(self.directions[:, :rank], self.scale, self.singular[:rank])
+
+
+def mean_spectrum(data, used, sensitivity):
+    """
+    Spectrum of the source, averaged over the field, as seen by one instrument.
+
+    Parameters
+    ----------
+    data : ndarray (l, q)
+        Data without background.
+    used : ndarray (l, q)
+        1 where the data are used, else 0.
+    sensitivity : ndarray (l, q)
+        Data that a source of 1 throughout would give.
+
+    Returns
+    -------
+    ndarray (l,)
+        Positive; 0 where there are no data.
+    """
+    seen = (sensitivity * used).sum(axis=1)
+    total = (data * used).sum(axis=1)
+    return np.divide(total, seen, out=np.zeros(len(total)), where=seen > 0)
+
+
+def _filled(data, used, rows, columns):
+    """Data with the product of row and column means where none are used."""
+    if used.all():
+        return data
+    model = rows[:, None] * columns[None, :]
+    total = (model * used).sum()
+    return np.where(used > 0, data, model * (data * used).sum() / max(total, 1e-300))
+
+
+def find_subspace(likelihood, response, spectrum, most):
+    r"""
+    Principal components of a cube, whitened for its noise.
+
+    Parameters
+    ----------
+    likelihood : Poisson or Gaussian
+        Data of the cube with the fine spectra.
+    response : Response
+        Its response.
+    spectrum : ndarray (L,)
+        Mean spectrum of the source, positive.
+    most : int
+        Largest number of components.
+
+    Returns
+    -------
+    Subspace
+        Components in order of their strength.
+
+    Notes
+    -----
+    Counts have the variance of their expectation. Divided by the square root of (sum over pixels
+    times sum over energies) they have one variance throughout, 1 / N, and principal components
+    separate signal from noise at the edge :math:`\sqrt{l} + \sqrt{q}` of the singular values of
+    noise (Marchenko & Pastur 1967). The first component is the mean spectrum itself. Lascar et al.
+    (2025) take principal components of the counts as they are, in which bright lines outweigh
+    everything.
+    """
+    data, used = likelihood.data, 1.0
+    used = np.ones_like(data) if likelihood.weights is None else (likelihood.weights > 0) * 1.0
+    if likelihood.name == "poisson":
+        signal = data - likelihood.background * used
+        rows = np.maximum(_mean(data, used, 1), 1e-12 * max(data.max(), 1e-300))
+        columns = np.maximum(_mean(data, used, 0), 1e-12 * max(data.max(), 1e-300))
+        rows = np.maximum(rows, 0.5 / used.sum(axis=1).clip(1))
+        columns = np.maximum(columns, 0.5 / used.sum(axis=0).clip(1))
+        left, right = np.sqrt(rows), np.sqrt(columns)
+        noise = np.sqrt(1.0 / max(_mean(data, used, None), 1e-300))
+        noise = noise * np.sqrt(_mean(data, used, None) ** 2 / _mean(data, used, None))
+        filled = _filled(signal, used, rows, columns)
+    else:
+        signal = data
+        variance = np.divide(1.0, likelihood.weights, out=np.zeros_like(data), where=used > 0)
+        rows, columns = _mean(variance, used, 1), _mean(variance, used, 0)
+        rows[rows <= 0], columns[columns <= 0] = rows.max(), columns.max()
+        left, right = np.sqrt(rows), np.sqrt(columns / columns.mean())
+        noise = 1.0
+        filled = _filled(signal, used, np.abs(_mean(data, used, 1)), np.abs(_mean(data, used, 0)))
+    white = filled / left[:, None] / right[None, :]
+    if likelihood.name == "poisson":
+        # variance of an element: d / (r c) with d = r c / mean
+        noise = 1.0 / np.sqrt(_mean(data, used, None))
+    energies = white.shape[0]
+    left_vectors, singular = _leading(white, most)
+    edge = noise * (np.sqrt(energies) + np.sqrt(white.shape[1]))
+    strength = singular / edge
+    scale = np.sqrt(spectrum) if likelihood.name == "poisson" else np.ones_like(spectrum)
+    directions = _unfolded(response, left[:, None] * left_vectors, left, scale, strength)
+    return Subspace(directions, scale, strength)
+
+
+def _mean(data, used, axis):
+    return (data * used).sum(axis=axis) / np.maximum(used.sum(axis=axis), 1)
+
+
+def _leading(white, most):
+    """Left singular vectors and values of a matrix, by the smaller of its Gram matrices."""
+    if white.shape[0] > white.shape[1]:
+        values, vectors = np.linalg.eigh(white.T @ white)
+        order = np.argsort(values)[::-1][:most]
+        singular = np.sqrt(np.maximum(values[order], 0))
+        left = white @ vectors[:, order] / np.maximum(singular, 1e-12 * singular[0])
+    else:
+        values, left = np.linalg.eigh(white @ white.T)
+        order = np.argsort(values)[::-1][:most]
+        singular, left = np.sqrt(np.maximum(values[order], 0)), left[:, order]
+    kept = singular > 1e-6 * singular[0]
+    return left[:, kept], singular[kept]
+
+
+def _unfolded(response, spectra, noise, scale, strength):
+    """Whitened spectra of the source, orthonormal, that the instrument sees as given ones."""
+    terms = response.terms
+    if all(t.spectral is None or t.spectral.ndim == 1 for t in terms):
+        seen = sum(_diagonal(t, len(scale)) for t in terms) / len(terms)
+        found = spectra / np.where(seen > 0, seen, np.inf)[:, None] / scale[:, None]
+    else:
+        # the mean over the terms' energies: every energy is seen by some of them
+        def forward(v):
+            return sum(
+                apply(t.spectral, (scale * v)[t.energies][:, None])[:, 0] for t in terms
+            ) / noise
+
+        def adjoint(u):
+            total = np.zeros(len(scale))
+            for t in terms:
+                total[t.energies] += apply(t.spectral_t, (u / noise)[:, None])[:, 0]
+            return scale * total
+
+        shape = (len(spectra), len(scale))
+        size = np.sqrt(np.mean([np.sum(adjoint(row) ** 2) for row in _probes(shape[0])]))
+        matrix = LinearOperator(shape, matvec=forward, rmatvec=adjoint, dtype=float)
+        columns = [
+            lsqr(matrix, one / noise, damp=size / max(s, 1.0), iter_lim=200)[0]
+            for one, s in zip(spectra.T, strength, strict=True)
+        ]
+        found = np.array(columns).T
+    found, upper = np.linalg.qr(found)
+    return found * np.sign(np.diag(upper))
+
+
+def _probes(size):
+    rng = np.random.default_rng(0)
+    return rng.choice([-1.0, 1.0], size=(4, size)) / np.sqrt(size)
+
+
+def _diagonal(term, size):
+    out = np.zeros(size)
+    values = 1.0 if term.spectral is None else term.spectral
+    out[term.energies] = values
+    return out
