@@ -24,6 +24,7 @@ log = logging.getLogger("benchmark")
 
 _COLOURS = {"wavelet_2d1d": "#009e73", "low_rank_sobolev": "#d55e00", "low_rank_wavelet": "#0072b2"}
 _DOTS = 70
+_FAINTEST = 0.005  # of the brightest pixel: relative errors of nothing are not shown
 
 
 def spectra(setups, path, work):
@@ -89,7 +90,7 @@ def maps(setups, path, work, kind):
         layout="constrained",
         squeeze=False,
     )
-    for row, setup in zip(axes, setups, strict=True):
+    for number, (row, setup) in enumerate(zip(axes, setups, strict=True)):
         images = {}
         for regularisation, short in REGULARISATIONS.items():
             pair, cube, *_ = fused(setup, regularisation, work=work)
@@ -108,7 +109,7 @@ def maps(setups, path, work, kind):
             )
             axis.set_xticks([])
             axis.set_yticks([])
-            if row is axes[0]:
+            if number == 0:
                 axis.set_title(title, fontsize="small")
         row[0].set_ylabel(NAMES[setup], fontsize="x-small")
         figure.colorbar(drawn, ax=row[-1], label=_LABELS[kind], pad=0.02)
@@ -127,7 +128,9 @@ def _map(pair, cube, kind):
         return _counts(pair) * cube.sum(axis=0)
     if kind == "sam":
         return sam_map(pair.truth, cube)
-    return relative_error_map(pair.truth, cube)
+    error = relative_error_map(pair.truth, cube)
+    amplitude = pair.truth.sum(axis=0)
+    return np.where(amplitude > _FAINTEST * amplitude.max(), error, np.nan)
 
 
 def _scale_of(kind, images, pair):

@@ -78,7 +78,16 @@ class PrimalDual:
     """
 
     def __init__(
-        self, likelihoods, responses, scale, sparse=None, *, reference=None, nonnegative=True, denoiser=None, balance=1.0
+        self,
+        likelihoods,
+        responses,
+        scale,
+        sparse=None,
+        *,
+        reference=None,
+        nonnegative=True,
+        denoiser=None,
+        balance=1.0,
     ):
         kind = np.float32
         self.likelihoods = [one.astype(kind) for one in likelihoods]
@@ -164,9 +173,7 @@ class PrimalDual:
         for count in range(1, most + 1):
             back = 0.0 if self.sparse is None else self.sparse.update(self._change(ahead))
             gradient = back
-            for k, (one, response) in enumerate(
-                zip(self.likelihoods, self.responses, strict=True)
-            ):
+            for k, (one, response) in enumerate(zip(self.likelihoods, self.responses, strict=True)):
                 step = self.steps[k]
                 signal = response.forward_flat(ahead)
                 signal *= step

@@ -166,9 +166,10 @@ def _unfolded(response, spectra, noise, scale, strength):
     else:
         # the mean over the terms' energies: every energy is seen by some of them
         def forward(v):
-            return sum(
-                apply(t.spectral, (scale * v)[t.energies][:, None])[:, 0] for t in terms
-            ) / noise
+            return (
+                sum(apply(t.spectral, (scale * v)[t.energies][:, None])[:, 0] for t in terms)
+                / noise
+            )
 
         def adjoint(u):
             total = np.zeros(len(scale))

@@ -51,9 +51,7 @@ def gradient_noise(starlet, likelihoods, responses, models):
                 ):
                     continue
                 twice = 1.0 if one is other else 2.0
-                spectral = [
-                    _product(line, one, other, shape[0]) for line in lines
-                ]
+                spectral = [_product(line, one, other, shape[0]) for line in lines]
                 for a, image in enumerate(images):
                     p = _spatial(image, one.spatial)
                     q = p if one is other else _spatial(image, other.spatial)
@@ -77,6 +75,7 @@ def _spatial(image, matrix):
 
 def _product(line, one, other, size):
     """Elementwise product of W A_s^T and W A_t^T."""
+
     def folded(term):
         part = line[:, term.energies]
         matrix = term.spectral
