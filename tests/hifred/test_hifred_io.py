@@ -1,5 +1,6 @@
 """Count cubes, PSFs and grids as files have them, and the problem that they make."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -423,6 +424,27 @@ def test_empty_cubes_are_not_fusable(small, options):
     masked = CountCube(y.counts, np.zeros(y.good.shape, bool), y.energies, wcs=y.wcs, name="bad")
     with pytest.raises(NotFusableError, match="bad has no counts"):
         xray_problem(x, masked, members.responses, options)
+
+
+def test_vignetting_background_and_psf_cube(tmp_path, small, options):
+    pair, path = small
+    members = collect_hifred_members(str(path))
+    x, y = (read_counts(cube) for cube in members.cubes)
+    shade = np.linspace(0.4, 1.0, 27 * 21).reshape(27, 21)
+    factor = np.linspace(1.0, 0.8, len(pair.x))[:, None, None]
+    coarse = np.linspace(1.0, 0.6, 63).reshape(9, 7)
+    x = replace(x, vignetting=shade * factor, background=np.full(x.counts.shape, 0.3))
+    y = replace(y, vignetting=coarse)
+    with fits.open(members.responses["psf"]) as hdus:
+        stack = np.array([hdus[0].data, hdus[0].data])
+    psf = psf_file(tmp_path / "cube.fits", stack, scale=10.0, nodes=[0.2, 2.0])
+    problem = xray_problem(x, y, {**members.responses, "psf": psf}, options)[0]
+    found = problem.response_x.observe(pair.truth)
+    # Factors change within the response of a channel, too.
+    expected = pair.x_model * shade * factor + 0.3
+    assert np.allclose(found[3:-3], expected[3:-3], rtol=0.02)
+    found = problem.response_y.observe(pair.truth)
+    assert np.allclose(found, pair.y_model * coarse, atol=1e-6 * pair.y_model.max())
 
 
 def test_turned_telescope(small, options):
