@@ -21,7 +21,7 @@ def hifred_product(problem, result, x, y, options):
         Its solution.
     x, y : `~jwst_fusion.fusion.observation.CubeObservation`
         The sharper cube, and that with the finer channels.
-    options : `~jwst_fusion.hifred.options.HifredOptions`
+    options : `~jwst_fusion.hifred.parameters.HifredOptions`
         The parameters.
 
     Returns

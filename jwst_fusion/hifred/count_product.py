@@ -42,7 +42,7 @@ def count_product(problem, result, x, y, options, filename):
         Its solution.
     x, y : `~jwst_fusion.hifred.counts.CountCube`
         The sharper cube, and that with the finer channels.
-    options : `~jwst_fusion.hifred.options.HifredOptions`
+    options : `~jwst_fusion.hifred.parameters.HifredOptions`
         The parameters.
     filename : str
         Name of the file.

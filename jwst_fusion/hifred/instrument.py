@@ -91,10 +91,9 @@ class Instrument:
         curvature : ndarray (l, m * n)
             Second derivatives with respect to the model.
         """
+        self.curvature = np.broadcast_to(curvature, self.likelihood.data.shape)
         if self.blocked:
-            self.blocks = self._full(curvature)
-        else:
-            self.curvature = curvature
+            self.blocks = self._full(self.curvature)
 
     def _full(self, curvature):
         """Blocks (m * n, T * r, T * r)."""
@@ -114,6 +113,11 @@ class Instrument:
         else:
             out = self.spectra.T @ (self.curvature * (self.spectra @ projected))
         return self._back(out)
+
+    def sample(self, rng):
+        """Noise (r, M * N) whose covariance is the frozen curvature."""
+        noise = np.sqrt(self.curvature) * rng.standard_normal(self.curvature.shape)
+        return self._back(self.spectra.T @ noise)
 
     def diagonal_blocks(self):
         """Blocks (M * N, r, r) of the curvature that couple a pixel with itself."""

@@ -76,7 +76,9 @@ class Poisson:
         model = signal + self.background
         with np.errstate(divide="ignore"):
             values = model - xlogy(self.data, model) + self.offset
-        return float(values.sum() if self.weights is None else (self.weights * values).sum())
+        if self.weights is not None:
+            values = np.where(self.weights > 0, values, 0.0)
+        return float((values if self.weights is None else self.weights * values).sum(dtype=float))
 
     def expected_curvature(self, signal):
         """Fisher information of each datum at a model without background."""
@@ -115,7 +117,7 @@ class Poisson:
         with np.errstate(divide="ignore", invalid="ignore"):
             values = -xlogy(self.data, 1.0 - dual) - dual * self.background
         # sup_m (u m - m + d ln m) + d - d ln d, with m the model including the background
-        return float(np.sum(values))
+        return float(np.sum(values, dtype=float))
 
     def astype(self, dtype):
         """Return the same with arrays of another precision."""
@@ -147,8 +149,9 @@ class Gaussian:
         weights = 1.0 / variance
         if used is not None:
             weights, data = np.where(used, weights, 0.0), np.where(used, data, 0.0)
-        self.data = data if background is None else data - background
+        self.data = data if background is None else np.where(weights > 0, data - background, 0.0)
         self.weights = weights
+        self.offset = np.zeros(1)
 
     def local(self, signal):
         """Value, gradient and curvature; see `Poisson.local`."""
@@ -158,7 +161,7 @@ class Gaussian:
 
     def value(self, signal):
         """Half of chi square of a model without background."""
-        return 0.5 * float((self.weights * (signal - self.data) ** 2).sum())
+        return 0.5 * float((self.weights * (signal - self.data) ** 2).sum(dtype=float))
 
     def expected_curvature(self, signal):
         """Inverse variances of the data."""
@@ -173,7 +176,7 @@ class Gaussian:
         """Value of the conjugate at a dual variable, which is 0 where the weights are."""
         with np.errstate(divide="ignore", invalid="ignore"):
             quadratic = np.where(self.weights > 0, dual**2 / (2.0 * self.weights), 0.0)
-        return float((quadratic + dual * self.data).sum())
+        return float((quadratic + dual * self.data).sum(dtype=float))
 
     def astype(self, dtype):
         """Return the same with arrays of another precision."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Objective", "Solution", "minimise"]
+__all__ = ["Objective", "Solution", "conjugate_gradients", "minimise"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -113,6 +113,23 @@ class Objective:
         blocks[:, index, index] += (1e-9 * trace + np.finfo(float).tiny)[:, None]
         self._inverse = np.linalg.inv(blocks)
 
+    @property
+    def inverse_blocks(self):
+        """Inverses (M * N, r, r) of the diagonal blocks of the curvature."""
+        return self._inverse
+
+    def sample(self, rng):
+        """Noise (r, M * N) whose covariance is the frozen curvature."""
+        out = self.penalty.sample(rng, self.shape).reshape(self.rank, -1)
+        for instrument in self.instruments:
+            out = out + instrument.sample(rng)
+        if self._active is not None:
+            noise = rng.standard_normal((self.pixels, self.rank, 1))
+            values, vectors = np.linalg.eigh(self._active)
+            roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+            out = out + np.matmul(roots, noise)[:, :, 0].T
+        return out
+
     def hessian(self, maps):
         """Product of the curvature with maps (r, M * N)."""
         out = self.penalty.hessian(maps.reshape(self.shape)).reshape(self.rank, -1)
@@ -127,8 +144,28 @@ class Objective:
         return np.matmul(self._inverse, maps.T[:, :, None])[:, :, 0].T
 
 
-def _conjugate_gradients(objective, gradient, tolerance, most):
-    """Solution of H d = -g to a part `tolerance` of the preconditioned residual."""
+def conjugate_gradients(objective, gradient, tolerance, most):
+    """
+    Solve H d = -g.
+
+    Parameters
+    ----------
+    objective : Objective
+        Objective with a frozen curvature H.
+    gradient : ndarray (r, M * N)
+        Right side g.
+    tolerance : float
+        Part of the preconditioned residual at which to stop.
+    most : int
+        Largest number of steps.
+
+    Returns
+    -------
+    ndarray (r, M * N)
+        Solution d.
+    int
+        Number of steps.
+    """
     found = np.zeros_like(gradient)
     residual = -gradient
     direction = conditioned = objective.precondition(residual)
@@ -183,7 +220,7 @@ def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="
     while True:
         objective.freeze(maps, state)
         accuracy = min(0.1, 0.5 / (steps + 1))
-        direction, count = _conjugate_gradients(objective, gradient, accuracy, inner)
+        direction, count = conjugate_gradients(objective, gradient, accuracy, inner)
         slope = float((gradient * direction).sum())
         decrement = -0.5 * slope
         history.append((value, decrement, time.process_time() - cpu))

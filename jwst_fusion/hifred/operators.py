@@ -145,6 +145,13 @@ class Term:
             return apply(self.spectral_t, apply_right(self.spatial_t, counts))
         return apply_right(self.spatial_t, apply(self.spectral_t, counts))
 
+    def scaled(self, factor):
+        """Return the term with its spectral matrix multiplied by a number."""
+        if self.spectral is None:
+            one = np.full(self.energies.stop - self.energies.start, float(factor))
+            return replace(self, spectral=one, spectral_t=one)
+        return replace(self, spectral=self.spectral * factor, spectral_t=self.spectral_t * factor)
+
     def absolute(self):
         """Return the term with the absolute values of its matrices."""
         names = ("spectral", "spectral_t", "spatial", "spatial_t")

@@ -1,174 +1,123 @@
-"""The parameters of the HIFReD step, checked before any file is opened."""
+"""The parameters of a fusion of counts, checked before anything is computed."""
 
-import math
-from dataclasses import dataclass, fields
-from pathlib import Path
+from __future__ import annotations
 
-from jwst_fusion.fusion.values import check_range, whole
+import operator
+from dataclasses import dataclass
 
-__all__ = ["REGULARISATIONS", "HifredOptions"]
+import numpy as np
 
-#: Regularisations by name.
-REGULARISATIONS = (
-    "wavelet_2d1d",
-    "low_rank_sobolev",
-    "low_rank_wavelet",
-    "low_rank",
-    "none",
-)
-_FILES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
-# Name, smallest and largest allowed value, and whether the smallest itself is allowed.
-_RANGES = (
-    ("tolerance", 0.0, 1.0, False),
-    ("psf_fwhm", 0.0, 3600.0, False),
-    ("psf_angle", -360.0, 360.0, True),
-    ("margin", 0.0, 3600.0, True),
-    ("lsf_fwhm", 0.0, 1e5, False),
-    ("exposure_x", 0.0, math.inf, False),
-    ("exposure_y", 0.0, math.inf, False),
-    ("energy_min", 0.0, 1e3, True),
-    ("energy_max", 0.0, 1e3, False),
-    ("wave_min", 0.0, 1e3, True),
-    ("wave_max", 0.0, 1e3, False),
-    ("memory_limit", 0.0, math.inf, False),
-)
+__all__ = ["KINDS", "LOW_RANK", "Options"]
+
+LOW_RANK = ("low_rank_sobolev", "low_rank_wavelet", "low_rank")
+KINDS = ("wavelet_2d1d", *LOW_RANK, "none", "plug_and_play")
+_STRENGTHS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
+_TOLERANCES = {"plug_and_play": 1e-4, "wavelet_2d1d": 1e-4, "none": 1e-4}
+_ITERATIONS = {name: 200 for name in LOW_RANK}
 
 
-@dataclass(frozen=True)
-class HifredOptions:
+def _whole(name, value, low, high):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if not low <= number <= high or isinstance(value, bool):
+        msg = f"{name} is {value!r}: expected a whole number from {low} to {high}"
+        raise ValueError(msg)
+    return number
+
+
+def _positive(name, value, high):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 < number <= high:
+        msg = f"{name} is {value!r}: expected a number above 0, at most {high:g}"
+        raise ValueError(msg)
+    return number
+
+
+@dataclass
+class Options:
     """
-    Parameters of a fusion; see the specification of `~jwst_fusion.hifred.step.HifredStep`.
+    Parameters of `~jwst_fusion.hifred.fuse.fuse`, where they are described.
 
     Raises
     ------
     ValueError
         If a parameter is out of range or does not go with another.
-    FileNotFoundError
-        If a file that is named does not exist.
     """
 
     regularisation: str = "low_rank_sobolev"
-    rank: str | int = "auto"
-    mu: str | float = "auto"
-    kappa: str | float = "auto"
+    prior: str = "relative"
+    rank: object = "auto"
+    mu: object = "auto"
+    kappa: object = "auto"
+    scales: tuple = (2, 3)
+    likelihood: str = "poisson"
     nonnegative: bool = True
     tolerance: float | None = None
-    max_iterations: int | None = None
+    maximum_iterations: int | None = None
+    denoiser: object = None
+    thinning: float = 0.8
     errors: bool = True
+    error_samples: int = 12
     seed: int = 0
-    psf: str | None = None
-    psf_fwhm: float | None = None
-    psf_angle: float = 0.0
-    rmf_x: str | None = None
-    arf_x: str | None = None
-    rmf_y: str | None = None
-    arf_y: str | None = None
-    lsf_fwhm: float | None = None
-    margin: float | None = None
-    exposure_x: float | None = None
-    exposure_y: float | None = None
-    energy_min: float | None = None
-    energy_max: float | None = None
-    wave_min: float | None = None
-    wave_max: float | None = None
-    checkpoint: str | None = None
-    memory_limit: float = 8.0
 
     def __post_init__(self):
-        if self.regularisation not in REGULARISATIONS:
-            msg = (
-                f"regularisation is {self.regularisation!r}: expected one of "
-                f"{', '.join(REGULARISATIONS)}"
-            )
-            raise ValueError(msg)
-        for name, low, high, closed in _RANGES:
-            check_range(name, getattr(self, name), low, high, closed)
-        object.__setattr__(self, "rank", whole("rank", self.rank, 1, 200))
-        for name in ("mu", "kappa"):
-            object.__setattr__(self, name, _positive(name, getattr(self, name)))
-        if self.max_iterations is not None and self.max_iterations < 1:
-            msg = f"max_iterations is {self.max_iterations}: expected 1 or more"
-            raise ValueError(msg)
-        wavelet = self.regularisation == "wavelet_2d1d"
-        other = self.mu if wavelet else self.kappa
-        if other != "auto":
-            right, wrong = ("kappa", "mu") if wavelet else ("mu", "kappa")
-            msg = f"{wrong} is {other}, but regularisation = {self.regularisation} takes {right}"
-            raise ValueError(msg)
-        for name in _FILES:
-            path = getattr(self, name)
-            if path is not None and not Path(path).is_file():
-                msg = f"{name}: file {path} does not exist"
-                raise FileNotFoundError(msg)
-        for low, high in (("energy_min", "energy_max"), ("wave_min", "wave_max")):
-            limits = getattr(self, low), getattr(self, high)
-            if None not in limits and limits[0] >= limits[1]:
-                msg = f"{low} is {limits[0]} and not below {high}, {limits[1]}"
+        choices = {
+            "regularisation": KINDS,
+            "prior": ("relative", "absolute"),
+            "likelihood": ("poisson", "gaussian"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                msg = f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}"
                 raise ValueError(msg)
-        if self.checkpoint is not None and not Path(self.checkpoint).resolve().parent.is_dir():
-            msg = f"checkpoint: folder of {self.checkpoint} does not exist"
+        if self.rank != "auto":
+            self.rank = _whole("rank", self.rank, 1, 200)
+        for name in ("mu", "kappa"):
+            if isinstance(getattr(self, name), str) and getattr(self, name) == "auto":
+                continue
+            setattr(self, name, _positive(name, getattr(self, name), 1e12))
+        if np.shape(self.scales) != (2,):
+            msg = f"scales is {self.scales!r}: expected numbers of scales in space and in energy"
+            raise ValueError(msg)
+        self.scales = tuple(_whole("scales", n, 1, 8) for n in self.scales)
+        if self.tolerance is None:
+            self.tolerance = _TOLERANCES.get(self.regularisation, 1e-6)
+        self.tolerance = _positive("tolerance", self.tolerance, 0.1)
+        if self.maximum_iterations is None:
+            self.maximum_iterations = _ITERATIONS.get(self.regularisation, 2000)
+        most = self.maximum_iterations
+        self.maximum_iterations = _whole("maximum_iterations", most, 1, 10**7)
+        self.error_samples = _whole("error_samples", self.error_samples, 2, 10_000)
+        self.seed = _whole("seed", self.seed, 0, 2**63)
+        self.thinning = _positive("thinning", self.thinning, 0.99)
+        for name in ("nonnegative", "errors"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                msg = f"{name} is {getattr(self, name)!r}: expected True or False"
+                raise ValueError(msg)
+        if (self.denoiser is not None) != (self.regularisation == "plug_and_play"):
+            msg = "denoiser and regularisation='plug_and_play' must be given together"
+            raise ValueError(msg)
+        if self.denoiser is not None and not callable(self.denoiser):
+            msg = "denoiser must be a function of a cube (L, M, N) that returns one"
             raise ValueError(msg)
 
     @property
-    def band(self):
-        """Energies that are asked for, keV; None for all."""
-        return _limits(self.energy_min, self.energy_max)
+    def strength(self):
+        """What is asked of the strength of the penalty: a number, "auto", or None without one."""
+        name = self.strength_name
+        return None if name is None else getattr(self, name)
 
     @property
-    def wave_band(self):
-        """Wavelengths that are asked for, um; None for all."""
-        return _limits(self.wave_min, self.wave_max)
+    def strength_name(self):
+        """Name of the parameter that holds the strength, or None."""
+        return _STRENGTHS.get(self.regularisation)
 
-    def responses(self, members):
-        """
-        Return the files of responses.
-
-        Parameters
-        ----------
-        members : dict of str to str
-            Files of the association.
-
-        Returns
-        -------
-        dict of str to str
-            These, and in their place those that parameters name.
-        """
-        given = {name: getattr(self, name) for name in _FILES}
-        return {**members, **{k: v for k, v in given.items() if v is not None}}
-
-    @classmethod
-    def from_step(cls, step):
-        """
-        Take the parameters of a step.
-
-        Parameters
-        ----------
-        step : object
-            Anything that has the parameters as attributes.
-
-        Returns
-        -------
-        HifredOptions
-            The checked parameters.
-        """
-        return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
-
-
-def _positive(name, value):
-    if value == "auto":
-        return value
-    try:
-        number = float(value)
-        good = math.isfinite(number) and number > 0
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        msg = f"{name} is {value!r}: expected 'auto' or a positive number"
-        raise ValueError(msg)
-    return number
-
-
-def _limits(low, high):
-    if low is None and high is None:
-        return None
-    return (0.0 if low is None else low, math.inf if high is None else high)
+    @property
+    def low_rank(self):
+        """Whether the solution is one of low rank."""
+        return self.regularisation in LOW_RANK

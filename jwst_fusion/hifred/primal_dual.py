@@ -12,13 +12,14 @@ __all__ = ["PrimalDual", "State"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
+_RELAXATION = 1.8
 _CHECK = 10  # iterations from one gap to the next
 _LOG_INTERVAL = 10.0
 
 
 @dataclass
 class State:
-    """
+    r"""
     Where an iteration stands.
 
     Attributes
@@ -32,7 +33,8 @@ class State:
     value : float
         Objective.
     accuracy : float
-        Gap divided by the objective; with a denoiser, relative change.
+        Gap divided by the size of the objective as the counts define it, the absolute value of
+        :math:`\sum m - d \ln m` plus the penalty; with a denoiser, relative change.
     history : list of tuple
         Objective, gap and CPU seconds at every check.
     """
@@ -59,10 +61,14 @@ class PrimalDual:
         Typical size D of the source, positive; it sets the steps, not the solution.
     sparse : SparseDual or None
         Transform with its thresholds; None for no penalty.
+    reference : ndarray (L, M * N), optional
+        Source R whose difference is transformed: the penalty is of W (Z - R).
     nonnegative : bool
         Whether the source must not be negative.
     denoiser : callable, optional
-        Prior by a denoiser of cubes (L, M, N) in place of the projection onto positive values.
+        Prior by a denoiser of cubes (L, M, N), before the projection onto positive values.
+    balance : float
+        Factor of primal steps, and divisor of dual ones.
 
     Notes
     -----
@@ -120,6 +126,41 @@ class PrimalDual:
             cube = cube.reshape(shape[0], -1)
         return np.maximum(cube, 0.0) if self.nonnegative else cube
 
+    def state(self):
+        """Dual variables as arrays, for a checkpoint; those of starlets in half precision."""
+        out = {f"dual_{k}": dual for k, dual in enumerate(self.duals)}
+        if self.sparse is not None:
+            flat = np.concatenate([v.ravel() for v in self.sparse.values])
+            out["starlets"] = flat.astype(np.float16)
+        return out
+
+    def restore(self, state):
+        """
+        Take dual variables from a checkpoint.
+
+        Parameters
+        ----------
+        state : dict of ndarray
+            What `state` gave, of a problem of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree.
+        """
+        sizes = [] if self.sparse is None else [v.size for v in self.sparse.values]
+        fits = all(
+            np.shape(state.get(f"dual_{k}")) == dual.shape for k, dual in enumerate(self.duals)
+        )
+        if not fits or np.size(state.get("starlets", ())) != sum(sizes):
+            msg = "start is a fusion of data of another shape, or with other scales"
+            raise ValueError(msg)
+        self.duals = [np.array(state[f"dual_{k}"], np.float32) for k in range(len(self.duals))]
+        place = 0
+        for values in () if self.sparse is None else self.sparse.values:
+            values[...] = state["starlets"][place : place + values.size].reshape(values.shape)
+            place += values.size
+
     def value(self, cube):
         """Objective at a source (L, M * N)."""
         pairs = zip(self.likelihoods, self.responses, strict=True)
@@ -128,12 +169,23 @@ class PrimalDual:
             total += self.sparse.penalty(self._change(cube))
         return total
 
+    def _back(self):
+        """Adjoint of data and transform at the dual variables."""
+        pairs = zip(self.responses, self.duals, strict=True)
+        total = sum(response.adjoint_flat(dual) for response, dual in pairs)
+        return total if self.sparse is None else total + self.sparse.back()
+
+    def size(self, value):
+        """Absolute value of the objective without the constants that make it half a deviance."""
+        constant = sum(float(one.offset.sum(dtype=float)) for one in self.likelihoods)
+        return max(abs(value - constant), 1e-300)
+
     def _change(self, cube):
         return cube if self.reference is None else cube - self.reference
 
-    def _gap(self, cube, gradient, back):
+    def _gap(self, cube, duals, gradient, back):
         value = self.value(cube)
-        pairs = zip(self.likelihoods, self.duals, strict=True)
+        pairs = zip(self.likelihoods, duals, strict=True)
         dual = -sum(one.conjugate(dual) for one, dual in pairs)
         bound = 2.0 * np.maximum(cube, self.scale)
         slack = np.minimum(gradient, 0.0) if self.nonnegative else -np.abs(gradient)
@@ -166,25 +218,35 @@ class PrimalDual:
         State
         """
         cube = np.ascontiguousarray(cube, dtype=np.float32)
-        ahead, history = cube, [] if history is None else history
+        history = [] if history is None else history
         cpu, started = time.process_time(), time.monotonic()
         logged = started
         state = State(cube, False, 0, np.nan, np.inf, history)
+        ahead = cube
+        relaxation = np.float32(_RELAXATION if self.denoiser is None else 1.0)
+        if self.sparse is not None:
+            self.sparse.relaxation = relaxation
+        relaxed = self._back()
         for count in range(1, most + 1):
             back = 0.0 if self.sparse is None else self.sparse.update(self._change(ahead))
-            gradient = back
-            for k, (one, response) in enumerate(zip(self.likelihoods, self.responses, strict=True)):
-                step = self.steps[k]
+            gradient, feasible = back, []
+            pairs = zip(self.likelihoods, self.responses, self.steps, self.duals, strict=True)
+            for one, response, step, dual in pairs:
                 signal = response.forward_flat(ahead)
                 signal *= step
-                self.duals[k] = one.dual_step(self.duals[k], step, signal)
-                gradient = gradient + response.adjoint_flat(self.duals[k])
-            new = self._primal(cube - self.tau * gradient)
+                signal = one.dual_step(dual, step, signal)
+                gradient = gradient + response.adjoint_flat(signal)
+                dual *= 1 - relaxation
+                dual += relaxation * signal
+                feasible.append(signal)
+            relaxed *= 1 - relaxation
+            relaxed += relaxation * gradient
+            new = self._primal(cube - self.tau * relaxed)
             if count % _CHECK == 0 or count == most:
                 # the gradient belongs to the new dual variables: a point of the dual problem
                 if self.denoiser is None:
-                    value, gap = self._gap(new, gradient, back)
-                    accuracy = gap / max(abs(value), 1e-300)
+                    value, gap = self._gap(new, feasible, gradient, back)
+                    accuracy = gap / self.size(value)
                 else:
                     value = self.value(new)
                     accuracy = float(np.linalg.norm(new - cube) / np.linalg.norm(new))
@@ -199,7 +261,8 @@ class PrimalDual:
                 if time.monotonic() - logged > _LOG_INTERVAL:
                     logged = time.monotonic()
                     log.info("%s: iteration %d, accuracy %.2g", what, count, accuracy)
-            np.multiply(new, 2.0, out=(ahead := np.empty_like(new)))
+            # where the dual variables look next, and the relaxed source
+            ahead = 2.0 * new
             ahead -= cube
-            cube = new
+            cube = cube + relaxation * (new - cube)
         return state

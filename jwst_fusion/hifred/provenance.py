@@ -30,13 +30,13 @@ def flags(problem, result):
     -------
     uint32 array (L, M, N)
         0 where both cubes have data, FLUX_ESTIMATED where one of them has; where none has,
-        FLUX_ESTIMATED too if other channels tell through the spectral subspace, else DO_NOT_USE
-        and NON_SCIENCE.
+        FLUX_ESTIMATED too if other channels of the pixel tell through the spectral subspace, else
+        DO_NOT_USE and NON_SCIENCE.
     """
     x, y = problem.origin()
     some = x | y
     found = np.where(x & y, 0, _FLUX_ESTIMATED).astype(np.uint32)
-    if result.rank is not None:
+    if result.regularisation != "none":
         some |= some.any(axis=0) & some.any(axis=(1, 2))[:, None, None]
     found[~some] = _DO_NOT_USE | _NON_SCIENCE
     return found
@@ -98,7 +98,7 @@ def summary(problem, result):
         "cube_y": problem.names[1],
         "likelihood": result.likelihood,
         "regularisation": result.regularisation,
-        "rank": None if result.rank is None else int(result.rank),
+        "rank": int(result.rank),
         "strength": float(result.strength),
         "chosen": result.chosen,
         "objective": float(result.objective),

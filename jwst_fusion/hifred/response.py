@@ -291,6 +291,21 @@ class Response:
             copy.background = background
         return copy
 
+    def scaled(self, factor):
+        """
+        Return the response multiplied by a number; the background stays.
+
+        Parameters
+        ----------
+        factor : float
+            The number.
+
+        Returns
+        -------
+        Response
+        """
+        return self.replace(terms=[term.scaled(factor) for term in self.terms])
+
     def astype(self, dtype):
         """
         Return the response with matrices of another precision.

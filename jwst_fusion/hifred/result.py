@@ -33,12 +33,14 @@ class Result:
         Number of iterations of the final solve.
     accuracy : float
         What the stop compares with the tolerance: low-rank solutions, the Newton decrement divided
-        by the objective; the others, the gap between primal and dual divided by the objective. NaN
-        with a plug-and-play prior, which has neither: the relative change is in `history`.
+        by half the number of data; the others, the gap between primal and dual divided by the
+        objective without the constants that make it half a deviance; with a denoiser, the
+        relative change of the last iteration.
     regularisation, likelihood : str
         As asked for.
-    rank : int or None
-        Dimension of the spectral subspace.
+    rank : int
+        Dimension of the spectral subspace, for a full cube that of the low-rank source it starts
+        from.
     strength : float
         `mu` or `kappa` that was used; 0 without a penalty.
     chosen : str
@@ -54,6 +56,8 @@ class Result:
         took away.
     seconds : float
         CPU time.
+    state : dict
+        What a continuation needs; see `start` of `fuse`.
     notes : list of str
         What the user should know: data left out, settings that were changed.
     """
@@ -69,7 +73,7 @@ class Result:
     accuracy: float
     regularisation: str
     likelihood: str
-    rank: int | None
+    rank: int
     strength: float
     chosen: str
     tuning: list
@@ -77,4 +81,5 @@ class Result:
     coefficients: np.ndarray | None
     clipped: float
     seconds: float
+    state: dict = field(repr=False)
     notes: list = field(default_factory=list)

@@ -17,7 +17,7 @@ def solve_problem(problem, options):
     ----------
     problem : `~jwst_fusion.hifred.problem.Problem`
         The problem.
-    options : `~jwst_fusion.hifred.options.HifredOptions`
+    options : `~jwst_fusion.hifred.parameters.HifredOptions`
         The parameters.
 
     Returns
@@ -38,4 +38,16 @@ def solve_problem(problem, options):
     )
     for note in problem.notes:
         log.info("%s", note)
-    return fuse(problem.x, problem.y, problem.response_x, problem.response_y)
+    gaussian = problem.sigma_x is not None
+    return fuse(
+        problem.x,
+        problem.y,
+        problem.response_x,
+        problem.response_y,
+        likelihood="gaussian" if gaussian else "poisson",
+        variance_x=problem.sigma_x**2 if gaussian else None,
+        variance_y=problem.sigma_y**2 if gaussian else None,
+        start=options.start,
+        checkpoint=options.checkpoint,
+        **options.solver(),
+    )

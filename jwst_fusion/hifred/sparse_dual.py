@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from jwst_fusion.hifred.starlet import Starlet2D1D
 
@@ -25,6 +26,8 @@ class SparseDual:
         Typical size of the source, positive.
     weight : float
         Weight of the rows of the transform against those of the data.
+    balance : float
+        Factor of primal steps, and divisor of dual ones.
 
     Attributes
     ----------
@@ -33,10 +36,11 @@ class SparseDual:
     """
 
     def __init__(self, starlet: Starlet2D1D, limits, scale, weight, balance=1.0):
-        self.starlet = starlet
+        self.starlet, self.relaxation = starlet, 1.0
         size, pixels = scale.shape
         self.size, self.pixels = size, pixels
-        spectral = [np.abs(m).astype(np.float32) for m in starlet.spectra.matrices()]
+        lines = (np.abs(m).astype(np.float32) for m in starlet.spectra.matrices())
+        spectral = [sparse.csr_array(m) for m in lines]
         spatial = starlet.images.matrices()
         self.starts = range(0, pixels, _WIDTH)
         steps, load = [], np.zeros((size, pixels), np.float32)
@@ -65,6 +69,21 @@ class SparseDual:
             np.stack([band[:, start : start + _WIDTH] for band in bands]) for start in self.starts
         ]
 
+    def rescale(self, factor):
+        """
+        Multiply all limits.
+
+        Parameters
+        ----------
+        factor : float
+            The factor.
+        """
+        for limit, step, value in zip(self.limits, self.steps, self.values, strict=True):
+            limit *= np.float32(factor)
+            step /= np.float32(factor)
+            value /= np.float32(factor)
+            np.clip(value, -1.0, 1.0, out=value)
+
     def update(self, cube):
         """
         Ascend in the dual variables.
@@ -80,6 +99,20 @@ class SparseDual:
             The adjoint of the transform at the new dual variables.
         """
         return self._pass(cube, ascend=True)[1]
+
+    def back(self):
+        """Return the adjoint of the transform at the dual variables (L, M * N)."""
+        starlet = self.starlet
+        n, shape = starlet.spectra.scales + 1, starlet.shape
+        parts = [np.zeros((self.size, self.pixels), np.float32) for _ in starlet.images.rows]
+        parts.append(np.zeros((self.size, self.pixels), np.float32))
+        for start, values, limits in zip(self.starts, self.values, self.limits, strict=True):
+            for a, part in enumerate(parts):
+                bands = slice(a * n, (a + 1) * n)
+                part[:, start : start + _WIDTH] = starlet.spectra.adjoint(
+                    list(values[bands] * limits[bands])
+                )
+        return starlet.images.adjoint([p.reshape(shape) for p in parts]).reshape(self.size, -1)
 
     def penalty(self, cube):
         """Weighted sum of absolute coefficients of a source (L, M * N)."""
@@ -112,9 +145,11 @@ class SparseDual:
                     values[bands], steps[bands], limits[bands], details, strict=True
                 ):
                     detail *= step
-                    value += detail
-                    np.clip(value, -1.0, 1.0, out=value)
-                    np.multiply(value, limit, out=detail)
+                    detail += value
+                    np.clip(detail, -1.0, 1.0, out=detail)
+                    value *= np.float32(1.0 - self.relaxation)
+                    value += np.float32(self.relaxation) * detail
+                    detail *= limit
                 part[:, columns] = spectra.adjoint(details)
         if not ascend:
             return total, None

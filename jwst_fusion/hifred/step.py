@@ -14,7 +14,7 @@ from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.hifred.count_product import count_product, unchanged_product
 from jwst_fusion.hifred.counts import CountCube, read_counts
 from jwst_fusion.hifred.fits_tables import open_fits
-from jwst_fusion.hifred.options import HifredOptions
+from jwst_fusion.hifred.parameters import HifredOptions
 from jwst_fusion.hifred.problem import NotFusableError
 from jwst_fusion.hifred.s3d_problem import s3d_problem
 from jwst_fusion.hifred.solve_problem import solve_problem
@@ -36,14 +36,19 @@ class HifredStep(FusionBaseStep):
 
     spec = """
     regularisation = option('wavelet_2d1d', 'low_rank_sobolev', 'low_rank_wavelet', 'low_rank', 'none', default='low_rank_sobolev') # What is known of the scene: sparse in 2D-1D wavelets; few spectral components with smooth maps; few with maps sparse in wavelets; few; or nothing
-    rank = string(default='auto') # Number of spectral components, 1 to 200, or 'auto'; of the low-rank regularisations
-    mu = string(default='auto') # Strength of the low-rank regularisations, or 'auto'
-    kappa = string(default='auto') # Strength of wavelet_2d1d in standard deviations of the noise, or 'auto'
+    prior = option('relative', 'absolute', default='relative') # What is kept small: maps relative to the brightness of the sharper cube and wavelets of what low-rank solutions lack, or the maps and wavelets themselves, as published
+    rank = string(default='auto') # Number of spectral components, 1 to 200, or 'auto'
+    mu = string(default='auto') # Strength of the low-rank regularisations, above 0, or 'auto'
+    kappa = string(default='auto') # Strength of wavelet_2d1d in standard deviations of the noise, above 0, or 'auto'
+    scales_space = integer(default=2) # Wavelet scales in space, 1 to 8, of wavelet_2d1d
+    scales_energy = integer(default=3) # Wavelet scales in energy, 1 to 8, of wavelet_2d1d
     nonnegative = boolean(default=True) # Allow no negative values in the result
-    tolerance = float(default=None) # Relative accuracy at which the solver stops; default: that of the method
-    max_iterations = integer(default=None) # Largest number of iterations; default: that of the method
+    tolerance = float(default=None) # Accuracy at which the solver stops, above 0, at most 0.1; default: 1e-6 nats per half datum (low rank), else a primal-dual gap of 1e-4 of the objective
+    maximum_iterations = integer(default=None) # Largest number of iterations; default: 200 (low rank), else 2000
     errors = boolean(default=True) # Estimate the error of each voxel
-    seed = integer(default=0) # Seed of the random split of the counts by which strengths are chosen
+    error_samples = integer(default=12) # Posterior samples for the errors, 2 or more
+    thinning = float(default=0.8) # Part of the data on which strengths are tried, above 0, at most 0.99; the rest judges them
+    seed = integer(default=0) # Seed of that split and of the samples
     psf = string(default=None) # FITS file with the PSF of the cube with the coarser pixels (for JWST cubes: what makes the sharper cube as blurred), an image or a cube; in place of the association's
     psf_fwhm = float(default=None) # [arcsec] FWHM of a Gaussian PSF, if there is no file
     psf_angle = float(default=0.0) # [deg] Counterclockwise rotation from the PSF file to the sharper cube
@@ -59,7 +64,8 @@ class HifredStep(FusionBaseStep):
     energy_max = float(default=None) # [keV] Highest energy
     wave_min = float(default=None) # [um] Shortest wavelength, of JWST cubes
     wave_max = float(default=None) # [um] Longest wavelength, of JWST cubes
-    checkpoint = string(default=None) # File in which the state of long solves is kept; if it exists and belongs to the same data, the solve goes on from there
+    start = string(default=None) # Checkpoint (npz) of the same data from which to go on
+    checkpoint = string(default=None) # File (npz) that takes the state every half a minute and at the end
     memory_limit = float(default=8.0) # [GB] Stop before anything is computed if more memory is needed
     suffix = string(default='hifred') # Suffix of the product
     """  # noqa: E501

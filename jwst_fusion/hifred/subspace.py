@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 
 from jwst_fusion.hifred.operators import apply
 
-__all__ = ["Subspace", "find_subspace", "mean_spectrum"]
+__all__ = ["Subspace", "find_subspace"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -42,29 +42,6 @@ class Subspace:
     def truncated(self, rank):
         """Return the subspace of the first components."""
         return Subspace(self.directions[:, :rank], self.scale, self.singular[:rank])
-
-
-def mean_spectrum(data, used, sensitivity):
-    """
-    Spectrum of the source, averaged over the field, as seen by one instrument.
-
-    Parameters
-    ----------
-    data : ndarray (l, q)
-        Data without background.
-    used : ndarray (l, q)
-        1 where the data are used, else 0.
-    sensitivity : ndarray (l, q)
-        Data that a source of 1 throughout would give.
-
-    Returns
-    -------
-    ndarray (l,)
-        Positive; 0 where there are no data.
-    """
-    seen = (sensitivity * used).sum(axis=1)
-    total = (data * used).sum(axis=1)
-    return np.divide(total, seen, out=np.zeros(len(total)), where=seen > 0)
 
 
 def _filled(data, used, rows, columns):
@@ -105,17 +82,15 @@ def find_subspace(likelihood, response, spectrum, most):
     (2025) take principal components of the counts as they are, in which bright lines outweigh
     everything.
     """
-    data, used = likelihood.data, 1.0
+    data = likelihood.data
     used = np.ones_like(data) if likelihood.weights is None else (likelihood.weights > 0) * 1.0
     if likelihood.name == "poisson":
         signal = data - likelihood.background * used
-        rows = np.maximum(_mean(data, used, 1), 1e-12 * max(data.max(), 1e-300))
-        columns = np.maximum(_mean(data, used, 0), 1e-12 * max(data.max(), 1e-300))
-        rows = np.maximum(rows, 0.5 / used.sum(axis=1).clip(1))
-        columns = np.maximum(columns, 0.5 / used.sum(axis=0).clip(1))
+        rows = np.maximum(_mean(data, used, 1), 0.5 / used.sum(axis=1).clip(1))
+        columns = np.maximum(_mean(data, used, 0), 0.5 / used.sum(axis=0).clip(1))
         left, right = np.sqrt(rows), np.sqrt(columns)
-        noise = np.sqrt(1.0 / max(_mean(data, used, None), 1e-300))
-        noise = noise * np.sqrt(_mean(data, used, None) ** 2 / _mean(data, used, None))
+        # variance of an element: d / (r c) with d = r c / mean
+        noise = 1.0 / np.sqrt(_mean(data, used, None))
         filled = _filled(signal, used, rows, columns)
     else:
         signal = data
@@ -126,14 +101,13 @@ def find_subspace(likelihood, response, spectrum, most):
         noise = 1.0
         filled = _filled(signal, used, np.abs(_mean(data, used, 1)), np.abs(_mean(data, used, 0)))
     white = filled / left[:, None] / right[None, :]
-    if likelihood.name == "poisson":
-        # variance of an element: d / (r c) with d = r c / mean
-        noise = 1.0 / np.sqrt(_mean(data, used, None))
     energies = white.shape[0]
     left_vectors, singular = _leading(white, most)
     edge = noise * (np.sqrt(energies) + np.sqrt(white.shape[1]))
     strength = singular / edge
-    scale = np.sqrt(spectrum) if likelihood.name == "poisson" else np.ones_like(spectrum)
+    scale = np.sqrt(spectrum)
+    if likelihood.name == "gaussian":
+        scale = left if len(left) == len(spectrum) else np.full(len(spectrum), left.mean())
     directions = _unfolded(response, left[:, None] * left_vectors, left, scale, strength)
     return Subspace(directions, scale, strength)
 

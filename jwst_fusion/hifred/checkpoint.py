@@ -1,0 +1,103 @@
+"""Checkpoints: what a fusion needs to go on, in one file of bounded size."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Checkpoint", "read_checkpoint"]
+
+_INTERVAL = 30.0
+_VERSION = 1
+
+
+def read_checkpoint(path):
+    """
+    Read a checkpoint.
+
+    Parameters
+    ----------
+    path : str or path
+        File.
+
+    Returns
+    -------
+    dict of ndarray
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    ValueError
+        If it is not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"start: file {path} does not exist"
+        raise FileNotFoundError(msg)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        msg = f"{path} is not a checkpoint of a fusion, or is damaged: {error}"
+        raise ValueError(msg) from error
+    if int(state.get("version", -1)) != _VERSION:
+        msg = f"{path} is not a checkpoint of a fusion, or of another version"
+        raise ValueError(msg)
+    return state
+
+
+class Checkpoint:
+    """
+    Writer of checkpoints.
+
+    Parameters
+    ----------
+    path : str, path or None
+        File; None writes nothing. It is replaced as a whole, so that it is complete at any time,
+        and holds one state: at most four bytes a voxel for the cube, four bytes a datum for the
+        dual variables and two for each starlet coefficient.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder does not exist.
+    """
+
+    def __init__(self, path):
+        self.path = None if path is None else Path(path)
+        self._last = time.monotonic()
+        if self.path is not None and not self.path.parent.is_dir():
+            msg = f"checkpoint: folder {self.path.parent} does not exist"
+            raise FileNotFoundError(msg)
+
+    @property
+    def due(self):
+        """Whether the last state was written half a minute ago or longer."""
+        return self.path is not None and time.monotonic() - self._last > _INTERVAL
+
+    def write(self, state):
+        """
+        Write a state.
+
+        Parameters
+        ----------
+        state : dict of ndarray
+            Arrays and numbers, no objects.
+        """
+        if self.path is None:
+            return
+        handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, version=_VERSION, **state)
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._last = time.monotonic()
