@@ -25,6 +25,7 @@ _KEYWORDS = {
     "chi2_x": ("HIFCHI2X", "reduced chi2 of the sharper cube"),
     "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
 }
+_CARD = 65
 # What describes the target and the observation, taken over from the cube with the finer channels.
 _KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DATE-END")
 _KEPT += ("RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
@@ -60,7 +61,10 @@ def count_product(problem, result, x, y, options, filename):
             primary.header[key] = (y.header[key], y.header.comments[key])
     for name, value in summary(problem, result).items():
         if value is not None:
-            primary.header[_KEYWORDS[name][0]] = (value, _KEYWORDS[name][1])
+            keyword, comment = _KEYWORDS[name]
+            # A card holds 80 characters; what says more is worth more.
+            fits_in = not isinstance(value, str) or len(value) + len(comment) <= _CARD
+            primary.header[keyword] = (value, comment) if fits_in else value
     edges = problem.coordinate
     header = energy_header(edges, x.wcs)
     header["BUNIT"] = problem.unit

@@ -3,6 +3,7 @@
 import logging
 
 from jwst_fusion.hifred.fuse import fuse
+from jwst_fusion.hifred.memory import check_memory
 
 __all__ = ["solve_problem"]
 
@@ -24,7 +25,13 @@ def solve_problem(problem, options):
     -------
     `~jwst_fusion.hifred.result.Result`
         The solution.
+
+    Raises
+    ------
+    ValueError
+        If more memory is needed than is allowed, or the solver refuses a parameter.
     """
+    check_memory(problem, options)
     shape = problem.response_x.shape
     log.info(
         "Fusing %s %s and %s %s into %s (channel, y, x), %s, regularisation %s",
