@@ -26,10 +26,10 @@ class Instrument:
 
     Notes
     -----
-    With :math:`a_t = A_t V` and :math:`u_t = W B_t^T`, the model is :math:`\sum_t a_t u_t`: energies
-    appear in the small matrices only. The curvature of a pixel q of the instrument is the block
-    :math:`G_q = \sum_k h_{kq} a_k a_k^T` over the stacked terms, so that the products of conjugate
-    gradients involve neither energies nor channels.
+    With :math:`a_t = A_t V` and :math:`u_t = W B_t^T`, the model is :math:`\sum_t a_t u_t`:
+    energies appear in the small matrices only. The curvature of a pixel q of the instrument is
+    the block :math:`G_q = \sum_k h_{kq} a_k a_k^T` over the stacked terms, so that the products
+    of conjugate gradients involve neither energies nor channels.
     """
 
     def __init__(self, likelihood, response, basis):

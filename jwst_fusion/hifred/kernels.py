@@ -44,23 +44,18 @@ def _centroid(kernel, axis):
     return float(profile @ np.arange(profile.size) / profile.sum())
 
 
-def _aligned(kernel, axis, position):
+def _aligned(kernel, axis, position, *, cubic):
     """Kernel of odd size along an axis, with `position` moved to its middle."""
     start = int(np.floor(position + _CLOSE))
     fraction = position - start
+    moved, middle = kernel, start
     if fraction > _CLOSE:
-        # moved to the right by 1 - fraction, then position is at start + 1 + 1 (one sample longer)
-        moved = _moved(kernel, 1 - fraction, axis, cubic=True)
-        lost = -moved[moved < 0].sum() / kernel.sum()
-        if lost > _CLIPPED:
-            moved = _moved(kernel, 1 - fraction, axis, cubic=False)
-        moved, middle = np.maximum(moved, 0.0), start + 2
-        moved *= kernel.sum() / moved.sum()
-    else:
-        moved, middle = kernel, start
-    half = max(middle, moved.shape[axis] - 1 - middle)
+        # moved to the right by 1 - fraction; what was at 0 is at 1
+        moved, middle = _moved(kernel, 1 - fraction, axis, cubic=cubic), start + 2
+    last = moved.shape[axis] - 1
+    half = max(middle, last - middle)
     pad = [(0, 0)] * kernel.ndim
-    pad[axis] = (half - middle, half - (moved.shape[axis] - 1 - middle))
+    pad[axis] = (half - middle, half - (last - middle))
     return np.pad(moved, pad)
 
 
@@ -103,15 +98,20 @@ def centred(kernel, *, centre="centroid"):
     """
     kernel = np.asarray(kernel, float)
     kernel = kernel / kernel.sum()
-    for axis in range(kernel.ndim):
-        if isinstance(centre, str):
-            position = (kernel.shape[axis] - 1) / 2
-            if centre == "centroid":
-                position = _centroid(kernel, axis)
-        else:
-            position = float(np.atleast_1d(centre)[axis])
-        kernel = _aligned(kernel, axis, position)
-        if centre == "centroid":
+    positions = [(n - 1) / 2 for n in kernel.shape]
+    if not isinstance(centre, str):
+        positions = list(np.atleast_1d(centre))
+    elif centre == "centroid":
+        positions = [_centroid(kernel, axis) for axis in range(kernel.ndim)]
+    for cubic in (True, False):
+        moved = kernel
+        for axis, position in enumerate(positions):
+            moved = _aligned(moved, axis, float(position), cubic=cubic)
+        if -moved[moved < 0].sum() <= _CLIPPED:
+            break
+    kernel = np.maximum(moved, 0.0)
+    if isinstance(centre, str) and centre == "centroid":
+        for axis in range(kernel.ndim):
             kernel = _recentred(kernel, axis)
     kernel = _trimmed(kernel)
     return kernel / kernel.sum()

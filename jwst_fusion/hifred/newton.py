@@ -170,7 +170,9 @@ def conjugate_gradients(objective, gradient, tolerance, most):
     residual = -gradient
     direction = conditioned = objective.precondition(residual)
     power = first = float((residual * conditioned).sum())
-    for step in range(1, most + 1):
+    step = 0
+    while step < most:
+        step += 1
         product = objective.hessian(direction)
         curvature = float((direction * product).sum())
         if curvature <= 0:

@@ -13,7 +13,7 @@ LOW_RANK = ("low_rank_sobolev", "low_rank_wavelet", "low_rank")
 KINDS = ("wavelet_2d1d", *LOW_RANK, "none", "plug_and_play")
 _STRENGTHS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
 _TOLERANCES = {"plug_and_play": 1e-4, "wavelet_2d1d": 1e-4, "none": 1e-4}
-_ITERATIONS = {name: 200 for name in LOW_RANK}
+_ITERATIONS = dict.fromkeys(LOW_RANK, 200)
 
 
 def _whole(name, value, low, high):

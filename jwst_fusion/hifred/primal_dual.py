@@ -1,4 +1,4 @@
-"""Preconditioned primal-dual method: Poisson or Gaussian data, sparse starlets, no negative values."""
+"""Preconditioned primal-dual method for counts with sparse starlets and no negative values."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.pilot import Pilot
-from jwst_fusion.hifred.posterior import covariances, voxel_errors
+from jwst_fusion.hifred.posterior import low_rank_errors
 from jwst_fusion.hifred.subspace import Subspace
 from jwst_fusion.hifred.wavelets import Cubes, local_errors
 
@@ -133,8 +133,7 @@ def _low_rank(pilot, start, checkpoint):
     error = None
     if options.errors:
         log.info("Errors from %d samples", options.error_samples)
-        blocks = covariances(objective, samples=options.error_samples, seed=options.seed)
-        error = voxel_errors(pilot.subspace.basis, blocks)
+        error = _errors(pilot, objective, found.maps)
     state = _state(pilot, found.maps, strength, strength)
     checkpoint.write(state)
     return Outcome(
@@ -149,6 +148,17 @@ def _low_rank(pilot, start, checkpoint):
         table=table,
         maps=found.maps,
         state=state,
+    )
+
+
+def _errors(pilot, objective, maps):
+    options = pilot.options
+    return low_rank_errors(
+        objective,
+        pilot.subspace.basis,
+        maps,
+        samples=options.error_samples,
+        seed=options.seed,
     )
 
 
@@ -189,8 +199,7 @@ def _full(pilot, start, checkpoint):
     )
     errors = None
     if options.errors:
-        blocks = covariances(objective, samples=options.error_samples, seed=options.seed)
-        errors = voxel_errors(pilot.subspace.basis, blocks)
+        errors = _errors(pilot, objective, found.maps)
     del objective
     cubes = Cubes(pilot.observations, problem.cube(found.maps), options)
     solver = cubes.solver(strength)

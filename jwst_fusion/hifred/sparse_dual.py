@@ -1,4 +1,4 @@
-"""The dual variables of a sparse 2-D-1-D starlet transform, updated in blocks that fit the cache."""
+"""The dual variables of sparse 2-D-1-D starlets, updated in blocks that fit the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starlet transforms of cubes within their bounds: 2-D of images, 1-D of spectra, exact adjoints."""
+"""Starlet transforms within the bounds of a cube: images, spectra, both; exact adjoints."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-
 __all__ = ["gradient_noise"]
 
 
@@ -34,8 +33,8 @@ def gradient_noise(starlet, likelihoods, responses, models):
     -----
     A coefficient stays zero while the dual variable outweighs the gradient's coefficient, so that
     a threshold of :math:`\kappa` of these lets :math:`\kappa` sigma of noise pass for significant.
-    The variance of the gradient of a datum is its Fisher information. Space and energy separate, and
-    the squares are those of small matrices, so that no simulation is needed.
+    The variance of the gradient of a datum is its Fisher information. Space and energy separate,
+    and the squares are those of small matrices, so that no simulation is needed.
     """
     shape = starlet.shape
     lines = [sparse.csr_array(m.astype(np.float32)) for m in starlet.spectra.matrices()]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from jwst_fusion.hifred.pilot import held_out
+from jwst_fusion.hifred.posterior import local_square
 from jwst_fusion.hifred.primal_dual import PrimalDual
 from jwst_fusion.hifred.sparse_dual import SparseDual
 from jwst_fusion.hifred.starlet import Starlet2D1D
@@ -22,7 +22,6 @@ _BALANCE = 3.0
 _TRIAL = 40  # iterations for a trial of kappa, each from the one before
 _TRIED = 6
 _FAINTEST = 1e-3
-_WINDOW = (9, 3, 3)
 
 
 class Cubes:
@@ -152,9 +151,7 @@ def local_errors(pilot_errors, pilot, cube, shape):
     Notes
     -----
     :math:`\sigma^2 = \sigma_\mathrm{low\ rank}^2 + \langle (Z - Z_\mathrm{low\ rank})^2 \rangle`,
-    the mean over 9 energies and 3 by 3 pixels: what the solution takes beyond the low rank, noise or
-    not, counts as its uncertainty.
+    the mean over 9 energies and 3 by 3 pixels: what the solution takes beyond the low rank, noise
+    or not, counts as its uncertainty.
     """
-    change = ((cube - pilot) ** 2).reshape(shape).astype(np.float32)
-    spread = uniform_filter(change, size=_WINDOW, mode="nearest").reshape(pilot_errors.shape)
-    return np.sqrt(pilot_errors**2 + np.maximum(spread, 0.0))
+    return np.sqrt(pilot_errors**2 + local_square(cube - pilot, shape))
