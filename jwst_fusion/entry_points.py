@@ -15,4 +15,5 @@ def get_steps():
     return [
         ("jwst_fusion.step.AdaptiveTraceModelStep", "fusion_adaptive_trace_model", False),
         ("jwst_fusion.step.FusionStep", "fusion", False),
+        ("jwst_fusion.step.HifredStep", "hifred", False),
     ]

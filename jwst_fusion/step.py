@@ -9,6 +9,7 @@ from importlib import import_module
 _MODULES = {
     "AdaptiveTraceModelStep": "jwst_fusion.adaptive_trace_model.step",
     "FusionStep": "jwst_fusion.fusion.step",
+    "HifredStep": "jwst_fusion.hifred.step",
 }
 
 __all__ = list(_MODULES)
