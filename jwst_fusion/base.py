@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import asdf
@@ -20,7 +21,13 @@ __all__ = ["SUFFIXES", "FusionBaseStep"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 #: File name suffixes written by the steps of this package.
-SUFFIXES = ("fusion_adaptive_trace_model", "adaptive_trace_model", "fused_s3d", "fused")
+SUFFIXES = (
+    "fusion_adaptive_trace_model",
+    "adaptive_trace_model",
+    "fused_s3d",
+    "fused",
+    "hifred",
+)
 
 _INPUT_TYPES = (datamodels.JwstDataModel, ModelContainer, ModelLibrary)
 
@@ -172,8 +179,8 @@ class FusionBaseStep(Step):
         if status not in ("COMPLETE", "SKIPPED", "FAILED"):
             msg = f"status is {status!r}: allowed are 'COMPLETE', 'SKIPPED' and 'FAILED'"
             raise ValueError(msg)
-        one = isinstance(models, datamodels.JwstDataModel)
-        for model in [models] if one else models:
+        many = isinstance(models, (Sequence, ModelLibrary))
+        for model in models if many else [models]:
             setattr(model.meta.cal_step, self.class_alias, status)
         return models
 

@@ -15,6 +15,7 @@ def get_steps():
     return [
         ("jwst_fusion.step.AdaptiveTraceModelStep", "fusion_adaptive_trace_model", False),
         ("jwst_fusion.step.FusionStep", "fusion", False),
+        ("jwst_fusion.step.HifredStep", "hifred", False),
         ("jwst_fusion.step.FusionPipeline", "fusion_pipeline", True),
         ("jwst_fusion.step.FusionSpec2Pipeline", "fusion_spec2", True),
         ("jwst_fusion.step.FusionSpec3Pipeline", "fusion_spec3", True),

@@ -9,6 +9,7 @@ from importlib import import_module
 _MODULES = {
     "AdaptiveTraceModelStep": "jwst_fusion.adaptive_trace_model.step",
     "FusionStep": "jwst_fusion.fusion.step",
+    "HifredStep": "jwst_fusion.hifred.step",
     "FusionPipeline": "jwst_fusion.pipeline.fusion",
     "FusionSpec2Pipeline": "jwst_fusion.pipeline.spec2",
     "FusionSpec3Pipeline": "jwst_fusion.pipeline.spec3",

@@ -1,1 +1,1 @@
-"""Parts of the benchmark of HIFReD."""
+"""Benchmark of HIFReD: set-ups of known truth, fused with each regularisation."""

@@ -6,10 +6,13 @@ import importlib
 # imported; the models must therefore load only when they are asked for.
 _MODULE_OF = {
     "FusedCubeModel": "fused_cube",
+    "HifredCubeModel": "hifred_cube",
     "allow_fusion_status": "fused_cube",
+    "allow_hifred_status": "hifred_cube",
     "cube_product": "product",
     "flags_of": "provenance",
     "fused_product": "provenance",
+    "hifred_product": "two_cubes",
     "in_memory_file": "whole_file",
     "joined_product": "several_cubes",
     "reobserved_products": "reobserved",
@@ -18,10 +21,13 @@ _MODULE_OF = {
 
 __all__ = [
     "FusedCubeModel",
+    "HifredCubeModel",
     "allow_fusion_status",
+    "allow_hifred_status",
     "cube_product",
     "flags_of",
     "fused_product",
+    "hifred_product",
     "in_memory_file",
     "joined_product",
     "reobserved_products",

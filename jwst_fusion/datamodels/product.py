@@ -12,7 +12,9 @@ __all__ = ["cube_product"]
 _UNIT = "MJy/sr"
 
 
-def cube_product(template, *, data, err, dq, weightmap=None, grid=None, channels=None):
+def cube_product(
+    template, *, data, err, dq, weightmap=None, grid=None, channels=None, kind=FusedCubeModel
+):
     """
     Make a cube product.
 
@@ -30,10 +32,12 @@ def cube_product(template, *, data, err, dq, weightmap=None, grid=None, channels
         Sky coordinates of the product; by default those of the template.
     channels : slice, optional
         The channels of the template that the product has; by default all.
+    kind : type
+        Data model of the product, a subclass of `~stdatamodels.jwst.datamodels.IFUCubeModel`.
 
     Returns
     -------
-    FusedCubeModel
+    FusedCubeModel or other `kind`
         The product.
 
     Raises
@@ -50,7 +54,7 @@ def cube_product(template, *, data, err, dq, weightmap=None, grid=None, channels
         if array.shape != shape:
             msg = f"{name} has shape {array.shape}, but the grid and the channels ask for {shape}"
             raise ValueError(msg)
-    product = FusedCubeModel(template.copy())
+    product = kind(template.copy())
     preserve_extensions(product)
     for name, array in arrays.items():
         setattr(product, name, np.asarray(array, "u4" if name == "dq" else "f4"))

@@ -6,7 +6,7 @@ Cubes are (channel, y, x), energies in keV and ascending.
 
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +60,14 @@ class CountCube:
         Keywords of the file that describe the observation.
     """
 
-    counts: np.ndarray
-    good: np.ndarray
-    energies: np.ndarray | None
+    counts: np.ndarray = field(repr=False)
+    good: np.ndarray = field(repr=False)
+    energies: np.ndarray | None = field(repr=False)
     first_channel: int | None = None
-    wcs: WCS | None = None
+    wcs: WCS | None = field(default=None, repr=False)
     exposure: float | None = None
-    background: np.ndarray | None = None
-    vignetting: np.ndarray | None = None
+    background: np.ndarray | None = field(default=None, repr=False)
+    vignetting: np.ndarray | None = field(default=None, repr=False)
     name: str = "the cube"
     path: Path | None = None
     header: fits.Header = field(default_factory=fits.Header, repr=False)
@@ -103,6 +103,28 @@ class CountCube:
             msg = f"{name} needs {len(counts) + 1} rising edges of its energies (keV)"
             raise ValueError(msg)
         return cls(counts, good, energies, **attributes)
+
+    def cropped(self, window):
+        """
+        Return a part of the field.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        CountCube
+            The smaller cube.
+        """
+        part = (slice(None), *window)
+        images = {
+            name: None if image is None else image[(..., *window)]
+            for name, image in (("background", self.background), ("vignetting", self.vignetting))
+        }
+        wcs = None if self.wcs is None else self.wcs[window]
+        return replace(self, counts=self.counts[part], good=self.good[part], wcs=wcs, **images)
 
     @property
     def pixel_scale(self):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-__all__ = ["contiguous", "interpolation", "overlap"]
+__all__ = ["contiguous", "interpolation_weights", "overlap"]
 
 
 def contiguous(low, high, name):
@@ -65,7 +65,7 @@ def overlap(source, target):
     return sparse.csr_matrix((share[keep], (j[both][keep], i[both][keep])), shape)
 
 
-def interpolation(source, target):
+def interpolation_weights(source, target):
     """
     Weights that take values at the bins of one grid to means over the bins of another.
 
@@ -78,16 +78,18 @@ def interpolation(source, target):
     -------
     weights : scipy.sparse.csr_matrix (n, m)
         ``values @ weights`` is the mean over each target bin of the line through the values at the
-        centres of the source bins, which is level beyond the outermost centres.
+        centres of the source bins, which is level beyond the outermost centres; its value at the
+        centre for target bins that are not wider.
     covered : ndarray of bool (m,)
         Target bins whose centre the source covers; the weights of the others are zero.
     """
     centres = 0.5 * (source[1:] + source[:-1])
     middle, width = 0.5 * (target[1:] + target[:-1]), np.diff(target)
     covered = (middle >= source[0]) & (middle <= source[-1])
-    # Enough points in each target bin to see every source bin twice.
+    # One point in target bins that are not wider; else enough to see every source bin twice.
     finest = np.interp(middle, centres, np.diff(source)) if centres.size > 1 else np.diff(source)
-    points = int(np.clip(np.ceil(2 * np.max(width / finest)), 1, 200))
+    ratio = np.max(width / finest)
+    points = 1 if ratio < 1.001 else int(np.clip(np.ceil(2 * ratio), 3, 201))
     rows, columns, values = [], [], []
     last = centres.size - 1
     for step in (np.arange(points) + 0.5) / points - 0.5:

@@ -1,9 +1,11 @@
 """Columns and units of FITS tables, with errors that name the file."""
 
+import warnings
 from pathlib import Path
 
 from astropy import units as u
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["column", "column_name", "existing_file", "open_fits", "unit_factor"]
 
@@ -44,9 +46,17 @@ def existing_file(path, kind):
 
 
 def open_fits(path, kind):
-    """Open a FITS file, or raise ValueError that says what kind of file cannot be read."""
+    """Open a whole FITS file, or raise ValueError that says what kind of file cannot be read."""
     try:
-        return fits.open(path, memmap=False, lazy_load_hdus=False)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AstropyUserWarning)
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=False)
     except OSError as error:
         msg = f"the {kind} {path} is not a readable FITS file: {error}"
         raise ValueError(msg) from error
+    for warning in caught:
+        if "truncated" in str(warning.message):
+            hdus.close()
+            msg = f"the {kind} {path} is truncated: {warning.message}"
+            raise ValueError(msg)
+    return hdus

@@ -11,7 +11,7 @@ import numpy as np
 from astropy import units as u
 from scipy import sparse
 
-from jwst_fusion.hifred.energy_grid import contiguous, interpolation
+from jwst_fusion.hifred.energy_grid import contiguous, interpolation_weights
 from jwst_fusion.hifred.fits_tables import (
     column,
     column_name,
@@ -101,7 +101,7 @@ class Arf:
         ValueError
             If the file has no area at any of these energies.
         """
-        weights, covered = interpolation(self.energies, edges)
+        weights, covered = interpolation_weights(self.energies, edges)
         if not covered.any():
             msg = (
                 f"the ARF {self.name} covers {_span(self.energies)}, nothing of {_span(edges)}: "

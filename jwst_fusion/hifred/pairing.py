@@ -4,7 +4,9 @@ import numpy as np
 from astropy.wcs.utils import pixel_to_pixel
 from scipy import sparse
 
-__all__ = ["pixel_matrix", "roles"]
+from jwst_fusion.hifred.problem import NotFusableError
+
+__all__ = ["field_window", "pixel_matrix", "roles"]
 
 # Points along each side of a fine pixel that tell in which coarse pixel its light falls.
 _POINTS = 10
@@ -52,6 +54,45 @@ def roles(first, second):
     return sharper + finer > 0
 
 
+def field_window(fine_shape, coarse_shape, fine_wcs, coarse_wcs, margin):
+    """
+    Part of the fine grid that the coarse one covers, with a rim.
+
+    Parameters
+    ----------
+    fine_shape, coarse_shape : tuple of int
+        Pixels (y, x).
+    fine_wcs, coarse_wcs : `~astropy.wcs.WCS` or None
+        Celestial WCS of both.
+    margin : float
+        Width of the rim, fine pixels.
+
+    Returns
+    -------
+    tuple of slice
+        Rows and columns; all of them without a WCS.
+
+    Raises
+    ------
+    NotFusableError
+        If the fields do not overlap.
+    """
+    if fine_wcs is None or coarse_wcs is None:
+        return slice(0, fine_shape[0]), slice(0, fine_shape[1])
+    window = []
+    x, y = _positions(coarse_shape, coarse_wcs, fine_wcs, points=2)
+    for places, size in ((y, fine_shape[0]), (x, fine_shape[1])):
+        # Points lie a quarter of a coarse pixel within its edge.
+        edge = 0.5 * np.ptp(places, axis=1).max() + margin
+        low, high = np.nanmin(places) - edge, np.nanmax(places) + edge
+        if not (low < size - 0.5 and high > -0.5):
+            msg = "the two cubes do not overlap on the sky"
+            raise NotFusableError(msg)
+        start = int(np.clip(np.floor(low + 0.5 + _NESTED), 0, size))
+        window.append(slice(start, int(np.clip(np.ceil(high + 0.5 - _NESTED), 0, size))))
+    return tuple(window)
+
+
 def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names=("X", "Y")):
     """
     Part of the light of each fine pixel that falls on each coarse pixel.
@@ -78,8 +119,10 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
 
     Raises
     ------
+    NotFusableError
+        If the fields do not overlap.
     ValueError
-        If one grid has no WCS and the sizes do not divide, or if the fields do not overlap.
+        If one grid has no WCS and the sizes do not divide.
 
     Notes
     -----
@@ -104,7 +147,7 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
     matrix = _spread(x, y, coarse_shape)
     if not matrix.nnz:
         msg = f"{names[0]} and {names[1]} do not overlap on the sky"
-        raise ValueError(msg)
+        raise NotFusableError(msg)
     covered = _covered(fine_shape, coarse_shape, fine_wcs, coarse_wcs)
     return matrix, None, covered
 

@@ -8,12 +8,13 @@ from astropy.wcs import WCS
 
 from jwst_fusion.hifred.fits_tables import column, column_name, existing_file, open_fits
 
-__all__ = ["gaussian_psf", "read_psf_image"]
+__all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8
+_HELD = 0.9
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
@@ -107,6 +108,30 @@ def gaussian_psf(fwhm):
     at = np.arange(-half, half + 1)[:, None] + offset
     profile = np.exp(-0.5 * (at / max(sigma, 1e-3)) ** 2).mean(axis=1)
     return np.outer(profile, profile) / profile.sum() ** 2
+
+
+def psf_reach(psf):
+    """
+    Radius that holds nine tenths of the light.
+
+    Parameters
+    ----------
+    psf : ndarray (node, y, x)
+        PSFs.
+
+    Returns
+    -------
+    float
+        Pixels; of the widest.
+    """
+    y, x = np.indices(psf.shape[1:])
+    reach = 0.0
+    for plane in psf:
+        radius = np.hypot(y - (plane * y).sum(), x - (plane * x).sum()).ravel()
+        order = np.argsort(radius)
+        inside = np.searchsorted(np.cumsum(plane.ravel()[order]), _HELD * plane.sum())
+        reach = max(reach, float(radius[order[min(inside, radius.size - 1)]]))
+    return reach
 
 
 def _scale(header, path):

@@ -53,6 +53,25 @@ def _filled(data, used, rows, columns):
     return np.where(used > 0, data, model * (data * used).sum() / max(total, 1e-300))
 
 
+def _bridged(used, *arrays):
+    """Arrays and what is used of them, with channels that hold no data taken from neighbours."""
+    held = np.flatnonzero(used.any(axis=1))
+    lost = np.flatnonzero(~used.any(axis=1))
+    if not lost.size or not held.size:
+        return used, *arrays
+    place = np.interp(lost, held, np.arange(held.size))
+    low = place.astype(int)
+    below, above, part = held[low], held[np.ceil(place).astype(int)], (place - low)[:, None]
+    used = used.copy()
+    used[lost] = used[below] * used[above]
+    out = []
+    for array in arrays:
+        array = array.copy()
+        array[lost] = ((1 - part) * array[below] + part * array[above]) * used[lost]
+        out.append(array)
+    return used, *out
+
+
 def find_subspace(likelihood, response, spectrum, most):
     r"""
     Principal components of a cube, whitened for its noise.
@@ -86,6 +105,7 @@ def find_subspace(likelihood, response, spectrum, most):
     used = np.ones_like(data) if likelihood.weights is None else (likelihood.weights > 0) * 1.0
     if likelihood.name == "poisson":
         signal = data - likelihood.background * used
+        used, signal, data = _bridged(used, signal, data)
         rows = np.maximum(_mean(data, used, 1), 0.5 / used.sum(axis=1).clip(1))
         columns = np.maximum(_mean(data, used, 0), 0.5 / used.sum(axis=0).clip(1))
         left, right = np.sqrt(rows), np.sqrt(columns)
@@ -95,6 +115,7 @@ def find_subspace(likelihood, response, spectrum, most):
     else:
         signal = data
         variance = np.divide(1.0, likelihood.weights, out=np.zeros_like(data), where=used > 0)
+        used, signal, variance, data = _bridged(used, signal, variance, data)
         rows, columns = _mean(variance, used, 1), _mean(variance, used, 0)
         rows[rows <= 0], columns[columns <= 0] = rows.max(), columns.max()
         left, right = np.sqrt(rows), np.sqrt(columns / columns.mean())

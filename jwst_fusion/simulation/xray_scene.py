@@ -71,8 +71,8 @@ def supernova_remnant(edges, shape, *, psf=0.0, line_width=0.0, seed=1):
 
     A clumpy shell expands at 5000 km/s, so that its near and far halves are shifted to higher and
     lower energies; the temperature varies over the remnant; a compact knot at high y, to the right
-    of the middle, holds the brightest pixels; the shell is brighter towards high x and low y. No
-    transposition, reflection or rotation maps it onto itself.
+    of the middle, is twice as bright as the shell around it; the shell is brighter towards high x
+    and low y. No transposition, reflection or rotation maps it onto itself.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import norm
 
-from jwst_fusion.hifred.energy_grid import contiguous, interpolation, overlap
+from jwst_fusion.hifred.energy_grid import contiguous, interpolation_weights, overlap
 from jwst_fusion.hifred.ogip import read_arf, read_rmf
 from jwst_fusion.hifred.ogip_write import write_arf, write_rmf
 
@@ -229,7 +229,7 @@ def test_overlap_keeps_counts(source, target):
 
 @given(source=edges_of, target=edges_of)
 def test_interpolation_keeps_constants(source, target):
-    weights, covered = interpolation(source, target)
+    weights, covered = interpolation_weights(source, target)
     assert isinstance(weights, sparse.csr_matrix)
     assert np.allclose(np.ones(source.size - 1) @ weights, covered)
 
@@ -238,7 +238,7 @@ def test_interpolation_follows_a_line_of_a_response():
     """Columns between those of the file move with energy, they do not jump."""
     source, target = np.linspace(0.4, 1.2, 81), np.linspace(0.5, 1.1, 1201)
     middle = 0.5 * (source[1:] + source[:-1])
-    weights, _ = interpolation(source, target)
+    weights, _ = interpolation_weights(source, target)
     assert np.allclose(middle @ weights, 0.5 * (target[1:] + target[:-1]), atol=1e-9)
 
 

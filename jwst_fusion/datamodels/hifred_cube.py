@@ -1,0 +1,70 @@
+"""The product of the HIFReD step for JWST cubes: an IFU cube that also says how it was made."""
+
+from stdatamodels.jwst.datamodels import IFUCubeModel
+
+from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+from jwst_fusion.datamodels.whole_file import WholeFile
+
+__all__ = ["HifredCubeModel", "allow_hifred_status"]
+
+_STATUS = {
+    "title": "Fusion of two hyperspectral cubes",
+    "type": "string",
+    "enum": ["SKIPPED", "COMPLETE", "FAILED"],
+    "fits_keyword": "S_HIFRED",
+}
+
+
+class HifredCubeModel(WholeFile, IFUCubeModel):
+    """
+    A data model for cubes fused from two IFU cubes.
+
+    Everything of `~stdatamodels.jwst.datamodels.IFUCubeModel`, with the provenance of the fusion
+    in ``meta.hifred`` and in tables.
+
+    Attributes
+    ----------
+    data : numpy float32 array (wavelength, y, x)
+        Surface brightness on the spaxels of the sharper cube and the channels of the other.
+    err : numpy float32 array (wavelength, y, x)
+        Standard deviation.
+    dq : numpy uint32 array (wavelength, y, x)
+        Data quality: FLUX_ESTIMATED where one of the cubes has no data, DO_NOT_USE and NON_SCIENCE
+        where none has.
+    model_x, model_y : numpy float32 array (wavelength, y, x)
+        What either cube shows of the result, on the voxels that were used.
+    history_table : numpy table
+        Objective, accuracy and seconds after each iteration.
+    parameter_table, software_table : numpy table
+        Names and values of the parameters, names and versions of the software.
+
+    Notes
+    -----
+    On disk ``DATAMODL`` is ``IFUCubeModel``, so that the file opens as a cube where this package
+    is not installed. ``HifredCubeModel(path)`` reads the provenance as well.
+    """
+
+    schema_url = SCHEMA_URI_PREFIX + "hifred_cube.schema"
+    written_as = IFUCubeModel.__name__
+
+
+def allow_hifred_status(model):
+    """
+    Let a model of jwst carry the status of the HIFReD step in keyword ``S_HIFRED``.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The model, changed in place.
+
+    Returns
+    -------
+    `~stdatamodels.jwst.datamodels.JwstDataModel`
+        The same model.
+    """
+    if not isinstance(model, HifredCubeModel):
+        schema = {"hifred": _STATUS}
+        for name in ("cal_step", "meta"):
+            schema = {name: {"type": "object", "properties": schema}}
+        model.extend_schema({"type": "object", "properties": schema})
+    return model

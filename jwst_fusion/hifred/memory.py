@@ -1,0 +1,66 @@
+"""How much memory a fusion of two hyperspectral cubes needs, before it begins."""
+
+import numpy as np
+
+__all__ = ["check_memory", "estimate_memory"]
+
+# Bytes per voxel of result and data, and per starlet coefficient, measured on set-ups of 1 to 15
+# million voxels.
+_LOW_RANK = 80
+_FULL = 110
+_COEFFICIENT = 26
+_COMPONENTS = 25  # of an automatic rank
+
+
+def estimate_memory(problem, options):
+    """
+    Estimate the memory that a solution takes.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    options : `~jwst_fusion.hifred.parameters.HifredOptions`
+        The parameters.
+
+    Returns
+    -------
+    float
+        Bytes; up to twice what is measured.
+    """
+    voxels = float(np.prod(problem.response_x.shape))
+    total = voxels + problem.x.size + problem.y.size
+    full = options.regularisation in ("wavelet_2d1d", "none")
+    need = total * (_FULL if full else _LOW_RANK)
+    if options.regularisation == "wavelet_2d1d":
+        need += _COEFFICIENT * voxels * (options.scales_space + 1) * (options.scales_energy + 1)
+    rank = _COMPONENTS if options.rank == "auto" else options.rank
+    return need + 24.0 * rank**2 * np.prod(problem.response_x.shape[1:])
+
+
+def check_memory(problem, options):
+    """
+    Refuse a problem that needs more memory than is allowed.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    options : `~jwst_fusion.hifred.parameters.HifredOptions`
+        The parameters, ``memory_limit`` (GB) among them.
+
+    Raises
+    ------
+    ValueError
+        If it is so; the message says how much is needed and what to change.
+    """
+    need = estimate_memory(problem, options) / 1e9
+    if need > options.memory_limit:
+        shape = problem.response_x.shape
+        msg = (
+            f"a result of {shape[0]} x {shape[1]} x {shape[2]} voxels needs about {need:.3g} GB of "
+            f"memory, more than memory_limit = {options.memory_limit:g} GB: raise it, take a "
+            "smaller field or fewer channels (energy_min, energy_max, wave_min, wave_max), or a "
+            "low-rank regularisation"
+        )
+        raise ValueError(msg)

@@ -1,0 +1,142 @@
+"""What a fusion solves: data and responses of both telescopes on the grid of the result."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from jwst_fusion.hifred.build import build_terms
+from jwst_fusion.hifred.response import Response
+
+__all__ = ["NotFusableError", "Problem", "coarse_response", "nodes_in_band"]
+
+
+class NotFusableError(Exception):
+    """Sound data that cannot be fused, and why."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    Two observations of a scene Z (L, M, N).
+
+    Attributes
+    ----------
+    x, y : ndarray (l, M, N), (L, m, n)
+        Counts, or surface brightness.
+    response_x, response_y : `~jwst_fusion.hifred.response.Response`
+        Responses with masks and backgrounds.
+    sigma_x, sigma_y : ndarray or None
+        Standard deviations; None for counts.
+    coordinate : ndarray (L + 1,) or (L,)
+        Edges of the energies of Z, keV, or wavelengths, um.
+    unit : str
+        Unit of Z.
+    channels : tuple of slice
+        The channels of the cubes X and Y that `x` and `y` hold.
+    names : tuple of str
+        Names of the cubes X and Y.
+    notes : list of str
+        What was assumed.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    response_x: Response
+    response_y: Response
+    sigma_x: np.ndarray | None
+    sigma_y: np.ndarray | None
+    coordinate: np.ndarray
+    unit: str
+    channels: tuple
+    names: tuple
+    notes: list = field(default_factory=list)
+
+    def origin(self):
+        """
+        Say which data constrain each voxel of Z.
+
+        Returns
+        -------
+        x, y : ndarray of bool (L, M, N)
+            Where at least one voxel of X, of Y, that is used depends on the voxel of Z.
+        """
+        found = []
+        for response in (self.response_x, self.response_y):
+            used = np.ones(response.observed_shape)
+            if response.mask is not None:
+                used = response.mask.astype(float)
+            reach = response.adjoint(used)
+            found.append(reach > 1e-6 * reach.max())
+        return tuple(found)
+
+
+def nodes_in_band(stack, nodes, coordinate):
+    """
+    Bring kernels at nodes to the band of the result.
+
+    Parameters
+    ----------
+    stack : ndarray (K, y, x)
+        Kernels.
+    nodes : ndarray (K,) or None
+        Energies or wavelengths of the kernels; None if there is only one kernel.
+    coordinate : ndarray (L,)
+        Energies or wavelengths of the channels, ascending.
+
+    Returns
+    -------
+    stack : ndarray (k, y, x)
+        Kernels: those within the band, and one at each of its ends by linear interpolation.
+    places : ndarray (k,) or None
+        Positions as indices of channels.
+    """
+    if nodes is None or len(nodes) == 1:
+        return stack[:1], None
+    inside = (nodes > coordinate[0]) & (nodes < coordinate[-1])
+    wanted = np.concatenate([coordinate[:1], nodes[inside], coordinate[-1:]])
+    weights = np.array([np.interp(wanted, nodes, one) for one in np.eye(len(nodes))]).T
+    places = np.interp(wanted, coordinate, np.arange(coordinate.size))
+    return np.tensordot(weights, stack, axes=1), places
+
+
+def coarse_response(shape, pixels, image, *, psf, nodes=None, mean=False, **options):
+    """
+    Response of the coarse telescope: PSF, then any way of collecting pixels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (L, M, N) of Z.
+    pixels : scipy.sparse matrix (m * n, M * N)
+        Coarse pixels from fine ones.
+    image : tuple of int
+        Shape (m, n).
+    psf : ndarray (k, y, x)
+        PSFs on the pixels of Z.
+    nodes : ndarray (k,), optional
+        Positions of the PSFs as indices of energies.
+    mean : bool
+        Means instead of sums: light from outside the field is taken to be like that inside.
+    **options
+        ``arf``, ``exposure``, ``vignetting`` as for `Response.build`; ``background`` and ``mask``
+        as for `Response`.
+
+    Returns
+    -------
+    Response
+        The response.
+    """
+    given = {name: options.pop(name, None) for name in ("background", "mask")}
+    stack = psf if nodes is not None else psf[0]
+    terms = build_terms(shape, psf=stack, psf_nodes=nodes, **options)
+    terms = [(energies, a, sparse.csr_array(pixels @ b)) for energies, a, b in terms]
+    if mean:
+        terms = [(energies, a, _rows_to_one(b)) for energies, a, b in terms]
+    return Response(shape, image, terms=terms, **given)
+
+
+def _rows_to_one(matrix):
+    sums = np.asarray(matrix.sum(axis=1)).ravel()
+    scale = np.divide(1.0, sums, out=np.zeros(sums.shape), where=sums > 0)
+    return sparse.csr_array(sparse.diags_array(scale) @ matrix)
