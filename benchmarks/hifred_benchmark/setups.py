@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from jwst_fusion.hifred.fuse import fuse
 
+from jwst_fusion.hifred.fuse import fuse
 from jwst_fusion.hifred.response import Response
 from jwst_fusion.metrics import hyperspectral_scores
 from jwst_fusion.simulation.xray import xray_pair
