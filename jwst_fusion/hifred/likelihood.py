@@ -151,7 +151,7 @@ class Gaussian:
             weights, data = np.where(used, weights, 0.0), np.where(used, data, 0.0)
         self.data = data if background is None else np.where(weights > 0, data - background, 0.0)
         self.weights = weights
-        self.offset = np.zeros(1)
+        self.offset = 0.5 * self.weights * self.data**2
 
     def local(self, signal):
         """Value, gradient and curvature; see `Poisson.local`."""

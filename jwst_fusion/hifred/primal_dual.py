@@ -61,6 +61,8 @@ class PrimalDual:
         Typical size D of the source, positive; it sets the steps, not the solution.
     sparse : SparseDual or None
         Transform with its thresholds; None for no penalty.
+    bound : ndarray (L, M * N), optional
+        Sizes that the source may have at least, for the gap; D by default.
     reference : ndarray (L, M * N), optional
         Source R whose difference is transformed: the penalty is of W (Z - R).
     nonnegative : bool
@@ -78,9 +80,9 @@ class PrimalDual:
     dual variable is exact for the Poisson likelihood,
     :math:`u = (v + 1 - \sqrt{(v - 1)^2 + 4 \sigma d}) / 2`.
 
-    The gap is that of the problem with an upper bound of twice the largest of Z and D at each
-    voxel, for which every dual point is feasible; its minimum is the same as long as the bound is
-    not reached.
+    The gap is that of the problem with an upper bound of twice the largest of Z and `bound` at
+    each voxel, for which every dual point is feasible; its minimum is the same as long as the
+    bound is not reached.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class PrimalDual:
         scale,
         sparse=None,
         *,
+        bound=None,
         reference=None,
         nonnegative=True,
         denoiser=None,
@@ -100,6 +103,7 @@ class PrimalDual:
         self.responses = [one.astype(kind) for one in responses]
         self.scale = np.maximum(scale, 1e-6 * scale.mean()).astype(kind)
         self.sparse, self.nonnegative, self.denoiser = sparse, nonnegative, denoiser
+        self.bound = self.scale if bound is None else bound.astype(kind)
         self.reference = None if reference is None else reference.astype(kind)
         load = 0.0
         self.steps, self.duals = [], []
@@ -187,7 +191,7 @@ class PrimalDual:
         value = self.value(cube)
         pairs = zip(self.likelihoods, duals, strict=True)
         dual = -sum(one.conjugate(dual) for one, dual in pairs)
-        bound = 2.0 * np.maximum(cube, self.scale)
+        bound = 2.0 * np.maximum(np.abs(cube), self.bound)
         slack = np.minimum(gradient, 0.0) if self.nonnegative else -np.abs(gradient)
         dual += float(np.vdot(bound, slack))
         if self.sparse is not None and self.reference is not None:

@@ -44,7 +44,7 @@ class Cubes:
         self.likelihoods = [one.likelihood for one in observations]
         self.responses = [one.response for one in observations]
         self.shape = self.responses[0].shape
-        self.scale = self._scale()
+        self.scale, self.bound = self._scale()
         self.noise = None
         if options.regularisation == "wavelet_2d1d":
             self.starlet = Starlet2D1D(self.shape, *self._scales(), dtype=np.float32)
@@ -60,13 +60,14 @@ class Cubes:
 
     def _scale(self):
         if self.options.likelihood == "poisson":
-            return np.maximum(self.pilot, _FAINTEST * self.pilot.mean())
+            return np.maximum(self.pilot, _FAINTEST * np.abs(self.pilot).mean()), None
         # the size of the source whose model is as large as the variance of the data
         ones = [np.ones_like(one.data) for one in self.likelihoods]
         pairs = list(zip(self.responses, self.likelihoods, ones, strict=True))
         seen = sum(r.adjoint_flat(one) for r, _, one in pairs)
         weight = sum(r.adjoint_flat(one.weights) for r, one, _ in pairs)
-        return seen / np.maximum(weight, 1e-6 * weight.mean())
+        weight = np.maximum(weight, 1e-6 * weight.mean())
+        return seen / weight, np.maximum(np.abs(self.pilot), 1.0 / np.sqrt(weight))
 
     def solver(self, kappa):
         """
@@ -92,6 +93,7 @@ class Cubes:
             self.responses,
             self.scale,
             sparse,
+            bound=self.bound,
             reference=reference,
             nonnegative=self.options.nonnegative,
             denoiser=self.options.denoiser,

@@ -47,9 +47,7 @@ def small_pair(*, likelihood="poisson", terms=1):
 
 def objective_of(pair, penalty, *, directions=None):
     likelihoods, responses, basis, maps = pair
-    instruments = [
-        Instrument(one, r, basis) for one, r in zip(likelihoods, responses, strict=True)
-    ]
+    instruments = [Instrument(one, r, basis) for one, r in zip(likelihoods, responses, strict=True)]
     return Objective(instruments, penalty, maps.shape, directions)
 
 
@@ -213,7 +211,7 @@ def test_gap_bounds_the_distance_from_the_minimum():
 def test_primal_dual_agrees_with_a_generic_optimiser(likelihood):
     likelihoods, responses, _, _ = small_pair(likelihood=likelihood)
     solver, scale = primal_dual(likelihoods, responses, sparse=False)
-    found = solver.run(scale, tolerance=1e-5, most=20000)
+    found = solver.run(scale, tolerance=1e-6, most=20000)
 
     def function(flat):
         cube, value, gradient = flat.reshape(SHAPE[0], -1), 0.0, 0.0

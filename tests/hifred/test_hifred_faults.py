@@ -1,0 +1,148 @@
+"""Bad data and parameters of a fusion are named before anything is computed."""
+
+import numpy as np
+import pytest
+
+from jwst_fusion.hifred.fuse import fuse
+from jwst_fusion.hifred.response import Response
+
+SHAPE = (6, 4, 6)
+
+
+def problem(**changes):
+    rng = np.random.default_rng(0)
+    rx = Response.build(SHAPE, rebin=(3, 1, 1))
+    ry = Response.build(SHAPE, rebin=(1, 2, 2))
+    cube = np.full(SHAPE, 20.0)
+    parts = {
+        "x": rng.poisson(rx.forward(cube)).astype(float),
+        "y": rng.poisson(ry.forward(cube)).astype(float),
+        "response_x": rx,
+        "response_y": ry,
+    }
+    return parts | changes
+
+
+def with_value(name, value):
+    data = problem()[name].copy()
+    data[0, 0, 0] = value
+    return {name: data}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x": np.zeros((2, 4, 6))}, "x is zero throughout"),
+        ({"y": np.zeros((6, 2, 3))}, "y is zero throughout"),
+        ({"x": np.full((2, 4, 6), np.nan)}, "x holds no usable value"),
+        (with_value("x", -1.0), "x holds 1 negative"),
+        (with_value("y", -3.0), "y holds 1 negative"),
+        ({"x": np.ones((2, 6, 4))}, r"x has the shape \(2, 6, 4\): expected \(2, 4, 6\)"),
+        ({"y": "counts"}, "y must be an array"),
+        ({"y": None}, r"y has the shape \(\)"),
+        ({"response_y": Response.build((6, 2, 3))}, "expected the same"),
+        ({"variance_x": np.ones((2, 4, 6))}, "variance_x is for likelihood='gaussian'"),
+        ({"likelihood": "gaussian"}, "variance_x must be given"),
+        ({"likelihood": "cash"}, "likelihood is 'cash'"),
+        ({"regularisation": "tv"}, "regularisation is 'tv'"),
+        ({"prior": "flat"}, "prior is 'flat'"),
+        ({"rank": 0}, "rank is 0"),
+        ({"rank": 2.5}, "rank is 2.5"),
+        ({"rank": True}, "rank is True"),
+        ({"mu": -1.0}, "mu is -1.0"),
+        ({"mu": np.nan}, "mu is nan"),
+        ({"kappa": "large"}, "kappa is 'large'"),
+        ({"kappa": np.inf}, "kappa is inf"),
+        ({"scales": (2,)}, "scales is"),
+        ({"scales": (0, 3)}, "scales is 0"),
+        ({"tolerance": 0.0}, "tolerance is 0.0"),
+        ({"maximum_iterations": 0}, "maximum_iterations is 0"),
+        ({"thinning": 1.0}, "thinning is 1.0"),
+        ({"nonnegative": "yes"}, "nonnegative is 'yes'"),
+        ({"errors": 2}, "errors is 2"),
+        ({"error_samples": 1}, "error_samples is 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"denoiser": abs}, "given together"),
+        ({"regularisation": "plug_and_play"}, "given together"),
+        ({"regularisation": "plug_and_play", "denoiser": 3}, "must be a function"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_values_that_cannot_be_used(changes, words):
+    with pytest.raises(ValueError, match=words):
+        fuse(**problem(**changes))
+
+
+def test_objects_of_another_type():
+    with pytest.raises(TypeError, match="response_x must be a Response"):
+        fuse(**problem(response_x=np.eye(3)))
+    with pytest.raises(TypeError, match="start must be"):
+        fuse(**problem(start=3))
+
+
+def test_files_that_cannot_be_used(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        fuse(**problem(start=tmp_path / "none.npz"))
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        fuse(**problem(checkpoint=tmp_path / "none" / "state.npz"))
+    junk = tmp_path / "junk.npz"
+    junk.write_bytes(b"not an archive")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        fuse(**problem(start=junk))
+    np.savez(junk, version=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        fuse(**problem(start=junk))
+    np.savez(junk, cube=np.ones(3))
+    with pytest.raises(ValueError, match="another version"):
+        fuse(**problem(start=junk))
+
+
+def test_start_of_another_fusion():
+    first = fuse(**problem(), mu=0.1, rank=2, errors=False)
+    with pytest.raises(ValueError, match="low_rank_sobolev"):
+        fuse(**problem(), regularisation="low_rank", start=first)
+    with pytest.raises(ValueError, match="start has rank 2"):
+        fuse(**problem(), start=first, rank=1)
+    small = Response.build((6, 4, 4), rebin=(3, 1, 1)), Response.build((6, 4, 4), rebin=(1, 2, 2))
+    data = {"x": np.ones((2, 4, 4)), "y": np.ones((6, 2, 2))}
+    with pytest.raises(ValueError, match="not \\(6, 4, 4\\)"):
+        fuse(**data, response_x=small[0], response_y=small[1], start=first)
+
+
+def test_huge_values_are_not_used_and_said_so():
+    result = fuse(**problem(**with_value("y", 1e30)), mu=0.1)
+    assert "1 of 36 values of y are not usable" in result.notes[0]
+    assert result.cube.max() < 100
+
+
+def test_read_only_input_is_left_alone():
+    parts = problem()
+    for name in ("x", "y"):
+        parts[name].setflags(write=False)
+    fuse(**parts, mu=0.1, regularisation="low_rank_wavelet")
+
+
+@pytest.mark.parametrize("kind", ["low_rank_sobolev", "low_rank_wavelet", "wavelet_2d1d", "none"])
+@pytest.mark.parametrize("counts", [0.02, 1.0])
+def test_few_counts(kind, counts):
+    rng = np.random.default_rng(1)
+    parts = problem()
+    cube = np.full(SHAPE, counts)
+    for name in ("x", "y"):
+        parts[name] = rng.poisson(parts[f"response_{name}"].forward(cube)).astype(float)
+        parts[name][0, 0, 0] = 1
+    result = fuse(**parts, regularisation=kind)
+    assert np.isfinite(result.cube).all()
+    assert result.cube.min() >= 0
+    assert result.cube.mean() == pytest.approx(counts, rel=1.5)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (6, 1, 4), (1, 4, 4)])
+def test_small_fields(shape):
+    rng = np.random.default_rng(2)
+    rx = Response.build(shape)
+    result = fuse(*(rng.poisson(30.0, shape) for _ in range(2)), rx, rx)
+    assert result.cube.mean() == pytest.approx(30.0, rel=0.2)
+    assert fuse(
+        *(rng.poisson(30.0, shape) for _ in range(2)), rx, rx, regularisation="wavelet_2d1d"
+    ).cube.mean() == pytest.approx(30.0, rel=0.2)
