@@ -33,6 +33,10 @@ BLOCKS = {page.name: blocks_of(page) for page in PAGES}
 NOT_RUN = {
     ("README.md", "make demo"): "installs from the network; jwst-fusion demo is the same",
     ("README.md", "make test"): "runs this test",
+    (
+        "hifred_tutorial.rst",
+        "python benchmarks/figures_hifred.py --table docs/benchmarks/hifred_setups.rst",
+    ): "takes half an hour",
 }
 LONG = ("strun calwebb_", "strun fusion_pipeline associations/", "strun fusion_spec")
 PRODUCT = "jw09999-o001_t001"
@@ -65,6 +69,15 @@ def stock(tmp_path_factory):
     cube = simulate_s3d(scene, np.arange(1.66, 2.32, 0.011), shape=(15, 16))
     cube.save(str(folder / "cube_s3d.fits"))
     cube.close()
+    # two gratings; a sharp cube with wide channels
+    for name, wave, spaxel in (
+        ("blue_s3d.fits", np.arange(1.68, 2.02, 0.02), 0.1),
+        ("red_s3d.fits", np.arange(1.96, 2.31, 0.02), 0.1),
+        ("wide_s3d.fits", np.arange(1.68, 2.30, 0.044), 0.05),
+    ):
+        cube = simulate_s3d(scene, wave, shape=(13, 14), spaxel=spaxel)
+        cube.save(str(folder / name))
+        cube.close()
     write_nirspec_cube_parameters(folder / "cubepar.fits")
     return folder, images
 
@@ -79,6 +92,7 @@ def done():
 def page_folder(stock, tmp_path, monkeypatch):
     """A folder with the files that pages name; they are links, so that writing would show."""
     from jwst_fusion.associations import make_association, write_association
+    from jwst_fusion.associations.hifred import make_hifred_association
     from jwst_fusion.simulation.observation import write_spec3_association
 
     source, images = stock
@@ -88,9 +102,14 @@ def page_folder(stock, tmp_path, monkeypatch):
     for name, number in IMAGES.items():
         os.link(images[number], tmp_path / name)
     os.link(source / "cube_s3d.fits", tmp_path / "x_g235h-f170lp_s3d.fits")
+    for name in ("blue_s3d.fits", "red_s3d.fits", "wide_s3d.fits"):
+        os.link(source / name, tmp_path / name)
     names = [name for name in IMAGES if "/" not in name]
+    pair = make_hifred_association(["x_g235h-f170lp_s3d.fits", "wide_s3d.fits"])
+    write_association(pair, tmp_path / "two_cubes_asn.json")
     for path, science in (
         ("fusion_asn.json", "x_g235h-f170lp_s3d.fits"),
+        ("gratings_asn.json", ["blue_s3d.fits", "red_s3d.fits"]),
         ("pipeline_asn.json", EXPOSURE),
     ):
         table = make_association(science, names, product_name=PRODUCT)
@@ -236,7 +255,9 @@ def test_blocks_without_a_language_are_commands():
         f"{page}:{b.line}" for page, blocks in BLOCKS.items() for b in blocks if b.kind == "text"
     ]
     declared = [
-        line for page in PAGES for line in re.findall(r"code-block:: text", page.read_text())
+        line
+        for page in PAGES
+        for line in re.findall(r"code-block:: (?:text|json)", page.read_text())
     ]
     assert len(texts) == len(declared), f"say code-block:: text or console: {texts}"
     assert sum(block.kind == "shell" for blocks in BLOCKS.values() for block in blocks) > 8

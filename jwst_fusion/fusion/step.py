@@ -180,16 +180,30 @@ class FusionStep(FusionBaseStep):
         if len(errors) == len(members.cubes):
             raise errors[0]
         if options.gratings != "separate":
-            results += self._join(results, members.product_name, options)
+            results += self.join(results, members.product_name)
         return ModelContainer(results)
 
-    def _join(self, results, product_name, options):
-        """Join the cubes that were fused; an empty list if there is nothing to join."""
+    def join(self, results, product_name):
+        """
+        Join fused cubes of several gratings.
+
+        Parameters
+        ----------
+        results : sequence of datamodel
+            Results for each cube. Those that are not COMPLETE are left out.
+        product_name : str
+            Name of the product without suffix.
+
+        Returns
+        -------
+        list of FusedCubeModel
+            The joined cube, or nothing if there are not two cubes that can be joined.
+        """
         fused = [model for model in results if model.meta.cal_step.fusion == "COMPLETE"]
         if len(fused) < 2:
             return []
         try:
-            product = joined_product(fused, memory_limit=options.memory_limit)
+            product = joined_product(fused, memory_limit=self.memory_limit)
         except UnsuitableError as reason:
             log.warning("The fused cubes are not joined: %s", reason)
             return []

@@ -263,7 +263,9 @@ class FusionPipeline(Pipeline):
         return stages.run("Cubes", key, make)[0]
 
     def _fuse(self, stages, cubes, members, product):
-        """Fuse each cube with the images."""
+        """Fuse each cube with the images, and join the results; or all of them as one."""
+        if len(cubes) > 1 and self.fusion.gratings == "shared":
+            return self._fuse_as_one(stages, cubes, members, product)
         results = []
         for number, cube in enumerate(cubes, 1):
             name = product
@@ -278,16 +280,46 @@ class FusionPipeline(Pipeline):
                 model.meta.asn.table_name = members.table_name
                 return [model]
 
-            # Files beside the product are not recorded.
-            key = None
-            if not self.fusion.save_reobserved:
-                extra = {"name": name, "stpsf": os.environ.get("STPSF_PATH")}
-                key = stages.key([self.fusion], [cube, *members.images], extra=extra)
+            key = self._fusion_key(stages, [cube, *members.images], name)
             (fused,), _ = stages.run(f"Fusion of {name}", key, make)
             if isinstance(fused, str):
                 fused = _open_product(fused)
             results.append(fused)
+        results += self._join(stages, results, cubes, members, product)
         return results[0] if len(results) == 1 else ModelContainer(results)
+
+    def _fusion_key(self, stages, given, name):
+        if self.fusion.save_reobserved or self.fusion.save_report:
+            return None  # files beside the product are not recorded
+        extra = {"name": name, "stpsf": os.environ.get("STPSF_PATH")}
+        return stages.key([self.fusion], given, extra=extra)
+
+    def _fuse_as_one(self, stages, cubes, members, product):
+        """Fuse all cubes with a common spectral subspace, or each by itself if that cannot be."""
+        given = [*cubes, *members.images]
+
+        def make():
+            self.output_file = f"{product}_{self.fusion.suffix}.fits"
+            found = self.fusion.run(given)
+            found = [found] if isinstance(found, datamodels.JwstDataModel) else list(found)
+            if len(found) == 1:
+                found[0].meta.filename = self.output_file
+            for model in found:
+                model.meta.asn.table_name = members.table_name
+            return found
+
+        key = self._fusion_key(stages, given, product)
+        found, _ = stages.run(f"Fusion of {len(cubes)} cubes", key, make)
+        found = [_open_product(one) if isinstance(one, str) else one for one in found]
+        return found[0] if len(found) == 1 else ModelContainer(found)
+
+    def _join(self, stages, results, cubes, members, product):
+        """Join fused cubes; an empty list if they are to be separate or cannot be joined."""
+        if len(results) < 2 or self.fusion.gratings == "separate":
+            return []
+        key = self._fusion_key(stages, [*cubes, *members.images], f"{product}, joined")
+        found, _ = stages.run("Joined cube", key, lambda: self.fusion.join(results, product))
+        return [_open_product(one) if isinstance(one, str) else one for one in found]
 
     def _locate(self, input_data):
         if isinstance(input_data, str):
