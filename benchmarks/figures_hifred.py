@@ -168,7 +168,9 @@ def make(options, work):
     rows = table(options.setups, work=work)
     if options.table:
         options.table.parent.mkdir(parents=True, exist_ok=True)
-        options.table.write_text(as_rst({"Regularisations on the set-ups of Table 1": rows}, header=HEADER))
+        options.table.write_text(
+            as_rst({"Regularisations on the set-ups of Table 1": rows}, header=HEADER)
+        )
     spectra(options.setups, options.images / "hifred_spectra.png", work)
     for kind in ("amplitude", "sam", "error"):
         maps(options.setups, options.images / f"hifred_{kind}.png", work, kind)
