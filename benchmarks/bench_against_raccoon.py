@@ -9,13 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmark_data import data_folder
+
 # One core, as in the other benchmark.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 from trace_benchmark.cubes import Cube, Setup, build_cube, star_position
-from trace_benchmark.inputs import CUBE_RANGE, DIFFUSION, ROLL, data_folder, seen_by_pixels, trim
+from trace_benchmark.inputs import CUBE_RANGE, DIFFUSION, ROLL, seen_by_pixels, trim
 from trace_benchmark.table import as_rst
 
 from jwst_fusion.adaptive_trace_model.wiggles import brightest_spaxels, measure_wiggles

@@ -9,6 +9,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmark_data import data_folder
+
 # One thread in BLAS: seconds of the processor would not be comparable otherwise.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -19,7 +21,6 @@ from fusion_benchmark.lines import HEADER
 from fusion_benchmark.orion import orion_accuracy
 from fusion_benchmark.quality import errors, left_out, nebula_accuracy
 from fusion_benchmark.robustness import degradation
-from fusion_benchmark.scenes import data_folder
 from trace_benchmark.table import as_rst, as_text
 
 log = logging.getLogger("benchmark")

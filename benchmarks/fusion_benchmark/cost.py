@@ -12,7 +12,7 @@ __all__ = ["cost"]
 
 _CHILD = Path(__file__).with_name("run_fuse.py")
 _BARE = {"margin": 0, "bare": True, "bad": 0.0, "repeat": 5, "rank": 3, "channels": 1616}
-_FULL = {"margin": 5, "bare": False, "bad": 0.01, "repeat": 1}
+_FULL = {"margin": 5, "bare": False, "bad": 0.01, "repeat": 1, "gains": "fitted"}
 _THREE = {**_FULL, "spaxels": 30, "channels": 3600, "rank": 10}
 _NINE = {**_FULL, "spaxels": 90, "channels": 1616, "rank": 6}
 

@@ -44,7 +44,7 @@ def main():
     case = json.loads(sys.argv[1])
     data = _arrays(case)
     options = {"rank": case["rank"], "uncertainty": not case["bare"]}
-    options |= _BARE if case["bare"] else {}
+    options |= _BARE if case["bare"] else {"gains": case["gains"]}
     before, seconds = _gigabytes(), []
     for _ in range(case["repeat"]):
         wall, cpu = time.perf_counter(), time.process_time()

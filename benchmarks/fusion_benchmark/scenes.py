@@ -1,10 +1,9 @@
 """The two scenes of the benchmark: a synthetic nebula, and a part of the Orion Bar."""
 
-import os
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
+from benchmark_data import data_folder
 
 from fusion_benchmark.nebula import BANDS, band_curve, nebula_maps, nebula_spectra
 from fusion_benchmark.observe import Setup, observe
@@ -17,7 +16,6 @@ from jwst_fusion.psf.cube import lagrange_weights
 
 __all__ = [
     "CALIBRATION",
-    "data_folder",
     "nebula",
     "nebula_psf",
     "orion_bar",
@@ -41,30 +39,6 @@ _ORION_SIDE = 3.0  # arcsec, of the PSFs
 _ORION_SURROUNDINGS = 20
 
 
-def data_folder():
-    """
-    Folder of scenes, throughputs and data files of STPSF.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the environment variable JWST_FUSION_TEST_DATA names no folder.
-    """
-    folder = Path(os.environ.get("JWST_FUSION_TEST_DATA", "../shared/data"))
-    if not folder.is_dir():
-        msg = (
-            f"no folder {folder}: set JWST_FUSION_TEST_DATA to the folder that holds "
-            "orion_bar_scene, throughputs and stpsf-data"
-        )
-        raise FileNotFoundError(msg)
-    return folder
-
-
-@lru_cache(maxsize=4)
 def pupils(error=0.0):
     """
     Telescopes with the wavefronts of imager and spectrometer.

@@ -1,11 +1,11 @@
 """Exposures that both steps get, with their noiseless truth, made once and kept in a folder."""
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
 from astropy.modeling import bind_bounding_box
+from benchmark_data import data_folder
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
@@ -19,7 +19,6 @@ __all__ = [
     "DIFFUSION",
     "ROLL",
     "STAR_OFFSET",
-    "data_folder",
     "dithered_star",
     "observed_star",
     "seen_by_pixels",
@@ -42,29 +41,6 @@ STAR_OFFSET = (0.03, -0.02)
 CUBE_RANGE = (1.70, 2.10)
 #: Micrometre beyond the cubes that are left in trimmed exposures, more than the window of a fit.
 _MARGIN = 0.05
-
-
-def data_folder():
-    """
-    Folder of the instruments' reference files.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the environment variable JWST_FUSION_TEST_DATA names no folder.
-    """
-    folder = Path(os.environ.get("JWST_FUSION_TEST_DATA", "../shared/data"))
-    if not folder.is_dir():
-        msg = (
-            f"no folder {folder}: set JWST_FUSION_TEST_DATA to the folder that holds "
-            "nirspec_ifu_refs and miri_mrs_refs"
-        )
-        raise FileNotFoundError(msg)
-    return folder
 
 
 def star(folder):

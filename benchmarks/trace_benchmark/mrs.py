@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from benchmark_data import data_folder
 from scipy import fft
 from stdatamodels.jwst import datamodels
 
@@ -12,7 +13,6 @@ from jwst_fusion.simulation.exposures import Noise, paint, repoint
 from jwst_fusion.simulation.observation import DITHERS
 from jwst_fusion.simulation.reference_geometry import mrs_exposure
 from jwst_fusion.simulation.scenes import single_star
-from trace_benchmark.inputs import data_folder
 
 __all__ = ["MRS_RANGE", "mrs_observed", "mrs_star", "write_mrs_cube_parameters"]
 

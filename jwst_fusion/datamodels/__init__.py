@@ -13,7 +13,9 @@ _MODULE_OF = {
     "flags_of": "provenance",
     "fused_product": "provenance",
     "hifred_product": "two_cubes",
+    "joined_product": "several_cubes",
     "reobserved_products": "reobserved",
+    "stacked_cube": "several_cubes",
 }
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "flags_of",
     "fused_product",
     "hifred_product",
+    "joined_product",
     "reobserved_products",
+    "stacked_cube",
 ]
 
 

@@ -63,6 +63,10 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         One row per spectral component: eigenvalue, explained variance and regularisation.
     left_out_table : numpy table
         One row per image that was left out of a fusion and predicted by it.
+    cube_table : numpy table
+        Of a joined cube, one row per fused cube that it consists of: file, grating, wavelengths
+        (um), brightness over that of the one before it where they overlap, and whether it was
+        resampled.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
     component_maps : numpy float32 array (component, y, x)

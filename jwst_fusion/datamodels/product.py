@@ -5,6 +5,7 @@ from jwst.assign_wcs.pointing import create_fitswcs
 
 from jwst_fusion.datamodels.fused_cube import FusedCubeModel
 from jwst_fusion.datamodels.preserve import preserve_extensions
+from jwst_fusion.datamodels.wavelengths import wavelength_table
 
 __all__ = ["cube_product"]
 
@@ -76,9 +77,7 @@ def _take_channels(product, channels, depth):
         info.crpix3 = info.crpix3 - start
     if product.hasattr("wavetable"):
         column = np.asarray(product.wavetable["wavelength"], "f4").reshape(-1)[start:stop]
-        table = np.zeros(1, dtype=[("wavelength", "<f4", (column.size, 1))])
-        table["wavelength"][0, :, 0] = column
-        product.wavetable = table
+        product.wavetable = wavelength_table(column)
         if info.ctype3 == "WAVE-TAB":
             product.wavedim = f"(1,{column.size:d})"
 

@@ -109,7 +109,7 @@ def image_arrays(data, err):
     return sigma, np.clip(weight, 0, _LARGEST_WEIGHT)
 
 
-def fusion_data(cube, err, images, image_err, *, responses, psf, factor):
+def fusion_data(cube, err, images, image_err, *, responses, psf, factor, independent=None):
     """
     Collect the arrays of the fusion problem.
 
@@ -125,6 +125,8 @@ def fusion_data(cube, err, images, image_err, *, responses, psf, factor):
         PSFs of both.
     factor : int
         Fine pixels per spaxel, d.
+    independent : array (F,), optional
+        Share of the pixels of each image whose noise is independent; 1 by default.
 
     Returns
     -------
@@ -145,6 +147,7 @@ def fusion_data(cube, err, images, image_err, *, responses, psf, factor):
         psf_image=psf.image,
         psf_cube=psf.cube,
         factor=factor,
+        image_independent=independent,
     )
 
 

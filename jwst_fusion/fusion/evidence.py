@@ -163,7 +163,8 @@ def maximise_evidence(
                                     {\sum_f |D_f|^2 |z_{a,f}|^2}, \quad
               g \leftarrow \frac{n - \mathrm{tr}(\Sigma A^T A) g}{|y - A z|^2}
 
-    With masks or weights, the traces are averages over the nodes of `local`.
+    With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
+    larger than those of the grid, n and the trace count what has noise: low frequencies.
     """
     mu = np.array(mu, float)
     scales = np.array(scales, float)
@@ -201,19 +202,21 @@ def maximise_evidence(
 
 
 def _degrees_of_freedom(system, local, mu, scales):
-    """Effective parameters per component (k,), and those that each instrument determines (2,)."""
+    """Effective parameters per component (k,), and those fitted to the noise of either (2,)."""
     blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
     effective, fitted = np.zeros(blocks.rank), np.zeros(2)
     for (image_weight, cube_weight), fraction in zip(local.nodes, local.fractions, strict=True):
         image_weight, cube_weight = scales[0] * image_weight, scales[1] * cube_weight
-        prior, image = np.zeros(blocks.rank), 0.0
+        prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
         for part, weight, covariance in blocks.covariances(image_weight, cube_weight, mu):
             variance = np.einsum("gdaa->gda", covariance).real
             prior += np.einsum("g,gda,gda->a", weight, blocks.penalty(part, mu), variance)
             gram = blocks.image_gram(part, image_weight)
-            image += np.einsum("g,gdab,gdab->", weight, covariance, gram.conj()).real
+            determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
+            image += weight @ determined.sum(1)
+            noisy += weight @ np.sum(system.image_band[part] * determined, axis=1)
         effective += fraction * (total - prior)
-        fitted += fraction * np.array([image, total * blocks.rank - prior.sum() - image])
+        fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
     return effective, fitted
 
 

@@ -45,6 +45,11 @@ class FusionData:
         PSFs at the nodes on the fine grid, odd size, centred, unit sum.
     factor : int
         Fine pixels per spaxel along each axis, 2 or more.
+    image_independent : ndarray (F,), optional
+        Share of the pixels of each image whose noise is independent, above 0 to 1 (the default):
+        less than 1 if its own pixels are larger than those of the grid. `image_sigma` is then the
+        error of independent pixels with as much information, larger by one over the root of it than
+        the noise that the image shows.
 
     Raises
     ------
@@ -63,8 +68,11 @@ class FusionData:
     psf_image: np.ndarray
     psf_cube: np.ndarray
     factor: int
+    image_independent: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.image_independent is None:
+            self.image_independent = np.ones(len(self.images))
         for name in self.__dataclass_fields__:
             if name not in ("factor", "cube", "images"):
                 setattr(self, name, np.asarray(getattr(self, name), float))
@@ -88,6 +96,7 @@ class FusionData:
             "images": (filters, d * h, d * w),
             "image_sigma": (filters,),
             "image_weight": (filters, d * h, d * w),
+            "image_independent": (filters,),
             "response": (filters, channels),
             "psf_weights": (channels, nodes),
         }
@@ -111,6 +120,14 @@ class FusionData:
         if not np.all(np.isfinite(self.image_sigma) & (self.image_sigma > 0)):
             msg = f"image_sigma must be finite and positive, got {self.image_sigma}"
             raise ValueError(msg)
+        if not np.all((self.image_independent > 0) & (self.image_independent <= 1)):
+            msg = f"image_independent must be above 0 and at most 1, got {self.image_independent}"
+            raise ValueError(msg)
+
+    @property
+    def image_noise(self):
+        """Noise (F,) that pixels of weight 1 show, MJy/sr."""
+        return self.image_sigma * np.sqrt(self.image_independent)
 
 
 def _check_psf(name, psf, nodes):
@@ -201,6 +218,24 @@ class Grid:
                 phase[n // 2] = np.cos(np.pi * shift)
             phases.append(phase)
         return phases[0][:, None] * phases[1][None, :]
+
+    def band(self, share):
+        """Whether frequencies (group, d * d) are within those of pixels 1 / share times as large.
+
+        Parameters
+        ----------
+        share : ndarray (F,)
+            Area of the pixels of the grid over that of others, at most 1.
+
+        Returns
+        -------
+        ndarray (group, d * d)
+            Part of the F cases in which they are.
+        """
+        largest = [np.abs(np.fft.fftfreq(n)) for n in self.shape]
+        largest = np.maximum(largest[0][:, None], largest[1][None, :])
+        inside = np.mean([largest <= 0.5 * np.sqrt(one) for one in share], axis=0)
+        return self.group(inside[None])[:, :, 0]
 
     def gradient_power(self):
         """Squared transfer function of the gradient, (group, d * d)."""

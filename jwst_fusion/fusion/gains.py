@@ -11,8 +11,10 @@ __all__ = ["Gains", "fit_gains"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-_TOLERANCE = 0.1  # of the solves for one column each, in posterior standard deviations
-_STEPS = 8
+_TOLERANCE = 0.5  # of the solves for one column each, in posterior standard deviations, at first
+_PRECISION = 0.01  # of the information on a gain that those solves leave
+_FINEST = 0.01  # of their tolerances
+_STEPS = 16
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
 
@@ -76,6 +78,10 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     where :math:`U = Q^{-1} A^T W C` costs one linear solve per image, and the residual r of the
     normal equations makes up for a solution that is not exact. The inverse of the matrix is the
     covariance of the gains; as the problem is nearly linear, one matrix serves for all steps.
+
+    The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
+    norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
+    one per cent of it.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings)
@@ -94,7 +100,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
         solution = problem.system.solve(tuned.mu, *scales, start=start, **solver)
         tuned = replace(tuned, solution=solution)
-        if np.all(np.abs(change) < 0.5 * errors):
+        if np.all(np.abs(change) < 0.3 * errors):
             break
     else:
         log.warning("The gains still change by more than their errors after %d steps", _STEPS)
@@ -115,27 +121,43 @@ def _columns(problem, tuned):
 
 def _eliminate(problem, tuned, settings):
     """Reactions (F, group, d * d, k) of the scene to each gain, and the matrix (F, F) left."""
-    system = problem.system
     weight, columns, _ = _columns(problem, tuned)
     count = len(columns)
     matrix, reactions = np.zeros((count, count)), []
     for f in range(count):
-        one = np.zeros_like(columns)
-        one[f] = weight[f] * columns[f]
-        reactions.append(
-            system.solve(
-                tuned.mu,
-                tuned.scale_image,
-                tuned.scale_cube,
-                rhs=system.imager.adjoint_groups(system.grid.analyse(one)),
-                tolerance=_TOLERANCE,
-                max_iterations=settings.max_iterations,
-            ).solution
-        )
-        follows = system.grid.synthesise(system.imager.forward_groups(reactions[-1]))
-        matrix[f] = -np.sum(weight * columns * follows, axis=(1, 2))
-        matrix[f, f] += np.sum(weight[f] * columns[f] ** 2)
+        reaction, matrix[f] = _react(problem, tuned, settings, weight, columns, f)
+        reactions.append(reaction)
     return np.array(reactions), (matrix + matrix.T) / 2
+
+
+def _react(problem, tuned, settings, weight, columns, f):
+    """Reaction (group, d * d, k) of the scene to one gain, and its row of the matrix left."""
+    system = problem.system
+    one = np.zeros_like(columns)
+    one[f] = weight[f] * columns[f]
+    rhs = system.imager.adjoint_groups(system.grid.analyse(one))
+    own = np.sum(one[f] * columns[f])
+    reaction, tolerance = None, _TOLERANCE
+    while True:
+        solution = system.solve(
+            tuned.mu,
+            tuned.scale_image,
+            tuned.scale_cube,
+            rhs=rhs,
+            start=reaction,
+            tolerance=tolerance,
+            max_iterations=settings.max_iterations,
+        )
+        reaction = solution.solution
+        follows = system.grid.synthesise(system.imager.forward_groups(reaction))
+        row = -np.sum(weight * columns * follows, axis=(1, 2))
+        row[f] += own
+        excess = (tolerance * system.norm) ** 2
+        enough = excess <= _PRECISION * row[f] or tolerance <= _FINEST
+        if enough or system.uniform or not solution.converged:
+            return reaction, row
+        tolerance = min(tolerance / 2, np.sqrt(_PRECISION * max(row[f], 0.0)) / system.norm)
+        tolerance = max(tolerance, _FINEST)
 
 
 def _target(problem, tuned, reactions):

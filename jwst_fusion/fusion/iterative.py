@@ -146,6 +146,8 @@ class WeightedSystem:
         voxels that are there.
     prior : SobolevPrior, optional
         Penalty of the component maps; that of their gradients by default.
+    independent : ndarray (F,), optional
+        Share of the pixels of each image whose noise is independent; 1 by default.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class WeightedSystem:
         spaxel_weight,
         gaps=None,
         prior=None,
+        independent=None,
     ):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.prior = SobolevPrior(self.grid) if prior is None else prior
@@ -170,7 +173,10 @@ class WeightedSystem:
         self.rhs_image = imager.adjoint_groups(self.grid.analyse(image_weight * images))
         # Rows of spaxels with gaps are sums over the voxels that are there: no Gram matrix.
         self.rhs_cube = spectrometer.adjoint_groups(self.grid.analyse_coarse(spaxel_weight * rows))
-        self.count_image = int(np.count_nonzero(image_weight))
+        share = np.ones(len(images)) if independent is None else np.asarray(independent)
+        # Pixels larger than those of the grid have noise at low frequencies only.
+        self.image_band = self.grid.band(share)
+        self.count_image = float(share @ np.count_nonzero(image_weight, axis=(1, 2)))
         share = np.array(spaxel_weight > 0, float)
         if gaps:
             flat = share.reshape(-1)
@@ -183,6 +189,11 @@ class WeightedSystem:
         other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
         other.uniform = self.uniform and prior.diagonal
         return other
+
+    @property
+    def norm(self):
+        """Norm of an error of one posterior standard deviation in each coefficient."""
+        return float(np.sqrt(self.rank * self.images[0].size))
 
     def inner(self, a, b):
         """Inner product of component groups that equals the one of the real maps."""
@@ -259,7 +270,7 @@ class WeightedSystem:
             self.blocks.preconditioner(*weights),
             self.inner,
             start=start,
-            scale=np.sqrt(self.rank * self.images[0].size),
+            scale=self.norm,
             tolerance=tolerance,
             max_iterations=max_iterations,
         )

@@ -162,7 +162,7 @@ def _resolved(groups, names):
 
 
 def _without(data, out):
-    names = ("images", "image_sigma", "image_weight", "response")
+    names = ("images", "image_sigma", "image_weight", "image_independent", "response")
     return replace(data, **{name: getattr(data, name)[~out] for name in names})
 
 
@@ -172,6 +172,6 @@ def _compared(data, cube, index, name, group, inner):
     inside = data.response[index] != 0
     seen = np.tensordot(data.response[index][inside], cube[(inside, *fine)], 1)
     quality = compare_image(
-        data.images[index][fine], seen, data.image_weight[index][fine], data.image_sigma[index]
+        data.images[index][fine], seen, data.image_weight[index][fine], data.image_noise[index]
     )
     return LeftOut(int(index), name, group, quality)

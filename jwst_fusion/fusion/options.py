@@ -9,7 +9,7 @@ from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.fusion.settings import Settings
-from jwst_fusion.fusion.values import check_range, parts, rank_of, whole
+from jwst_fusion.fusion.values import check_range, numbers, parts, rank_of, whole
 from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
@@ -32,7 +32,6 @@ _RANGES = (
     ("roll_image", -360.0, 720.0, True),
     ("roll_cube", -360.0, 720.0, True),
     ("memory_limit", 0.0, math.inf, False),
-    ("mu", 0.0, math.inf, False),
     ("gamma", 0.0, math.inf, False),
     ("max_rank", 1, 200, True),
     ("exponent", 0.5, 3.0, True),
@@ -54,7 +53,7 @@ class FusionOptions:
     rank: str | int = "auto"
     max_rank: int = 12
     tuning: str = "evidence"
-    mu: float | None = None
+    mu: float | tuple | None = None
     gamma: float | None = None
     noise_scales: bool = True
     regularisation: str = "sobolev"
@@ -75,7 +74,8 @@ class FusionOptions:
     filters: tuple = ()
     throughputs: tuple = ()
     min_coverage: float = 0.98
-    crosscal: str = "eroded"
+    crosscal: str = "fitted"
+    gratings: str = "joined"
     alignment: str = "auto"
     search: float = 2.0
     offsets: tuple = ()
@@ -100,6 +100,7 @@ class FusionOptions:
     def __post_init__(self):
         for name, low, high, closed in _RANGES:
             check_range(name, getattr(self, name), low, high, closed)
+        object.__setattr__(self, "mu", numbers("mu", self.mu))
         object.__setattr__(self, "rank", rank_of(self.rank))
         object.__setattr__(self, "factor", whole("factor", self.factor, 2, 32))
         object.__setattr__(self, "psf_nodes", whole("psf_nodes", self.psf_nodes, 2, 64))
@@ -120,6 +121,9 @@ class FusionOptions:
         self.broadening_widths()
 
     def _check_together(self):
+        if self.gratings not in ("joined", "separate", "shared"):
+            msg = f"gratings is {self.gratings!r}: expected joined, separate or shared"
+            raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
             raise ValueError(msg)

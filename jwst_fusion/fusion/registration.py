@@ -9,11 +9,19 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.interpolate import BSpline
 
 from jwst_fusion.fusion.sky import SkyGrid
 
-__all__ = ["CommonGrid", "choose_factor", "common_grid", "resample_image"]
+__all__ = [
+    "CommonGrid",
+    "SplineSampler",
+    "choose_factor",
+    "common_grid",
+    "independent_share",
+    "resample_image",
+]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
@@ -111,6 +119,11 @@ def common_grid(cube_grid, *, field, factor, margin):
     )
 
 
+def independent_share(source, target):
+    """Return the share of pixels with independent noise once an image has been resampled."""
+    return min(1.0, target.scale / source.scale) ** 2
+
+
 def resample_image(data, err, good, source, target):
     """
     Resample an image onto another grid, with its errors.
@@ -149,10 +162,57 @@ def resample_image(data, err, good, source, target):
     if not inside.any():
         return np.full(target.shape, np.nan), np.full(target.shape, np.nan)
     value = ndimage.map_coordinates(_fill(data, good), position, order=_ORDER, mode="mirror")
-    # finer pixels share their noise: as many times fewer of them are independent
-    shared = max(1.0, source.scale / target.scale) ** 2
-    variance = shared * _propagate(_fill(err, good) ** 2, position)
+    variance = _propagate(_fill(err, good) ** 2, position) / independent_share(source, target)
     return np.where(inside, value, np.nan), np.where(inside, np.sqrt(variance), np.nan)
+
+
+class SplineSampler:
+    """
+    Quintic spline interpolation of many images at the same positions.
+
+    Parameters
+    ----------
+    row, column : array (n,)
+        Positions, in pixels.
+    shape : tuple of int
+        Size of the images, which are mirrored at the centres of their outermost pixels.
+    """
+
+    def __init__(self, row, column, shape):
+        basis = BSpline.basis_element(np.arange(_ORDER + 2) - (_ORDER + 1) / 2, extrapolate=False)
+        steps = np.arange(_ORDER + 1) - _ORDER // 2
+        found = []
+        for position, size in ((row, shape[0]), (column, shape[1])):
+            base = np.floor(position).astype(int)
+            weight = np.nan_to_num(basis((position - base)[:, None] - steps))
+            index = np.abs(base[:, None] + steps) % max(2 * size - 2, 1)
+            found.append((np.minimum(index, 2 * size - 2 - index), weight))
+        (rows, weight_y), (columns, weight_x) = found
+        index = rows[:, :, None] * shape[1] + columns[:, None, :]
+        value = weight_y[:, :, None] * weight_x[:, None, :]
+        start = np.arange(len(row) + 1) * steps.size**2
+        weights = (value.ravel(), index.ravel(), start)
+        self._weights = sparse.csr_array(weights, (len(row), shape[0] * shape[1]))
+
+    def __call__(self, images):
+        """
+        Interpolate.
+
+        Parameters
+        ----------
+        images : array (L, y, x)
+            Finite images.
+
+        Returns
+        -------
+        array (L, n)
+            Their values at the positions.
+        """
+        coefficients = np.asarray(images, float)
+        for axis in (1, 2):
+            if coefficients.shape[axis] > 1:
+                coefficients = ndimage.spline_filter1d(coefficients, _ORDER, axis, mode="mirror")
+        return (self._weights @ coefficients.reshape(len(images), -1).T).T
 
 
 def _inside(position, size):

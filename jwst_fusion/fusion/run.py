@@ -19,7 +19,7 @@ from jwst_fusion.fusion.memory import estimate_memory
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
 from jwst_fusion.fusion.photometry import Calibration, filter_responses
-from jwst_fusion.fusion.registration import choose_factor, common_grid
+from jwst_fusion.fusion.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.robust import lone_peaks
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.validation import assess, table
@@ -107,7 +107,13 @@ def fuse_observations(cube, images, options):
         **arrays, responses=responses, psf=psf, factor=factor, method=method
     )
     factors = _factors(images, calibrations, options.crosscal)
-    problem = fusion_data(**arrays, responses=responses * factors[:, None], psf=psf, factor=factor)
+    problem = fusion_data(
+        **arrays,
+        responses=responses * factors[:, None],
+        psf=psf,
+        factor=factor,
+        independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
+    )
     settings = options.solver()
     solution = fuse(problem, **settings)
     problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)

@@ -9,7 +9,13 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations import collect_members
 from jwst_fusion.base import FusionBaseStep, open_model
-from jwst_fusion.datamodels import allow_fusion_status, fused_product, reobserved_products
+from jwst_fusion.datamodels import (
+    allow_fusion_status,
+    fused_product,
+    joined_product,
+    reobserved_products,
+    stacked_cube,
+)
 from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.observation import read_cube, read_image
@@ -36,7 +42,7 @@ class FusionStep(FusionBaseStep):
     rank = string(default='auto') # Number of spectral components, the part of the signal's variance that they are to explain (as 0.999), or 'auto'
     max_rank = integer(default=12, min=1) # Largest number of components that 'auto' chooses
     tuning = option('evidence', 'syfu', 'manual', default='evidence') # Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu and gamma by hand
-    mu = float(default=None) # Regularisation for tuning = manual
+    mu = force_list(default=None) # Regularisation for tuning = manual, above 0: one value, or one per component, as 1e-3,1e-2,1e-2
     gamma = float(default=None) # Weight of the cube for tuning = manual
     noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
     regularisation = option('sobolev', 'edge_weighted', 'wavelet', 'none', default='sobolev') # What is known of the maps of the components: they are smooth, as exponent says; smooth but for the edges that the images show; sparse in starlets; or nothing
@@ -57,7 +63,8 @@ class FusionStep(FusionBaseStep):
     filters = force_list(default=None) # Use only images of these filters
     throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
     min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
-    crosscal = option('eroded', 'mean', 'fitted', 'off', default='eroded') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, or none
+    crosscal = option('eroded', 'mean', 'fitted', 'off', default='fitted') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, starting from the first, or none
+    gratings = option('joined', 'separate', 'shared', default='joined') # Several cubes: fuse each and join the results where wavelengths meet, do not join, or fuse them as one with a common spectral subspace, for which spaxels must be the same
     alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
     search = float(default=2.0) # [arcsec] Largest offset that is looked for
     offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
@@ -101,9 +108,10 @@ class FusionStep(FusionBaseStep):
         Returns
         -------
         FusedCubeModel or ModelContainer
-            The fused cube, one for each cube of the input. If nothing can be fused, an unmodified
-            copy of the cube with status SKIPPED or FAILED. Of several cubes, one that is invalid
-            FAILED too, and one whose file cannot be read is left out.
+            The fused cube. Of several cubes, one for each, and the joined cube last; or a single
+            one for gratings = shared. If nothing can be fused, an unmodified copy of the cube with
+            status SKIPPED or FAILED. Of several cubes, one that is invalid FAILED too, and one
+            whose file cannot be read is left out.
 
         Raises
         ------
@@ -119,6 +127,13 @@ class FusionStep(FusionBaseStep):
             return self._no_cube(input_data)
         if len(members.cubes) == 1:
             return self._fuse_one(members.cubes[0], members, members.product_name, options)
+        if options.gratings == "shared":
+            try:
+                stack = stacked_cube(members.cubes)
+            except UnsuitableError as reason:
+                log.warning("The cubes are fused without a shared subspace: %s", reason)
+            else:
+                return self._fuse_one(stack, members, members.product_name, options)
         return self._fuse_each(members, options)
 
     def _fuse_each(self, members, options):
@@ -138,7 +153,27 @@ class FusionStep(FusionBaseStep):
                 log.warning("%s: cube %d is left out: %s", self.name, number, reason)
         if len(errors) == len(members.cubes):
             raise errors[0]
+        if options.gratings != "separate":
+            results += self._join(results, members.product_name, options)
         return ModelContainer(results)
+
+    def _join(self, results, product_name, options):
+        """Join the cubes that were fused; an empty list if there is nothing to join."""
+        fused = [model for model in results if model.meta.cal_step.fusion == "COMPLETE"]
+        if len(fused) < 2:
+            return []
+        try:
+            product = joined_product(fused, memory_limit=options.memory_limit)
+        except UnsuitableError as reason:
+            log.warning("The fused cubes are not joined: %s", reason)
+            return []
+        product.meta.filename = f"{product_name}_{self.suffix}.fits"
+        product.meta.asn.table_name = fused[0].meta.asn.table_name
+        for row in product.cube_table[1:]:
+            if np.isfinite(row["ratio"]):
+                text = "%s is %.4f times as bright as the cube before it where both overlap"
+                log.info(text, row["filename"], row["ratio"])
+        return [product]
 
     def _fuse_one(self, member, members, product_name, options):
         try:

@@ -147,7 +147,7 @@ def assess(data, images_model, cube_model, fused, *, inner=None):
     filters = [
         compare_image(image[fine], model[fine], weight[fine], sigma)
         for image, model, weight, sigma in zip(
-            data.images, images_model, data.image_weight, data.image_sigma, strict=True
+            data.images, images_model, data.image_weight, data.image_noise, strict=True
         )
     ]
     cells = (slice(None), *coarse)

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-__all__ = ["check_range", "parts", "rank_of", "whole"]
+__all__ = ["check_range", "numbers", "parts", "rank_of", "whole"]
 
 
 def parts(value):
@@ -12,6 +12,38 @@ def parts(value):
         return None
     items = [value] if isinstance(value, (str, Path)) else value
     return tuple(part.strip() for item in items for part in str(item).split(",") if part.strip())
+
+
+def numbers(name, value):
+    """
+    Return one number, or several that are separated by commas or the items of a list.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter, for the message.
+    value : float, str, sequence or None
+        Its value.
+
+    Returns
+    -------
+    float, tuple of float or None
+        The number, or several of them; None for nothing.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers.
+    """
+    found = parts([value] if isinstance(value, (int, float)) else value)
+    if not found:
+        return None
+    try:
+        values = tuple(float(part.strip("()[]")) for part in found)
+    except ValueError as error:
+        msg = f"{name} is {value!r}: expected a number, or several separated by commas"
+        raise ValueError(msg) from error
+    return values if len(values) > 1 else values[0]
 
 
 def check_range(name, value, low, high, closed):

@@ -174,6 +174,7 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
         spaxel_weight,
         gaps,
         prior(grid),
+        data.image_independent,
     )
 
 

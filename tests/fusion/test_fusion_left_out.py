@@ -69,7 +69,7 @@ def test_each_image_is_predicted_without_it(data):
         assert one.quality.psnr < one.quality.psnr_ceiling + 0.5
     fine = (slice(3, 33), slice(6, 36))
     kept = np.array([True, False, True, True])
-    parts = ("images", "image_sigma", "image_weight", "response")
+    parts = ("images", "image_sigma", "image_weight", "image_independent", "response")
     less = replace(data, **{name: getattr(data, name)[kept] for name in parts})
     cube = fuse(less, **SETTINGS).cube[(slice(None), *fine)]
     residual = data.images[1][fine] - np.tensordot(data.response[1], cube, 1)

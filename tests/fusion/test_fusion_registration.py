@@ -6,7 +6,12 @@ from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.offset import image_offset, measure_offset
-from jwst_fusion.fusion.registration import choose_factor, common_grid, resample_image
+from jwst_fusion.fusion.registration import (
+    choose_factor,
+    common_grid,
+    independent_share,
+    resample_image,
+)
 from jwst_fusion.fusion.sky import SkyGrid, crop_to_grid
 
 
@@ -309,3 +314,23 @@ def test_errors_of_means_hold_on_finer_pixels(grid):
         means.append(value[15:55, 15:55].mean())
     claimed = np.sqrt(np.sum(err[15:55, 15:55] ** 2)) / 40**2
     assert np.std(means) == pytest.approx(claimed, rel=0.25)
+
+
+def test_finer_pixels_share_noise(products):
+    """Means over large areas have the errors that independent pixels would give them."""
+    source = SkyGrid(products.wcs((80, 80), 0.06), (80, 80))
+    target = SkyGrid(products.wcs((100, 100), 0.03), (100, 100))
+    rng = np.random.default_rng(11)
+    good, err = np.ones(source.shape, bool), np.full(source.shape, 2.0)
+    share = independent_share(source, target)
+    assert share == pytest.approx(0.25)
+    means, spread, errors = [], [], []
+    for _ in range(60):
+        noise = 2.0 * rng.standard_normal(source.shape)
+        data, error = resample_image(noise, err, good, source, target)
+        means.append(data[20:80, 20:80].mean())
+        spread.append(data.std())
+        errors.append(np.median(error))
+    assert np.std(means) == pytest.approx(np.median(errors) / 60, rel=0.25)
+    # What the pixels show is less, as one over the root of the share.
+    assert np.mean(spread) == pytest.approx(np.median(errors) * np.sqrt(share), rel=0.05)

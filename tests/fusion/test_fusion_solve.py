@@ -41,6 +41,25 @@ def test_errors_are_calibrated(scene, fused):
     assert np.all(outside > 1.2 * fused.error[scene.inner].mean((1, 2)))
 
 
+def test_noise_of_images_with_larger_pixels(scene):
+    """Noise that fine pixels share shows as less in each, and does not average out."""
+    data, rng = scene.data, np.random.default_rng(4)
+    exact = np.tensordot(data.response, scene.truth, 1)
+    shared = []
+    for sigma in data.image_sigma:
+        coarse = rng.normal(size=[size // 2 + 1 for size in exact.shape[1:]])
+        fine = zoom(coarse, 2, order=5, mode="grid-mirror", grid_mode=True)
+        shared.append(sigma * fine[: exact.shape[1], : exact.shape[2]])
+    images = exact + np.array(shared)
+    wide = {"images": images, "image_sigma": 2 * data.image_sigma}
+    result = fuse(replace(data, **wide, image_independent=np.full(len(images), 0.25)))
+    assert result.noise_scale_image == pytest.approx(1, abs=0.2)
+    assert 0.75 < calibration(scene, result) < 1.25
+    believed = fuse(replace(data, **wide))
+    assert believed.noise_scale_image < 0.65
+    assert calibration(scene, believed) > calibration(scene, result)
+
+
 def test_edge_is_as_good_as_the_middle(scene, fused):
     error = (fused.cube - scene.truth)[scene.inner]
     edge = np.ones(error.shape[1:], bool)

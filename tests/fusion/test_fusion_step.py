@@ -461,6 +461,8 @@ def test_impossible_ranges(members, fuse, caplog):
         {"mu": 0.0, "tuning": "manual"},
         {"mu": math.inf, "tuning": "manual"},
         {"mu": 1.0},
+        {"mu": "1e-3,many", "tuning": "manual"},
+        {"mu": [1e-3, -1.0], "tuning": "manual"},
         {"gamma": 1.0},
         {"tuning": "manual"},
         {"psf_size": 0.0},
