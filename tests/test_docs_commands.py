@@ -36,7 +36,7 @@ NOT_RUN = {
     (
         "hifred_tutorial.rst",
         "python benchmarks/figures_hifred.py --setups gaussian_1kev gaussian_rebinned realistic "
-        "    --table docs/benchmarks/hifred_setups.rst",
+        "     --table docs/benchmarks/hifred_setups.rst",
     ): "takes half an hour",
 }
 LONG = ("strun calwebb_", "strun fusion_pipeline associations/", "strun fusion_spec")

@@ -288,10 +288,10 @@ class FusionPipeline(Pipeline):
         results += self._join(stages, results, cubes, members, product)
         return results[0] if len(results) == 1 else ModelContainer(results)
 
-    def _fusion_key(self, stages, given, name):
-        if self.fusion.save_reobserved or self.fusion.save_report:
-            return None  # files beside the product are not recorded
-        extra = {"name": name, "stpsf": os.environ.get("STPSF_PATH")}
+    def _fusion_key(self, stages, given, name, *, joined=False):
+        if self.fusion.save_reobserved and not joined:
+            return None  # products beside the product are not recorded
+        extra = {"name": name, "joined": joined, "stpsf": os.environ.get("STPSF_PATH")}
         return stages.key([self.fusion], given, extra=extra)
 
     def _fuse_as_one(self, stages, cubes, members, product):
@@ -317,7 +317,7 @@ class FusionPipeline(Pipeline):
         """Join fused cubes; an empty list if they are to be separate or cannot be joined."""
         if len(results) < 2 or self.fusion.gratings == "separate":
             return []
-        key = self._fusion_key(stages, [*cubes, *members.images], f"{product}, joined")
+        key = self._fusion_key(stages, [*cubes, *members.images], product, joined=True)
         found, _ = stages.run("Joined cube", key, lambda: self.fusion.join(results, product))
         return [_open_product(one) if isinstance(one, str) else one for one in found]
 

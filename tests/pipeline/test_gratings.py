@@ -69,3 +69,15 @@ def test_fused_as_one(gratings, tmp_path, offline_crds):
     assert {path.name for path in tmp_path.glob("*.fits")} == {"x_fused_s3d.fits"}
     assert fused.data.shape[0] == 36
     fused.close()
+
+
+def test_report_beside_the_product(gratings, tmp_path, offline_crds, caplog):
+    caplog.set_level(logging.INFO, "stpipe.jwst_fusion")
+    run(gratings, tmp_path, gratings="shared").close()
+    page = tmp_path / "x_fused_report.html"
+    assert not page.exists()
+    run(gratings, tmp_path, gratings="shared", save_report=True).close()
+    assert page.is_file()
+    caplog.clear()
+    run(gratings, tmp_path, gratings="shared", save_report=True).close()
+    assert "Fusion of 2 cubes: used again: x_fused_s3d.fits" in caplog.text
