@@ -29,10 +29,13 @@ class Gains:
         By how much each image is brighter than its response says.
     errors : ndarray (F,)
         Their 1-sigma errors; 0 if the gains were not fitted.
+    reactions : ndarray (F, group, d * d, k), optional
+        What the scene would change with each gain, from which the next fit starts.
     """
 
     values: np.ndarray
     errors: np.ndarray
+    reactions: np.ndarray | None = None
 
     @classmethod
     def fixed(cls, count):
@@ -87,7 +90,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     images that are noisier than the others, fifteen times and more.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
-    reactions, matrix = _eliminate(problem, tuned, settings)
+    reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)
     precision = settings.gain_prior**-2
     covariance = np.linalg.inv(matrix + precision * np.eye(len(matrix)))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
@@ -108,7 +111,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     else:
         log.warning("The gains still change by more than their errors after %d steps", _STEPS)
     log.info("Gains of the images %s", np.array2string(values, precision=4))
-    return problem, tuned, Gains(values, values * errors)
+    return problem, tuned, Gains(values, values * errors, reactions)
 
 
 def _columns(problem, tuned):
@@ -122,25 +125,26 @@ def _columns(problem, tuned):
     return weight, columns, np.where(weight > 0, system.images - seen, 0.0)
 
 
-def _eliminate(problem, tuned, settings):
+def _eliminate(problem, tuned, settings, earlier=None):
     """Reactions (F, group, d * d, k) of the scene to each gain, and the matrix (F, F) left."""
     weight, columns, _ = _columns(problem, tuned)
     count = len(columns)
     matrix, reactions = np.zeros((count, count)), []
     for f in range(count):
-        reaction, matrix[f] = _react(problem, tuned, settings, weight, columns, f)
+        start = None if earlier is None else earlier[f]
+        reaction, matrix[f] = _react(problem, tuned, settings, weight, columns, f, start)
         reactions.append(reaction)
     return np.array(reactions), (matrix + matrix.T) / 2
 
 
-def _react(problem, tuned, settings, weight, columns, f):
+def _react(problem, tuned, settings, weight, columns, f, reaction):
     """Reaction (group, d * d, k) of the scene to one gain, and its row of the matrix left."""
     system = problem.system
     one = np.zeros_like(columns)
     one[f] = weight[f] * columns[f]
     rhs = system.imager.adjoint_groups(system.grid.analyse(one))
     own = np.sum(one[f] * columns[f])
-    reaction, tolerance = None, _TOLERANCE
+    tolerance = _TOLERANCE
     while True:
         solution = system.solve(
             tuned.mu,
