@@ -1,6 +1,10 @@
 """Sphinx configuration."""
 
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "jwst_fusion"
 author = "jwst_fusion developers"
@@ -8,17 +12,20 @@ copyright = "2026, jwst_fusion developers"
 release = version = _version("jwst_fusion")
 
 extensions = [
+    "missed_targets",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    # equations are readable without a network, as on the machines where pipelines run
+    "sphinx-mathjax-offline",
 ]
 autosummary_generate = True
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
 # cross-references are written as plain code where the target is another package
 default_role = "literal"
-exclude_patterns = ["_build", "benchmarks"]
+exclude_patterns = ["_build", "benchmarks", "extensions"]
 html_theme = "pydata_sphinx_theme"
 html_title = "jwst_fusion"
 html_static_path = []
