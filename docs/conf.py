@@ -25,8 +25,12 @@ autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
 # cross-references are written as plain code where the target is another package
 default_role = "literal"
-exclude_patterns = ["_build", "benchmarks", "extensions"]
+exclude_patterns = ["_build", "benchmarks", "extensions", "static"]
 html_theme = "pydata_sphinx_theme"
 html_title = "jwst_fusion"
-html_static_path = []
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
+# All pages, by their captions, stand beside each page; links in the header would repeat some of them.
+html_sidebars = {"**": ["globaltoc.html"]}
+html_theme_options = {"navbar_center": [], "show_toc_level": 2}
 templates_path = []
