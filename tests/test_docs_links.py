@@ -16,7 +16,9 @@ _LINK = re.compile(r"`([^`<>]+?)\s*<([^`<>]+)>`(__?)")
 _DOC = re.compile(r":doc:`(?:[^`<]*<)?([^`>]+)>?`")
 _REF = re.compile(r":ref:`(?:[^`<]*<)?([^`>]+)>?`")
 _NAMED = re.compile(r"(?<![`\w:])`([^`<>]+)`_(?!_)")
-_DIRECTIVE = re.compile(r"^\.\. (image|figure|include|missed-targets):: (.*(?:\n   [^\s:].*)*)", re.M)
+_DIRECTIVE = re.compile(
+    r"^\.\. (image|figure|include|missed-targets):: (.*(?:\n   [^\s:].*)*)", re.M
+)
 _DOWNLOAD = re.compile(r":download:`[^`<]*<([^`>]+)>`")
 #: Pages elsewhere that may be linked; ``make linkcheck`` asks them whether they still answer.
 EXTERNAL = {
