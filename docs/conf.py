@@ -30,7 +30,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "jwst_fusion"
 html_static_path = ["static"]
 html_css_files = ["wide.css"]
-# All pages, by their captions, stand beside each page; links in the header would repeat some of them.
+# All pages, by their captions, stand beside each page; links in the header would repeat them.
 html_sidebars = {"**": ["globaltoc.html"]}
 html_theme_options = {"navbar_center": [], "show_toc_level": 2}
 templates_path = []
