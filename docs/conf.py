@@ -13,6 +13,8 @@ release = version = _version("jwst_fusion")
 
 extensions = [
     "missed_targets",
+    # the notebooks are pages, with what their cells print and draw
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -34,6 +36,10 @@ html_css_files = ["wide.css"]
 html_sidebars = {"**": ["globaltoc.html"]}
 html_theme_options = {"navbar_center": [], "show_toc_level": 2}
 templates_path = []
+# A notebook is run if it has changed since the last build; an error in it ends the build.
+nb_execution_mode = "cache"
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
 # `make linkcheck` asks the network; a doi always leads on to a publisher
 linkcheck_allowed_redirects = {r"https://doi\.org/.*": r"https://.*"}
 linkcheck_timeout = 30
