@@ -11,10 +11,10 @@ __all__ = ["Gains", "fit_gains"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-_TOLERANCE = 0.5  # of the solves for one column each, in posterior standard deviations, at first
-_PRECISION = 0.01  # of the information on a gain that those solves leave
+_PRECISION = 0.01  # of the information on a gain that the solve for its column leaves, or twice it
+_SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
-_FINEST = 1e-3  # of their tolerances
+_FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
 _STEPS = 16
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
@@ -85,9 +85,10 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
     norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
-    one per cent of it, or more where the error that PSFs leave is larger. The residual, in the norm
-    of the preconditioner, is much smaller than this error where data are weighted unevenly: for
-    images that are noisier than the others, fifteen times and more.
+    one or two per cent of it, or more where the error that PSFs leave is larger. The error is estimated
+    from the progress of the iteration, since the residual, in the norm of the preconditioner, is
+    much smaller where data are weighted unevenly: for images that are noisier than the others,
+    fifteen times and more.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)
@@ -144,8 +145,10 @@ def _react(problem, tuned, settings, weight, columns, f, reaction):
     one[f] = weight[f] * columns[f]
     rhs = system.imager.adjoint_groups(system.grid.analyse(one))
     own = np.sum(one[f] * columns[f])
-    tolerance = _TOLERANCE
+    enough = _enough(own * (1 - _SCENE))
     while True:
+        error = enough
+        tolerance = max(np.sqrt(error) / (_UNSEEN * system.norm), _FINEST)
         solution = system.solve(
             tuned.mu,
             tuned.scale_image,
@@ -153,20 +156,23 @@ def _react(problem, tuned, settings, weight, columns, f, reaction):
             rhs=rhs,
             start=reaction,
             tolerance=tolerance,
+            error=error,
             max_iterations=settings.max_iterations,
         )
         reaction = solution.solution
         follows = system.grid.synthesise(system.imager.forward_groups(reaction))
         row = -np.sum(weight * columns * follows, axis=(1, 2))
         row[f] += own
-        if not solution.history or not solution.converged or tolerance <= _FINEST:
+        enough = _enough(max(row[f], 0.0))
+        if not solution.history or not solution.converged:
             return reaction, row
-        information = max(row[f], 0.0)
-        enough = _PRECISION * information * (1 + information * _FLOOR**2)
-        wanted = np.sqrt(enough) / (_UNSEEN * system.norm)
-        if solution.history[-1] <= wanted:
+        if error <= 2 * enough or tolerance <= _FINEST:
             return reaction, row
-        tolerance = max(min(tolerance / 2, wanted), _FINEST)
+
+
+def _enough(information):
+    """Squared error of a reaction that does no harm to a gain of so much information."""
+    return _PRECISION * information * (1 + information * _FLOOR**2)
 
 
 def _target(problem, tuned, reactions):

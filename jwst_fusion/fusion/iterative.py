@@ -17,6 +17,8 @@ __all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _LOG_INTERVAL = 10.0  # seconds between progress lines
+# Iterations that tell how large the error was before them, and a margin for what is left then.
+_DELAY, _MARGIN = 10, 4.0
 
 
 @dataclass
@@ -50,6 +52,7 @@ def conjugate_gradients(
     start=None,
     scale=None,
     tolerance=1e-4,
+    error=None,
     max_iterations=200,
 ):
     """Preconditioned conjugate gradients for a positive definite operator.
@@ -69,6 +72,10 @@ def conjugate_gradients(
     tolerance : float
         Stop when the residual has fallen below this fraction of `scale`. It is taken in the norm of
         the preconditioner, in which it measures the error in the norm of the operator.
+    error : float, optional
+        Stop as well when the squared error, in the norm of the operator, is below this. By
+        Hestenes & Stiefel (1952, eq. 6:2), each iteration says what it takes off that error; what
+        the last ten took off, times four, stands for it (Strakos & Tichy 2002).
     max_iterations : int
         Upper limit.
 
@@ -91,14 +98,15 @@ def conjugate_gradients(
     residual = rhs - operator(x) if start is not None else rhs.copy()
     conditioned = precondition(residual)
     energy = inner(residual, conditioned)
-    direction, history, best = conditioned, [], x
+    direction, history, best, taken = conditioned, [], x, []
     logged = time.monotonic()
     for iteration in range(max_iterations + 1):
         relative = np.sqrt(max(energy, 0.0)) / scale
         history.append(relative)
         if relative <= min(history):
             best = x.copy()
-        if relative <= tolerance:
+        known = error is not None and iteration >= _DELAY
+        if relative <= tolerance or (known and _MARGIN * sum(taken[-_DELAY:]) <= error):
             return Solution(x, True, iteration, history)
         if iteration == max_iterations:
             break
@@ -111,6 +119,7 @@ def conjugate_gradients(
             log.warning("Conjugate gradients break down after %d iterations", iteration)
             return Solution(best, False, iteration, history)
         step = energy / curvature
+        taken.append(step * energy)
         x += step * direction
         residual -= step * image
         previous, conditioned_old = energy, conditioned
@@ -233,6 +242,7 @@ class WeightedSystem:
         rhs=None,
         start=None,
         tolerance,
+        error=None,
         max_iterations,
     ):
         """Component groups for given hyperparameters.
@@ -250,6 +260,8 @@ class WeightedSystem:
         tolerance : float
             Accuracy of an iterative solve in units of the posterior standard deviation, which is
             what the norm of the operator measures: root mean square over all coefficients.
+        error : float, optional
+            Squared error in that norm, not averaged, at which an iterative solve stops as well.
         max_iterations : int
             Limit of an iterative solve.
 
@@ -272,6 +284,7 @@ class WeightedSystem:
             start=start,
             scale=self.norm,
             tolerance=tolerance,
+            error=error,
             max_iterations=max_iterations,
         )
 

@@ -143,3 +143,21 @@ def test_the_best_iterate_is_kept(caplog):
     assert not result.converged
     assert "break down" in caplog.text
     assert np.linalg.norm(rhs - np.arange(1.0, 9.0) * result.solution) < np.linalg.norm(rhs)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e3, 1e5])
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_wanted_error_is_reached_where_residuals_mislead(condition, warm):
+    rng = np.random.default_rng(int(condition))
+    basis = np.linalg.qr(rng.normal(size=(300, 300)))[0]
+    values = np.geomspace(1, condition, 300)
+    matrix, truth = (basis * values) @ basis.T, rng.normal(size=300)
+    run = (lambda x: matrix @ x, matrix @ truth, lambda x: x, lambda a, b: float(a @ b))
+    start = truth + rng.normal(size=300) / 10 if warm else None
+    limits = {"tolerance": 1e-12, "max_iterations": 2000}
+    wanted = 1e-3 * truth @ matrix @ truth
+    result = conjugate_gradients(*run, start=start, error=wanted, **limits)
+    left = result.solution - truth
+    assert result.converged
+    assert left @ matrix @ left < wanted
+    assert result.iterations < conjugate_gradients(*run, start=start, **limits).iterations / 1.5
