@@ -85,10 +85,10 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
     norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
-    one or two per cent of it, or more where the error that PSFs leave is larger. The error is estimated
-    from the progress of the iteration, since the residual, in the norm of the preconditioner, is
-    much smaller where data are weighted unevenly: for images that are noisier than the others,
-    fifteen times and more.
+    one or two per cent of it, or more where the error that PSFs leave is larger. That error is
+    estimated from the progress of the iteration, since the residual, in the norm of the
+    preconditioner, is much smaller where data are weighted unevenly: for images that are noisier
+    than the others, fifteen times and more.
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)

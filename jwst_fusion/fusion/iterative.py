@@ -17,7 +17,8 @@ __all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
 log = logging.getLogger(f"stpipe.{__name__}")
 
 _LOG_INTERVAL = 10.0  # seconds between progress lines
-# Iterations that tell how large the error was before them, and a margin for what is left then.
+# Iterations that tell how large the error was before them: a third of all, at least so many; and a
+# margin for those that do not tell enough.
 _DELAY, _MARGIN = 10, 4.0
 
 
@@ -75,7 +76,7 @@ def conjugate_gradients(
     error : float, optional
         Stop as well when the squared error, in the norm of the operator, is below this. By
         Hestenes & Stiefel (1952, eq. 6:2), each iteration says what it takes off that error; what
-        the last ten took off, times four, stands for it (Strakos & Tichy 2002).
+        the last third of them took off, times four, stands for it (after Strakos & Tichy 2002).
     max_iterations : int
         Upper limit.
 
@@ -105,8 +106,7 @@ def conjugate_gradients(
         history.append(relative)
         if relative <= min(history):
             best = x.copy()
-        known = error is not None and iteration >= _DELAY
-        if relative <= tolerance or (known and _MARGIN * sum(taken[-_DELAY:]) <= error):
+        if relative <= tolerance or (error is not None and _left(taken) <= error):
             return Solution(x, True, iteration, history)
         if iteration == max_iterations:
             break
@@ -121,7 +121,7 @@ def conjugate_gradients(
         step = energy / curvature
         taken.append(step * energy)
         x += step * direction
-        residual -= step * image
+        residual = residual - step * image  # not in place: it may be what `precondition` returned
         previous, conditioned_old = energy, conditioned
         conditioned = precondition(residual)
         energy = inner(residual, conditioned)
@@ -131,6 +131,13 @@ def conjugate_gradients(
             logged = time.monotonic()
             log.info("Conjugate gradients: iteration %d, residual %.2e", iteration + 1, relative)
     return Solution(best, False, max_iterations, history)
+
+
+def _left(taken):
+    """Squared error that is left, from what each iteration took off it."""
+    if len(taken) < _DELAY:
+        return np.inf
+    return _MARGIN * sum(taken[-max(_DELAY, len(taken) // 3) :])
 
 
 class WeightedSystem:
