@@ -4,7 +4,7 @@ import numpy as np
 
 from jwst_fusion.report import fields, plots, tables
 from jwst_fusion.report.fused import read_fused, read_input_cube
-from jwst_fusion.report.measures import continuum_of, find_lines, line_at, pick_places
+from jwst_fusion.report.measures import continuum_of, find_lines, line_at, pick_places, pixels_of
 from jwst_fusion.report.page import Page, Section, write_page
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
@@ -60,7 +60,7 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
     -------
     Page
     """
-    chosen = _pixels(product, positions)
+    chosen = pixels_of(product, positions)
     mapped = _lines(product, lines)
     findings = find_findings(product)
     factor = int(product.header.get("FUSFACT", 3))
@@ -157,21 +157,6 @@ def _record(product):
     dropped.parts += tables.dropped_parts(product)
     record = Section("record", "Input, parameters, versions", [tables.record_tables(product)])
     return dropped, record
-
-
-def _pixels(product, positions):
-    height, width = product.data.shape[1:]
-    pixels = []
-    for x, y in positions:
-        column, row = round(float(x)), round(float(y))
-        if not (0 <= column < width and 0 <= row < height):
-            msg = (
-                f"position {x:g},{y:g} lies outside {product.name}, which has columns 0 to "
-                f"{width - 1} and rows 0 to {height - 1}"
-            )
-            raise ValueError(msg)
-        pixels.append((row, column))
-    return pixels
 
 
 def _lines(product, wanted):
