@@ -80,7 +80,7 @@ def _run(options):
             kind = "hifred"
         elif "S_FUSION" in header:
             kind = "joined" if "FUSCUBES" in hdus else "fusion"
-    kinds = {"hifred": _report_hifred, "fusion": _report_fusion}
+    kinds = {"hifred": _report_hifred, "joined": _report_joined, "fusion": _report_fusion}
     kinds.get(kind, _report_trace)(options, output)
     print(f"{output} written")
     return 0
@@ -150,9 +150,9 @@ def _report_hifred(options, output):
 
 def _read_side(folder, product, side, options):
     """One of two cubes that were fused, or None if it is not there."""
-    path = folder / side.file
     from jwst_fusion.report.hifred_cubes import read_hifred_cube
 
+    path = folder / side.file
     if not path.is_file():
         if options.input is not None:
             msg = f"--input: {side.file} is not in {options.input}"
@@ -166,6 +166,34 @@ def _read_side(folder, product, side, options):
             raise
         print(f"{error} Shown is only what is in the product (--input)")
         return None
+
+
+def _report_joined(options, output):
+    from astropy.io import fits
+
+    from jwst_fusion.report.joined import write_joined_report
+
+    folder = _folder(options)
+    with ExitStack() as stack:
+        hdus = stack.enter_context(fits.open(options.product))
+        parts = {}
+        for name in map(str, hdus["FUSCUBES"].data["filename"]):
+            path = folder / name
+            if path.is_file():
+                parts[name] = stack.enter_context(fits.open(path))
+            elif options.input is not None:
+                msg = f"--input: {name} is not in {folder}"
+                raise FileNotFoundError(msg)
+            else:
+                print(f"{name} is not beside the product (--input): its verdict is not known")
+        write_joined_report(
+            output,
+            hdus,
+            name=options.product.name,
+            parts=parts,
+            positions=options.position,
+            lines=options.line,
+        )
 
 
 def _report_trace(options, output):

@@ -205,8 +205,7 @@ def read_fused(hdus, name=None):
         msg = f"{name} is no fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
         raise ValueError(msg)
     if "FUSCUBES" in hdus:
-        parts = ", ".join(hdus["FUSCUBES"].data["filename"])
-        msg = f"{name} was joined from several fused cubes: ask for the reports on {parts}"
+        msg = f"{name} was joined from several fused cubes: its report is another"
         raise ValueError(msg)
     missing = [extension for extension in _NEEDED if extension not in hdus]
     if missing:

@@ -8,7 +8,7 @@ from jwst_fusion.report.measures import continuum_of, find_lines, line_at, pick_
 from jwst_fusion.report.page import Page, Section, write_page
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
-__all__ = ["fusion_page", "write_fusion_report"]
+__all__ = ["fusion_page", "lines_of", "write_fusion_report"]
 
 
 def write_fusion_report(path, hdus, *, name=None, cube=None, positions=(), lines=()):
@@ -61,7 +61,7 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
     Page
     """
     chosen = pixels_of(product, positions)
-    mapped = _lines(product, lines)
+    mapped = lines_of(product, lines)
     findings = find_findings(product)
     factor = int(product.header.get("FUSFACT", 3))
     places = pick_places(product, factor=factor, chosen=chosen)
@@ -159,7 +159,25 @@ def _record(product):
     return dropped, record
 
 
-def _lines(product, wanted):
+def lines_of(product, wanted):
+    """
+    Find the lines that a user names, or the strongest.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.FusedProduct`
+    wanted : sequence of float
+        Wavelengths, micrometre.
+
+    Returns
+    -------
+    list of `~jwst_fusion.report.measures.Line`
+
+    Raises
+    ------
+    ValueError
+        If one lies outside.
+    """
     mean = np.array(product.channels["mean_fused"], float)
     wave = product.wavelength
     if not len(wanted):

@@ -126,9 +126,11 @@ def _agreement(product):
     agreement.parts += [tables.agreement_table(product), tables.mismatch_table(product)]
     spectrum = Section("spectrum", "Total spectra", [])
     worst = max(product.sides, key=lambda side: np.nan_to_num(excess(*side.spectrum)))
+    most = np.nan_to_num(excess(*worst.spectrum))
     spectrum.parts += [
-        f"Residuals beyond noise are largest in {worst.letter}: "
-        f"{100 * excess(*worst.spectrum):.2f} % of its spectrum.",
+        f"Residuals beyond noise are largest in {worst.letter}: {100 * most:.2f} % of its spectrum."
+        if most > 0
+        else "There are no residuals beyond noise.",
         [*plots.total_pictures(product), plots.chi2_picture(product)],
     ]
     return agreement, spectrum

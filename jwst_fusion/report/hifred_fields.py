@@ -86,7 +86,9 @@ def _residual(product, side, index, name, frame):
     from matplotlib.colors import Normalize
 
     parts = side.images[index], side.models[index], side.sigmas[index]
-    pull = (parts[0] - parts[1]) / np.where(parts[2] > 0, parts[2], np.nan)
+    # Where no count is expected, one that is there stands out by two.
+    least = 0.5 if product.counts else 1e-30
+    pull = (parts[0] - parts[1]) / np.maximum(parts[2], least)
     chi2 = reduced(*parts)
     return Picture(
         f"{name}_residual_{side.letter.lower()}",
@@ -190,7 +192,7 @@ def map_pictures(product):
                     norm=LogNorm(0.1, 10.0),
                     label="reduced χ²",
                 ),
-                f"Reduced chi-square of the spectrum of each pixel of {side.letter}; noise gives 1.",
+                f"Reduced chi-square of the spectrum of pixels of {side.letter}; noise gives 1.",
             )
         )
     error = product.relative_error
@@ -202,13 +204,19 @@ def map_pictures(product):
                     100 * error,
                     frame,
                     title="error / value",
-                    norm=stretch(100 * error, low=0.5, high=98),
+                    norm=Normalize(0, _top(100 * error)),
                     label="%, median over the channels",
                 ),
                 "Error of the fused cube relative to its value.",
             )
         )
     return parts
+
+
+def _top(percent):
+    """Upper limit of a map of relative errors, which tell nothing where there is no light."""
+    known = percent[np.isfinite(percent)]
+    return float(np.clip(1.5 * np.percentile(known, 70), 1e-3, 100.0)) if known.size else 100.0
 
 
 def quality_pictures(product):

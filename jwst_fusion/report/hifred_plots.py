@@ -38,7 +38,7 @@ def spectrum_picture(product, place):
         spectra.append(values)
         style = {"color": COLOURS[colour], "lw": width, "label": f"{side.letter}{word}"}
         if side.letter == "X":
-            axis.stairs(values, side.edges, **style, ls="-")
+            axis.stairs(values, side.edges, baseline=None, **style)
         else:
             axis.plot(side.middle, values, **style)
     if product.err is not None:
@@ -46,7 +46,9 @@ def spectrum_picture(product, place):
         low, high = spectrum - error, spectrum + error
         axis.fill_between(middle, low, high, color=COLOURS["fused"], alpha=0.3, lw=0, label="± 1 σ")
     axis.plot(middle, spectrum, color=COLOURS["fused"], lw=1.1, label="fused")
-    range_of(axis, spectra[0], spectra[2])
+    # Around bright places Y has much more light than the pixel.
+    top = np.nanmax([*spectra[0], *spectra[2], 1e-30])
+    range_of(axis, spectra[0], np.minimum(spectra[1], 3 * top), spectra[2])
     axis.set_xlabel(product.axis_label, fontsize=10)
     axis.set_ylabel(product.unit, fontsize=10)
     axis.set_title(f"{place.letter}: {place.title}", fontsize=11)
@@ -102,7 +104,6 @@ def _to_scene(product, side, size):
         seen = np.array([np.nansum(plane[inside]) for plane in side.model], float)
     else:
         seen = np.array([np.nansum(plane) for plane in side.model], float)
-    # A smooth ratio: where hardly anything is expected, neighbours tell.
     return np.divide(scene, seen, out=np.full(size, np.nan), where=seen > 0) / number
 
 
@@ -125,8 +126,9 @@ def total_pictures(product):
 def _total(product, side, what):
     observed, expected, sigma = side.spectrum
     figure, (top, below) = new_figure(height=1.25, rows=2, ratios=(2, 1))
-    top.stairs(observed, side.edges, color=COLOURS["cube"], lw=2.2, label=f"{side.letter} observed")
-    top.stairs(expected, side.edges, color=COLOURS["fused"], lw=0.9, label="re-observed")
+    style = {"edges": side.edges, "baseline": None}
+    top.stairs(observed, color=COLOURS["cube"], lw=2.2, label=f"{side.letter} observed", **style)
+    top.stairs(expected, color=COLOURS["fused"], lw=0.9, label="re-observed", **style)
     top.set_ylabel(what, fontsize=10)
     top.set_title(f"{side.letter}: {side.file}", fontsize=10)
     top.legend(fontsize=9, frameon=False)
@@ -137,7 +139,7 @@ def _total(product, side, what):
     )
     below.axhline(0, color=COLOURS["faint"], lw=0.8)
     below.plot(side.middle, error, color=COLOURS["other"], lw=0.9, label="observed − re-observed")
-    range_of(below, error)
+    range_of(below, error, 2 * noise, -1.3 * noise)
     below.set_ylabel("error [%]", fontsize=10)
     below.set_xlabel(product.axis_label, fontsize=10)
     below.legend(fontsize=9, frameon=False, ncols=2)
@@ -236,11 +238,14 @@ def history_picture(product):
     table = product.tables["history"]
     step = np.arange(1, len(table) + 1)
     figure, axes = new_figure(height=1.1, rows=2)
-    cost = table["objective"] - np.min(table["objective"])
+    # Each stage has an objective of its own.
+    rises = np.flatnonzero(np.diff(table["objective"]) > 0) + 1
+    stages = np.split(np.asarray(table["objective"]), rises)
+    cost = np.concatenate([one - one.min() for one in stages])
     low_rank = product.header.get("HIFREGUL", "").startswith("low_rank")
     accuracy = np.abs(table["accuracy"])
     for axis, values, label in (
-        (axes[0], cost, "objective − lowest"),
+        (axes[0], cost, "objective − lowest" if not rises.size else "objective − lowest of stage"),
         (axes[1], accuracy, "Newton decrement" if low_rank else "primal-dual gap"),
     ):
         known = values[values > 0]
@@ -254,7 +259,7 @@ def history_picture(product):
                 color=COLOURS["fused"],
             )
             axis.set_yscale("log")
-        axis.set_ylabel(label, fontsize=10)
+        axis.set_ylabel(label, fontsize=9)
     axes[-1].set_xlabel("step" if low_rank else "check of the gap", fontsize=10)
     return Picture(
         "history",
@@ -262,7 +267,7 @@ def history_picture(product):
         "Objective above its lowest value, and how far the solution is from the minimum.",
         "Nats."
         + (
-            " The objective may rise where the weight of negative values grows, in stages."
+            " In stages, the weight of negative values grows, and with it the objective."
             if low_rank
             else ""
         ),

@@ -136,7 +136,8 @@ def mismatch_table(product):
 def _amount(one, factor=1.0):
     if not np.isfinite(one.value):
         return "not measured"
-    return f"{factor * one.value:+.3g} ± {factor * one.error:.2g}"
+    sign = "+" if one.value >= 0 else "−"
+    return f"{sign}{short(factor * abs(one.value))} ± {short(factor * one.error)}"
 
 
 def solver_table(product):

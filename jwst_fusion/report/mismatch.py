@@ -10,9 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Amount", "Mismatch", "excess", "field_mismatch", "reduced", "spectral_mismatch"]
+__all__ = [
+    "Amount",
+    "Mismatch",
+    "excess",
+    "field_mismatch",
+    "image_mismatch",
+    "reduced",
+    "spectral_mismatch",
+]
 
-_FEWEST = 12  # pixels or channels
+_FEWEST = 8  # pixels or channels
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,26 @@ def field_mismatch(sides, owner):
         Amount(float(v), float(e))
         for v, e in zip(y - x, np.sqrt(np.diag(cx) + np.diag(cy)), strict=True)
     ]
+    return Mismatch(found[0], tuple(found[1:3]), found[3])
+
+
+def image_mismatch(observed, expected, sigma):
+    """
+    Compare two images on the same pixels.
+
+    Parameters
+    ----------
+    observed, expected, sigma : array (y, x)
+        An image, the one that it should be, and standard deviations; NaN where nothing is known.
+
+    Returns
+    -------
+    Mismatch
+        Of the first against the second, in pixels.
+    """
+    value, covariance = _field_fit(observed, expected, sigma)
+    error = np.sqrt(np.diag(covariance))
+    found = [Amount(float(v), float(e)) for v, e in zip(value, error, strict=True)]
     return Mismatch(found[0], tuple(found[1:3]), found[3])
 
 
