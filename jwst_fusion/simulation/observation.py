@@ -105,27 +105,28 @@ def simulate_exposures(
         "filter_name": filter_name,
     }
     if reference_files is None:
-        first = builtin_exposure(**metadata)
+        model = builtin_exposure(**metadata)
     else:
-        first = nirspec_exposure(reference_files, **metadata)
+        model = nirspec_exposure(reference_files, **metadata)
     if psf is None:
         psf = pixel_psf(
             scene,
             roll=roll,
-            pitch=pixel_pitch(first),
+            pitch=pixel_pitch(model),
             source=psf_source,
             broadening=psf_broadening,
         )
     observed = scene.observe(psf)
     paths = []
     angle = np.radians(roll)
+    names = ("start_time", "mid_time", "end_time")
+    times = {name: getattr(model.meta.exposure, name) for name in names}
+    # one model for all: a copy of its WCS takes longer than everything else
     for number, (v2, v3) in enumerate(dithers, start=1):
-        model = first.copy()
         model.meta.filename = f"jw09999001001_02101_{number:05d}_{detector.lower()}_cal.fits"
         model.meta.observation.exposure_number = str(number)
-        model.meta.exposure.start_time += 0.01 * number
-        model.meta.exposure.mid_time += 0.01 * number
-        model.meta.exposure.end_time += 0.01 * number
+        for name, time in times.items():
+            setattr(model.meta.exposure, name, time + 0.01 * number)
         east = v2 * np.cos(angle) + v3 * np.sin(angle)
         north = -v2 * np.sin(angle) + v3 * np.cos(angle)
         ra = scene.ra + east / 3600 / np.cos(np.radians(scene.dec))
@@ -133,9 +134,9 @@ def simulate_exposures(
         paint(model, observed, noise=noise or Noise(), seed=seed + number - 1)
         path = folder / model.meta.filename
         model.save(str(path))
-        model.close()
         paths.append(str(path))
         log.info("Simulated exposure %d of %d: %s", number, len(dithers), path.name)
+    model.close()
     return tuple(paths)
 
 
