@@ -180,7 +180,9 @@ def _report_joined(options, output):
         for name in map(str, hdus["FUSCUBES"].data["filename"]):
             path = folder / name
             if path.is_file():
-                parts[name] = stack.enter_context(fits.open(path))
+                part = stack.enter_context(fits.open(path))
+                if _is_fused(part, name, options):
+                    parts[name] = part
             elif options.input is not None:
                 msg = f"--input: {name} is not in {folder}"
                 raise FileNotFoundError(msg)
@@ -194,6 +196,20 @@ def _report_joined(options, output):
             positions=options.position,
             lines=options.line,
         )
+
+
+def _is_fused(hdus, name, options):
+    """Whether a report can be made on a part; an error if it was asked for."""
+    from jwst_fusion.report.fused import read_fused
+
+    try:
+        read_fused(hdus, name)
+    except ValueError as error:
+        if options.input is not None:
+            raise
+        print(f"{error} Its verdict is not known")
+        return False
+    return True
 
 
 def _report_trace(options, output):

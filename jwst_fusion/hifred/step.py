@@ -136,7 +136,7 @@ class HifredStep(FusionBaseStep):
             return self.fail_model(unchanged_product(y, filename), str(reason))
         product = count_product(problem, result, x, y, options, filename, messages)
         self.set_status(product, "COMPLETE")
-        if self.save_report:
+        if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
             self._save_report(product.hdus, problem, filename)
         return product
@@ -153,7 +153,7 @@ class HifredStep(FusionBaseStep):
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
-        if self.save_report and problem is not None:
+        if options.save_report and problem is not None:
             with in_memory_file(product) as hdus:
                 self._save_report(hdus, problem, product.meta.filename)
         return product

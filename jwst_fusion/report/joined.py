@@ -1,5 +1,6 @@
 """The report on a cube joined from several fused ones, put together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
         verdict=joined_verdict(findings),
         facts=_facts(joined),
         findings=findings,
-        summary=[
-            *_renamed(joined_plots.part_pictures(joined)),
-        ],
+        summary=_renamed(joined_plots.part_pictures(joined)),
         sections=[
             _parts(joined, folder),
             field,
@@ -128,8 +127,6 @@ def joined_page(joined, *, folder, positions=(), lines=()):
 
 
 def _renamed(pictures):
-    from dataclasses import replace
-
     return [replace(one, name=f"summary_{one.name}") for one in pictures]
 
 
@@ -151,7 +148,7 @@ def _facts(joined):
 def _parts(joined, folder):
     rows, marked = [], set()
     for number, part in enumerate(joined.parts):
-        verdict = part_verdict(part)
+        verdict = part_verdict(joined, part)
         level = "not found" if verdict is None else _LEVELS[verdict[0]]
         if verdict is not None and verdict[0] != "good":
             marked.add((number, 1))
@@ -169,7 +166,8 @@ def _parts(joined, folder):
             )
         )
     head = ("Part", "Level", "Verdict", "Range [µm]", "Resampled", "File", "Report")
-    return Section("parts", "Parts", [Table(head, rows, "", frozenset(marked))])
+    text = "Images that another part uses are not missed here; the report on a part counts them."
+    return Section("parts", "Parts", [Table(head, rows, text, frozenset(marked))])
 
 
 def _filters(joined):
@@ -192,7 +190,7 @@ def _borders(joined):
         shift = "not measured"
         if border.mismatch is not None and np.isfinite(border.mismatch.shift[0].error):
             x, y = border.mismatch.shift
-            shift = f"{x.value:+.2f}, {y.value:+.2f} ± {np.hypot(x.error, y.error):.2f}"
+            shift = f"{x.value:+.2f}, {y.value:+.2f} ± {np.hypot(x.error, y.error):.3f}"
         step = "not measured"
         if np.isfinite(border.step):
             step = f"{100 * border.step:+.2f} ± {100 * border.step_error:.2f}"

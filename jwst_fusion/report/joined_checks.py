@@ -17,20 +17,37 @@ STEP = (0.05, 0.2)
 _SIGMA = 5.0
 
 
-def part_verdict(part):
+def part_verdict(joined, part):
     """
     Say whether to trust one of the cubes.
 
     Parameters
     ----------
+    joined : `~jwst_fusion.report.joined_product.JoinedProduct`
     part : `~jwst_fusion.report.joined_product.Part`
 
     Returns
     -------
     tuple of str or None
-        Level and sentence; None if the cube is not known.
+        Level and sentence; None if the cube is not known. Images that another part uses, for their
+        filters lie there, are not missed.
     """
-    return None if part.product is None else verdict_of(find_findings(part.product))
+    if part.product is None:
+        return None
+    found = find_findings(part.product)
+    if _all_images_used(joined):
+        found = [one for one in found if one.key != "dropped"]
+    level, sentence = verdict_of(found)
+    if level == "caution":
+        titles = dict.fromkeys(one.title for one in found if one.level == level)
+        sentence = f"Usable with care: {'; '.join(titles)}."
+    return level, sentence
+
+
+def _all_images_used(joined):
+    known = [part.product for part in joined.parts if part.product is not None]
+    used = {str(name) for one in known for name in one.filters["filename"]}
+    return all(len(used) >= one.header.get("FUSNGIVN", 0) for one in known)
 
 
 def find_joined_findings(joined):
@@ -87,7 +104,7 @@ def _parts(joined):
             "parts",
         )
     for part in joined.parts:
-        verdict = part_verdict(part)
+        verdict = part_verdict(joined, part)
         if verdict is not None and verdict[0] != "good":
             level, sentence = verdict
             yield Finding(

@@ -4,6 +4,7 @@ Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightne
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -148,8 +149,7 @@ def read_joined(hdus, name=None, *, parts=None):
                 product=None if known is None else read_fused(known, file),
             )
         )
-    pairs = zip(found[:-1], found[1:], strict=True)
-    return JoinedProduct(whole, found, [_border(whole, *pair) for pair in pairs])
+    return JoinedProduct(whole, found, [_border(whole, *pair) for pair in pairwise(found)])
 
 
 def _labels(rows):
