@@ -98,7 +98,7 @@ def pair(tmp_path_factory):
                     files = [str(folder / model.meta.filename) for model in models]
                     for model, file in zip(models, files, strict=True):
                         model.save(file)
-                    HifredStep.call(files, psf_fwhm=width, save_report=True, **kept)
+                    HifredStep.call(files, psf_fwhm=width, save_report=fault == "jwst", **kept)
                     name = "sharp_hifred"
                 else:
                     path = simulate_pair_fault(folder, fault)
@@ -125,14 +125,14 @@ def cut(source, target, channels, *, factor=1.0):
         for name in ("FUSBASIS", "FUSRESPONSES"):
             hdus[name].data = hdus[name].data[:, channels]
         hdus["SCI"].header["CRPIX3"] -= channels.start or 0
-        hdus[0].header["GRATING"] = f"G{channels.start or 0}H"
+        hdus[0].header["GRATING"] = "G395H" if channels.start else "G140H"
         del hdus["ASDF"]
         hdus.writeto(target)
 
 
 @pytest.fixture(scope="session")
 def whole(fused, tmp_path_factory):
-    """Join parts of fused cubes, with their reports; the red one from another fusion, or brighter."""
+    """Join two parts of fused cubes; the red one is of another fusion, or brighter."""
     from jwst_fusion.datamodels import FusedCubeModel
     from jwst_fusion.fusion.step import FusionStep
 
