@@ -29,7 +29,7 @@ def test_the_step_reports_on_the_joined_cube(whole):
     assert all(len(one) > 15 for one in pictures)
     assert "Every part is good, and they fit together" in text
     assert text.count("✓ good") == 2
-    for name in ("shows it through F187N", "overlap: G395H", "continuum of G140H"):
+    for name in ("shows it through F187N", "in the overlap, by G395H", "continuum of G140H"):
         assert any(name in one for one in (*pictures, text)), name
     with fits.open(case.product) as hdus:
         assert f"{hdus['FUSCUBES'].data['ratio'][1]:.4f}" in text
