@@ -6,17 +6,15 @@ in the documentation lists them.
 
 import numpy as np
 
+from jwst_fusion.report.hifred_causes import field_causes, find_brightness, response_causes
 from jwst_fusion.report.levels import ORDER, level_of, worse
 from jwst_fusion.report.mismatch import excess, reduced
 from jwst_fusion.report.page import Finding, short
 
 __all__ = [
-    "BRIGHTNESS",
     "CHI2",
     "IMAGE",
-    "SHIFT",
     "SPECTRUM",
-    "SPREAD",
     "find_hifred_findings",
     "hifred_verdict",
 ]
@@ -30,19 +28,11 @@ _SIGNIFICANT = 2.0
 # Reduced chi-square of a whole cube, and below which noise was fitted.
 CHI2 = (1.5, 4.0)
 _LOW_CHI2 = 0.6
-# Y against X: logarithm of the brightness; offset in pixels of X; error of the squared width of the
-# PSF in squared pixels of X.
-BRIGHTNESS = (0.04, 0.15)
-SHIFT = (0.2, 0.5)
-SPREAD = (0.5, 2.0)
-_SIGMA = 5.0
-# Shift and error of the squared width of the spectral response, in channels of X.
-_SPECTRAL_SHIFT, _SPECTRAL_SPREAD = 0.05, 0.15
 # Part of the light that was negative and was set to zero.
 CLIPPED = (0.02, 0.1)
 # Part of the voxels that one of the cubes alone constrains.
 _ESTIMATED = 0.5
-_CAUSES = ("brightness", "offset", "psf", "response", "convergence", "rank")
+_CAUSES = ("brightness", "background", "offset", "psf", "response", "convergence", "rank")
 
 
 def find_hifred_findings(product):
@@ -121,11 +111,11 @@ def _level(parts, limits):
 def _images(product):
     """Images of all channels, and what their residuals look like."""
     levels = [_level(side.total, IMAGE) for side in product.sides]
-    yield from _brightness(product)
+    yield from find_brightness(product)
     worst = worse(*levels)
     if worst is None:
         return
-    yield from _field_causes(product)
+    yield from field_causes(product, worst)
     texts = [
         f"{side.letter}: {100 * excess(*side.total):.1f} % of it, reduced chi-square "
         f"{short(reduced(*side.total))}"
@@ -142,83 +132,12 @@ def _images(product):
     )
 
 
-def _brightness(product):
-    amount = product.field.brightness
-    level = level_of(abs(amount.value), BRIGHTNESS) if amount.sigma > _SIGMA else None
-    if level:
-        what = "exposure times (EXPOSURE, exposure_x, exposure_y), effective areas (ARF)"
-        what = what if product.counts else "units, flux calibration"
-        yield Finding(
-            "brightness",
-            level,
-            "X and Y differ in brightness",
-            f"Y is {np.exp(amount.value):.3f} ± {np.exp(amount.value) * amount.error:.3f} times as "
-            f"bright as X says; the fused cube lies between. Look at {what} and backgrounds.",
-            "agreement",
-        )
-
-
-def _field_causes(product):
-    field = product.field
-    length = np.hypot(*(one.value for one in field.shift))
-    error = np.hypot(*(one.error for one in field.shift))
-    level = level_of(length, SHIFT) if length > _SIGMA * error else None
-    if level:
-        dx, dy = (one.value for one in field.shift)
-        size = f'{length * product.scale:.3g}"' if product.wcs is not None else "no WCS"
-        yield Finding(
-            "offset",
-            level,
-            "X and Y are displaced against each other",
-            f"Y lies {dx:+.2f}, {dy:+.2f} ± {error:.2f} pixels of X ({size}) along x and y from "
-            "where X is: correct the WCS of one of them.",
-            "field",
-        )
-    spread = field.spread
-    level = level_of(abs(spread.value), SPREAD) if spread.sigma > _SIGMA else None
-    if level:
-        kind = "wider" if spread.value > 0 else "narrower"
-        yield Finding(
-            "psf",
-            level,
-            f"the PSF of Y is {kind} than given",
-            f"The square of its width (sigma) is off by {spread.value:+.2f} ± {spread.error:.2f} "
-            f"pixels of X squared ({np.sqrt(abs(spread.value)) * product.scale:.3g} "
-            f"{'arcsec' if product.wcs is not None else 'pixels'} in quadrature). Look at psf, "
-            "psf_fwhm, psf_angle.",
-            "field",
-        )
-
-
 def _spectra(product):
     levels = [_level(side.spectrum, SPECTRUM) for side in product.sides]
     worst = worse(*levels)
     if worst is None:
         return
-    step = float(np.mean(np.diff(product.x.edges)))
-    shift, spread = product.spectral.shift[0], product.spectral.spread
-    texts = []
-    # Energies of counts are told in eV.
-    unit, factor = ("eV", 1e3) if product.counts else ("µm", 1.0)
-    if shift.sigma > _SIGMA and abs(shift.value) > _SPECTRAL_SHIFT * step:
-        texts.append(
-            f"X lies {-factor * shift.value:+.3g} ± {factor * shift.error:.2g} {unit} from Y"
-        )
-    if spread.sigma > _SIGMA and abs(spread.value) > _SPECTRAL_SPREAD * step**2:
-        kind = "wider" if spread.value > 0 else "narrower"
-        texts.append(
-            f"its response is {kind} than given, by {factor * np.sqrt(abs(spread.value)):.3g} "
-            f"{unit} (sigma) in quadrature"
-        )
-    if texts:
-        yield Finding(
-            "response",
-            worst,
-            "the spectral response of X does not fit",
-            f"{'; '.join(texts)}. Look at {'rmf_x' if product.counts else 'lsf_fwhm'}"
-            f"{', lsf_fwhm and the energies of both' if product.counts else ' and wavelengths'}.",
-            "spectrum",
-        )
+    yield from response_causes(product, worst)
     names = " and ".join(s.letter for s, level in zip(product.sides, levels, strict=True) if level)
     yield Finding(
         "spectrum",

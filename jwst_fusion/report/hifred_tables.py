@@ -118,6 +118,7 @@ def mismatch_table(product):
         ("Offset of Y along x", _amount(field.shift[0]), "pixels of X"),
         ("Offset of Y along y", _amount(field.shift[1]), "pixels of X"),
         ("Squared width of the PSF of Y over that given", _amount(field.spread), "pixels² of X"),
+        ("Uniform light of Y beyond X, over the mean", _amount(field.level), ""),
         ("Shift of Y along the spectrum", _amount(spectral.shift[0], factor), unit),
         (
             "Squared width of the spectral response of X over that given",

@@ -1,11 +1,11 @@
 """How two cubes of one scene differ: brightness, position, width of the PSF, energies.
 
-What the expectation of a cube lacks is, to first order, a sum of the expectation itself, its slopes
-and its curvature. Their amounts are fitted, and those of both cubes compared: a fused cube may lie
-between the two.
+What the expectation of a cube lacks is, to first order, a sum of the expectation itself, its
+slopes, its curvature and a background. Their amounts are fitted, and those of both cubes compared:
+a fused cube may lie between the two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _FEWEST = 8  # pixels or channels
+_LEVEL = 6.0  # sigma from which on a background is fitted
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,14 @@ class Mismatch:
         By how much the squared width (standard deviation) of the PSF of Y, or of the spectral
         response of X, is larger than given: in squared pixels of X, or in squared units of the
         spectrum.
+    level : Amount
+        Uniform light that Y has beyond X, relative to the mean of the image.
     """
 
     brightness: Amount
     shift: tuple
     spread: Amount
+    level: Amount = Amount(np.nan, np.nan)
 
 
 def reduced(observed, expected, sigma):
@@ -125,19 +129,30 @@ def field_mismatch(sides, owner):
     Mismatch
     """
     matrix = _pixel_of_y(owner, sides[1][0].shape)
-    fits = [_field_fit(*side) for side in sides]
+    with_level = _compared(sides, matrix, level=True)
+    if with_level.level.sigma > _LEVEL:
+        return with_level
+    # Without need, a background only makes the rest less certain.
+    return replace(_compared(sides, matrix, level=False), level=with_level.level)
+
+
+def _compared(sides, matrix, *, level):
     amounts = []
-    for (value, covariance), turn in zip(fits, (np.eye(2), matrix), strict=True):
-        change = np.eye(4)
+    for side, turn in zip(sides, (np.eye(2), matrix), strict=True):
+        value, covariance = _field_fit(*side, level=level)
+        change = np.eye(len(value))
         change[1:3, 1:3] = turn
         change[3, 3] = abs(np.linalg.det(turn))
         amounts.append((change @ value, change @ covariance @ change.T))
     (x, cx), (y, cy) = amounts
-    found = [
-        Amount(float(v), float(e))
-        for v, e in zip(y - x, np.sqrt(np.diag(cx) + np.diag(cy)), strict=True)
-    ]
-    return Mismatch(found[0], tuple(found[1:3]), found[3])
+    return _mismatch(y - x, cx + cy)
+
+
+def _mismatch(values, covariance):
+    errors = np.sqrt(np.diag(covariance))
+    found = [Amount(float(v), float(e)) for v, e in zip(values, errors, strict=True)]
+    level = found[4] if len(found) > 4 else Amount(np.nan, np.nan)
+    return Mismatch(found[0], tuple(found[1:3]), found[3], level)
 
 
 def image_mismatch(observed, expected, sigma):
@@ -154,10 +169,7 @@ def image_mismatch(observed, expected, sigma):
     Mismatch
         Of the first against the second, in pixels.
     """
-    value, covariance = _field_fit(observed, expected, sigma)
-    error = np.sqrt(np.diag(covariance))
-    found = [Amount(float(v), float(e)) for v, e in zip(value, error, strict=True)]
-    return Mismatch(found[0], tuple(found[1:3]), found[3])
+    return _mismatch(*_field_fit(observed, expected, sigma, level=False))
 
 
 def _pixel_of_y(owner, shape):
@@ -169,7 +181,7 @@ def _pixel_of_y(owner, shape):
     return solution[:2].T
 
 
-def _field_fit(observed, expected, sigma):
+def _field_fit(observed, expected, sigma, *, level):
     known = np.isfinite(expected)
     filled = expected
     if known.any() and not known.all():
@@ -182,7 +194,10 @@ def _field_fit(observed, expected, sigma):
     # The border of the field knows nothing of the light beyond it.
     inside = np.zeros(observed.shape, bool)
     inside[1:-1, 1:-1] = True
-    return _fit(observed, expected, sigma, [expected, -slopes[0], -slopes[1], 0.5 * bend], inside)
+    parts = [expected, -slopes[0], -slopes[1], 0.5 * bend]
+    if level:
+        parts.append(np.full(expected.shape, np.nanmean(expected) if known.any() else np.nan))
+    return _fit(observed, expected, sigma, parts, inside)
 
 
 def _slope(image, axis):

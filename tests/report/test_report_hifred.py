@@ -77,6 +77,10 @@ def test_mismatch_of_turned_grids():
     shift = field_mismatch(sides, owner).shift
     assert shift[0].value == pytest.approx(0.2, abs=0.02)
     assert shift[1].value == pytest.approx(-0.1, abs=0.02)
+    y, model = sides[1][0], sides[1][1]
+    bright = field_mismatch((sides[0], (y + 0.1 * model.mean(), model, sides[1][2])), owner)
+    assert bright.level.value == pytest.approx(0.1, rel=0.05)
+    assert abs(bright.brightness.value) < 0.01
 
 
 @pytest.mark.parametrize("fault", ["none", "psf", "jwst"])
