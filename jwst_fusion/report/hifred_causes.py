@@ -125,8 +125,7 @@ def response_causes(product, worst):
     step = float(np.mean(np.diff(product.x.edges)))
     shift, spread = product.spectral.shift[0], product.spectral.spread
     texts = []
-    # Energies of counts are told in eV.
-    unit, factor = ("eV", 1e3) if product.counts else ("µm", 1.0)
+    unit, factor = "eV" if product.counts else "nm", 1e3
     if shift.sigma > _SIGMA and abs(shift.value) > _SPECTRAL_SHIFT * step:
         texts.append(
             f"X lies {-factor * shift.value:+.3g} ± {factor * shift.error:.2g} {unit} from Y"

@@ -142,7 +142,7 @@ def _total(product, side, what):
     range_of(below, error, 2 * noise, -1.3 * noise)
     below.set_ylabel("error [%]", fontsize=10)
     below.set_xlabel(product.axis_label, fontsize=10)
-    below.legend(fontsize=9, frameon=False, ncols=2)
+    below.legend(fontsize=8, framealpha=0.85, edgecolor="none", ncols=2)
     return Picture(
         f"total_{side.letter.lower()}",
         figure,

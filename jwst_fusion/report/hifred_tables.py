@@ -112,7 +112,7 @@ def mismatch_table(product):
     Table
     """
     field, spectral = product.field, product.spectral
-    factor, unit = (1e3, "eV") if product.counts else (1.0, "µm")
+    factor, unit = 1e3, "eV" if product.counts else "nm"
     rows = [
         ("Brightness of Y over that of X, logarithm", _amount(field.brightness), ""),
         ("Offset of Y along x", _amount(field.shift[0]), "pixels of X"),
