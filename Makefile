@@ -9,7 +9,7 @@ BENCH = .venv-bench
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test bench lint docs clean
+.PHONY: demo test bench lint docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -40,6 +40,11 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Links to other sites, which needs a network; those within the pages are checked by `make test`.
+linkcheck: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 clean:
 	rm -rf build docs/_build demo_output $(BENCH)

@@ -33,6 +33,7 @@ BLOCKS = {page.name: blocks_of(page) for page in PAGES}
 NOT_RUN = {
     ("README.md", "make demo"): "installs from the network; jwst-fusion demo is the same",
     ("README.md", "make test"): "runs this test",
+    ("index.rst", "make demo"): "installs from the network; jwst-fusion demo is the same",
     (
         "hifred_tutorial.rst",
         "python benchmarks/figures_hifred.py --setups gaussian_1kev gaussian_rebinned realistic "

@@ -17,7 +17,10 @@ CODE = re.sub(r'"\s*\n\s*f?"', "", CODE)
 
 
 def test_there_are_messages():
-    assert len(MESSAGES) > 20
+    assert len(MESSAGES) > 90
+    cells = re.findall(r"^   \* - (``.*)$", PAGE, re.M)
+    assert not [cell for cell in cells if not re.fullmatch(r"``[^`]+``(, ``[^`]+``)*", cell)]
+    assert not [message for message in MESSAGES if "{" in message], "not what a user sees"
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -42,7 +42,7 @@ _BOX = 0.6  # arcsec
 _SPAXELS = 61
 _COUNT = 20
 _BIN = 20
-#: Targets for the mean half-amplitude, by oversampling factor (Law et al. 2026, Section III.1).
+#: Targets for the mean half-amplitude, by oversampling factor (Law & Clarke 2026, Section III.1).
 _TARGETS = {2: 0.02, 3: 0.01}
 
 

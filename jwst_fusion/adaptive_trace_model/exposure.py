@@ -30,7 +30,7 @@ __all__ = [
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
-#: Largest oversampling factor; more than three or four brings no gain (Law et al. 2026, III.1).
+#: Largest oversampling factor; more than three or four brings no gain (Law & Clarke 2026, III.1).
 _MAX_OVERSAMPLE = 10.0
 #: Distance over which model and linear interpolation are blended, in native pixels.
 _TAPER = 1.0

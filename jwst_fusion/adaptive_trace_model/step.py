@@ -48,7 +48,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     In each slice, the flux is modelled as a scale per detector column times a profile that varies
     smoothly along the slit and along the dispersion. Where the profile is too steep for linear
     interpolation, the exposure is resampled along the slit with the model and the interpolated
-    residual, elsewhere by linear interpolation (Law et al. 2026, "Mitigating Resampling Artifacts
+    residual, elsewhere by linear interpolation (Law & Clarke 2026, "Mitigating Resampling Artifacts
     for the JWST IFU Spectrometers with Adaptive Trace Modeling").
 
     Input are calibrated exposures: a file, a datamodel, an association, or a list,

@@ -108,7 +108,7 @@ def measure_wiggles(cube, reference, spaxels, *, order=4, smooth=5):
     """
     Half-amplitude of the ratio between single spaxels and a reference spectrum.
 
-    The measure of Law et al. (2026, Section III.1): the ratio is divided by its slow trend, the
+    The measure of Law & Clarke (2026, Section III.1): the ratio is divided by its slow trend, the
     change of the PSF with wavelength, and what oscillates is measured.
 
     Parameters

@@ -22,7 +22,7 @@ _CURVATURE = 2e-3
 #: of a column: keeps coefficients without data finite.
 _RIDGE = 1e-9
 #: Largest gap between samples that a fit bridges, in native pixels: 1.6 knot distances of the
-#: paper, which has 68 knots on 30 rows (Law et al. 2026, II.3).
+#: paper, which has 68 knots on 30 rows (Law & Clarke 2026, II.3).
 _LARGEST_GAP = 0.7
 #: Share of the range of samples that may lie in larger gaps before the whole column counts as too
 #: coarse. A trace parallel to the grid leaves gaps between all rows, bad pixels only one.

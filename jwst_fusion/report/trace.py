@@ -207,7 +207,8 @@ def _wiggle_parts(exposure, shown, wiggles):
     parts = [
         "Spectra of five places, up to one pixel from the peak, each over the spectrum of an "
         "aperture of five pixels and its slow trend; as a spaxel along the slit of the size of a "
-        "pixel would have them, before cubes are built. What oscillates comes from sampling."
+        "pixel would have them, before cubes are built. What oscillates comes from sampling. "
+        "Columns where the source is fainter than 20 sigma of a pixel are left out."
     ]
     pictures = [
         wiggle_picture(one, pair)
@@ -223,7 +224,7 @@ def _wiggle_parts(exposure, shown, wiggles):
         if None not in pair
     ]
     if not pictures:
-        return [*parts, "No slice holds enough data for this measure."]
+        return [*parts, "The source is too faint in all slices for this measure."]
     head = ("Slice", "Half-amplitude before [%]", "after [%]")
     return [*parts, pictures, Table(head, rows)]
 

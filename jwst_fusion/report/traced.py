@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 from jwst_fusion.adaptive_trace_model.compact import row_pitch
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
@@ -18,8 +19,13 @@ __all__ = ["TracedExposure", "TracedSlice", "TracedSpectrum", "slices_of"]
 _OFFSETS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 # Width, in native pixels, of the aperture whose spectrum has no wiggles.
 _APERTURE = 5.0
-# A spectrum needs data in this part of the columns.
+# A spectrum needs data in this part of the columns where there is light.
 _ENOUGH = 0.3
+# Wiggles are measured where light of the source is this many sigma of a pixel, since noise of that
+# size already looks like wiggles of four per cent, in at least so many columns.
+_LIT, _LIT_COLUMNS = 20.0, 100
+# Columns over which the level of a spectrum is taken.
+_LEVEL = 51
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,10 @@ class TracedSlice:
         """
         flux, where = (self.after, self.fine) if oversampled else (self.flux, self.coordinate)
         size = self.pitch / (self.factor if oversampled else 1.0)
+        return self._mean(flux, where, size, place, width)
+
+    def _mean(self, flux, where, size, place, width):
+        """Mean of pixels of a size within a width (native pixels) around a place, (column,)."""
         half = 0.5 * width * self.pitch
         overlap = np.minimum(where + size / 2, place + half) - np.maximum(
             where - size / 2, place - half
@@ -191,6 +201,19 @@ class TracedSlice:
         values = (weight * np.nan_to_num(flux)).sum(1)
         enough = total > 0.5 * min(2 * half, np.inf)
         return np.where(enough, values / np.where(enough, total, 1), np.nan)
+
+    @cached_property
+    def lit(self):
+        """Columns where the peak is far above the noise."""
+        place, width = self.peak, _APERTURE
+        light = self.spectrum(place, width=width)
+        error = self._mean(self.error, self.coordinate, self.pitch, place, width)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = light / error
+        known = np.isfinite(ratio)
+        if known.any():
+            ratio[known] = ndimage.median_filter(ratio[known], _LEVEL, mode="nearest")
+        return known & (ratio > _LIT)
 
     def wiggles(self, *, oversampled):
         """
@@ -204,14 +227,17 @@ class TracedSlice:
         Returns
         -------
         Wiggles or None
-            Of five places up to a pixel from the peak; None where data are lacking. The reference
-            is the spectrum of an aperture of five pixels, before.
+            Of five places up to a pixel from the peak, in columns where the source is well above
+            the noise; None where there are too few. The reference is the spectrum of an aperture of
+            five pixels, before.
         """
-        reference = self.spectrum(self.peak, width=_APERTURE)
+        if self.lit.sum() < _LIT_COLUMNS:
+            return None
+        reference = np.where(self.lit, self.spectrum(self.peak, width=_APERTURE), np.nan)
         places = self.peak + _OFFSETS * self.pitch
         spectra = [self.spectrum(place, oversampled=oversampled) for place in places]
         with np.errstate(invalid="ignore", divide="ignore"):
-            known = [np.isfinite(one / reference).mean() > _ENOUGH for one in spectra]
+            known = [np.isfinite(one / reference)[self.lit].mean() > _ENOUGH for one in spectra]
         spectra = np.array([one for one, enough in zip(spectra, known, strict=True) if enough])
         if not len(spectra):
             return None

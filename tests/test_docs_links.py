@@ -1,0 +1,135 @@
+"""Every reference within README and documentation leads to something; external ones are known."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.rst"))
+NAMES = {page.stem for page in PAGES}
+MARKDOWN = [ROOT / "README.md", ROOT / "benchmarks" / "README.md"]
+_UNDERLINED = re.compile(r"^(\S.*)\n([=\-~^])\2+$", re.MULTILINE)
+_LINK = re.compile(r"`([^`<>]+?)\s*<([^`<>]+)>`(__?)")
+_DOC = re.compile(r":doc:`(?:[^`<]*<)?([^`>]+)>?`")
+_REF = re.compile(r":ref:`(?:[^`<]*<)?([^`>]+)>?`")
+_NAMED = re.compile(r"(?<![`\w:])`([^`<>]+)`_(?!_)")
+_DIRECTIVE = re.compile(
+    r"^\.\. (image|figure|include|missed-targets):: (.*(?:\n   [^\s:].*)*)", re.M
+)
+_DOWNLOAD = re.compile(r":download:`[^`<]*<([^`>]+)>`")
+#: Pages elsewhere that may be linked; ``make linkcheck`` asks them whether they still answer.
+EXTERNAL = {
+    "https://arxiv.org/abs/2407.15639",  # Lascar, Bobin & Acero 2025
+    "https://arxiv.org/abs/2603.05014",  # Marquis et al. 2026
+    "https://arxiv.org/abs/2603.26916",  # Law & Clarke 2026
+    "https://doi.org/10.1051/0004-6361/202451608",  # Lascar, Bobin & Acero 2025
+    "https://jwst-docs.stsci.edu/known-issues/resampling-artifacts",
+}
+
+
+def titles(page):
+    return [match[1] for match in _UNDERLINED.finditer(page.read_text())]
+
+
+def labels(page):
+    return re.findall(r"^\.\. _([\w-]+):$", page.read_text(), re.MULTILINE)
+
+
+LABELS = [name for page in PAGES for name in labels(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_to_pages_and_sections(page):
+    text = page.read_text()
+    for name in _DOC.findall(text):
+        assert name in NAMES, name
+    for _, target, _ in _LINK.findall(text):
+        assert target in EXTERNAL, f"{target}: pages of ours are linked by :doc: and :ref:"
+    for name in _REF.findall(text):
+        assert LABELS.count(name) == 1, name
+    own = {title.lower() for title in titles(page)}
+    for name in _NAMED.findall(text):
+        assert " ".join(name.split()).lower() in own | {
+            " ".join(one.split()).lower() for one, _, _ in _LINK.findall(text)
+        }, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pictures_tables_and_downloads_exist(page):
+    text = page.read_text()
+    for _, paths in _DIRECTIVE.findall(text):
+        for path in paths.split():
+            assert (DOCS / path).is_file(), path
+    for path in _DOWNLOAD.findall(text):
+        assert (DOCS / path).is_file(), path
+
+
+def test_each_page_is_in_the_table_of_contents_and_described():
+    text = (DOCS / "index.rst").read_text()
+    listed = re.findall(r"^   (\w+)$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(NAMES - {"index"})
+    table = text[text.index("Which page for what") :]
+    assert set(re.findall(r"^:doc:`(\w+)` +\S", table, re.MULTILINE)) == NAMES - {"index"}
+
+
+def test_each_label_is_used():
+    text = "\n".join(page.read_text() for page in PAGES)
+    assert set(LABELS) <= set(_REF.findall(text))
+
+
+def test_each_picture_and_table_is_used():
+    text = "\n".join(page.read_text() for page in [*PAGES, *MARKDOWN])
+    for path in [*(DOCS / "images").iterdir(), *(DOCS / "benchmarks").iterdir()]:
+        assert f"{path.parent.name}/{path.name}" in text, path.name
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.parent.name)
+def test_links_of_readmes(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("http"):
+            assert target in EXTERNAL
+        else:
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_modules_of_the_api_exist():
+    listed = re.findall(r"^   (jwst_fusion[\w.]*)$", (DOCS / "api.rst").read_text(), re.MULTILINE)
+    for name in listed:
+        path = ROOT / name.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_objects_that_pages_name_exist(page):
+    """Dotted names in code, as ``jwst_fusion.metrics``: a module, or something that one holds."""
+    for name in set(re.findall(r"\b(jwst_fusion(?:\.\w+)+)", page.read_text())):
+        parts = name.split(".")
+        for length in range(len(parts), 0, -1):
+            path = ROOT.joinpath(*parts[:length])
+            if path.with_suffix(".py").is_file():
+                source = path.with_suffix(".py").read_text()
+                break
+            if (path / "__init__.py").is_file():
+                source = (path / "__init__.py").read_text()
+                break
+        rest = parts[length:]
+        if rest:
+            assert re.search(rf"\b{rest[0]}\b", source), name
+
+
+def test_rows_of_the_tables_are_complete():
+    """Of the tables of benchmarks; the targets that were missed are gathered from them."""
+    sys.path.insert(0, str(DOCS / "extensions"))
+    try:
+        from benchmark_tables import missed_targets, table_rows
+    finally:
+        sys.path.pop(0)
+    for path in (DOCS / "benchmarks").iterdir():
+        text = path.read_text()
+        assert len(table_rows(text)) == text.count("\n   * - ") - text.count(".. list-table::")
+        missed = missed_targets(text)
+        assert len(missed) == len(re.findall(r"^     - no$", text, re.MULTILINE))
+        assert all(what and figure and target for what, figure, target in missed)
