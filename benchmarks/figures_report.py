@@ -15,7 +15,9 @@ from PIL import Image, ImageChops
 
 from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.hifred.step import HifredStep
 from jwst_fusion.simulation.faulty import FAULTS, simulate_fault
+from jwst_fusion.simulation.faulty_pairs import simulate_pair_fault
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import nebula
 
@@ -44,6 +46,12 @@ def main():
             )
             report = folder / fault / f"fault_{fault}_fused_report.html"
             photograph(browser, report, output / f"report_{fault}.png")
+        for fault in ("none", "psf"):
+            association = simulate_pair_fault(folder / f"pair_{fault}", fault)
+            kept = {"save_report": True, "output_dir": str(association.parent)}
+            HifredStep.call(str(association), **kept)
+            report = association.parent / f"fault_{fault}_hifred_report.html"
+            photograph(browser, report, output / f"report_pair_{fault}.png")
         (path,) = simulate_exposures(folder / "trace", nebula(), dithers=((0.0, 0.0),))
         AdaptiveTraceModelStep.call(
             path, oversample=2.0, save_report=True, output_dir=str(folder / "trace")

@@ -18,18 +18,22 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "report",
         help="write a page that tells whether to trust a product",
-        description="Write a page (HTML), and its figures as PNG beside it, about a fused cube or "
-        "an exposure with a trace model.",
+        description="Write a page (HTML), and its figures as PNG beside it, about a fused cube, "
+        "a cube joined from several, a product of HIFReD, or an exposure with a trace model.",
     )
     add = parser.add_argument
-    add("product", type=Path, help="fused cube (s3d), or exposure with a trace model")
+    add(
+        "product",
+        type=Path,
+        help="fused cube (s3d or hifred), or exposure with a trace model",
+    )
     add("--output", type=Path, help="page to write (default: beside the product, _report.html)")
     add(
         "--input",
         type=Path,
         metavar="FILE|FOLDER",
-        help="what the product was made of: the cube, the exposure, or the folder they lie in "
-        "(default: the folder of the product)",
+        help="what the product was made of: the cube, the exposure, or the folder they lie in; for "
+        "hifred and joined cubes the folder (default: the folder of the product)",
     )
     add(
         "--position",
@@ -44,8 +48,9 @@ def add_parser(subparsers):
         type=float,
         action="append",
         default=[],
-        metavar="WAVELENGTH",
-        help="line to be mapped [um]; may be repeated (default: the strongest ones)",
+        metavar="LINE",
+        help="line to be mapped: wavelength [um], of counts energy [keV]; may be repeated "
+        "(default: the strongest ones)",
     )
     parser.set_defaults(run=_run)
 
@@ -69,11 +74,14 @@ def _run(options):
         msg = f"--output is {output}: the name of a page ends in .html"
         raise ValueError(msg)
     with fits.open(product) as hdus:
-        fused = "S_FUSION" in hdus[0].header
-    if fused:
-        _report_fusion(options, output)
-    else:
-        _report_trace(options, output)
+        header = hdus[0].header
+        kind = "trace"
+        if "S_HIFRED" in header:
+            kind = "hifred"
+        elif "S_FUSION" in header:
+            kind = "joined" if "FUSCUBES" in hdus else "fusion"
+    kinds = {"hifred": _report_hifred, "joined": _report_joined, "fusion": _report_fusion}
+    kinds.get(kind, _report_trace)(options, output)
     print(f"{output} written")
     return 0
 
@@ -107,6 +115,101 @@ def _read_cube(hdus, product, name, options):
             raise
         print(f"{error} Shown is only what is in the product (--input)")
         return None
+
+
+def _folder(options):
+    """Folder with what a product was made of."""
+    given = options.input
+    if given is None:
+        return options.product.parent
+    if not given.is_dir():
+        msg = f"--input: {given} is no folder, which it must be: the product was made of several"
+        raise (
+            ValueError(msg)
+            if given.exists()
+            else FileNotFoundError(f"--input: {given} does not exist")
+        )
+    return given
+
+
+def _report_hifred(options, output):
+    from astropy.io import fits
+
+    from jwst_fusion.report.hifred import hifred_page
+    from jwst_fusion.report.hifred_product import read_hifred
+    from jwst_fusion.report.page import write_page
+
+    folder = _folder(options)
+    with fits.open(options.product) as hdus:
+        product = read_hifred(hdus, options.product.name)
+        cubes = tuple(_read_side(folder, product, side, options) for side in product.sides)
+        product = read_hifred(hdus, options.product.name, cubes=cubes)
+        page = hifred_page(product, positions=options.position, lines=options.line)
+        write_page(output, page)
+
+
+def _read_side(folder, product, side, options):
+    """One of two cubes that were fused, or None if it is not there."""
+    from jwst_fusion.report.hifred_cubes import read_hifred_cube
+
+    path = folder / side.file
+    if not path.is_file():
+        if options.input is not None:
+            msg = f"--input: {side.file} is not in {options.input}"
+            raise FileNotFoundError(msg)
+        print(f"{side.file} is not beside the product (--input): shown is only what is in it")
+        return None
+    try:
+        return read_hifred_cube(path, product, side)
+    except ValueError as error:
+        if options.input is not None:
+            raise
+        print(f"{error} Shown is only what is in the product (--input)")
+        return None
+
+
+def _report_joined(options, output):
+    from astropy.io import fits
+
+    from jwst_fusion.report.joined import write_joined_report
+
+    folder = _folder(options)
+    with ExitStack() as stack:
+        hdus = stack.enter_context(fits.open(options.product))
+        parts = {}
+        for name in map(str, hdus["FUSCUBES"].data["filename"]):
+            path = folder / name
+            if path.is_file():
+                part = stack.enter_context(fits.open(path))
+                if _is_fused(part, name, options):
+                    parts[name] = part
+            elif options.input is not None:
+                msg = f"--input: {name} is not in {folder}"
+                raise FileNotFoundError(msg)
+            else:
+                print(f"{name} is not beside the product (--input): its verdict is not known")
+        write_joined_report(
+            output,
+            hdus,
+            name=options.product.name,
+            parts=parts,
+            positions=options.position,
+            lines=options.line,
+        )
+
+
+def _is_fused(hdus, name, options):
+    """Whether a report can be made on a part; an error if it was asked for."""
+    from jwst_fusion.report.fused import read_fused
+
+    try:
+        read_fused(hdus, name)
+    except ValueError as error:
+        if options.input is not None:
+            raise
+        print(f"{error} Its verdict is not known")
+        return False
+    return True
 
 
 def _report_trace(options, output):

@@ -33,8 +33,19 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
         where none has.
     model_x, model_y : numpy float32 array (wavelength, y, x)
         What either cube shows of the result, on the voxels that were used.
+    images_x, models_x, sigmas_x, pixels_x : numpy float32 array
+        The sharper cube in the bands of ``bands_table``, what is expected there, errors, and how
+        each pixel agrees; those with ``_y`` likewise. See `~jwst_fusion.hifred.agreement.Side`.
+    owner : numpy int32 array (y, x)
+        Number of the pixel of Y in which each spaxel lies.
+    channels_x_table, channels_y_table : numpy table
+        Channels, rising in wavelength, against what is expected.
+    spectra, maps : numpy float32 array (component, wavelength), (component, y, x)
+        Components of low-rank regularisations.
     history_table : numpy table
         Objective, accuracy and seconds after each iteration.
+    components_table, tuning_table, note_table : numpy table
+        Size of the components, strengths that were tried, what was assumed.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
 

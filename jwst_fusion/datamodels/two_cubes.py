@@ -4,12 +4,13 @@ import numpy as np
 
 from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
 from jwst_fusion.datamodels.product import cube_product
-from jwst_fusion.hifred.provenance import flags, parameters, software, summary
+from jwst_fusion.hifred.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.hifred.provenance import flags, notes, parameters, software, summary
 
 __all__ = ["hifred_product"]
 
 
-def hifred_product(problem, result, x, y, options):
+def hifred_product(problem, result, x, y, options, messages=()):
     """
     Make the data model of a cube fused from two.
 
@@ -23,6 +24,8 @@ def hifred_product(problem, result, x, y, options):
         The sharper cube, and that with the finer channels.
     options : `~jwst_fusion.hifred.parameters.HifredOptions`
         The parameters.
+    messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
+        Warnings to be kept in the product.
 
     Returns
     -------
@@ -49,15 +52,38 @@ def hifred_product(problem, result, x, y, options):
     product.model_x = np.ascontiguousarray(result.model_x, np.float32)
     order = slice(None, None, -1 if falling else 1)
     product.model_y = np.ascontiguousarray(result.model_y[order], np.float32)
-    history = np.zeros(len(result.history), product.get_dtype("history_table"))
-    history["iteration"] = np.arange(1, len(history) + 1)
-    for column, values in zip(history.dtype.names[1:], np.transpose(result.history), strict=True):
-        history[column] = values
-    product.history_table = history
-    for name, rows in (("parameter_table", parameters(options)), ("software_table", software())):
-        table = np.zeros(len(rows), product.get_dtype(name))
-        for column, values in zip(table.dtype.names, zip(*rows, strict=True), strict=True):
-            size = table.dtype[column].itemsize
-            table[column] = [str(value).encode("ascii", "replace")[-size:] for value in values]
-        setattr(product, name, table)
+    arrays, tables = agreement_arrays(problem, result)
+    if result.basis is not None:
+        arrays["spectra"] = np.asarray(result.basis.T[:, order], np.float32)
+    if result.coefficients is not None:
+        arrays["maps"] = np.asarray(result.coefficients, np.float32)
+    for name, array in arrays.items():
+        setattr(product, name, np.ascontiguousarray(array))
+    for name, columns in (tables | record_tables(result)).items():
+        _add(product, f"{name}_table", columns)
+    _add_texts(product, "parameter_table", parameters(options))
+    _add_texts(product, "software_table", software())
+    texts = notes(problem, result, messages)
+    if texts:
+        _add_texts(product, "note_table", [(text,) for text in texts], end=False)
     return product
+
+
+def _add(product, name, columns):
+    table = np.zeros(len(next(iter(columns.values()))), product.get_dtype(name))
+    for column, values in columns.items():
+        table[column] = values
+    setattr(product, name, table)
+    for column in ("low", "high"):
+        if column in table.dtype.names:
+            getattr(product, name).columns[column].unit = "um"
+
+
+def _add_texts(product, name, rows, *, end=True):
+    """Add rows of text; of one that is too long, its end is kept, or its beginning."""
+    table = np.zeros(len(rows), product.get_dtype(name))
+    for column, values in zip(table.dtype.names, zip(*rows, strict=True), strict=True):
+        size = table.dtype[column].itemsize
+        part = slice(-size, None) if end else slice(size)
+        table[column] = [str(value).encode("ascii", "replace")[part] for value in values]
+    setattr(product, name, table)

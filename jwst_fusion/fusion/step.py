@@ -13,7 +13,6 @@ from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import (
     allow_fusion_status,
     fused_product,
-    in_memory_file,
     joined_product,
     reobserved_products,
     stacked_cube,
@@ -24,8 +23,7 @@ from jwst_fusion.fusion.messages import collected_warnings
 from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
-from jwst_fusion.report.fusion import write_fusion_report
-from jwst_fusion.report.names import report_path
+from jwst_fusion.report.saving import save_fusion_report, save_joined_report
 
 __all__ = ["FusionStep"]
 
@@ -213,6 +211,8 @@ class FusionStep(FusionBaseStep):
             if np.isfinite(row["ratio"]):
                 text = "%s is %.4f times as bright as the cube before it where both overlap"
                 log.info(text, row["filename"], row["ratio"])
+        if self.save_report:
+            save_joined_report(self._path(product), product, fused)
         return [product]
 
     def _fuse_one(self, member, members, product_name, options):
@@ -249,14 +249,11 @@ class FusionStep(FusionBaseStep):
         if options.save_reobserved:
             self._save_reobserved(cube.model, outcome, product_name)
         if options.save_report:
-            self._save_report(product, cube.model, product_name)
+            save_fusion_report(self._path(product), product, cube.model)
         return product
 
-    def _save_report(self, product, cube, product_name):
-        path = Path(self.make_output_path(basepath=f"{product_name}_{self.suffix}.fits"))
-        with in_memory_file(product) as fused, in_memory_file(cube) as before:
-            report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
-        log.info("Saved report in %s", report)
+    def _path(self, product):
+        return self.make_output_path(basepath=product.meta.filename)
 
     def _save_reobserved(self, template, outcome, product_name):
         for name, suffix, model in reobserved_products(template, outcome):

@@ -3,8 +3,9 @@
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.hifred.agreement_tables import agreement_arrays, record_tables
 from jwst_fusion.hifred.fits_product import FitsProduct, energy_header, pairs_table
-from jwst_fusion.hifred.provenance import flags, parameters, software, summary
+from jwst_fusion.hifred.provenance import flags, notes, parameters, software, summary
 
 __all__ = ["count_product", "unchanged_product"]
 
@@ -24,14 +25,17 @@ _KEYWORDS = {
     "converged": ("HIFCONV", "whether the solver converged"),
     "chi2_x": ("HIFCHI2X", "reduced chi2 of the sharper cube"),
     "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
+    "clipped": ("HIFCLIP", "part of the light that was negative"),
 }
+_UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
+_UNITS["SECONDS"] = "s"
 _CARD = 65
 # What describes the target and the observation, taken over from the cube with the finer channels.
 _KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DATE-END")
 _KEPT += ("RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
 
 
-def count_product(problem, result, x, y, options, filename):
+def count_product(problem, result, x, y, options, filename, messages=()):
     """
     Make the product of a fusion of count cubes.
 
@@ -47,13 +51,15 @@ def count_product(problem, result, x, y, options, filename):
         The parameters.
     filename : str
         Name of the file.
+    messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
+        Warnings to be kept in the product.
 
     Returns
     -------
     `~jwst_fusion.hifred.fits_product.FitsProduct`
         Extensions SCI, ERR and DQ with sky and energy axes, EBOUNDS, MODEL_X and MODEL_Y (expected
-        counts), HISTORY, PARAMETERS, SOFTWARE, and as far as they exist SPECTRA and MAPS of the
-        components, TUNING and NOTES.
+        counts), arrays and tables of `~jwst_fusion.hifred.agreement_tables`, PARAMETERS, SOFTWARE,
+        and as far as they exist SPECTRA and MAPS of the components and NOTES.
     """
     primary = fits.PrimaryHDU()
     for key in _KEPT:
@@ -78,18 +84,14 @@ def count_product(problem, result, x, y, options, filename):
     hdus.append(fits.ImageHDU(found, flag_header, name="DQ"))
     hdus.append(_bounds(edges))
     for cube, model, name in ((x, result.model_x, "MODEL_X"), (y, result.model_y, "MODEL_Y")):
-        part = problem.channels["MODEL_Y" == name]
-        given = cube.energies
-        own = fits.Header()
-        if given is not None:
-            own = energy_header(given[part.start : part.stop + 1], cube.wcs)
+        own = energy_header(problem.edges["MODEL_Y" == name], cube.wcs)
         own["BUNIT"] = "count"
         hdus.append(fits.ImageHDU(np.asarray(model, np.float32), own, name=name))
     if result.basis is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.basis.T, np.float32), name="SPECTRA"))
     if result.coefficients is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.coefficients, np.float32), name="MAPS"))
-    hdus += _tables(problem, result, options)
+    hdus += _tables(problem, result, options, messages)
     return FitsProduct(fits.HDUList(hdus), filename)
 
 
@@ -132,24 +134,23 @@ def _bounds(edges):
     return fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
 
 
-def _tables(problem, result, options):
-    history = np.asarray(result.history, float)
-    columns = [
-        fits.Column("ITERATION", "J", array=np.arange(1, len(history) + 1)),
-        fits.Column("OBJECTIVE", "D", array=history[:, 0]),
-        fits.Column("ACCURACY", "D", array=history[:, 1]),
-        fits.Column("SECONDS", "D", unit="s", array=history[:, 2]),
-    ]
-    tables = [
-        fits.BinTableHDU.from_columns(columns, name="HISTORY"),
+def _tables(problem, result, options, messages):
+    arrays, tables = agreement_arrays(problem, result)
+    hdus = [fits.ImageHDU(array, name=name.upper()) for name, array in arrays.items()]
+    for name, columns in (tables | record_tables(result)).items():
+        found = [_column(title.upper(), values) for title, values in columns.items() if values.size]
+        if found:
+            hdus.append(fits.BinTableHDU.from_columns(found, name=name.upper()))
+    hdus += [
         pairs_table(parameters(options), "PARAMETERS", ("NAME", "VALUE")),
         pairs_table(software(), "SOFTWARE", ("NAME", "VERSION")),
     ]
-    if result.tuning:
-        rows = [tuple(f"{k}={v}" for k, v in one.items()) for one in result.tuning]
-        texts = [(", ".join(row),) for row in rows]
-        tables.append(pairs_table(texts, "TUNING", ("TRIED",)))
-    notes = [(note,) for note in (*problem.notes, *result.notes)]
-    if notes:
-        tables.append(pairs_table(notes, "NOTES", ("NOTE",)))
-    return tables
+    texts = [(text,) for text in notes(problem, result, messages)]
+    if texts:
+        hdus.append(pairs_table(texts, "NOTES", ("NOTE",)))
+    return hdus
+
+
+def _column(title, values):
+    kind = {"i": "J", "f": "D", "S": f"{values.dtype.itemsize}A"}[values.dtype.kind]
+    return fits.Column(title, kind, unit=_UNITS.get(title), array=values)

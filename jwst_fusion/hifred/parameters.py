@@ -71,6 +71,7 @@ class HifredOptions:
     start: str | None = None
     checkpoint: str | None = None
     memory_limit: float = 8.0
+    save_report: bool = False
 
     def __post_init__(self):
         if self.regularisation == "plug_and_play":

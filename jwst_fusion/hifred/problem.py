@@ -36,6 +36,10 @@ class Problem:
         The channels of the cubes X and Y that `x` and `y` hold.
     names : tuple of str
         Names of the cubes X and Y.
+    edges : tuple of ndarray
+        Edges of the channels of `x` (l + 1,) and of `y` (L + 1,), keV or um.
+    pixels : scipy.sparse.csr_matrix (m * n, M * N)
+        Part of the light of each fine pixel that falls on each coarse one.
     notes : list of str
         What was assumed.
     """
@@ -50,6 +54,8 @@ class Problem:
     unit: str
     channels: tuple
     names: tuple
+    edges: tuple
+    pixels: sparse.csr_matrix
     notes: list = field(default_factory=list)
 
     def origin(self):
@@ -69,6 +75,20 @@ class Problem:
             reach = response.adjoint(used)
             found.append(reach > 1e-6 * reach.max())
         return tuple(found)
+
+    def owner(self):
+        """
+        Say on which coarse pixel most of the light of each fine pixel falls.
+
+        Returns
+        -------
+        ndarray of int32 (M, N)
+            Numbers of pixels of Y, along x first; -1 beyond it.
+        """
+        shares = sparse.csc_matrix(self.pixels)
+        found = np.asarray(shares.argmax(axis=0)).ravel().astype(np.int32)
+        found[np.asarray(shares.sum(axis=0)).ravel() <= 0] = -1
+        return found.reshape(self.response_x.shape[1:])
 
 
 def nodes_in_band(stack, nodes, coordinate):

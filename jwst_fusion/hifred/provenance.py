@@ -8,7 +8,7 @@ import numpy as np
 
 from jwst_fusion import __version__
 
-__all__ = ["flags", "parameters", "quality", "software", "summary"]
+__all__ = ["flags", "notes", "parameters", "quality", "software", "summary"]
 
 # Data quality flags of JWST.
 _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
@@ -107,9 +107,32 @@ def summary(problem, result):
         "converged": bool(result.converged),
         "chi2_x": chi2[0],
         "chi2_y": chi2[1],
+        "clipped": float(result.clipped),
     }
     known = {k: v for k, v in values.items() if not isinstance(v, float) or np.isfinite(v)}
     return dict.fromkeys(values) | known
+
+
+def notes(problem, result, messages=()):
+    """
+    Collect what was assumed, and warnings.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.result.Result`
+        Its solution.
+    messages : sequence of `~jwst_fusion.fusion.messages.Message`, optional
+        Warnings that were logged.
+
+    Returns
+    -------
+    list of str
+        Each once.
+    """
+    texts = (*problem.notes, *result.notes, *(one.text for one in messages))
+    return list(dict.fromkeys(texts))
 
 
 def parameters(options):

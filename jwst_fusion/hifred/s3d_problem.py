@@ -84,8 +84,11 @@ def s3d_problem(first, second, responses, options):
         if not data[good].any():
             msg = f"{one.name} has no usable data where both cubes overlap (all bad, or all zero)"
             raise NotFusableError(msg)
-    edges = edges_x[channels_x.start : channels_x.stop + 1]
-    spectral = _spectral(edges, edges_y[channels_y.start : channels_y.stop + 1], options, x.name)
+    edges = (
+        edges_x[channels_x.start : channels_x.stop + 1],
+        edges_y[channels_y.start : channels_y.stop + 1],
+    )
+    spectral = _spectral(*edges, options, x.name)
     response_x = Response(shape, shape[1:], spectral=spectral, mask=good_x)
     response_y = coarse_response(
         shape, pixels, data_y.shape[1:], psf=psf, nodes=nodes, mean=True, mask=good_y
@@ -101,6 +104,8 @@ def s3d_problem(first, second, responses, options):
         unit="MJy/sr",
         channels=(channels_x, channels_y),
         names=(x.name, y.name),
+        edges=edges,
+        pixels=pixels,
     )
     return problem, x, y
 

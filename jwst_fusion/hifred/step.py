@@ -1,5 +1,6 @@
 """The pipeline step: parameters, products in and out."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.associations.hifred import collect_hifred_members
 from jwst_fusion.associations.members import stem
 from jwst_fusion.base import FusionBaseStep, open_model
-from jwst_fusion.datamodels import allow_hifred_status, hifred_product
+from jwst_fusion.datamodels import allow_hifred_status, hifred_product, in_memory_file
 from jwst_fusion.fusion.keywords import UnsuitableError
+from jwst_fusion.fusion.messages import collected_warnings
 from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.hifred.count_product import count_product, unchanged_product
 from jwst_fusion.hifred.counts import CountCube, read_counts
@@ -19,8 +21,12 @@ from jwst_fusion.hifred.problem import NotFusableError
 from jwst_fusion.hifred.s3d_problem import s3d_problem
 from jwst_fusion.hifred.solve_problem import solve_problem
 from jwst_fusion.hifred.xray_problem import sort_cubes, xray_problem
+from jwst_fusion.report.hifred import write_hifred_report
+from jwst_fusion.report.names import report_path
 
 __all__ = ["HifredStep"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
 
 
 class HifredStep(FusionBaseStep):
@@ -67,6 +73,7 @@ class HifredStep(FusionBaseStep):
     start = string(default=None) # Checkpoint (npz) of the same data from which to go on
     checkpoint = string(default=None) # File (npz) that takes the state every half a minute and at the end
     memory_limit = float(default=8.0) # [GB] Stop before anything is computed if more memory is needed
+    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers that tell whether to trust the result
     suffix = string(default='hifred') # Suffix of the product
     """  # noqa: E501
 
@@ -120,20 +127,25 @@ class HifredStep(FusionBaseStep):
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
         y = sort_cubes(first, second, responses)[1]
         try:
-            problem, x, y = xray_problem(first, second, responses, options)
-            result = solve_problem(problem, options)
+            with collected_warnings() as messages:
+                problem, x, y = xray_problem(first, second, responses, options)
+                result = solve_problem(problem, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(unchanged_product(y, filename), str(reason))
-        product = count_product(problem, result, x, y, options, filename)
-        return self.set_status(product, "COMPLETE")
+        product = count_product(problem, result, x, y, options, filename, messages)
+        self.set_status(product, "COMPLETE")
+        if options.save_report:
+            product.header["S_HIFRED"] = "COMPLETE"
+            self._save_report(product.hdus, problem, filename)
+        return product
 
     def _fuse_s3d(self, members, responses, options):
         models = [open_model(cube) for cube in members.cubes]
         name = members.product_name or stem(models[0].meta.filename or "fused")
         try:
-            product = self._fuse_models(models, responses, options)
+            product, problem = self._fuse_models(models, responses, options)
         finally:
             for model, cube in zip(models, members.cubes, strict=True):
                 if model is not cube:
@@ -141,25 +153,45 @@ class HifredStep(FusionBaseStep):
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
+        if options.save_report and problem is not None:
+            with in_memory_file(product) as hdus:
+                self._save_report(hdus, problem, product.meta.filename)
         return product
 
+    def _save_report(self, hdus, problem, filename):
+        given = self.search_attr("output_file")
+        if given is not None:
+            filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
+        path = Path(self.make_output_path(basepath=filename))
+        cubes = [
+            np.where(response.mask, data, np.nan)
+            for data, response in (
+                (problem.x, problem.response_x),
+                (problem.y, problem.response_y),
+            )
+        ]
+        report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
+        log.info("Saved report in %s", report)
+
     def _fuse_models(self, models, responses, options):
-        """Fuse two open models; the product, or a copy of the one with more channels."""
+        """Fuse two open models; the product and the problem, or a copy of the finer one, None."""
         for model in models:
             if not isinstance(model, datamodels.IFUCubeModel):
                 kind = type(model).__name__
                 reason = f"data of type {kind} are no IFU cube (IFUCubeModel)"
-                return self.fail_model(allow_hifred_status(models[-1].copy()), reason)
+                return self.fail_model(allow_hifred_status(models[-1].copy()), reason), None
         finest = max(models, key=lambda model: model.data.shape[0])
         try:
-            cubes = [read_cube(model) for model in models]
-            problem, x, y = s3d_problem(*cubes, responses, options)
-            result = solve_problem(problem, options)
+            with collected_warnings() as messages:
+                cubes = [read_cube(model) for model in models]
+                problem, x, y = s3d_problem(*cubes, responses, options)
+                result = solve_problem(problem, options)
         except (NotFusableError, UnsuitableError) as reason:
-            return self.skip_model(allow_hifred_status(finest.copy()), str(reason))
+            return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
-            return self.fail_model(allow_hifred_status(finest.copy()), str(reason))
-        return self.set_status(hifred_product(problem, result, x, y, options), "COMPLETE")
+            return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
+        product = hifred_product(problem, result, x, y, options, messages)
+        return self.set_status(product, "COMPLETE"), problem
 
     def _locate(self, input_data):
         if isinstance(input_data, (str, Path)):

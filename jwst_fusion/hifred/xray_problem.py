@@ -142,6 +142,8 @@ def xray_problem(first, second, responses, options):
         unit=unit,
         channels=(channels_x, channels_y),
         names=(x.name, y.name),
+        edges=(given, edges),
+        pixels=pixels,
         notes=notes,
     )
     return problem, x, y

@@ -179,13 +179,16 @@ def line_pictures(product, cube, lines):
     return groups
 
 
-def component_pictures(product):
+def component_pictures(product, label="standard deviations of the noise"):
     """
     Show the maps of the components.
 
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.FusedProduct`
+        Or another with a field and maps.
+    label : str, optional
+        Unit of the maps.
 
     Returns
     -------
@@ -199,7 +202,7 @@ def component_pictures(product):
             frame,
             title=f"component {number}",
             norm=stretch(image, low=0.5, high=99.5),
-            label="standard deviations of the noise",
+            label=label,
         )
         pictures.append(
             Picture(f"component_{number:02d}", figure, f"Map of spectral component {number}.")

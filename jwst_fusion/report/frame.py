@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["Frame"]
 
-_BARS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+_BARS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Frame:
         Rows and columns.
     scale : float
         Arcsec per pixel.
-    wcs : `~astropy.wcs.WCS`
-        Celestial coordinates.
+    wcs : `~astropy.wcs.WCS` or None
+        Celestial coordinates; without them, places are in pixels.
     """
 
     shape: tuple
@@ -30,7 +30,7 @@ class Frame:
 
     @classmethod
     def of(cls, product):
-        """Field of a fused cube."""
+        """Field of a product with attributes data, scale and wcs."""
         return cls(product.data.shape[1:], product.scale, product.wcs)
 
     @property
@@ -44,7 +44,9 @@ class Frame:
         """Length of a scale bar, a quarter of the field or so, and its text."""
         wanted = 0.3 * self.shape[1] * self.scale
         length = max((one for one in _BARS if one <= wanted), default=_BARS[0])
-        return length, f'{length:g}"'
+        if self.wcs is None:
+            return length, f"{length:g} px"
+        return length, f'{length:g}"' if length < 60 else f"{length / 60:g}'"
 
     @property
     def north(self):

@@ -12,7 +12,14 @@ from astropy.wcs import WCS
 
 from jwst_fusion.fusion.keywords import brightness_factor
 
-__all__ = ["FusedProduct", "InputCube", "celestial", "read_fused", "read_input_cube"]
+__all__ = [
+    "FusedProduct",
+    "InputCube",
+    "celestial",
+    "read_fused",
+    "read_input_cube",
+    "wavelengths_of",
+]
 
 _TABLES = {
     "filters": "FUSFILTERS",
@@ -198,8 +205,7 @@ def read_fused(hdus, name=None):
         msg = f"{name} is no fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
         raise ValueError(msg)
     if "FUSCUBES" in hdus:
-        parts = ", ".join(hdus["FUSCUBES"].data["filename"])
-        msg = f"{name} was joined from several fused cubes: ask for the reports on {parts}"
+        msg = f"{name} was joined from several fused cubes: its report is another"
         raise ValueError(msg)
     missing = [extension for extension in _NEEDED if extension not in hdus]
     if missing:
@@ -249,7 +255,7 @@ def read_input_cube(hdus, product, name=None):
     """
     name = name or hdus[0].header.get("FILENAME", "cube")
     header = hdus["SCI"].header
-    wavelength = _wavelengths(hdus)
+    wavelength = wavelengths_of(hdus)
     start = int(np.argmin(np.abs(wavelength - product.wavelength[0])))
     part = wavelength[start : start + len(product.wavelength)]
     if part.shape != product.wavelength.shape or not np.allclose(
@@ -266,7 +272,20 @@ def read_input_cube(hdus, product, name=None):
     return InputCube(name, data, celestial(header))
 
 
-def _wavelengths(hdus):
+def wavelengths_of(hdus):
+    """
+    Read the wavelengths of a cube.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The cube (s3d).
+
+    Returns
+    -------
+    array (L,)
+        Micrometre.
+    """
     header = hdus["SCI"].header
     if header.get("CTYPE3") == "WAVE-TAB":
         return np.array(hdus["WCS-TABLE"].data["wavelength"], float).ravel()

@@ -4,11 +4,11 @@ import numpy as np
 
 from jwst_fusion.report import fields, plots, tables
 from jwst_fusion.report.fused import read_fused, read_input_cube
-from jwst_fusion.report.measures import continuum_of, find_lines, line_at, pick_places
+from jwst_fusion.report.measures import continuum_of, find_lines, line_at, pick_places, pixels_of
 from jwst_fusion.report.page import Page, Section, write_page
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
-__all__ = ["fusion_page", "write_fusion_report"]
+__all__ = ["fusion_page", "lines_of", "write_fusion_report"]
 
 
 def write_fusion_report(path, hdus, *, name=None, cube=None, positions=(), lines=()):
@@ -60,8 +60,8 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
     -------
     Page
     """
-    chosen = _pixels(product, positions)
-    mapped = _lines(product, lines)
+    chosen = pixels_of(product, positions)
+    mapped = lines_of(product, lines)
     findings = find_findings(product)
     factor = int(product.header.get("FUSFACT", 3))
     places = pick_places(product, factor=factor, chosen=chosen)
@@ -159,22 +159,25 @@ def _record(product):
     return dropped, record
 
 
-def _pixels(product, positions):
-    height, width = product.data.shape[1:]
-    pixels = []
-    for x, y in positions:
-        column, row = round(float(x)), round(float(y))
-        if not (0 <= column < width and 0 <= row < height):
-            msg = (
-                f"position {x:g},{y:g} lies outside {product.name}, which has columns 0 to "
-                f"{width - 1} and rows 0 to {height - 1}"
-            )
-            raise ValueError(msg)
-        pixels.append((row, column))
-    return pixels
+def lines_of(product, wanted):
+    """
+    Find the lines that a user names, or the strongest.
 
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.FusedProduct`
+    wanted : sequence of float
+        Wavelengths, micrometre.
 
-def _lines(product, wanted):
+    Returns
+    -------
+    list of `~jwst_fusion.report.measures.Line`
+
+    Raises
+    ------
+    ValueError
+        If one lies outside.
+    """
     mean = np.array(product.channels["mean_fused"], float)
     wave = product.wavelength
     if not len(wanted):

@@ -16,6 +16,7 @@ __all__ = [
     "likeness",
     "line_map",
     "pick_places",
+    "pixels_of",
     "residual_structure",
     "spaxel_means",
 ]
@@ -243,6 +244,41 @@ def _mean(stack):
     count = good.sum(0)
     total = np.where(good, stack, 0).sum(0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def pixels_of(product, positions):
+    """
+    Find the pixels that a user names.
+
+    Parameters
+    ----------
+    product : object
+        With attributes data (L, y, x) and name.
+    positions : sequence of tuple of float
+        Columns and rows, counted from 0.
+
+    Returns
+    -------
+    list of tuple of int
+        Rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If one lies outside.
+    """
+    height, width = product.data.shape[1:]
+    pixels = []
+    for x, y in positions:
+        column, row = round(float(x)), round(float(y))
+        if not (0 <= column < width and 0 <= row < height):
+            msg = (
+                f"position {x:g},{y:g} lies outside {product.name}, which has columns 0 to "
+                f"{width - 1} and rows 0 to {height - 1}"
+            )
+            raise ValueError(msg)
+        pixels.append((row, column))
+    return pixels
 
 
 def pick_places(product, *, factor, chosen=()):

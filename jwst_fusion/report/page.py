@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from jwst_fusion.report.names import figure_folder
 from jwst_fusion.report.picture import Picture, encode
 
-__all__ = ["Finding", "Page", "Section", "Table", "short", "write_page"]
+__all__ = ["Finding", "Link", "Page", "Section", "Table", "short", "write_page"]
 
 #: A page is to stay below this many bytes.
 LARGEST_PAGE = 5_000_000
@@ -48,6 +49,22 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Link:
+    """
+    Cell of a table that leads to another page in the same folder.
+
+    Parameters
+    ----------
+    text : str
+    page : str
+        File name.
+    """
+
+    text: str
+    page: str
+
+
+@dataclass(frozen=True)
 class Table:
     """
     A table of text.
@@ -55,7 +72,7 @@ class Table:
     Parameters
     ----------
     head : sequence of str
-    rows : sequence of sequence of str
+    rows : sequence of sequence of (str or Link)
     caption : str, optional
     marked : set of tuple, optional
         Row and column of cells that are to stand out.
@@ -229,13 +246,19 @@ def _table(table):
         cells = []
         for column, value in enumerate(row):
             kind = ' class="marked"' if (number, column) in table.marked else ""
-            cells.append(f"<td{kind}>{_text(value)}</td>")
+            cells.append(f"<td{kind}>{_cell(value)}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
     return (
         f'<div class="scroll" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _cell(value):
+    if isinstance(value, Link):
+        return f'<a href="{_text(quote(value.page))}">{_text(value.text)}</a>'
+    return _text(value)
 
 
 def _figures(pictures, inline, folder):

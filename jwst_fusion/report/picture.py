@@ -122,12 +122,12 @@ def encode(source, *, shrink=None):
     """
     from PIL import Image
 
-    if not isinstance(source, bytes):
-        buffer = io.BytesIO()
-        source.savefig(buffer, format="png", facecolor="white")
-        source = buffer.getvalue()
-    with Image.open(io.BytesIO(source)) as image:
-        image = image.convert("RGB")
+    if isinstance(source, bytes):
+        with Image.open(io.BytesIO(source)) as image:
+            image = image.convert("RGB")
+    else:
+        source.canvas.draw()
+        image = Image.fromarray(np.asarray(source.canvas.buffer_rgba())[..., :3])
     if shrink is not None:
         size = [max(1, round(side * shrink)) for side in image.size]
         image = image.resize(size).quantize(_COLOURS_KEPT)

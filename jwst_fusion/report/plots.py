@@ -9,7 +9,9 @@ __all__ = [
     "channel_picture",
     "component_plot",
     "mean_spectrum_picture",
+    "range_of",
     "spectrum_picture",
+    "stacked_spectra",
     "tuning_pictures",
 ]
 
@@ -40,7 +42,7 @@ def spectrum_picture(product, cube, place):
     low, high = spectrum - error, spectrum + error
     axis.fill_between(wave, low, high, color=COLOURS["fused"], alpha=0.3, lw=0, label="± 1 σ")
     axis.plot(wave, spectrum, color=COLOURS["fused"], lw=1.1, label="fused")
-    _limit(axis, spectrum, before)
+    range_of(axis, spectrum, before)
     axis.set_xlabel(_WAVE, fontsize=10)
     axis.set_ylabel("MJy/sr", fontsize=10)
     axis.set_title(f"{place.letter}: {place.title}", fontsize=11)
@@ -65,8 +67,16 @@ def _spaxel(product, cube, y, x):
     return cube.data[:, *at]
 
 
-def _limit(axis, *spectra):
-    """Keep single wild channels from deciding the range."""
+def range_of(axis, *spectra):
+    """
+    Set the range of values of a plot, from which single wild channels are left out.
+
+    Parameters
+    ----------
+    axis : Axes
+    *spectra : array
+        What is shown; NaN is not looked at.
+    """
     known = [one[np.isfinite(one)] for one in spectra]
     limits = [np.percentile(one, [0.2, 99.9]) for one in known if one.size]
     if limits:
@@ -98,7 +108,7 @@ def mean_spectrum_picture(product):
     fused, seen = 100 * table["spectrum_error"], 100 * table["reobserved_error"]
     below.plot(wave, fused, color=COLOURS["fused"], label="fused", **style)
     below.plot(wave, seen, color=COLOURS["other"], ls=":", label="re-observed", **style)
-    _limit(below, fused, seen)
+    range_of(below, fused, seen)
     below.set_ylabel("error [%]", fontsize=10)
     below.set_xlabel(_WAVE, fontsize=10)
     below.legend(fontsize=9, frameon=False, ncols=2)
@@ -158,29 +168,46 @@ def component_plot(product):
     spectra = product.arrays.get("spectra")
     if spectra is None:
         return []
-    figure, axis = new_figure(height=max(1.0, 0.16 * len(spectra) + 0.4))
     noise = np.asarray(product.channels["noise"], float)
+    return [stacked_spectra(spectra, noise, product.wavelength, _WAVE)]
+
+
+def stacked_spectra(spectra, noise, coordinate, label):
+    """
+    Show spectra of components, one above the other.
+
+    Parameters
+    ----------
+    spectra : array (component, L)
+    noise : array (L,)
+        Unit of each channel.
+    coordinate : array (L,)
+        Wavelengths or energies.
+    label : str
+        Words below them.
+
+    Returns
+    -------
+    Picture
+    """
+    figure, axis = new_figure(height=max(1.0, 0.16 * len(spectra) + 0.4))
     for number, spectrum in enumerate(spectra, start=1):
         with np.errstate(invalid="ignore", divide="ignore"):
             shape = spectrum / noise
         shape = shape / max(np.nanpercentile(np.abs(shape), 99), 1e-12)
         colour = COLOURS["fused"] if number % 2 else COLOURS["other"]
-        axis.plot(
-            product.wavelength, 0.45 * np.clip(shape, -1.4, 1.4) - number, color=colour, lw=0.7
-        )
+        axis.plot(coordinate, 0.45 * np.clip(shape, -1.4, 1.4) - number, color=colour, lw=0.7)
     axis.set_yticks(-np.arange(1, len(spectra) + 1), [str(i + 1) for i in range(len(spectra))])
     axis.set_ylabel("component", fontsize=10)
-    axis.set_xlabel(_WAVE, fontsize=10)
-    return [
-        Picture(
-            "component_spectra",
-            figure,
-            "Spectra of the components in units of the noise.",
-            "In units of the noise of each channel, scaled to the same height. Components that "
-            "look like noise say that there are too many.",
-            wide=True,
-        )
-    ]
+    axis.set_xlabel(label, fontsize=10)
+    return Picture(
+        "component_spectra",
+        figure,
+        "Spectra of the components in units of the noise.",
+        "In units of the noise of each channel, scaled to the same height. Components that look "
+        "like noise say that there are too many.",
+        wide=True,
+    )
 
 
 def tuning_pictures(product):

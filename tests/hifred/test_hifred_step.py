@@ -47,7 +47,8 @@ def test_shipped_parameter_files(tmp_path, xray_files, name):
     command = [STRUN, str(CONFIGS / f"{name}.asdf"), str(path), f"--output_dir={tmp_path}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert [p.name for p in tmp_path.iterdir()] == ["remnant_hifred.fits"]
+    assert [p.name for p in tmp_path.glob("*.fits")] == ["remnant_hifred.fits"]
+    assert (tmp_path / "remnant_hifred_report.html").is_file() is (name == "hifred_xray")
     with fits.open(tmp_path / "remnant_hifred.fits") as hdus:
         names = [hdu.name for hdu in hdus]
         assert names[1:7] == ["SCI", "ERR", "DQ", "EBOUNDS", "MODEL_X", "MODEL_Y"]

@@ -47,7 +47,7 @@ def run(gratings, folder, /, **fusion):
 
 def test_joined_and_used_again(gratings, tmp_path, offline_crds, caplog):
     caplog.set_level(logging.INFO, "stpipe.jwst_fusion")
-    results = run(gratings, tmp_path)
+    results = run(gratings, tmp_path, save_report=True)
     names = ["x_blue_fused_s3d.fits", "x_red_fused_s3d.fits", "x_fused_s3d.fits"]
     assert [model.meta.filename for model in results] == names
     assert {path.name for path in tmp_path.glob("*.fits")} == set(names)
@@ -55,8 +55,12 @@ def test_joined_and_used_again(gratings, tmp_path, offline_crds, caplog):
         assert joined.meta.fusion.joined == 2
         assert joined.cube_table["filename"].tolist() == names[:2]
         data = joined.data.copy()
+    text = (tmp_path / "x_fused_report.html").read_text(encoding="utf-8")
+    for part in ("x_blue_fused_report.html", "x_red_fused_report.html"):
+        assert (tmp_path / part).is_file()
+        assert f'href="{part}"' in text
     caplog.clear()
-    again = run(gratings, tmp_path)
+    again = run(gratings, tmp_path, save_report=True)
     assert "Joined cube: used again: x_fused_s3d.fits" in caplog.text
     assert np.array_equal(again[2].data, data, equal_nan=True)
     for model in (*results, *again):

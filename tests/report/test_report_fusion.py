@@ -308,13 +308,6 @@ def test_other_files_are_refused(fused, tmp_path, capsys):
     with fits.open(cube) as hdus:
         hdus["SCI"].header["CRVAL3"] = 3.0
         hdus.writeto(other)
-    joined = tmp_path / "joined_s3d.fits"
-    with fits.open(fused("none").product) as hdus:
-        parts = fits.ColDefs([fits.Column("filename", "16A", array=["a_s3d.fits", "b_s3d.fits"])])
-        hdus.append(fits.BinTableHDU.from_columns(parts, name="FUSCUBES"))
-        hdus.writeto(joined)
-    assert cli.main(["report", str(joined)]) == 2
-    assert "ask for the reports on a_s3d.fits, b_s3d.fits" in capsys.readouterr().err
     product = fused("none").product
     options = ["--input", str(other), "--output", str(tmp_path / "x.html")]
     assert cli.main(["report", str(product), *options]) == 2
