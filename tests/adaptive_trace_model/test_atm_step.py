@@ -349,6 +349,20 @@ def test_one_empty_slice_and_infinite_pixels(exposure):
     assert not np.isinf(result.data).any()
 
 
+def test_most_columns_flagged(exposure):
+    # Flagged pixels have errors still, and slice 12 no more than one good column.
+    exposure.regions = np.where(np.isin(exposure.regions, (1, 2, 12)), exposure.regions, 0)
+    exposure.err = np.where(np.isnan(exposure.err), 1.0, exposure.err)
+    exposure.dq[:, 300:1700] |= DO_NOT_USE
+    lonely = exposure.regions == 12
+    exposure.dq[lonely & (np.arange(2048) != 101)] |= DO_NOT_USE
+    result = run(exposure, oversample=2.0)
+    assert result.meta.cal_step.adaptive_trace_model == "COMPLETE"
+    seen = np.isfinite(result.trace_model).any(axis=0)
+    assert seen[100:300].mean() > 0.9
+    assert seen[1700:1900].mean() > 0.9
+
+
 def test_several_exposures(exposure):
     other = copy.deepcopy(exposure)
     other.meta.filename = "other_cal.fits"
