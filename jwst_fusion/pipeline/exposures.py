@@ -1,6 +1,8 @@
 """Exposures within the fusion pipeline: opened, flagged together, their oversampling told."""
 
 import logging
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from jwst.datamodels import ModelContainer
@@ -12,6 +14,7 @@ from jwst_fusion.base import open_model
 
 __all__ = [
     "check_exposures",
+    "check_names",
     "needs_preparation",
     "oversampling",
     "prepare_together",
@@ -76,6 +79,30 @@ def check_exposures(members):
                 f"{name} is an exposure of type {kind}: a fusion needs those of an integral field "
                 "unit (NRS_IFU or MIR_MRS)"
             )
+            raise ValueError(msg)
+
+
+def check_names(members):
+    """
+    Refuse members of the same name, whose products would be the same file.
+
+    Parameters
+    ----------
+    members : sequence of str or datamodel
+        Exposures or cubes.
+
+    Raises
+    ------
+    ValueError
+        If two have the same name; the message names it.
+    """
+    names = Counter(
+        Path(member).name if isinstance(member, str) else member.meta.filename or "exposure"
+        for member in members
+    )
+    for name, count in names.items():
+        if count > 1:
+            msg = f"{count} members have the name {name}, and one name each is needed: rename them"
             raise ValueError(msg)
 
 

@@ -23,6 +23,7 @@ from jwst_fusion.fusion.step import FusionStep
 from jwst_fusion.pipeline.defaults import OversamplingStep, ReplacingStep
 from jwst_fusion.pipeline.exposures import (
     check_exposures,
+    check_names,
     needs_preparation,
     oversampling,
     prepare_together,
@@ -134,6 +135,9 @@ class FusionPipeline(Pipeline):
                 msg = f"{members.table_name or 'the input'} has no {kind}: nothing can be fused"
                 raise ValueError(msg)
         check_exposures(exposures)
+        if self.save_results:
+            check_names(exposures)
+            check_names(cubes)
         asked = self.output_file
         product = members.product_name
         if asked is not None:
@@ -341,8 +345,6 @@ def _stem(path):
 
 def _renamed(model, suffix, asn_id=None):
     """Name of a file after a step, as jwst gives it."""
-    stem = _stem(model.meta.filename or "exposure")
-    for known in ("adaptive_trace_model",):
-        stem = stem.removesuffix(f"_{known}")
+    stem = _stem(model.meta.filename or "exposure").removesuffix("_adaptive_trace_model")
     identifier = "" if asn_id is None or stem.endswith(f"_{asn_id}") else f"_{asn_id}"
     return f"{stem}{identifier}_{suffix}.fits"

@@ -9,6 +9,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.pipeline.exposures import (
     check_exposures,
+    check_names,
     needs_preparation,
     oversampling,
     prepare_together,
@@ -121,3 +122,11 @@ def test_other_modes_are_refused():
     model.meta.exposure.type = "MIR_LRS-FIXEDSLIT"
     with pytest.raises(ValueError, match="MIR_LRS-FIXEDSLIT"):
         check_exposures([model])
+
+
+def test_members_of_the_same_name_are_refused():
+    one, other = exposure(), exposure()
+    one.meta.filename, other.meta.filename = "a_nrs1_cal.fits", "a_nrs2_cal.fits"
+    check_names([one, other, "folder/b_nrs1_cal.fits"])
+    with pytest.raises(ValueError, match="2 members have the name a_nrs1_cal"):
+        check_names([one, other, "folder/a_nrs1_cal.fits"])
