@@ -14,7 +14,6 @@ from jwst.stpipe import Pipeline
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads
-from jwst_fusion.associations import collect_members, split_science
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import FusedCubeModel
@@ -28,6 +27,7 @@ from jwst_fusion.pipeline.exposures import (
     oversampling,
     prepare_together,
     read_all,
+    sort_members,
 )
 from jwst_fusion.pipeline.outliers import FrugalOutlierStep
 from jwst_fusion.pipeline.resume import Record
@@ -100,7 +100,7 @@ class FusionPipeline(Pipeline):
 
     def prefetch(self, *args):
         """Fetch reference files before anything is computed, if there are exposures."""
-        if args and split_science(collect_members(self._locate(args[0])).cubes)[0]:
+        if args and sort_members(self._locate(args[0]))[1]:
             super().prefetch(*args)
 
     def process(self, input_data):
@@ -125,8 +125,7 @@ class FusionPipeline(Pipeline):
             cubes.
         """
         self._check_parameters()
-        members = collect_members(self._locate(input_data))
-        exposures, cubes = split_science(members.cubes)
+        members, exposures, cubes = sort_members(self._locate(input_data))
         for kind, found in (
             ("exposure or cube (science)", [*exposures, *cubes]),
             ("image (direct_image)", members.images),

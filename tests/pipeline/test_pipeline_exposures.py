@@ -14,6 +14,7 @@ from jwst_fusion.pipeline.exposures import (
     oversampling,
     prepare_together,
     read_all,
+    sort_members,
 )
 
 
@@ -130,3 +131,19 @@ def test_members_of_the_same_name_are_refused():
     check_names([one, other, "folder/b_nrs1_cal.fits"])
     with pytest.raises(ValueError, match="2 members have the name a_nrs1_cal"):
         check_names([one, other, "folder/a_nrs1_cal.fits"])
+
+
+def test_truncated_members_are_named_at_once(tmp_path):
+    paths = [tmp_path / name for name in ("a_cal.fits", "b_i2d.fits")]
+    exposure(shape=(64, 64)).save(str(paths[0]))
+    image = datamodels.ImageModel((64, 64))
+    image.meta.exposure.type = "NRC_IMAGE"
+    image.save(str(paths[1]))
+    members, exposures, cubes = sort_members([str(path) for path in paths])
+    assert (exposures, cubes, len(members.images)) == ([str(paths[0])], [], 1)
+    for path in paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-3000])
+        with pytest.raises(ValueError, match=f"{path.name} cannot be read as a JWST product"):
+            sort_members([str(path) for path in paths])
+        path.write_bytes(whole)
