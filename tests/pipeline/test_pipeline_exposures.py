@@ -143,7 +143,7 @@ def test_truncated_members_are_named_at_once(tmp_path):
     assert (exposures, cubes, len(members.images)) == ([str(paths[0])], [], 1)
     for path in paths:
         whole = path.read_bytes()
-        path.write_bytes(whole[:-3000])
+        path.write_bytes(whole[:-100])
         with pytest.raises(ValueError, match=f"{path.name} cannot be read as a JWST product"):
             sort_members([str(path) for path in paths])
         path.write_bytes(whole)
