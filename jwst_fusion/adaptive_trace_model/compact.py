@@ -90,16 +90,17 @@ def collapse(flux, error, coordinate, *, good, step):
         at the edge of a slice make no profile.
     """
     # A few hundred columns give the medians to a few per cent of the noise of one pixel.
-    stride = max(flux.shape[0] // 600, 1)
-    good = good[::stride]
-    position = coordinate[::stride][good]
+    column = np.flatnonzero(good.any(axis=1))
+    column = column[:: max(column.size // 600, 1)]
+    good = good[column]
+    position = coordinate[column][good]
     low = position.min()
     index = ((position - low) / step + 0.5).astype(np.intp)
     n_bin = index.max() + 1
     count = np.bincount(index, minlength=n_bin)
     enough = count >= max(0.1 * np.median(count[count > 0]), 3)
     medians = [
-        np.where(enough, _grouped_median(values[::stride][good], index, count), np.nan)
+        np.where(enough, _grouped_median(values[column][good], index, count), np.nan)
         for values in (flux, error)
     ]
     return CollapsedProfile(low + np.arange(n_bin) * step, *medians)

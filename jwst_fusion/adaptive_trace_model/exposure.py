@@ -177,6 +177,7 @@ def trace_exposure(native, geometry, mode, options, *, intermediate=False, threa
 def _trace_slice(layout, native, geometry, mode, options, result):
     """Process one slice and write it into the images, where no other slice writes."""
     flux, error = layout.cut(native.flux), layout.cut(native.error)
+    error[np.isnan(flux)] = np.nan
     coordinate, wavelength = geometry.coordinates(layout)
     known = np.isfinite(coordinate)
     pitch = row_pitch(coordinate)

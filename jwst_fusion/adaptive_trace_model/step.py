@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
 
@@ -56,6 +55,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     """
 
     class_alias = "adaptive_trace_model"
+    _named = False
 
     spec = """
     fit_threshold = float(default=10.0) # Smallest brightness of a source above the background of its slice, in sigma of a pixel (median over wavelength), for the slice to be fitted. Any number; <= 0: fit all slices
@@ -66,7 +66,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers: wiggles before and after, traces, slices fitted
     save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
     suffix = string(default='adaptive_trace_model') # Suffix of the output file
-    output_use_model = boolean(default=True) # Name the output after the input files
+    output_use_model = boolean(default=True) # Name the output after the input files; a single exposure after output_file, if given
     maximum_cores = string(default='none') # Number of threads: a whole number >= 1, 'none' (1), 'quarter', 'half' or 'all' of the cores
     """  # noqa: E501
 
@@ -84,14 +84,16 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         `~stdatamodels.jwst.datamodels.IFUImageModel`, ModelContainer or ModelLibrary
             The exposures with ``trace_model`` attached and, if ``oversample`` is above 1, on the
             oversampled pixels. An exposure that cannot be used comes back as it was, with the
-            status SKIPPED, and one of an unsupported type with the status FAILED. The exposures
+            status SKIPPED, or COMPLETE if it holds the result of an earlier run already; one of an
+            unsupported type with the status FAILED. The exposures
             of a ModelLibrary are changed in place, as by the steps of jwst; of all other input
             copies are changed.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or arrays of an exposure differ in shape.
+            If a parameter is out of its range, arrays of an exposure differ in shape, or several
+            exposures would be written to the same file.
         """
         options = TraceOptions(
             oversample=self.oversample,
@@ -103,6 +105,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         threads = count_threads(self.maximum_cores)
         models = self.open_input(input_data)
         self.add_asn_id_to_output_name(models)
+        # The name that the user gives one exposure goes before that of the input.
+        self._named = self.output_file is not None and isinstance(models, datamodels.JwstDataModel)
+        if self.save_results or self.save_intermediate_results or self.save_report:
+            _check_names(models)
         if isinstance(models, ModelLibrary):
             with models:
                 for index, model in enumerate(models):
@@ -112,6 +118,27 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         for model in [models] if isinstance(models, datamodels.JwstDataModel) else models:
             self._process_exposure(model, options, threads)
         return models
+
+    def skip_model(self, models, reason):
+        """
+        Leave an exposure as it is; one that an earlier run has completed keeps its status.
+
+        Parameters
+        ----------
+        models : datamodel
+            The unmodified exposure.
+        reason : str
+            What is missing or unsuitable, and what to do.
+
+        Returns
+        -------
+        datamodel
+            The same object.
+        """
+        if models.meta.cal_step.adaptive_trace_model == "COMPLETE":
+            log.warning("%s: step skipped: %s; the earlier result is kept", self.name, reason)
+            return models
+        return super().skip_model(models, reason)
 
     def save_model(self, model, *args, **kwargs):
         """
@@ -129,9 +156,15 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         list of str
             The files.
         """
-        one = isinstance(model, datamodels.JwstDataModel)
-        with whole_file(model) if one else nullcontext():
+        if not isinstance(model, datamodels.JwstDataModel):
             return super().save_model(model, *args, **kwargs)
+        by_input = self.output_use_model
+        self.output_use_model = by_input and not self._named
+        try:
+            with whole_file(model):
+                return super().save_model(model, *args, **kwargs)
+        finally:
+            self.output_use_model = by_input
 
     def _process_exposure(self, model, options, threads):
         """Process one exposure in place, or mark it as skipped or failed."""
@@ -205,7 +238,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             self._save_report(model, name, mode, traced, counts["filled"])
 
     def _save_report(self, model, source, mode, traced, filled):
-        product = Path(self.make_output_path(basepath=model.meta.filename))
+        basepath = self.output_file if self._named else model.meta.filename
+        product = Path(self.make_output_path(basepath=basepath))
         exposure = TracedExposure(
             name=product.name,
             source=source,
@@ -263,3 +297,20 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
             product.save(path)
             log.info("Saved %s", path)
+
+
+def _check_names(models):
+    """Refuse exposures of the same name, of which only the last would stay."""
+    if isinstance(models, datamodels.JwstDataModel):
+        return
+    if isinstance(models, ModelLibrary):
+        names = [Path(member["expname"]).name for member in models.asn["products"][0]["members"]]
+    else:
+        names = [model.meta.filename for model in models]
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            msg = (
+                f"{count} exposures have the name {name} and would be written to the same file: "
+                "rename them, or process them one at a time with different output_dir"
+            )
+            raise ValueError(msg)

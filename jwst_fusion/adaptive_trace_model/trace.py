@@ -191,6 +191,8 @@ def fit_trace(
     if good[enough].sum() < 50:
         return None
     pitch = row_pitch(coordinate)
+    if not collapse(flux, error, coordinate, good=good, step=pitch / 2).filled()[0].size:
+        return None
     low, high = np.min(coordinate[inside]), np.max(coordinate[inside])
     bounds = (low - _MARGIN * pitch, high + _MARGIN * pitch)
     knots = UniformKnots.spanning(*bounds, step=pitch / knots_per_pixel)

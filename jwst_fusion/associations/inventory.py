@@ -88,11 +88,17 @@ def take_inventory(folders):
         If a folder does not exist.
     """
     paths = _files(folders)
-    products, left_out = [], {}
+    products, left_out, places = [], {}, {}
     start = said = time.perf_counter()
     with ThreadPoolExecutor(min(_THREADS, 4 * (os.cpu_count() or 1))) as pool:
         for number, (path, found) in enumerate(zip(paths, pool.map(_look, paths), strict=True), 1):
+            # A copy would count twice, and one name makes one product.
+            first = path
             if isinstance(found, Product):
+                first = places.setdefault(path.name.removesuffix(".gz"), path)
+            if first != path:
+                left_out[path] = f"has the name of {first}, which is used"
+            elif isinstance(found, Product):
                 products.append(found)
             else:
                 left_out[path] = found

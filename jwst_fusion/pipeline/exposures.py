@@ -1,21 +1,26 @@
 """Exposures within the fusion pipeline: opened, flagged together, their oversampling told."""
 
 import logging
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from jwst.datamodels import ModelContainer
 from jwst.master_background.master_background_step import split_container
 from jwst.stpipe import query_step_status
 
+from jwst_fusion.associations import collect_members, split_science
 from jwst_fusion.associations.headers import read_headers
-from jwst_fusion.base import open_model
+from jwst_fusion.base import check_fits, open_model
 
 __all__ = [
     "check_exposures",
+    "check_names",
     "needs_preparation",
     "oversampling",
     "prepare_together",
     "read_all",
+    "sort_members",
 ]
 
 log = logging.getLogger(f"stpipe.{__name__}")
@@ -23,6 +28,38 @@ log = logging.getLogger(f"stpipe.{__name__}")
 # Number of pixels along the slices: axis of the detector image and length.
 _NATIVE = {"NIRSPEC": (0, 2048), "MIRI": (1, 1032)}
 _IFU = ("NRS_IFU", "MIR_MRS")
+
+
+def sort_members(init):
+    """
+    Sort the input of the pipeline, and check that its files are whole before anything is computed.
+
+    Parameters
+    ----------
+    init : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+        See `jwst_fusion.associations.collect_members`.
+
+    Returns
+    -------
+    members : FusionMembers
+        All of them.
+    exposures, cubes : list of str or datamodel
+        The two kinds of science members.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If the input is not valid, or a file is missing, truncated or not FITS.
+    """
+    members = collect_members(init)
+    for member in (*members.cubes, *members.images):
+        if isinstance(member, str):
+            try:
+                check_fits(Path(member))
+            except OSError as error:
+                msg = f"{member} cannot be read as a JWST product: {error}"
+                raise ValueError(msg) from error
+    return members, *split_science(members.cubes)
 
 
 def read_all(members, *, exptype="science"):
@@ -76,6 +113,30 @@ def check_exposures(members):
                 f"{name} is an exposure of type {kind}: a fusion needs those of an integral field "
                 "unit (NRS_IFU or MIR_MRS)"
             )
+            raise ValueError(msg)
+
+
+def check_names(members):
+    """
+    Refuse members of the same name, whose products would be the same file.
+
+    Parameters
+    ----------
+    members : sequence of str or datamodel
+        Exposures or cubes.
+
+    Raises
+    ------
+    ValueError
+        If two have the same name; the message names it.
+    """
+    names = Counter(
+        Path(member).name if isinstance(member, str) else member.meta.filename or "exposure"
+        for member in members
+    )
+    for name, count in names.items():
+        if count > 1:
+            msg = f"{count} members have the name {name}, and one name each is needed: rename them"
             raise ValueError(msg)
 
 

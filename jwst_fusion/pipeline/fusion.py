@@ -14,7 +14,6 @@ from jwst.stpipe import Pipeline
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads
-from jwst_fusion.associations import collect_members, split_science
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.base import FusionBaseStep, open_model
 from jwst_fusion.datamodels import FusedCubeModel
@@ -23,10 +22,12 @@ from jwst_fusion.fusion.step import FusionStep
 from jwst_fusion.pipeline.defaults import OversamplingStep, ReplacingStep
 from jwst_fusion.pipeline.exposures import (
     check_exposures,
+    check_names,
     needs_preparation,
     oversampling,
     prepare_together,
     read_all,
+    sort_members,
 )
 from jwst_fusion.pipeline.outliers import FrugalOutlierStep
 from jwst_fusion.pipeline.resume import Record
@@ -99,7 +100,7 @@ class FusionPipeline(Pipeline):
 
     def prefetch(self, *args):
         """Fetch reference files before anything is computed, if there are exposures."""
-        if args and split_science(collect_members(self._locate(args[0])).cubes)[0]:
+        if args and sort_members(self._locate(args[0]))[1]:
             super().prefetch(*args)
 
     def process(self, input_data):
@@ -124,8 +125,7 @@ class FusionPipeline(Pipeline):
             cubes.
         """
         self._check_parameters()
-        members = collect_members(self._locate(input_data))
-        exposures, cubes = split_science(members.cubes)
+        members, exposures, cubes = sort_members(self._locate(input_data))
         for kind, found in (
             ("exposure or cube (science)", [*exposures, *cubes]),
             ("image (direct_image)", members.images),
@@ -134,6 +134,9 @@ class FusionPipeline(Pipeline):
                 msg = f"{members.table_name or 'the input'} has no {kind}: nothing can be fused"
                 raise ValueError(msg)
         check_exposures(exposures)
+        if self.save_results:
+            check_names(exposures)
+            check_names(cubes)
         asked = self.output_file
         product = members.product_name
         if asked is not None:
@@ -341,8 +344,6 @@ def _stem(path):
 
 def _renamed(model, suffix, asn_id=None):
     """Name of a file after a step, as jwst gives it."""
-    stem = _stem(model.meta.filename or "exposure")
-    for known in ("adaptive_trace_model",):
-        stem = stem.removesuffix(f"_{known}")
+    stem = _stem(model.meta.filename or "exposure").removesuffix("_adaptive_trace_model")
     identifier = "" if asn_id is None or stem.endswith(f"_{asn_id}") else f"_{asn_id}"
     return f"{stem}{identifier}_{suffix}.fits"

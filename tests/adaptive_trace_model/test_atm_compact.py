@@ -110,6 +110,18 @@ def test_a_few_bad_pixels_at_the_edge_are_no_source(synthetic):
     assert significance(collapsed) < 1
 
 
+@pytest.mark.parametrize("column", [0, 1, 700])
+def test_a_single_column_is_collapsed_wherever_it_is(synthetic, column):
+    scene = synthetic(n_column=1300, drift=0.0)
+    flux, error = scene.observe()
+    good = np.zeros(flux.shape, dtype=bool)
+    good[column] = True
+    collapsed = collapse(flux, error, scene.coordinate(), good=good, step=0.5)
+    # Two or three pixels in a bin make no median.
+    assert not np.isfinite(collapsed.flux).any()
+    assert significance(collapsed) == 0
+
+
 def test_taper():
     coordinate = np.array([[-3.0, -1.5, -1.0, 0.0, 1.0, 1.25, 2.5, np.nan]])
     weight = taper(coordinate, [(-1.0, 1.0)], width=1.0)

@@ -168,7 +168,7 @@ def test_wcs_round_trips(painted, doubled, tmp_path):
             read.meta.wcs.get_transform("detector", "coordinates")(3, 5), (6.5, 5)
         )
         again = AdaptiveTraceModelStep(oversample=2.0).run(read)
-        assert again.meta.cal_step.adaptive_trace_model == "SKIPPED"
+        assert again.meta.cal_step.adaptive_trace_model == "COMPLETE"
         assert again.data.shape == (1024, 2064)
 
 

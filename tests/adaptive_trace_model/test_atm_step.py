@@ -241,10 +241,13 @@ def test_skipped(exposure, what):
     np.testing.assert_array_equal(result.data, before)
 
 
-def test_oversampled_exposure_is_skipped(doubled):
+def test_oversampled_exposure_is_left_as_it_is(doubled, caplog):
     result = run(doubled, oversample=2.0)
-    assert result.meta.cal_step.adaptive_trace_model == "SKIPPED"
-    assert result.data.shape == (4096, 2048)
+    assert "step skipped" in caplog.text
+    # pixel_replace would fit another trace model to an exposure that seems to have none.
+    assert result.meta.cal_step.adaptive_trace_model == "COMPLETE"
+    np.testing.assert_array_equal(result.data, doubled.data)
+    np.testing.assert_array_equal(result.trace_model, doubled.trace_model)
 
 
 def test_unsupported_type_fails():
@@ -347,6 +350,34 @@ def test_one_empty_slice_and_infinite_pixels(exposure):
     assert result.meta.cal_step.adaptive_trace_model == "COMPLETE"
     assert np.isnan(result.data[np.repeat(empty, 2, axis=0)]).all()
     assert not np.isinf(result.data).any()
+
+
+def test_exposures_of_the_same_name_are_refused(exposure, tmp_path):
+    with pytest.raises(ValueError, match="2 exposures have the name"):
+        run([exposure, exposure], save_results=True, output_dir=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_name_that_the_user_gives(exposure, tmp_path):
+    options = {"save_results": True, "save_report": True, "output_dir": str(tmp_path)}
+    exposure.regions = np.where(np.isin(exposure.regions, (1, 2)), exposure.regions, 0)
+    run(exposure, output_file="star", **options)
+    names = ["star_adaptive_trace_model.fits", "star_adaptive_trace_model_report.html"]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == names
+
+
+def test_most_columns_flagged(exposure):
+    # Flagged pixels have errors still, and slice 12 no more than one good column.
+    exposure.regions = np.where(np.isin(exposure.regions, (1, 2, 12)), exposure.regions, 0)
+    exposure.err = np.where(np.isnan(exposure.err), 1.0, exposure.err)
+    exposure.dq[:, 300:1700] |= DO_NOT_USE
+    lonely = exposure.regions == 12
+    exposure.dq[lonely & (np.arange(2048) != 101)] |= DO_NOT_USE
+    result = run(exposure, oversample=2.0)
+    assert result.meta.cal_step.adaptive_trace_model == "COMPLETE"
+    seen = np.isfinite(result.trace_model).any(axis=0)
+    assert seen[210:300].mean() > 0.9
+    assert seen[1700:1900].mean() > 0.9
 
 
 def test_several_exposures(exposure):

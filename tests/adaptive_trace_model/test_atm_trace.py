@@ -154,6 +154,14 @@ def test_too_few_good_pixels_give_none(synthetic):
     assert fit_trace(flux, error, scene.coordinate()) is None
 
 
+@pytest.mark.parametrize("n_column", [2, 3])
+def test_a_few_columns_that_never_meet_give_none(synthetic, n_column):
+    # Enough pixels, but nowhere three of them at the same place along the slit.
+    scene = synthetic(n_column=n_column, drift=20.0)
+    flux, error = scene.observe()
+    assert fit_trace(flux, error, scene.coordinate(), min_good=0.0) is None
+
+
 def test_input_is_not_changed(synthetic):
     scene = synthetic(n_column=200)
     arrays = [*scene.observe(), scene.coordinate()]

@@ -119,6 +119,19 @@ def test_what_is_no_input_is_left_out_with_the_reason(tmp_path):
     assert ".123.part_i2d.fits" not in left_out
 
 
+def test_copies_count_once(tmp_path):
+    first = write(tmp_path, "a/x_f210m_i2d.fits")
+    cal = write(tmp_path, "a/jw01234001001_03101_00001_nrs1_cal.fits")
+    copies = [tmp_path / "b" / path.name for path in (first, cal)]
+    copies[0].parent.mkdir()
+    for path, copy in zip((first, cal), copies, strict=True):
+        copy.write_bytes(path.read_bytes())
+    matches, _, findings = found(tmp_path)
+    assert list(matches.values()) == [([cal.name], ["F210M"])]
+    assert list(findings.left_out) == sorted(copies)
+    assert findings.left_out[copies[0]] == f"has the name of {first}, which is used"
+
+
 def test_moving_targets_are_paired_by_name(tmp_path):
     moving = {"targtype": "MOVING", "targname": "Titan"}
     for number, ra in ((1, RA), (2, RA + 0.1)):

@@ -9,10 +9,12 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.pipeline.exposures import (
     check_exposures,
+    check_names,
     needs_preparation,
     oversampling,
     prepare_together,
     read_all,
+    sort_members,
 )
 
 
@@ -121,3 +123,27 @@ def test_other_modes_are_refused():
     model.meta.exposure.type = "MIR_LRS-FIXEDSLIT"
     with pytest.raises(ValueError, match="MIR_LRS-FIXEDSLIT"):
         check_exposures([model])
+
+
+def test_members_of_the_same_name_are_refused():
+    one, other = exposure(), exposure()
+    one.meta.filename, other.meta.filename = "a_nrs1_cal.fits", "a_nrs2_cal.fits"
+    check_names([one, other, "folder/b_nrs1_cal.fits"])
+    with pytest.raises(ValueError, match="2 members have the name a_nrs1_cal"):
+        check_names([one, other, "folder/a_nrs1_cal.fits"])
+
+
+def test_truncated_members_are_named_at_once(tmp_path):
+    paths = [tmp_path / name for name in ("a_cal.fits", "b_i2d.fits")]
+    exposure(shape=(64, 64)).save(str(paths[0]))
+    image = datamodels.ImageModel((64, 64))
+    image.meta.exposure.type = "NRC_IMAGE"
+    image.save(str(paths[1]))
+    members, exposures, cubes = sort_members([str(path) for path in paths])
+    assert (exposures, cubes, len(members.images)) == ([str(paths[0])], [], 1)
+    for path in paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-100])
+        with pytest.raises(ValueError, match=f"{path.name} cannot be read as a JWST product"):
+            sort_members([str(path) for path in paths])
+        path.write_bytes(whole)
