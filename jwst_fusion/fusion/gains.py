@@ -86,6 +86,8 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     :math:`\nu_f = \mathrm{tr}(Q^{-1} A_f^T W_f A_f)`, the number of coefficients that image f
     determines, is the gradient of :math:`\ln |Q| / 2`: the gains are those of maximum evidence.
     Without it the prior, which likes small maps, would raise all gains where the cube is noisy.
+    The spectra of the subspace come from the same cube: no gain is known better than the brightness
+    of the scene in the cube through this filter, whose variance is added.
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
     norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
@@ -97,11 +99,15 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)
     determined = _determined(problem, tuned)
     precision = settings.gain_prior**-2
-    covariance = np.linalg.inv(matrix + precision * np.eye(len(matrix)))
+    # The inverse of the matrix, and with it the information, has the variance of the spectra added.
+    dilution = np.linalg.inv(np.eye(len(matrix)) + matrix * _spectral_variance(problem, tuned))
+    information = dilution @ matrix
+    covariance = np.linalg.inv((information + information.T) / 2 + precision * np.eye(len(matrix)))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
     values = gains.values
     for _ in range(_STEPS):
-        target = _target(problem, tuned, reactions) - determined - precision * (values - 1)
+        target = dilution @ (_target(problem, tuned, reactions) - determined)
+        target -= precision * (values - 1)
         change = np.maximum(covariance @ target, -0.5)
         values = values * (1 + change)
         response = problem.data.response * (1 + change)[:, None]
@@ -201,3 +207,14 @@ def _determined(problem, tuned):
             found = np.einsum("g,gdf,gdf->f", share, band[part], known.real)
             count += fraction * image_weight * found
     return count
+
+
+def _spectral_variance(problem, tuned):
+    """Relative variance (F,) of what the cube tells of the brightness in each filter."""
+    data, valid = problem.data, problem.subspace.valid
+    response = data.response[:, valid]
+    model = problem.cube_of(tuned.solution.solution)[valid]
+    seen = np.tensordot(response, model, axes=1)
+    signal = tuned.scale_cube * np.sum(data.spaxel_weight * seen**2, axis=(1, 2))
+    noise = np.sum((response * data.cube_sigma[valid]) ** 2, axis=1)
+    return np.minimum(noise / np.maximum(signal, np.finfo(float).tiny), 1e6)

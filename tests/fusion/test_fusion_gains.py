@@ -87,3 +87,12 @@ def test_a_noisy_cube_does_not_raise_the_gains(products, gaussian_psfs):
     truth = scene.cube(seen.grid.wcs, seen.grid.shape, seen.wavelength, products.imager_sigma)
     good = result.dq == 0
     assert abs(result.data[good].sum() / truth[good].sum() - 1) < 0.005
+
+
+def test_gains_of_an_empty_field_are_those_of_the_prior(products, gaussian_psfs):
+    scene = products.scene(sources=((0, 0, 0.1, 1e-9, 0, 0, 1.9),), background=0.0)
+    given = [products.cube(scene, np.linspace(1.66, 2.30, 41), shape=(10, 12))]
+    given += [products.image(scene, name, seed=2 + i) for i, name in enumerate(("F187N", "F182M"))]
+    table = FusionStep.call(given, psf_size=1.0, margin=0.3, **gaussian_psfs).filter_table
+    assert np.abs(table["calibration"] - 1).max() < 0.1
+    assert table["calibration_error"].min() > 0.05
