@@ -492,6 +492,8 @@ def test_impossible_ranges(members, fuse, caplog):
         {"psf_position": "5,5", "psf_source": "aperture"},
         {"psf_jitter": 5.0, "psf_source": "file", "psf_image": __file__, "psf_cube": __file__},
         {"psf_image": __file__, "psf_source": "webbpsf"},
+        {"maximum_cores": "many"},
+        {"maximum_cores": 0},
     ],
     ids=str,
 )
@@ -612,3 +614,18 @@ def test_other_regularisations(scene, products, members, gaussian_psfs, wave, op
 @pytest.mark.parametrize("given", [1e-3, "1e-3", np.float32(1e-3), ["1e-3"]])
 def test_one_strength_in_any_form(given):
     assert FusionOptions(tuning="manual", mu=given).mu == pytest.approx(1e-3)
+
+
+def test_lists_in_one_text():
+    """In Python as on the command line, where the pipeline takes texts with commas apart."""
+    given = {
+        "filters": "f187n, F212N",
+        "exclude_channels": "57,100-120",
+        "exclude_wave": "1.87-1.88,2.12-2.13",
+        "offsets": "F182M:0.012:-0.034,F210M:0.010:-0.030",
+        "throughputs": f"F187N={__file__},F212N={__file__}",
+        "validate_filters": "F187N,F187N+F212N",
+    }
+    apart = {name: [part.strip() for part in text.split(",")] for name, text in given.items()}
+    assert FusionOptions(**given) == FusionOptions(**apart)
+    assert FusionOptions(**given).filters == ("F187N", "F212N")

@@ -372,6 +372,8 @@ def test_parameters_that_do_not_go_together(cubes, members):
         HifredStep.call(cubes, kappa=1.0)
     with pytest.raises(ValueError, match=r"energy_min is 2\.0 and not below energy_max"):
         HifredStep.call(cubes, energy_min=2.0, energy_max=1.0)
+    with pytest.raises(ValueError, match="wave_min is for JWST cubes"):
+        HifredStep.call(cubes, wave_min=1.0)
     with pytest.raises(ValueError, match="folder of"):
         HifredStep.call(cubes, checkpoint="/nowhere/state.npz")
 
