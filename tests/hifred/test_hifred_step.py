@@ -402,3 +402,13 @@ def test_a_handful_of_photons_keep_their_number(tmp_path, regularisation):
     within = np.abs(result.data - pair.truth) < result.err
     assert 0.5 < within.mean() < 0.95
     assert result.err.min() > 0
+
+
+def test_negative_background_of_jwst_cubes_is_noted(s3d_pair, caplog):
+    models = s3d_pair(shape=(18, 15), channels=24)[2]
+    HifredStep.call(list(models), **QUICK, **S3D)
+    assert "nonnegative=False" not in caplog.text
+    for model in models:
+        model.data -= 100.0
+    HifredStep.call(list(models), **QUICK, **S3D)
+    assert "nonnegative=False" in caplog.text
