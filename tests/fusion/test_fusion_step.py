@@ -629,3 +629,26 @@ def test_lists_in_one_text():
     apart = {name: [part.strip() for part in text.split(",")] for name, text in given.items()}
     assert FusionOptions(**given) == FusionOptions(**apart)
     assert FusionOptions(**given).filters == ("F187N", "F212N")
+
+
+def test_headers_without_units_take_the_usual_ones(members, fuse):
+    given = members(shape=(8, 9))
+    expected = fuse(given)
+    for name in ("cunit1", "cunit2", "cunit3", "pc3_3"):
+        setattr(given[0].meta.wcsinfo, name, None)
+    result = fuse(given)
+    np.testing.assert_array_equal(result.data, expected.data)
+    assert result.meta.wcs(3, 4, 5) == pytest.approx(expected.meta.wcs(3, 4, 5))
+
+
+def test_an_image_of_another_instrument_may_come_first(members, fuse, caplog):
+    """The instrument is that of the images that the cube covers, whatever their order."""
+    given = members(shape=(8, 9))
+    other = given[1].copy()
+    other.meta.filename = "other_miri_f770w_i2d.fits"
+    other.meta.instrument.name, other.meta.instrument.filter = "MIRI", "F770W"
+    other.meta.instrument.detector = "MIRIMAGE"
+    result = fuse([given[0], other, *given[1:]])
+    assert result.meta.cal_step.fusion == "COMPLETE"
+    assert result.filter_table["filter"].tolist() == list(FILTERS)
+    assert "other_miri_f770w_i2d.fits (F770W) is not used" in caplog.text
