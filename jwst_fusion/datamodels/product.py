@@ -102,6 +102,11 @@ def _take_grid(product, grid):
 
 def _attach_wcs(product):
     depth, height, width = product.data.shape
+    info = product.meta.wcsinfo
+    # Where the header of the input is silent, reading it took these.
+    for name, usual in (("cunit1", "deg"), ("cunit2", "deg"), ("cunit3", "um"), ("pc3_3", 1.0)):
+        if getattr(info, name) is None:
+            setattr(info, name, usual)
     product.meta.wcs = create_fitswcs(product)
     product.meta.wcs.bounding_box = (
         (-0.5, width - 0.5),

@@ -77,11 +77,17 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     width p of the prior, elimination of the scene leaves the Schur complement
 
     .. math:: (C^T W C - C^T W A Q^{-1} A^T W C + p^{-2}) \delta
-        = C^T W (y - \hat y) - U^T r - p^{-2} (g - 1), \qquad g \leftarrow g (1 + \delta)
+        = C^T W (y - \hat y) - U^T r - \nu - p^{-2} (g - 1), \qquad g \leftarrow g (1 + \delta)
 
     where :math:`U = Q^{-1} A^T W C` costs one linear solve per image, and the residual r of the
     normal equations makes up for a solution that is not exact. The inverse of the matrix is the
     covariance of the gains; as the problem is nearly linear, one matrix serves for all steps.
+
+    :math:`\nu_f = \mathrm{tr}(Q^{-1} A_f^T W_f A_f)`, the number of coefficients that image f
+    determines, is the gradient of :math:`\ln |Q| / 2`: the gains are those of maximum evidence.
+    Without it the prior, which likes small maps, would raise all gains where the cube is noisy.
+    The spectra of the subspace come from the same cube: no gain is known better than the brightness
+    of the scene in the cube through this filter, whose variance is added.
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
     norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
@@ -92,12 +98,17 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     """
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)
+    determined = _determined(problem, tuned)
     precision = settings.gain_prior**-2
-    covariance = np.linalg.inv(matrix + precision * np.eye(len(matrix)))
+    # The inverse of the matrix, and with it the information, has the variance of the spectra added.
+    dilution = np.linalg.inv(np.eye(len(matrix)) + matrix * _spectral_variance(problem, tuned))
+    information = dilution @ matrix
+    covariance = np.linalg.inv((information + information.T) / 2 + precision * np.eye(len(matrix)))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
     values = gains.values
     for _ in range(_STEPS):
-        target = _target(problem, tuned, reactions) - precision * (values - 1)
+        target = dilution @ (_target(problem, tuned, reactions) - determined)
+        target -= precision * (values - 1)
         change = np.maximum(covariance @ target, -0.5)
         values = values * (1 + change)
         response = problem.data.response * (1 + change)[:, None]
@@ -183,3 +194,33 @@ def _target(problem, tuned, reactions):
     left = rhs - system.apply(groups, tuned.scale_image, tuned.scale_cube, tuned.mu)
     settled = np.array([system.inner(reaction, left) for reaction in reactions])
     return np.sum(weight * columns * residual, axis=(1, 2)) - settled
+
+
+def _determined(problem, tuned):
+    """Number (F,) of coefficients of the scene that each image determines."""
+    system, local = problem.system, problem.local
+    transfer = system.imager.transfer
+    band = np.zeros(transfer.shape[:3])
+    for alike, inside in system.image_bands:
+        band[..., alike] = inside[..., None]
+    count = np.zeros(system.filters)
+    for (image_weight, cube_weight), fraction in zip(local.nodes, local.fractions, strict=True):
+        image_weight = tuned.scale_image * image_weight
+        given = image_weight, tuned.scale_cube * cube_weight, tuned.mu
+        for part, share, covariance in system.blocks.covariances(*given):
+            seen = transfer[part]
+            known = np.einsum("gdfa,gdab,gdfb->gdf", seen, covariance, seen.conj(), optimize=True)
+            found = np.einsum("g,gdf,gdf->f", share, band[part], known.real)
+            count += fraction * image_weight * found
+    return count
+
+
+def _spectral_variance(problem, tuned):
+    """Relative variance (F,) of what the cube tells of the brightness in each filter."""
+    data, valid = problem.data, problem.subspace.valid
+    response = data.response[:, valid]
+    model = problem.cube_of(tuned.solution.solution)[valid]
+    seen = np.tensordot(response, model, axes=1)
+    signal = tuned.scale_cube * np.sum(data.spaxel_weight * seen**2, axis=(1, 2))
+    noise = np.sum((response * data.cube_sigma[valid]) ** 2, axis=1)
+    return np.minimum(noise / np.maximum(signal, np.finfo(float).tiny), 1e6)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jwst_fusion.fusion.mrs import mrs_parts
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, read_psf
+from jwst_fusion.psf.cube import lagrange_weights
 from jwst_fusion.psf.instruments import pixel_of
 
 __all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
@@ -17,6 +18,10 @@ log = logging.getLogger(f"stpipe.{__name__}")
 CHANNEL_LIMIT = 2.35
 # Wavelengths at which measured PSFs, smooth already, are sampled.
 _STAR_NODES = 16
+# Nodes at most for files, and the sum of the absolute weights from which a polynomial is not
+# trusted to interpolate between the wavelengths of one.
+_FILE_NODES = 32
+_UNSTABLE = 5.0
 _IMAGERS = {"SHORT": "NIRCAM_SW", "LONG": "NIRCAM_LW", "MIRI": "MIRI_IMAGER"}
 
 
@@ -254,7 +259,7 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix, broad
     Returns
     -------
     PsfPair
-        The PSFs at the nodes of the file for the images.
+        The PSFs at as many nodes as the file that has more of them.
 
     Raises
     ------
@@ -263,13 +268,35 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix, broad
     """
     image = read_psf(path_image, pixel_scale=pixel_scale, npix=npix, broadening=broadening)
     cube = read_psf(path_cube, pixel_scale=pixel_scale, npix=npix)
+    count = min(max(len(image.wavelength), len(cube.wavelength)), _FILE_NODES)
+    nodes = chebyshev_nodes(wavelength.min(), wavelength.max(), count)
     return PsfPair(
-        weights=image.weights(wavelength),
-        image=image.data,
-        cube=cube.evaluate(image.wavelength),
+        weights=lagrange_weights(nodes, wavelength),
+        image=_at(image, nodes, path_image),
+        cube=_at(cube, nodes, path_cube),
         source=f"{image.source} (file)",
-        nodes=image.wavelength,
+        nodes=nodes,
     )
+
+
+def _at(psf, nodes, path):
+    """PSFs of a file at other wavelengths, shape (node, y, x)."""
+    try:
+        weights = psf.weights(nodes)
+    except ValueError as error:
+        msg = f"the PSF file {path}: {error}"
+        raise ValueError(msg) from error
+    if np.abs(weights).sum(axis=1).max() <= _UNSTABLE:
+        return np.tensordot(weights, psf.data, axes=1)
+    # One polynomial through many evenly spaced wavelengths oscillates: cubics through the nearest.
+    out = np.empty((len(nodes), *psf.data.shape[1:]))
+    last = len(psf.wavelength) - 4
+    for one, node in zip(out, nodes, strict=True):
+        start = int(np.clip(np.searchsorted(psf.wavelength, node) - 2, 0, last))
+        near = slice(start, start + 4)
+        row = lagrange_weights(psf.wavelength[near], [node])[0]
+        one[...] = np.tensordot(row, psf.data[near], axes=1)
+    return out
 
 
 def _channels(wavelength, image, cube):

@@ -10,7 +10,7 @@ from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.fusion.settings import Settings
 from jwst_fusion.fusion.values import check_range, numbers, parts, rank_of, whole
-from jwst_fusion.psf.options import names_wavefront
+from jwst_fusion.psf.options import count_cores, names_wavefront
 
 __all__ = ["FusionOptions"]
 
@@ -105,13 +105,14 @@ class FusionOptions:
         object.__setattr__(self, "rank", rank_of(self.rank))
         object.__setattr__(self, "factor", whole("factor", self.factor, 2, 32))
         object.__setattr__(self, "psf_nodes", whole("psf_nodes", self.psf_nodes, 2, 64))
-        filters = tuple(filter_name(name, parameter="filters") for name in self.filters or ())
+        filters = parts(self.filters) or ()
+        filters = tuple(filter_name(name, parameter="filters") for name in filters)
         object.__setattr__(self, "filters", filters)
         for name in ("throughputs", "offsets", "exclude_wave", "exclude_channels"):
-            object.__setattr__(self, name, tuple(getattr(self, name) or ()))
+            object.__setattr__(self, name, parts(getattr(self, name)) or ())
         for name in ("psf_image", "psf_position"):
             object.__setattr__(self, name, parts(getattr(self, name)))
-        groups = filter_groups(self.validate_filters or ())
+        groups = filter_groups(parts(self.validate_filters) or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
         Settings(**self.solver())
@@ -120,6 +121,7 @@ class FusionOptions:
         wavelength_ranges(self.exclude_wave)
         channel_ranges(self.exclude_channels)
         self.broadening_widths()
+        count_cores(self.maximum_cores)
 
     def _check_together(self):
         if self.gratings not in ("joined", "separate", "shared"):

@@ -211,14 +211,6 @@ def _usable_filters(wavelength, good, images, options):
     files = options.throughput_files()
     known, bandpasses = [], []
     for image in images:
-        if image.instrument != images[0].instrument:
-            log.warning(
-                "%s (%s) is not used: the first image is of %s, whose PSF stands for all",
-                image.name,
-                image.instrument,
-                images[0].instrument,
-            )
-            continue
         path = files.get(image.filter)
         try:
             bandpasses.append(load_bandpass(image.filter, path=path, instrument=image.instrument))
@@ -243,6 +235,7 @@ def _usable_filters(wavelength, good, images, options):
                 image.filter,
                 100 * coverage,
             )
+    covered &= _of_one_instrument(known, covered)
     if not covered.any():
         msg = (
             "no filter lies within the cube's wavelengths, "
@@ -252,6 +245,23 @@ def _usable_filters(wavelength, good, images, options):
     kept = [image for image, keep in zip(known, covered, strict=True) if keep]
     sources = [band.source for band, keep in zip(bandpasses, covered, strict=True) if keep]
     return kept, responses[covered], coverages[covered], sources
+
+
+def _of_one_instrument(images, covered):
+    """Whether images are of the instrument of the first one that the cube covers."""
+    first = next((image for image, keep in zip(images, covered, strict=True) if keep), None)
+    same = np.ones(len(images), bool)
+    for index in np.flatnonzero(covered):
+        image = images[index]
+        if image.instrument != first.instrument:
+            same[index] = False
+            log.warning(
+                "%s (%s) is not used: the first image is of %s, whose PSF stands for all",
+                image.name,
+                image.instrument,
+                first.instrument,
+            )
+    return same
 
 
 def _field(good, grid, options):

@@ -19,6 +19,10 @@ __all__ = ["fuse"]
 
 log = logging.getLogger(f"stpipe.{__name__}")
 
+# Standard deviations below zero, and the part of the data beyond, at which negative data are noted.
+_DEEP = 5.0
+_FEW = 1e-3
+
 
 def fuse(
     x,
@@ -148,6 +152,9 @@ def fuse(
         msg = f"response_x is of a source {response_x.shape}, response_y of one "
         msg += f"{response_y.shape}: expected the same"
         raise ValueError(msg)
+    if nonnegative:
+        for name, data in (("x", one), ("y", two)):
+            _note_negative(name, data, notes)
     state = _start(start, options, response_x.shape)
     writer = Checkpoint(checkpoint)
     factor = gauge(one, two)
@@ -188,6 +195,20 @@ def fuse(
     )
     log.info("%s: %s; %.1f s", regularisation, result.chosen, result.seconds)
     return result
+
+
+def _note_negative(name, data, notes):
+    """Say so if data are negative by more than their errors, which no source that is not can be."""
+    if data.variance is None:
+        return
+    signal = data.data if data.background is None else data.data - data.background
+    low = np.count_nonzero(data.used & (signal < -_DEEP * np.sqrt(data.variance)))
+    if low > _FEW * np.count_nonzero(data.used):
+        notes.append(
+            f"{low} values of {name} are negative by more than {_DEEP:g} standard deviations, but "
+            "the result is not to be: with a background that was subtracted, nonnegative=False"
+        )
+        log.warning("%s", notes[-1])
 
 
 def _projected(cube, *, nonnegative):

@@ -7,7 +7,8 @@ from scipy.special import xlogy
 
 __all__ = ["Gaussian", "Poisson"]
 
-_LOW = 0.02  # of the data, or of half a count: where the logarithm is continued quadratically
+_LOW = 0.02  # of the data, or of half a count: where the logarithm is continued quadratically;
+# where counts are sparse, times their mean, below which a single one is no surprise
 
 
 class Poisson:
@@ -26,8 +27,9 @@ class Poisson:
     Notes
     -----
     :math:`\sum_i m_i - d_i + d_i \ln (d_i / m_i)`, with the background in the model m. Below
-    :math:`t_i = 0.02 \max(d_i, 1/2)` the logarithm is continued by its parabola at t, so that
-    function and gradient of `local` exist everywhere; a solution lies above.
+    :math:`t_i = 0.02 \max(d_i, 1/2) \min(\bar d, 1)`, with the mean count :math:`\bar d`, the
+    logarithm is continued by its parabola at t, so that function and gradient of `local` exist
+    everywhere; a solution lies above.
     """
 
     name = "poisson"
@@ -36,7 +38,9 @@ class Poisson:
         self.weights = None if used is None or used.all() else used.astype(float)
         self.data = data if self.weights is None else np.where(used, data, 0.0)
         self.background = 0.0 if background is None else background
-        self.low = _LOW * np.maximum(self.data, 0.5)
+        count = self.data.size if self.weights is None else np.count_nonzero(used)
+        mean = self.data.sum(dtype=float) / max(count, 1)
+        self.low = _LOW * np.maximum(self.data, 0.5) * (min(mean, 1.0) or 1.0)
         self.offset = xlogy(self.data, self.data) - self.data
 
     def local(self, signal):

@@ -10,6 +10,8 @@ from jwst_fusion.hifred.options import Options
 __all__ = ["HifredOptions"]
 
 _FILES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
+_OF_COUNTS = (*_FILES[1:], "exposure_x", "exposure_y", "energy_min", "energy_max")
+_OF_JWST = ("wave_min", "wave_max")
 # Name, smallest and largest allowed value, and whether the smallest itself is allowed.
 _RANGES = (
     ("psf_fwhm", 0.0, 3600.0, False),
@@ -130,6 +132,27 @@ class HifredOptions:
     def wave_band(self):
         """Wavelengths that are asked for, um; None for all."""
         return _limits(self.wave_min, self.wave_max)
+
+    def check_kind(self, *, jwst):
+        """
+        Check that no parameter is for cubes of the other kind, where it would have no effect.
+
+        Parameters
+        ----------
+        jwst : bool
+            Whether the cubes are JWST products and not counts.
+
+        Raises
+        ------
+        ValueError
+            If there is one.
+        """
+        given = [n for n in (_OF_COUNTS if jwst else _OF_JWST) if getattr(self, n) is not None]
+        if given:
+            kinds = "JWST cubes", "cubes of counts"
+            mine, other = kinds if jwst else kinds[::-1]
+            msg = f"{given[0]} is for {other}, but the cubes are {mine}: leave it out"
+            raise ValueError(msg)
 
     def responses(self, members):
         """

@@ -116,6 +116,7 @@ class HifredStep(FusionBaseStep):
         if kinds[0] != kinds[1]:
             msg = "one cube is a JWST product and the other is not: give two of one kind"
             raise ValueError(msg)
+        options.check_kind(jwst=kinds[0])
         responses = options.responses(members.responses)
         fuse_pair = self._fuse_s3d if kinds[0] else self._fuse_counts
         return fuse_pair(members, responses, options)

@@ -97,9 +97,9 @@ def find_subspace(likelihood, response, spectrum, most):
     Counts have the variance of their expectation. Divided by the square root of (sum over pixels
     times sum over energies) they have one variance throughout, 1 / N, and principal components
     separate signal from noise at the edge :math:`\sqrt{l} + \sqrt{q}` of the singular values of
-    noise (Marchenko & Pastur 1967). The first component is the mean spectrum itself. Lascar et al.
-    (2025) take principal components of the counts as they are, in which bright lines outweigh
-    everything.
+    noise (Marchenko & Pastur 1967). The first component is the mean spectrum itself, even if noise
+    outweighs it, as in few counts. Lascar et al. (2025) take principal components of the counts as
+    they are, in which bright lines outweigh everything.
     """
     data = likelihood.data
     used = np.ones_like(data) if likelihood.weights is None else (likelihood.weights > 0) * 1.0
@@ -123,7 +123,8 @@ def find_subspace(likelihood, response, spectrum, most):
         filled = _filled(signal, used, np.abs(_mean(data, used, 1)), np.abs(_mean(data, used, 0)))
     white = filled / left[:, None] / right[None, :]
     energies = white.shape[0]
-    left_vectors, singular = _leading(white, most)
+    first = left if likelihood.name == "poisson" else None
+    left_vectors, singular = _leading(white, most, first)
     edge = noise * (np.sqrt(energies) + np.sqrt(white.shape[1]))
     strength = singular / edge
     scale = np.sqrt(spectrum)
@@ -137,8 +138,17 @@ def _mean(data, used, axis):
     return (data * used).sum(axis=axis) / np.maximum(used.sum(axis=axis), 1)
 
 
-def _leading(white, most):
+def _leading(white, most, first=None):
     """Left singular vectors and values of a matrix, by the smaller of its Gram matrices."""
+    if first is not None:
+        # one that is known, and those of what it leaves
+        first = first / np.linalg.norm(first)
+        along = first @ white
+        vectors, singular = _leading(white - np.outer(first, along), most - 1)
+        size = np.linalg.norm(along)
+        kept = singular > 1e-6 * size
+        left = np.column_stack([first, vectors[:, kept]])
+        return left, np.append(size, singular[kept])
     if white.shape[0] > white.shape[1]:
         values, vectors = np.linalg.eigh(white.T @ white)
         order = np.argsort(values)[::-1][:most]

@@ -92,6 +92,12 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
     data, scale, wavelength = _read(path)
     order = np.argsort(wavelength)
     data, wavelength = data[order], wavelength[order]
+    if not (np.isfinite(scale) and scale > 0):
+        msg = f"the PSF file {path} has pixels of {scale} arcsec: expected a positive number"
+        raise ValueError(msg)
+    if not (np.isfinite(wavelength).all() and (np.diff(wavelength) > 0).all()):
+        msg = f"the PSF file {path} has wavelengths that are not finite, or one of them twice"
+        raise ValueError(msg)
     sums = data.sum(axis=(1, 2))
     if not (np.all(np.isfinite(data)) and np.all(sums > 0)):
         msg = f"the PSF file {path} holds a PSF that is not finite or does not have a positive sum"
@@ -188,7 +194,8 @@ def _read_fits(path):
         raise ValueError(msg)
     if wavelength is None:
         wavelength = _wavelength_keywords(header, 1 if data.ndim == 2 else data.shape[0])
-    return data, float(header["PIXELSCL"]), wavelength
+    scale = header["PIXELSCL"]
+    return data, float(scale) if isinstance(scale, (int, float)) else np.nan, wavelength
 
 
 def _wavelength_keywords(header, count):

@@ -89,16 +89,18 @@ def resample_psf(
     .. math:: \hat p(k) \prod_b \mathrm{sinc}(a_b\, k \cdot u_b)\, \mathrm{sinc}(b_b\, k \cdot v_b)
         \; e^{-2 \pi^2 \sigma^2 |k|^2},
 
-    up to the cut at the edge of the native field. The result, on a grid four times finer, is
-    evaluated at the rotated pixel centres with quintic splines.
+    up to the cut at the edge of the native field, beyond which the result is zero. The result, on
+    a grid four times finer, is evaluated at the rotated pixel centres with quintic splines.
     """
     size = image.shape[0]
     reach = sum(np.hypot(box[0], box[1]) for box in footprints) + 8.0 * broadening
-    period = next_fast_len(size + 4 + int(np.ceil(reach / scale)))
+    row, column = ((size - 1) / 2.0,) * 2 if centre is None else centre
+    # Room for the side of the image that is the longer one from an eccentric centre.
+    away = 2.0 * max(abs(row - (size - 1) / 2.0), abs(column - (size - 1) / 2.0))
+    period = next_fast_len(size + 4 + int(np.ceil(reach / scale + away)))
     period += period % 2
     fx, fy = rfftfreq(period, scale)[None, :], fftfreq(period, scale)[:, None]
 
-    row, column = ((size - 1) / 2.0,) * 2 if centre is None else centre
     spectrum = rfft2(image, (period, period))
     spectrum *= np.exp(2j * np.pi * scale * column * fx) * np.exp(2j * np.pi * scale * row * fy)
     for width_x, width_y, box_angle in footprints:
@@ -121,6 +123,8 @@ def resample_psf(
     position = np.stack([native_y, native_x]) * (_FINER / scale)
     position += np.reshape(origin, (2, 1, 1))
     out = map_coordinates(fine, position, order=5, mode="grid-wrap", prefilter=False)
+    # Beyond the image there is nothing; its periodic copies are not part of the PSF.
+    out[((position < 0) | (position > len(fine) - 1)).any(axis=0)] = 0.0
     return out / out.sum()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from analytic_scene import calibration, make_scene, score
 
+from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.fusion.solve import fuse
 from jwst_fusion.fusion.step import FusionStep
 
@@ -70,3 +71,28 @@ def test_noisy_image_of_large_pixels_beside_a_deep_one(products, gaussian_psfs, 
     pull = (table["calibration"] - 1) / table["calibration_error"]
     assert np.abs(pull).max() < 4
     assert 0.6 < result.meta.fusion.noise_scale_image < 1.3
+
+
+def test_a_noisy_cube_does_not_raise_the_gains(products, gaussian_psfs):
+    """Of two explanations, the prior likes the one with smaller maps and larger gains."""
+    scene = products.scene()
+    given = [products.cube(scene, np.linspace(1.66, 2.30, 300), shape=(14, 16), noise=40.0, seed=7)]
+    given += [
+        products.image(scene, name, seed=50 + number)
+        for number, name in enumerate(("F187N", "F212N", "F182M"))
+    ]
+    result = FusionStep.call(given, psf_size=1.0, margin=0.3, **gaussian_psfs)
+    assert np.abs(np.mean(result.filter_table["calibration"]) - 1) < 0.01
+    seen = read_cube(result)
+    truth = scene.cube(seen.grid.wcs, seen.grid.shape, seen.wavelength, products.imager_sigma)
+    good = result.dq == 0
+    assert abs(result.data[good].sum() / truth[good].sum() - 1) < 0.005
+
+
+def test_gains_of_an_empty_field_are_those_of_the_prior(products, gaussian_psfs):
+    scene = products.scene(sources=((0, 0, 0.1, 1e-9, 0, 0, 1.9),), background=0.0)
+    given = [products.cube(scene, np.linspace(1.66, 2.30, 41), shape=(10, 12))]
+    given += [products.image(scene, name, seed=2 + i) for i, name in enumerate(("F187N", "F182M"))]
+    table = FusionStep.call(given, psf_size=1.0, margin=0.3, **gaussian_psfs).filter_table
+    assert np.abs(table["calibration"] - 1).max() < 0.1
+    assert table["calibration_error"].min() > 0.05

@@ -21,7 +21,7 @@ from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.photometry import at_centres
 from jwst_fusion.fusion.registration import common_grid
 from jwst_fusion.fusion.sides import image_side
-from jwst_fusion.psf import aperture_angle, make_psf
+from jwst_fusion.psf import PsfCube, aperture_angle, make_psf, write_psf
 
 FWHM = 2.3548
 FILTERS = ("F182M", "F210M")
@@ -298,6 +298,27 @@ def test_psfs_from_files(gaussian_psfs, products):
         assert psfs.shape[1:] == (41, 41)
         for wave, psf in zip(wavelength, at, strict=True):
             assert variance(psf, 0.03)[:2] == pytest.approx([sigma(wave) ** 2] * 2, rel=0.02)
+
+
+@pytest.mark.parametrize("counts", [(1, 6), (6, 1), (3, 40)])
+def test_files_with_different_wavelengths(tmp_path, products, counts):
+    """Neither one image for all wavelengths nor many that are evenly spaced spoils the other."""
+    wavelength = np.linspace(1.7, 2.2, 9)
+    y, x = np.indices((81, 81)) - 40
+    files, sigmas = [], (products.imager_sigma, products.cube_sigma)
+    for number, (count, sigma) in enumerate(zip(counts, sigmas, strict=True)):
+        nodes = np.linspace(1.65, 2.25 + 0.1 * number, count) if count > 1 else np.array([1.95])
+        data = np.array([np.exp(-0.5 * (x**2 + y**2) * (0.0125 / sigma(n)) ** 2) for n in nodes])
+        data /= data.sum((1, 2), keepdims=True)
+        files.append(tmp_path / f"{number}.fits")
+        write_psf(PsfCube(data, nodes, 0.0125, "Gaussian"), files[-1])
+    pair = read_psf_pair(wavelength, *files, pixel_scale=0.03, npix=31)
+    for psfs, sigma, count in zip((pair.image, pair.cube), sigmas, counts, strict=True):
+        for wave, psf in zip(wavelength, np.tensordot(pair.weights, psfs, 1), strict=True):
+            width = sigma(wave if count > 1 else 1.95)
+            assert variance(psf, 0.03)[:2] == pytest.approx([width**2] * 2, rel=0.02)
+    with pytest.raises(ValueError, match=r"0\.fits.*wavelength must lie|1\.fits.*must lie"):
+        read_psf_pair(wavelength + 1.0, *files, pixel_scale=0.03, npix=31)
 
 
 @pytest.fixture(scope="module")

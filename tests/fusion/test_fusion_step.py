@@ -492,6 +492,8 @@ def test_impossible_ranges(members, fuse, caplog):
         {"psf_position": "5,5", "psf_source": "aperture"},
         {"psf_jitter": 5.0, "psf_source": "file", "psf_image": __file__, "psf_cube": __file__},
         {"psf_image": __file__, "psf_source": "webbpsf"},
+        {"maximum_cores": "many"},
+        {"maximum_cores": 0},
     ],
     ids=str,
 )
@@ -612,3 +614,41 @@ def test_other_regularisations(scene, products, members, gaussian_psfs, wave, op
 @pytest.mark.parametrize("given", [1e-3, "1e-3", np.float32(1e-3), ["1e-3"]])
 def test_one_strength_in_any_form(given):
     assert FusionOptions(tuning="manual", mu=given).mu == pytest.approx(1e-3)
+
+
+def test_lists_in_one_text():
+    """In Python as on the command line, where the pipeline takes texts with commas apart."""
+    given = {
+        "filters": "f187n, F212N",
+        "exclude_channels": "57,100-120",
+        "exclude_wave": "1.87-1.88,2.12-2.13",
+        "offsets": "F182M:0.012:-0.034,F210M:0.010:-0.030",
+        "throughputs": f"F187N={__file__},F212N={__file__}",
+        "validate_filters": "F187N,F187N+F212N",
+    }
+    apart = {name: [part.strip() for part in text.split(",")] for name, text in given.items()}
+    assert FusionOptions(**given) == FusionOptions(**apart)
+    assert FusionOptions(**given).filters == ("F187N", "F212N")
+
+
+def test_headers_without_units_take_the_usual_ones(members, fuse):
+    given = members(shape=(8, 9))
+    expected = fuse(given)
+    for name in ("cunit1", "cunit2", "cunit3", "pc3_3"):
+        setattr(given[0].meta.wcsinfo, name, None)
+    result = fuse(given)
+    np.testing.assert_array_equal(result.data, expected.data)
+    assert result.meta.wcs(3, 4, 5) == pytest.approx(expected.meta.wcs(3, 4, 5))
+
+
+def test_an_image_of_another_instrument_may_come_first(members, fuse, caplog):
+    """The instrument is that of the images that the cube covers, whatever their order."""
+    given = members(shape=(8, 9))
+    other = given[1].copy()
+    other.meta.filename = "other_miri_f770w_i2d.fits"
+    other.meta.instrument.name, other.meta.instrument.filter = "MIRI", "F770W"
+    other.meta.instrument.detector = "MIRIMAGE"
+    result = fuse([given[0], other, *given[1:]])
+    assert result.meta.cal_step.fusion == "COMPLETE"
+    assert result.filter_table["filter"].tolist() == list(FILTERS)
+    assert "other_miri_f770w_i2d.fits (F770W) is not used" in caplog.text

@@ -17,6 +17,8 @@ from jwst_fusion.hifred.counts import CountCube, read_counts
 from jwst_fusion.hifred.fits_product import FitsProduct
 from jwst_fusion.hifred.step import HifredStep
 from jwst_fusion.metrics import nmse
+from jwst_fusion.simulation.xray import xray_pair
+from jwst_fusion.simulation.xray_files import write_xray_pair
 
 CONFIGS = Path(__file__).resolve().parents[2] / "step_configs"
 STRUN = str(Path(sys.executable).parent / "strun")
@@ -371,6 +373,8 @@ def test_parameters_that_do_not_go_together(cubes, members):
         HifredStep.call(cubes, kappa=1.0)
     with pytest.raises(ValueError, match=r"energy_min is 2\.0 and not below energy_max"):
         HifredStep.call(cubes, energy_min=2.0, energy_max=1.0)
+    with pytest.raises(ValueError, match="wave_min is for JWST cubes"):
+        HifredStep.call(cubes, wave_min=1.0)
     with pytest.raises(ValueError, match="folder of"):
         HifredStep.call(cubes, checkpoint="/nowhere/state.npz")
 
@@ -387,3 +391,25 @@ def test_output_folders_that_cannot_be_written(tmp_path, cubes, quick):
         HifredStep.call(cubes, **quick, save_results=True, output_dir=str(tmp_path))
     tmp_path.chmod(0o755)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("regularisation", ["low_rank_sobolev", "low_rank_wavelet"])
+def test_a_handful_of_photons_keep_their_number(tmp_path, regularisation):
+    """Noise outweighs the mean spectrum in Y: a photon in one voxel of a hundred and fifty."""
+    pair = xray_pair("small", shape=(18, 24), fine=240, counts=(1500, 100), seed=4)
+    path = write_xray_pair(pair, tmp_path)
+    result = HifredStep.call(str(path), regularisation=regularisation)
+    assert abs(result.data.sum() / pair.truth.sum() - 1) < 0.25
+    within = np.abs(result.data - pair.truth) < result.err
+    assert 0.5 < within.mean() < 0.95
+    assert result.err.min() > 0
+
+
+def test_negative_background_of_jwst_cubes_is_noted(s3d_pair, caplog):
+    models = s3d_pair(shape=(18, 15), channels=24)[2]
+    HifredStep.call(list(models), **QUICK, **S3D)
+    assert "nonnegative=False" not in caplog.text
+    for model in models:
+        model.data -= 100.0
+    HifredStep.call(list(models), **QUICK, **S3D)
+    assert "nonnegative=False" in caplog.text

@@ -107,3 +107,12 @@ def test_missing_and_junk_files(tmp_path):
     (tmp_path / "junk.fits").write_bytes(b"junk" * 100)
     with pytest.raises(ValueError, match=r"junk\.fits"):
         read_psf(tmp_path / "junk.fits")
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.03, "small"])
+def test_pixels_of_no_size_are_named(tmp_path, scale):
+    hdu = fits.PrimaryHDU(np.ones((5, 5)))
+    hdu.header.update({"PIXELSCL": scale, "WAVELEN": 2e-6})
+    hdu.writeto(tmp_path / "bad.fits")
+    with pytest.raises(ValueError, match=r"bad\.fits has pixels of"):
+        read_psf(tmp_path / "bad.fits")

@@ -90,3 +90,22 @@ def test_centre_is_moved_to_the_middle_pixel(image):
 def test_native_field_holds_the_rotated_grid_and_the_boxes():
     field = native_field(91, 0.0333, [(0.1, 0.1, 0.0)], 0.05)
     assert field > 91 * 0.0333 * np.sqrt(2) + 0.14
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0])
+def test_beyond_the_image_there_is_nothing(angle):
+    image = gaussian(0.01 * np.eye(2), (0.0, 0.0), *grid(61, SCALE))
+    x, y = grid(151, 0.03)
+    large = resample_psf(image, SCALE, npix=151, pixel_scale=0.03, angle=angle)
+    assert large[np.hypot(x, y) > 0.62 * np.sqrt(2)].max() < 1e-15
+    small = resample_psf(image, SCALE, npix=31, pixel_scale=0.03, angle=angle)
+    assert large[60:-60, 60:-60] == pytest.approx(small, abs=1e-6)
+
+
+def test_wings_of_an_image_with_an_eccentric_centre_stay_on_their_side():
+    plane = grid(61, SCALE)
+    image = gaussian(0.002 * np.eye(2), (0.4, 0.0), *plane)
+    image += 0.1 * gaussian(0.002 * np.eye(2), (-0.5, 0.0), *plane)
+    out = resample_psf(image, SCALE, npix=111, pixel_scale=SCALE, centre=(30, 50))
+    assert out[55, 10] == pytest.approx(0.1 * out[55, 55], rel=1e-3)
+    assert np.abs(out[:, 69:]).max() < 1e-4 * out.max()
