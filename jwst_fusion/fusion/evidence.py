@@ -206,6 +206,7 @@ def maximise_evidence(
     mu = np.array(mu, float)
     scales = np.array(scales, float)
     groups, settled, total, history = start, False, 0, []
+    before = np.zeros(len(mu) + 2)
     path = list(path)
     run = path[-1].run + 1 if path else 1
     loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
@@ -215,19 +216,19 @@ def maximise_evidence(
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
         effective, fitted = _degrees_of_freedom(system, local, mu, scales)
-        change = 0.0
+        wanted = np.zeros(len(mu) + 2)
         if strengths:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
-            new_mu = np.maximum(effective, 1e-3) / energy
-            change = np.abs(np.log(new_mu / mu)).max()
-            mu = new_mu
+            wanted[:-2] = np.log(np.maximum(effective, 1e-3) / energy / mu)
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
             new = np.maximum(counts - fitted, 0.01 * counts) / misfit
-            new = np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2)
-            change = max(change, np.abs(np.log(new / scales)).max())
-            scales = new
+            wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
+        change = np.abs(wanted).max()
+        # What goes to and fro is half as far away.
+        taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
+        mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
         path.append(TuningStep(run, mu, float(scales[0]), float(scales[1]), float(change)))
         if time.monotonic() - logged > _LOG_INTERVAL:
             logged = time.monotonic()
