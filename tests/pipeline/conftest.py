@@ -31,8 +31,9 @@ def observed(tmp_path_factory):
             "psf_size": 1.0,
             "field_ra": scene.ra,
             "field_dec": scene.dec,
-            "field_width": 1.5,
-            "field_height": 1.5,
+            "field_width": 1.0,
+            "field_height": 1.0,
+            "rank": "3",
         },
     }
     return SimpleNamespace(
