@@ -16,6 +16,7 @@ _SCENE = 0.5  # part of what an image tells that is needed for the scene, at fir
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
 _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
 _STEPS = 16
+_FAR = 5  # widths of the prior, or a factor of two, that gains of sound data do not reach
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
 
@@ -68,7 +69,8 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     tuned : Tuning
         Its solution, with `scales`.
     gains : Gains
-        Gains, with errors that hold the uncertainty of the scene.
+        Gains, with errors that hold the uncertainty of the scene. If they run away, as with data
+        that nothing explains, those given, and problem and solution for them; that is logged.
 
     Notes
     -----
@@ -105,12 +107,20 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     information = dilution @ matrix
     covariance = np.linalg.inv((information + information.T) / 2 + precision * np.eye(len(matrix)))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
-    values = gains.values
+    values, given = gains.values, (problem, tuned, gains)
+    far = max(np.log(2), _FAR * settings.gain_prior)
     for _ in range(_STEPS):
         target = dilution @ (_target(problem, tuned, reactions) - determined)
         target -= precision * (values - 1)
         change = np.maximum(covariance @ target, -0.5)
         values = values * (1 + change)
+        if not np.all(np.abs(np.log(values)) < far):
+            log.warning(
+                "The gains of the images cannot be fitted (%s): they stay as they were. Look for "
+                "outliers, saturated stars and backgrounds that are not in all data",
+                np.array2string(values, precision=2),
+            )
+            return given
         response = problem.data.response * (1 + change)[:, None]
         data = replace(problem.data, response=response)
         problem = type(problem).pose(data, problem.subspace, settings)
