@@ -69,8 +69,8 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     tuned : Tuning
         Its solution, with `scales`.
     gains : Gains
-        Gains, with errors that hold the uncertainty of the scene. If they run away, as with data
-        that nothing explains, those given, and problem and solution for them; that is logged.
+        Gains, with errors that hold the uncertainty of the scene. Those that run away, as of images
+        that do not show the scene, stay at a limit; that is logged.
 
     Notes
     -----
@@ -107,20 +107,14 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     information = dilution @ matrix
     covariance = np.linalg.inv((information + information.T) / 2 + precision * np.eye(len(matrix)))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
-    values, given = gains.values, (problem, tuned, gains)
+    values = gains.values
     far = max(np.log(2), _FAR * settings.gain_prior)
     for _ in range(_STEPS):
         target = dilution @ (_target(problem, tuned, reactions) - determined)
         target -= precision * (values - 1)
         change = np.maximum(covariance @ target, -0.5)
-        values = values * (1 + change)
-        if not np.all(np.abs(np.log(values)) < far):
-            log.warning(
-                "The gains of the images cannot be fitted (%s): they stay as they were. Look for "
-                "outliers, saturated stars and backgrounds that are not in all data",
-                np.array2string(values, precision=2),
-            )
-            return given
+        bounded = np.clip(values * (1 + change), np.exp(-far), np.exp(far))
+        values, change = bounded, bounded / values - 1
         response = problem.data.response * (1 + change)[:, None]
         data = replace(problem.data, response=response)
         problem = type(problem).pose(data, problem.subspace, settings)
@@ -132,6 +126,14 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
             break
     else:
         log.warning("The gains still change by more than their errors after %d steps", _STEPS)
+    stuck = np.sum(np.abs(np.log(values)) > 0.999 * far)
+    if stuck:
+        log.warning(
+            "The gains of %d of %d images cannot be fitted and stay at a limit. Look for images of "
+            "something else, outliers, saturated stars and backgrounds that are not in all data",
+            stuck,
+            len(values),
+        )
     log.info("Gains of the images %s", np.array2string(values, precision=4))
     return problem, tuned, Gains(values, values * errors, reactions)
 
