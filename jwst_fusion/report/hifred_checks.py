@@ -7,7 +7,7 @@ in the documentation lists them.
 import numpy as np
 
 from jwst_fusion.report.hifred_causes import field_causes, find_brightness, response_causes
-from jwst_fusion.report.levels import ORDER, level_of, worse
+from jwst_fusion.report.levels import ORDER, level_of, sum_up, worse
 from jwst_fusion.report.mismatch import excess, reduced
 from jwst_fusion.report.page import Finding, short
 
@@ -78,16 +78,9 @@ def hifred_verdict(findings):
     tuple of str
         Level, and a sentence.
     """
-    faults = [one for one in findings if one.level == "fault"]
-    cautions = [one for one in findings if one.level == "caution"]
-    if faults:
-        causes = [one for one in findings if one.key in _CAUSES and one.level != "note"] or faults
-        what = "; ".join(dict.fromkeys(one.title for one in causes[:2]))
-        return "fault", f"Do not trust this cube as it is: {what}."
-    if cautions:
-        number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
-        return "caution", f"Usable with care: look at {number} below."
-    return "good", "Both cubes agree with the fused one: nothing speaks against it."
+    causes = [one for one in findings if one.key in _CAUSES and one.level != "note"]
+    good = "Both cubes agree with the fused one: nothing speaks against it."
+    return sum_up(findings, good, causes=causes)
 
 
 def _convergence(product):

@@ -4,7 +4,7 @@ import numpy as np
 
 from jwst_fusion.report.cube_checks import check_voxels
 from jwst_fusion.report.image_checks import OFFSET, OFFSET_SIGMA
-from jwst_fusion.report.levels import ORDER, level_of
+from jwst_fusion.report.levels import ORDER, level_of, sum_up
 from jwst_fusion.report.page import Finding
 from jwst_fusion.report.verdict import find_findings, verdict_of
 
@@ -80,17 +80,11 @@ def joined_verdict(findings):
     tuple of str
         Level, and a sentence.
     """
-    faults = [one for one in findings if one.level == "fault"]
-    cautions = [one for one in findings if one.level == "caution"]
-    if faults:
-        what = "; ".join(dict.fromkeys(one.title for one in faults[:2]))
-        return "fault", f"Do not trust this cube as it is: {what}."
-    if cautions:
-        number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
-        return "caution", f"Usable with care: look at {number} below."
-    if any(one.key == "part_unknown" for one in findings):
+    good = "Every part is good, and they fit together: nothing speaks against this cube."
+    level, sentence = sum_up(findings, good)
+    if level == "good" and any(one.key == "part_unknown" for one in findings):
         return "caution", "The cubes fit together; whether each of them is right is not known here."
-    return "good", "Every part is good, and they fit together: nothing speaks against this cube."
+    return level, sentence
 
 
 def _parts(joined):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["ORDER", "level_of", "worse"]
+__all__ = ["ORDER", "level_of", "sum_up", "worse"]
 
 #: Levels, the worst first.
 ORDER = {"fault": 0, "caution": 1, "note": 2}
@@ -43,3 +43,31 @@ def worse(*levels):
     """
     known = [one for one in levels if one]
     return min(known, key=ORDER.get) if known else None
+
+
+def sum_up(findings, good, *, causes=()):
+    """
+    Sum findings up.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+    good : str
+        Sentence if there is neither a fault nor a caution.
+    causes : sequence of Finding, optional
+        Those that a fault should be told by; by default the faults.
+
+    Returns
+    -------
+    tuple of str
+        Level, and a sentence.
+    """
+    faults = [one for one in findings if one.level == "fault"]
+    cautions = [one for one in findings if one.level == "caution"]
+    if faults:
+        what = "; ".join(dict.fromkeys(one.title for one in (list(causes) or faults)[:2]))
+        return "fault", f"Do not trust this cube as it is: {what}."
+    if cautions:
+        number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
+        return "caution", f"Usable with care: look at {number} below."
+    return "good", good

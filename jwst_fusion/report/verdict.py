@@ -20,7 +20,7 @@ from jwst_fusion.report.image_checks import (
     check_offsets,
     check_unlike,
 )
-from jwst_fusion.report.levels import ORDER, worse
+from jwst_fusion.report.levels import ORDER, sum_up, worse
 from jwst_fusion.report.page import Finding
 
 __all__ = ["find_findings", "verdict_of"]
@@ -76,16 +76,10 @@ def verdict_of(findings):
     tuple of str
         Level, and a sentence.
     """
-    faults = [one for one in findings if one.level == "fault"]
-    cautions = [one for one in findings if one.level == "caution"]
-    if faults:
-        causes = [one for one in faults if one.key in _CAUSES] or faults
-        what = "; ".join(dict.fromkeys(one.title for one in causes[:2]))
-        return "fault", f"Do not trust this cube as it is: {what}."
-    if cautions:
-        number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
-        return "caution", f"Usable with care: look at {number} below."
-    return "good", "Cube and images agree: nothing speaks against this cube."
+    causes = [one for one in findings if one.key in _CAUSES and one.level == "fault"]
+    return sum_up(
+        findings, "Cube and images agree: nothing speaks against this cube.", causes=causes
+    )
 
 
 def _psf(found):
