@@ -20,7 +20,7 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m jwst_fusion.simulation.demo --output demo_output
+	$(BIN)/python -m jwst_fusion.command.demo_run --output demo_output
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15

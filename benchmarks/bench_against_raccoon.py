@@ -20,7 +20,7 @@ from trace_benchmark.cubes import Cube, Setup, build_cube, star_position
 from trace_benchmark.inputs import CUBE_RANGE, DIFFUSION, ROLL, seen_by_pixels, trim
 from trace_benchmark.table import as_rst
 
-from jwst_fusion.adaptive_trace_model.wiggles import brightest_spaxels, measure_wiggles
+from jwst_fusion.metrics.wiggles import brightest_spaxels, measure_wiggles
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.exposures import Noise
 from jwst_fusion.simulation.observation import simulate_exposures

@@ -18,7 +18,7 @@ import numpy as np
 from stdatamodels.jwst import datamodels
 from trace_benchmark.cubes import build_cube, mrs_setup, nirspec_setup
 
-from jwst_fusion.adaptive_trace_model.wiggles import brightest_spaxels, measure_wiggles
+from jwst_fusion.metrics.wiggles import brightest_spaxels, measure_wiggles
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.step import AdaptiveTraceModelStep
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
-from jwst_fusion.fusion.step import FusionStep
-from jwst_fusion.hifred.step import HifredStep
 from jwst_fusion.simulation.faulty import FAULTS, simulate_fault
 from jwst_fusion.simulation.faulty_pairs import simulate_pair_fault
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import nebula
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
+from jwst_fusion.steps.fusion import FusionStep
+from jwst_fusion.steps.hifred import HifredStep
 
 WIDTH, HEIGHT = 1000, 1600
 COLOURS = 256

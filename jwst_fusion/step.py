@@ -7,12 +7,12 @@ A step is imported when it is first asked for: one does not wait for what anothe
 from importlib import import_module
 
 _MODULES = {
-    "AdaptiveTraceModelStep": "jwst_fusion.adaptive_trace_model.step",
-    "FusionStep": "jwst_fusion.fusion.step",
-    "HifredStep": "jwst_fusion.hifred.step",
-    "FusionPipeline": "jwst_fusion.pipeline.fusion",
-    "FusionSpec2Pipeline": "jwst_fusion.pipeline.spec2",
-    "FusionSpec3Pipeline": "jwst_fusion.pipeline.spec3",
+    "AdaptiveTraceModelStep": "jwst_fusion.steps.adaptive_trace_model",
+    "FusionStep": "jwst_fusion.steps.fusion",
+    "HifredStep": "jwst_fusion.steps.hifred",
+    "FusionPipeline": "jwst_fusion.steps.fusion_pipeline",
+    "FusionSpec2Pipeline": "jwst_fusion.steps.spec2",
+    "FusionSpec3Pipeline": "jwst_fusion.steps.spec3",
 }
 
 __all__ = list(_MODULES)

@@ -6,7 +6,8 @@ from astropy.io import fits
 from jwst.datamodels import ModelContainer
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.base import FusionBaseStep, open_model
+from jwst_fusion.products.open import open_model
+from jwst_fusion.steps.base import FusionBaseStep
 
 
 class ExampleStep(FusionBaseStep):

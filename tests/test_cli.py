@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from jwst_fusion import __version__, cli
+from jwst_fusion import __version__
+from jwst_fusion.command import main as cli
 from jwst_fusion.psf import cache, read_psf
 
 MAKE = ["psf", "make", "nircam", "--wavelength", "1.9", "2.1", "--nodes", "2", "--field", "0.5"]
@@ -82,7 +83,7 @@ def test_damaged_entries_are_listed_and_nothing_is_removed_unasked(capsys, folde
     ],
 )
 def test_bad_input_is_one_line_and_status_2(words):
-    command = [sys.executable, "-m", "jwst_fusion.cli", *words]
+    command = [sys.executable, "-m", "jwst_fusion.command.main", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

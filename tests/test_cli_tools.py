@@ -2,8 +2,8 @@
 
 import pytest
 
-from jwst_fusion import cli
 from jwst_fusion.command import doctor
+from jwst_fusion.command import main as cli
 from jwst_fusion.command.configs import config_path, installed_configs
 
 
@@ -93,7 +93,8 @@ def test_doctor_fails_where_a_package_is_missing_or_old(capsys, monkeypatch):
 
 
 def test_demo_runs_what_it_is_told(monkeypatch, tmp_path):
-    from jwst_fusion.simulation import demo, demo_results
+    from jwst_fusion.command import demo_results
+    from jwst_fusion.command import demo_run as demo
 
     calls = []
     monkeypatch.setattr(demo, "run_demo", lambda *args, **options: calls.append((args, options)))

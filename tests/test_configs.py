@@ -115,7 +115,7 @@ def test_the_wheel_holds_all_files_and_its_command_finds_them(tmp_path):
     assert modules <= set(names)
     assert any(one.endswith("fused_cube.schema.yaml") for one in names)
     done = subprocess.run(
-        [sys.executable, "-m", "jwst_fusion.cli", "configs", "fusion_pipeline"],
+        [sys.executable, "-m", "jwst_fusion.command.main", "configs", "fusion_pipeline"],
         cwd=tmp_path / "installed",
         env={"PYTHONPATH": str(tmp_path / "installed")},
         capture_output=True,

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from documented_commands import blocks_of, inline_commands
 
-from jwst_fusion import cli
+from jwst_fusion.command import main as cli
 from jwst_fusion.entry_points import get_steps
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from stpipe import Step as FirstStep
 from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.entry_points import get_steps
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.hifred.parameters import HifredOptions
+from jwst_fusion.hifred.options import HifredOptions
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {
@@ -91,7 +91,7 @@ def test_defaults_that_differ_in_the_pipeline():
     pipeline = STEPS["fusion_pipeline"]
     changed = {"steps.fusion.trace_oversample": SPECS["fusion"]["trace_oversample"][2]}
     for name, step in pipeline.step_defs.items():
-        if step.__module__ == "jwst_fusion.pipeline.defaults":
+        if step.__module__ == "jwst_fusion.steps.defaults":
             changed |= {f"steps.{name}.{one}": spec[2] for one, spec in spec_of(step).items()}
     expected = changed | {one: spec[2] for one, spec in SPECS["fusion_pipeline"].items()}
     assert {name: row[1] for name, row in ROWS["fusion_pipeline"].items()} == expected

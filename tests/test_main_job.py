@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.associations import make_association, write_association
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.command.demo_results import interpolate_cube
 from jwst_fusion.metrics import psnr
 from jwst_fusion.simulation import crds_offline
-from jwst_fusion.simulation.demo_results import interpolate_cube
 from jwst_fusion.simulation.observation import FILTERS, simulate_exposures, simulate_images
 from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.scenes import orion_bar, with_stars
 from jwst_fusion.simulation.truth import truth_cube
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
+from jwst_fusion.steps.fusion import FusionStep
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
-from jwst_fusion.adaptive_trace_model.wiggles import (
+from jwst_fusion.metrics.wiggles import (
     aperture_spectrum,
     brightest_spaxels,
     measure_wiggles,
@@ -13,6 +12,7 @@ from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import single_star
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from fusion_benchmark.lines import Line
 from fusion_benchmark.observe import uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
 
 __all__ = ["exactness"]
 

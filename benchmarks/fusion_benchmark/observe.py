@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import fft, ndimage
 
-from jwst_fusion.fusion.assemble import cross_calibrate, fusion_data
-from jwst_fusion.fusion.instrument_psf import PsfPair
+from jwst_fusion.fusion.observed.assemble import cross_calibrate, fusion_data
+from jwst_fusion.fusion.psf.instrument_psf import PsfPair
 
 __all__ = ["NOISE", "Observation", "Setup", "bicubic", "observe", "uniform"]
 

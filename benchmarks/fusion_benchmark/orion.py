@@ -6,7 +6,7 @@ from fusion_benchmark.lines import Line
 from fusion_benchmark.observe import bicubic
 from fusion_benchmark.quality import left_out_psnr
 from fusion_benchmark.scenes import orion_bar, orion_psf
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.metrics import mean_spectrum_error, psnr, ssim
 
 __all__ = ["orion_accuracy"]

@@ -7,8 +7,8 @@ import numpy as np
 from fusion_benchmark.lines import Line
 from fusion_benchmark.observe import bicubic, uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
-from jwst_fusion.fusion.photometry import calibrate, synthetic_image
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.observed.photometry import calibrate, synthetic_image
 from jwst_fusion.metrics import psnr, sam
 
 __all__ = ["errors", "left_out", "left_out_psnr", "nebula_accuracy", "syfu", "syfu_tuned"]

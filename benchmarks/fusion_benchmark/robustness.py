@@ -8,9 +8,9 @@ from scipy import ndimage
 from fusion_benchmark.lines import Line
 from fusion_benchmark.observe import bicubic
 from fusion_benchmark.scenes import CALIBRATION, nebula, nebula_psf
-from jwst_fusion.fusion.offset import image_offset
-from jwst_fusion.fusion.photometry import synthetic_image
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.observed.offset import image_offset
+from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.metrics import psnr
 
 __all__ = ["degradation"]

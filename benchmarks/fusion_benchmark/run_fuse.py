@@ -12,7 +12,7 @@ import numpy as np
 
 from fusion_benchmark.observe import uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
 
 _SEED = 8
 _BARE = {"tuning": "manual", "mu": 1e-3, "boundary": "mirror", "refine": False}

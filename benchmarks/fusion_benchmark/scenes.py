@@ -9,8 +9,8 @@ from fusion_benchmark.nebula import BANDS, band_curve, nebula_maps, nebula_spect
 from fusion_benchmark.observe import Setup, observe
 from fusion_benchmark.optics import chebyshev_optics, segmented_pupil
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.instrument_psf import PsfPair, cube_boxes
-from jwst_fusion.fusion.photometry import filter_responses
+from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.fusion.psf.instrument_psf import PsfPair, cube_boxes
 from jwst_fusion.psf import chebyshev_nodes, make_psf
 from jwst_fusion.psf.cube import lagrange_weights
 

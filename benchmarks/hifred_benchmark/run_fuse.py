@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_fusion.hifred.fuse import fuse
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.engine import fuse
+from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.metrics import nmse
 from jwst_fusion.simulation.xray import published_toy, xray_pair
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_fusion.hifred.fuse import fuse
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.engine import fuse
+from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.metrics import hyperspectral_scores
 from jwst_fusion.simulation.xray import xray_pair
 
@@ -57,7 +57,7 @@ def responses(pair):
 
     Returns
     -------
-    tuple of jwst_fusion.hifred.response.Response
+    tuple of jwst_fusion.hifred.response.response.Response
         Of X and of Y.
     """
     shape = (pair.edges.size - 1, *pair.x.shape[1:])
@@ -82,7 +82,7 @@ def fused(setup, regularisation, *, seed=1, work=None):
     setup : str
         Name in `jwst_fusion.simulation.xray.SETUPS`.
     regularisation : str
-        Regularisation of `jwst_fusion.hifred.fuse.fuse`.
+        Regularisation of `jwst_fusion.hifred.engine.fuse`.
     seed : int
         Seed of scene and noise.
     work : pathlib.Path, optional

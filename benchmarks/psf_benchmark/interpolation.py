@@ -4,8 +4,8 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
-from jwst_fusion.fusion.forward import FusionData
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.operators import FusionData
 from psf_benchmark.figures import Figure
 from psf_benchmark.setup import FILTERS, HIGH, LOW, NPIX, PIXEL, pair, sides
 

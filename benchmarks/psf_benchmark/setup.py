@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jwst_fusion.fusion.instrument_psf import cube_boxes, image_boxes, psf_pair
-from jwst_fusion.fusion.optics import Optics
+from jwst_fusion.fusion.psf.instrument_psf import cube_boxes, image_boxes, psf_pair
+from jwst_fusion.fusion.psf.optics import Optics
 
 __all__ = ["FILTERS", "HIGH", "LOW", "NPIX", "PIXEL", "pair", "sides"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jwst.cube_build import CubeBuildStep
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.adaptive_trace_model.wiggles import (
+from jwst_fusion.metrics.wiggles import (
     aperture_spectrum,
     brightest_spaxels,
     measure_wiggles,

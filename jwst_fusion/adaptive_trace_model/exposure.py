@@ -13,9 +13,9 @@ from numbers import Real
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.adaptive_trace_model.combination import oversample_slice
 from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch, significance, steep_ranges
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
-from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
 from jwst_fusion.adaptive_trace_model.trace import PROFILE_MODELS, fit_trace
 

@@ -59,7 +59,7 @@ class HifredMembers:
     Attributes
     ----------
     cubes : tuple
-        Two files, data models or `~jwst_fusion.hifred.counts.CountCube`, in any order.
+        Two files, data models or `~jwst_fusion.hifred.xray.counts.CountCube`, in any order.
     responses : dict of str to str
         Files by ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y``, ``arf_y``.
     product_name : str or None
@@ -129,8 +129,8 @@ def collect_hifred_members(init):
     ----------
     init : str, path, dict, list, ModelContainer or ModelLibrary
         Association file or dictionary; dictionary of two ``cubes`` and of responses; list of two
-        files, data models or `~jwst_fusion.hifred.counts.CountCube`; container or library of two
-        data models.
+        files, data models or `~jwst_fusion.hifred.xray.counts.CountCube`; container or library of
+        two data models.
 
     Returns
     -------

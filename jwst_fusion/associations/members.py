@@ -13,7 +13,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations.headers import is_exposure
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
-from jwst_fusion.base import open_model
+from jwst_fusion.products.open import open_model
 
 __all__ = [
     "FusionMembers",

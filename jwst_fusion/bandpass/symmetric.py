@@ -90,8 +90,8 @@ def fusable_filters(low, high, *, filters=None, gaps=NIRSPEC_GAPS, minimum=None)
     used here: it lists F300M at 2.87 to 3.98 um and F115W at 0.97 to 1.27 um, of which 87 and 96 %
     lie in the range, and omits F187N at 1.49 to 1.89 um and F480M at 4.35 to 5.1 um, which lie in
     it. With ``minimum=0.98``, the default ``min_coverage`` of
-    `~jwst_fusion.fusion.step.FusionStep`, these four are judged the other way; all others are as in
-    the table.
+    `~jwst_fusion.step.FusionStep`, these four are judged the other way; all others are as
+    in the table.
     """
     if not (np.isfinite(low) and np.isfinite(high) and 0 < low < high):
         msg = f"low and high must be wavelengths in um with low < high, got {low} and {high}"

@@ -26,8 +26,8 @@ def add_parser(rooms):
 
 
 def _run(options):
-    from jwst_fusion.simulation.demo import run_demo
-    from jwst_fusion.simulation.demo_results import print_table
+    from jwst_fusion.command.demo_results import print_table
+    from jwst_fusion.command.demo_run import run_demo
 
     print_table(
         run_demo(options.output, oversample=options.oversample, psf_source=options.psf_source)

@@ -89,8 +89,8 @@ def _run(options):
 def _report_fusion(options, output):
     from astropy.io import fits
 
-    from jwst_fusion.report.fused import read_fused
-    from jwst_fusion.report.fusion import fusion_page
+    from jwst_fusion.report.fused.page import fusion_page
+    from jwst_fusion.report.fused.product import read_fused
     from jwst_fusion.report.page import write_page
 
     with ExitStack() as stack:
@@ -106,7 +106,7 @@ def _report_fusion(options, output):
 
 def _read_cube(hdus, product, name, options):
     """Cube that was fused; one that was found but is another is left out, and that is said."""
-    from jwst_fusion.report.fused import read_input_cube
+    from jwst_fusion.report.fused.product import read_input_cube
 
     try:
         return read_input_cube(hdus, product, name)
@@ -135,8 +135,8 @@ def _folder(options):
 def _report_hifred(options, output):
     from astropy.io import fits
 
-    from jwst_fusion.report.hifred import hifred_page
-    from jwst_fusion.report.hifred_product import read_hifred
+    from jwst_fusion.report.hifred.page import hifred_page
+    from jwst_fusion.report.hifred.product import read_hifred
     from jwst_fusion.report.page import write_page
 
     folder = _folder(options)
@@ -150,7 +150,7 @@ def _report_hifred(options, output):
 
 def _read_side(folder, product, side, options):
     """One of two cubes that were fused, or None if it is not there."""
-    from jwst_fusion.report.hifred_cubes import read_hifred_cube
+    from jwst_fusion.report.hifred.cubes import read_hifred_cube
 
     path = folder / side.file
     if not path.is_file():
@@ -171,7 +171,7 @@ def _read_side(folder, product, side, options):
 def _report_joined(options, output):
     from astropy.io import fits
 
-    from jwst_fusion.report.joined import write_joined_report
+    from jwst_fusion.report.joined.page import write_joined_report
 
     folder = _folder(options)
     with ExitStack() as stack:
@@ -200,7 +200,7 @@ def _report_joined(options, output):
 
 def _is_fused(hdus, name, options):
     """Whether a report can be made on a part; an error if it was asked for."""
-    from jwst_fusion.report.fused import read_fused
+    from jwst_fusion.report.fused.product import read_fused
 
     try:
         read_fused(hdus, name)
@@ -213,8 +213,8 @@ def _is_fused(hdus, name, options):
 
 
 def _report_trace(options, output):
-    from jwst_fusion.report.observation import read_exposure
-    from jwst_fusion.report.trace import write_trace_report
+    from jwst_fusion.report.trace.exposure import read_exposure
+    from jwst_fusion.report.trace.page import write_trace_report
 
     for name in ("position", "line"):
         if getattr(options, name):

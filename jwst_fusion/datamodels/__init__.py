@@ -1,4 +1,4 @@
-"""Data models of the products of this package."""
+"""Data models of the products of this package: schemas and their classes."""
 
 import importlib
 
@@ -9,14 +9,7 @@ _MODULE_OF = {
     "HifredCubeModel": "hifred_cube",
     "allow_fusion_status": "fused_cube",
     "allow_hifred_status": "hifred_cube",
-    "cube_product": "product",
-    "flags_of": "provenance",
-    "fused_product": "provenance",
-    "hifred_product": "two_cubes",
     "in_memory_file": "whole_file",
-    "joined_product": "several_cubes",
-    "reobserved_products": "reobserved",
-    "stacked_cube": "several_cubes",
 }
 
 __all__ = [
@@ -24,14 +17,7 @@ __all__ = [
     "HifredCubeModel",
     "allow_fusion_status",
     "allow_hifred_status",
-    "cube_product",
-    "flags_of",
-    "fused_product",
-    "hifred_product",
     "in_memory_file",
-    "joined_product",
-    "reobserved_products",
-    "stacked_cube",
 ]
 
 
@@ -41,3 +27,7 @@ def __getattr__(name):
         return getattr(module, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__():
+    return [*globals(), *__all__]

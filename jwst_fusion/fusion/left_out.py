@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.bandpass import filter_name
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.validation import FilterQuality, compare_image
 
 __all__ = ["EVERY", "LeftOut", "filter_groups", "report", "validate"]
@@ -77,7 +77,7 @@ def validate(data, names, groups, *, inner=None, **settings):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.forward.FusionData`
+    data : `~jwst_fusion.fusion.solver.operators.FusionData`
         The problem with all images.
     names : sequence of str
         Filter of each image.
@@ -86,7 +86,7 @@ def validate(data, names, groups, *, inner=None, **settings):
     inner : tuple of slice, optional
         Rows and columns of the field within the padded spaxel grid; by default all.
     **settings
-        Parameters of `~jwst_fusion.fusion.solve.fuse`, as for the fusion with all images. The
+        Parameters of `~jwst_fusion.fusion.engine.fuse`, as for the fusion with all images. The
         resolution is always that of the imager, and no errors are computed.
 
     Returns

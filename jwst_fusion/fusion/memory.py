@@ -11,7 +11,7 @@ _DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which they are kept in single pre
 
 
 def estimate_memory(channels, shape, factor, *, filters, nodes, rank, uncertainty=True):
-    """Estimate the memory that `~jwst_fusion.fusion.solve.fuse` takes beside its input.
+    """Estimate the memory that `~jwst_fusion.fusion.engine.fuse` takes beside its input.
 
     Parameters
     ----------

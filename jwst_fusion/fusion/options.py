@@ -5,12 +5,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.bandpass import filter_name
-from jwst_fusion.fusion.alignment import filter_offsets
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
-from jwst_fusion.fusion.settings import Settings
-from jwst_fusion.fusion.values import check_range, numbers, parts, rank_of, whole
-from jwst_fusion.psf.options import count_cores, names_wavefront
+from jwst_fusion.fusion.observed.alignment import filter_offsets
+from jwst_fusion.fusion.solver.settings import Settings
+from jwst_fusion.numerics.cores import count_cores
+from jwst_fusion.parameters import check_range, numbers, parts, rank_of, whole
+from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
 
@@ -42,7 +43,7 @@ _RANGES = (
 @dataclass(frozen=True)
 class FusionOptions:
     """
-    Parameters of a fusion; see the specification of `~jwst_fusion.fusion.step.FusionStep`.
+    Parameters of a fusion; see the specification of `~jwst_fusion.step.FusionStep`.
 
     Raises
     ------
@@ -180,7 +181,7 @@ class FusionOptions:
 
     def solver(self):
         """
-        Return the options of `~jwst_fusion.fusion.solve.fuse`.
+        Return the options of `~jwst_fusion.fusion.engine.fuse`.
 
         Returns
         -------

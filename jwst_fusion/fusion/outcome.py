@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_fusion.fusion.broadening import Broadening
-from jwst_fusion.fusion.forward import FusionData
-from jwst_fusion.fusion.instrument_psf import PsfPair
-from jwst_fusion.fusion.registration import CommonGrid
-from jwst_fusion.fusion.solve import FusionResult
+from jwst_fusion.fusion.engine import FusionResult
+from jwst_fusion.fusion.observed.registration import CommonGrid
+from jwst_fusion.fusion.psf.broadening import Broadening
+from jwst_fusion.fusion.psf.instrument_psf import PsfPair
+from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.validation import Quality
 
 __all__ = ["Outcome"]

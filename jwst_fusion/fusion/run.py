@@ -9,19 +9,19 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.alignment import align, filter_offsets
-from jwst_fusion.fusion.assemble import cross_calibrate, cube_arrays, fusion_data
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
-from jwst_fusion.fusion.header_psf import broadened, psf_angles, psfs_of
-from jwst_fusion.fusion.keywords import UnsuitableError
 from jwst_fusion.fusion.left_out import report, validate
 from jwst_fusion.fusion.memory import estimate_memory
+from jwst_fusion.fusion.observed.alignment import align, filter_offsets
+from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
+from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
+from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.outcome import Outcome
-from jwst_fusion.fusion.photometry import Calibration, filter_responses
-from jwst_fusion.fusion.registration import choose_factor, common_grid, independent_share
-from jwst_fusion.fusion.robust import lone_peaks
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
+from jwst_fusion.fusion.solver.outliers import lone_peaks
 from jwst_fusion.fusion.validation import assess, table
 
 __all__ = ["fuse_observations"]
@@ -39,9 +39,9 @@ def fuse_observations(cube, images, options):
 
     Parameters
     ----------
-    cube : `~jwst_fusion.fusion.observation.CubeObservation`
+    cube : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cube.
-    images : list of `~jwst_fusion.fusion.observation.ImageObservation`
+    images : list of `~jwst_fusion.fusion.observed.observation.ImageObservation`
         The images, or the parts of them on the cube.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         Parameters.
@@ -53,7 +53,7 @@ def fuse_observations(cube, images, options):
 
     Raises
     ------
-    UnsuitableError
+    NotFusableError
         If the observations cannot be fused, with the reason.
     ValueError
         If a parameter does not suit the observations.
@@ -67,7 +67,7 @@ def fuse_observations(cube, images, options):
     data, err, good = data[channels], err[channels], good[channels]
     if not np.any(data[good]):
         msg = f"{cube.name} has no usable data (all bad, or all zero)"
-        raise UnsuitableError(msg)
+        raise NotFusableError(msg)
     images, responses, coverages, throughputs = _usable_filters(wavelength, good, images, options)
     factor = options.factor
     if factor == "auto":
@@ -174,7 +174,7 @@ def _oriented(cube):
     if not cube.grid.square:
         scales = " x ".join(f"{scale:.4f}" for scale in cube.grid.scales)
         msg = f"{cube.name} has spaxels of {scales} arcsec that are not square: rebuild the cube"
-        raise UnsuitableError(msg)
+        raise NotFusableError(msg)
     if not cube.grid.mirrored:
         return cube.data, cube.err, cube.good, cube.grid
     flipped = (array[..., ::-1] for array in (cube.data, cube.err, cube.good))
@@ -241,7 +241,7 @@ def _usable_filters(wavelength, good, images, options):
             "no filter lies within the cube's wavelengths, "
             f"{wavelength.min():.3f} to {wavelength.max():.3f} um (parameter min_coverage)"
         )
-        raise UnsuitableError(msg)
+        raise NotFusableError(msg)
     kept = [image for image, keep in zip(known, covered, strict=True) if keep]
     sources = [band.source for band, keep in zip(bandpasses, covered, strict=True) if keep]
     return kept, responses[covered], coverages[covered], sources
@@ -280,7 +280,7 @@ def _field(good, grid, options):
             "field_ra, field_dec, field_width and field_height give a field without data of the "
             f"cube, which covers {grid.describe()}"
         )
-        raise UnsuitableError(msg)
+        raise NotFusableError(msg)
     return window
 
 

@@ -127,7 +127,7 @@ def assess(data, images_model, cube_model, fused, *, inner=None):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.forward.FusionData`
+    data : `~jwst_fusion.fusion.solver.operators.FusionData`
         The problem.
     images_model : array (F, d h, d w)
         The fused cube seen by the imager.
@@ -215,7 +215,7 @@ def table(quality, names, calibrations, offsets):
         The agreement.
     names : sequence of str
         Filters.
-    calibrations : sequence of `~jwst_fusion.fusion.photometry.Calibration` or None
+    calibrations : sequence of `~jwst_fusion.fusion.observed.photometry.Calibration` or None
         Their calibration.
     offsets : sequence of tuple of float
         Offsets (x, y) of the images, milliarcsec.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_fusion.report.measures import find_lines
+from jwst_fusion.metrics.lines import find_lines
 
 __all__ = ["Agreement", "Band", "Side", "agreement", "band_image"]
 
@@ -96,7 +96,7 @@ def agreement(problem, result):
     ----------
     problem : `~jwst_fusion.hifred.problem.Problem`
         The problem.
-    result : `~jwst_fusion.hifred.result.Result`
+    result : `~jwst_fusion.hifred.solver.result.Result`
         Its solution.
 
     Returns

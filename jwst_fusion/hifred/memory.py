@@ -20,7 +20,7 @@ def estimate_memory(problem, options):
     ----------
     problem : `~jwst_fusion.hifred.problem.Problem`
         The problem.
-    options : `~jwst_fusion.hifred.parameters.HifredOptions`
+    options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
 
     Returns
@@ -46,7 +46,7 @@ def check_memory(problem, options):
     ----------
     problem : `~jwst_fusion.hifred.problem.Problem`
         The problem.
-    options : `~jwst_fusion.hifred.parameters.HifredOptions`
+    options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters, ``memory_limit`` (GB) among them.
 
     Raises

@@ -1,123 +1,195 @@
-"""The parameters of a fusion of counts, checked before anything is computed."""
+"""The parameters of the HIFReD step, checked before any file is opened."""
 
-from __future__ import annotations
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
 
-import operator
-from dataclasses import dataclass
+from jwst_fusion.hifred.solver.settings import Options
+from jwst_fusion.parameters import check_range, whole
 
-import numpy as np
+__all__ = ["HifredOptions"]
 
-__all__ = ["KINDS", "LOW_RANK", "Options"]
-
-LOW_RANK = ("low_rank_sobolev", "low_rank_wavelet", "low_rank")
-KINDS = ("wavelet_2d1d", *LOW_RANK, "none", "plug_and_play")
-_STRENGTHS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
-_TOLERANCES = {"plug_and_play": 1e-4, "wavelet_2d1d": 1e-4, "none": 1e-4}
-_ITERATIONS = dict.fromkeys(LOW_RANK, 200)
-
-
-def _whole(name, value, low, high):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = low - 1
-    if not low <= number <= high or isinstance(value, bool):
-        msg = f"{name} is {value!r}: expected a whole number from {low} to {high}"
-        raise ValueError(msg)
-    return number
-
-
-def _positive(name, value, high):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not 0 < number <= high:
-        msg = f"{name} is {value!r}: expected a number above 0, at most {high:g}"
-        raise ValueError(msg)
-    return number
+_FILES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
+_OF_COUNTS = (*_FILES[1:], "exposure_x", "exposure_y", "energy_min", "energy_max")
+_OF_JWST = ("wave_min", "wave_max")
+# Name, smallest and largest allowed value, and whether the smallest itself is allowed.
+_RANGES = (
+    ("psf_fwhm", 0.0, 3600.0, False),
+    ("psf_angle", -360.0, 360.0, True),
+    ("margin", 0.0, 3600.0, True),
+    ("lsf_fwhm", 0.0, 1e5, False),
+    ("exposure_x", 0.0, math.inf, False),
+    ("exposure_y", 0.0, math.inf, False),
+    ("energy_min", 0.0, 1e3, True),
+    ("energy_max", 0.0, 1e3, False),
+    ("wave_min", 0.0, 1e3, True),
+    ("wave_max", 0.0, 1e3, False),
+    ("memory_limit", 0.0, math.inf, False),
+)
 
 
-@dataclass
-class Options:
+@dataclass(frozen=True)
+class HifredOptions:
     """
-    Parameters of `~jwst_fusion.hifred.fuse.fuse`, where they are described.
+    Parameters of a fusion; see the specification of `~jwst_fusion.step.HifredStep`.
 
     Raises
     ------
     ValueError
         If a parameter is out of range or does not go with another.
+    FileNotFoundError
+        If a file that is named does not exist.
     """
 
     regularisation: str = "low_rank_sobolev"
     prior: str = "relative"
-    rank: object = "auto"
-    mu: object = "auto"
-    kappa: object = "auto"
-    scales: tuple = (2, 3)
-    likelihood: str = "poisson"
+    rank: str | int = "auto"
+    mu: str | float = "auto"
+    kappa: str | float = "auto"
+    scales_space: int = 2
+    scales_energy: int = 3
     nonnegative: bool = True
     tolerance: float | None = None
     maximum_iterations: int | None = None
-    denoiser: object = None
-    thinning: float = 0.8
     errors: bool = True
     error_samples: int = 12
+    thinning: float = 0.8
     seed: int = 0
+    psf: str | None = None
+    psf_fwhm: float | None = None
+    psf_angle: float = 0.0
+    rmf_x: str | None = None
+    arf_x: str | None = None
+    rmf_y: str | None = None
+    arf_y: str | None = None
+    lsf_fwhm: float | None = None
+    margin: float | None = None
+    exposure_x: float | None = None
+    exposure_y: float | None = None
+    energy_min: float | None = None
+    energy_max: float | None = None
+    wave_min: float | None = None
+    wave_max: float | None = None
+    start: str | None = None
+    checkpoint: str | None = None
+    memory_limit: float = 8.0
+    save_report: bool = False
 
     def __post_init__(self):
-        choices = {
-            "regularisation": KINDS,
-            "prior": ("relative", "absolute"),
-            "likelihood": ("poisson", "gaussian"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                msg = f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}"
+        if self.regularisation == "plug_and_play":
+            msg = "regularisation = plug_and_play needs a function: call fuse in Python instead"
+            raise ValueError(msg)
+        for name, low, high, closed in _RANGES:
+            check_range(name, getattr(self, name), low, high, closed)
+        object.__setattr__(self, "rank", whole("rank", self.rank, 1, 200))
+        for name in ("scales_space", "scales_energy"):
+            if not 1 <= getattr(self, name) <= 8:
+                msg = f"{name} is {getattr(self, name)}: expected a whole number from 1 to 8"
                 raise ValueError(msg)
-        if self.rank != "auto":
-            self.rank = _whole("rank", self.rank, 1, 200)
+        strength = Options(**self.solver()).strength_name
         for name in ("mu", "kappa"):
-            if isinstance(getattr(self, name), str) and getattr(self, name) == "auto":
-                continue
-            setattr(self, name, _positive(name, getattr(self, name), 1e12))
-        if np.shape(self.scales) != (2,):
-            msg = f"scales is {self.scales!r}: expected numbers of scales in space and in energy"
-            raise ValueError(msg)
-        self.scales = tuple(_whole("scales", n, 1, 8) for n in self.scales)
-        if self.tolerance is None:
-            self.tolerance = _TOLERANCES.get(self.regularisation, 1e-6)
-        self.tolerance = _positive("tolerance", self.tolerance, 0.1)
-        if self.maximum_iterations is None:
-            self.maximum_iterations = _ITERATIONS.get(self.regularisation, 2000)
-        most = self.maximum_iterations
-        self.maximum_iterations = _whole("maximum_iterations", most, 1, 10**7)
-        self.error_samples = _whole("error_samples", self.error_samples, 2, 10_000)
-        self.seed = _whole("seed", self.seed, 0, 2**63)
-        self.thinning = _positive("thinning", self.thinning, 0.99)
-        for name in ("nonnegative", "errors"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                msg = f"{name} is {getattr(self, name)!r}: expected True or False"
+            if getattr(self, name) != "auto" and name != strength:
+                takes = strength or "neither mu nor kappa"
+                msg = (
+                    f"{name} is {getattr(self, name)}, but regularisation = {self.regularisation} "
+                    f"takes {takes}"
+                )
                 raise ValueError(msg)
-        if (self.denoiser is not None) != (self.regularisation == "plug_and_play"):
-            msg = "denoiser and regularisation='plug_and_play' must be given together"
+        for name in (*_FILES, "start"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                msg = f"{name}: file {path} does not exist"
+                raise FileNotFoundError(msg)
+        for low, high in (("energy_min", "energy_max"), ("wave_min", "wave_max")):
+            limits = getattr(self, low), getattr(self, high)
+            if None not in limits and limits[0] >= limits[1]:
+                msg = f"{low} is {limits[0]} and not below {high}, {limits[1]}"
+                raise ValueError(msg)
+        if self.checkpoint is not None and not Path(self.checkpoint).resolve().parent.is_dir():
+            msg = f"checkpoint: folder of {self.checkpoint} does not exist"
             raise ValueError(msg)
-        if self.denoiser is not None and not callable(self.denoiser):
-            msg = "denoiser must be a function of a cube (L, M, N) that returns one"
+
+    def solver(self):
+        """
+        Return the options of `~jwst_fusion.hifred.engine.fuse`.
+
+        Returns
+        -------
+        dict
+            Keyword arguments.
+        """
+        names = ("regularisation", "prior", "rank", "mu", "kappa", "nonnegative", "tolerance")
+        names += ("maximum_iterations", "errors", "error_samples", "thinning", "seed")
+        scales = (self.scales_space, self.scales_energy)
+        return {**{name: getattr(self, name) for name in names}, "scales": scales}
+
+    @property
+    def band(self):
+        """Energies that are asked for, keV; None for all."""
+        return _limits(self.energy_min, self.energy_max)
+
+    @property
+    def wave_band(self):
+        """Wavelengths that are asked for, um; None for all."""
+        return _limits(self.wave_min, self.wave_max)
+
+    def check_kind(self, *, jwst):
+        """
+        Check that no parameter is for cubes of the other kind, where it would have no effect.
+
+        Parameters
+        ----------
+        jwst : bool
+            Whether the cubes are JWST products and not counts.
+
+        Raises
+        ------
+        ValueError
+            If there is one.
+        """
+        given = [n for n in (_OF_COUNTS if jwst else _OF_JWST) if getattr(self, n) is not None]
+        if given:
+            kinds = "JWST cubes", "cubes of counts"
+            mine, other = kinds if jwst else kinds[::-1]
+            msg = f"{given[0]} is for {other}, but the cubes are {mine}: leave it out"
             raise ValueError(msg)
 
-    @property
-    def strength(self):
-        """What is asked of the strength of the penalty: a number, "auto", or None without one."""
-        name = self.strength_name
-        return None if name is None else getattr(self, name)
+    def responses(self, members):
+        """
+        Return the files of responses.
 
-    @property
-    def strength_name(self):
-        """Name of the parameter that holds the strength, or None."""
-        return _STRENGTHS.get(self.regularisation)
+        Parameters
+        ----------
+        members : dict of str to str
+            Files of the association.
 
-    @property
-    def low_rank(self):
-        """Whether the solution is one of low rank."""
-        return self.regularisation in LOW_RANK
+        Returns
+        -------
+        dict of str to str
+            These, and in their place those that parameters name.
+        """
+        given = {name: getattr(self, name) for name in _FILES}
+        return {**members, **{k: v for k, v in given.items() if v is not None}}
+
+    @classmethod
+    def from_step(cls, step):
+        """
+        Take the parameters of a step.
+
+        Parameters
+        ----------
+        step : object
+            Anything that has the parameters as attributes.
+
+        Returns
+        -------
+        HifredOptions
+            The checked parameters.
+        """
+        return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
+
+
+def _limits(low, high):
+    if low is None and high is None:
+        return None
+    return (0.0 if low is None else low, math.inf if high is None else high)

@@ -4,7 +4,7 @@ import numpy as np
 from astropy.wcs.utils import pixel_to_pixel
 from scipy import sparse
 
-from jwst_fusion.hifred.problem import NotFusableError
+from jwst_fusion.errors import NotFusableError
 
 __all__ = ["field_window", "pixel_matrix", "roles"]
 

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from jwst_fusion.hifred.build import build_terms
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.response.build import build_terms
+from jwst_fusion.hifred.response.response import Response
 
-__all__ = ["NotFusableError", "Problem", "coarse_response", "nodes_in_band"]
-
-
-class NotFusableError(Exception):
-    """Sound data that cannot be fused, and why."""
+__all__ = ["Problem", "coarse_response", "nodes_in_band"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Problem:
     ----------
     x, y : ndarray (l, M, N), (L, m, n)
         Counts, or surface brightness.
-    response_x, response_y : `~jwst_fusion.hifred.response.Response`
+    response_x, response_y : `~jwst_fusion.hifred.response.response.Response`
         Responses with masks and backgrounds.
     sigma_x, sigma_y : ndarray or None
         Standard deviations; None for counts.

@@ -6,7 +6,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
-from jwst_fusion.hifred.fits_tables import column, column_name, existing_file, open_fits
+from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
 
 __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 

@@ -7,10 +7,11 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import norm
 
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
-from jwst_fusion.hifred.problem import NotFusableError, Problem, coarse_response, nodes_in_band
+from jwst_fusion.hifred.problem import Problem, coarse_response, nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.response.response import Response
 
 __all__ = ["s3d_problem"]
 
@@ -25,7 +26,7 @@ def s3d_problem(first, second, responses, options):
 
     Parameters
     ----------
-    first, second : `~jwst_fusion.fusion.observation.CubeObservation`
+    first, second : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cubes, in any order.
     responses : dict of str to path
         File by ``psf``.
@@ -37,7 +38,7 @@ def s3d_problem(first, second, responses, options):
     -------
     problem : Problem
         The problem; Y in the order of rising wavelength.
-    x, y : `~jwst_fusion.fusion.observation.CubeObservation`
+    x, y : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cubes, sorted: X, of which the part that is used, has the finer spaxels, Y the finer
         channels.
 

@@ -5,12 +5,13 @@ import logging
 import numpy as np
 from scipy import sparse
 
-from jwst_fusion.hifred.ogip import read_rmf
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
-from jwst_fusion.hifred.problem import NotFusableError, Problem, coarse_response, nodes_in_band
+from jwst_fusion.hifred.problem import Problem, coarse_response, nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
-from jwst_fusion.hifred.response import Response
-from jwst_fusion.hifred.xray_spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
+from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.xray.ogip import read_rmf
+from jwst_fusion.hifred.xray.spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
 
 __all__ = ["sort_cubes", "xray_problem"]
 
@@ -23,14 +24,14 @@ def sort_cubes(first, second, responses):
 
     Parameters
     ----------
-    first, second : `~jwst_fusion.hifred.counts.CountCube`
+    first, second : `~jwst_fusion.hifred.xray.counts.CountCube`
         The cubes.
     responses : dict
         Files by ``rmf_x`` and ``rmf_y``.
 
     Returns
     -------
-    x, y : `~jwst_fusion.hifred.counts.CountCube`
+    x, y : `~jwst_fusion.hifred.xray.counts.CountCube`
         X has the finer pixels, Y the finer channels.
     edges_x, edges_y : ndarray
         Edges of their channels, keV.
@@ -54,7 +55,7 @@ def xray_problem(first, second, responses, options):
 
     Parameters
     ----------
-    first, second : `~jwst_fusion.hifred.counts.CountCube`
+    first, second : `~jwst_fusion.hifred.xray.counts.CountCube`
         The cubes, in any order.
     responses : dict of str to path
         Files by ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y`` and ``arf_y``.
@@ -66,7 +67,7 @@ def xray_problem(first, second, responses, options):
     -------
     problem : Problem
         The problem.
-    x, y : `~jwst_fusion.hifred.counts.CountCube`
+    x, y : `~jwst_fusion.hifred.xray.counts.CountCube`
         The cubes, sorted; of X the part that is used.
 
     Raises

@@ -1,1 +1,1 @@
-"""Pipelines: the stock ones with our trace model, and one from exposures to the fused cube."""
+"""Old place of the pipelines, which saved parameter files may name; until 1.0."""

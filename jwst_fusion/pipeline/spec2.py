@@ -1,18 +1,7 @@
-"""The pipeline of single spectroscopic exposures with our trace model in the place of jwst's."""
+"""Old place of `jwst_fusion.steps.spec2`, which saved parameter files may name; until 1.0."""
 
-from jwst.pipeline import Spec2Pipeline
-
-from jwst_fusion.pipeline.stock import WithTraceModel, with_trace_model
-
-__all__ = ["FusionSpec2Pipeline"]
+from importlib import import_module
 
 
-class FusionSpec2Pipeline(WithTraceModel, Spec2Pipeline):
-    """
-    Process JWST spectroscopic exposures from Level 2a to 2b as calwebb_spec2 does.
-
-    The step adaptive_trace_model is that of jwst_fusion and is not skipped by default. All other
-    steps, their order, parameters, products and logs are those of jwst's ``Spec2Pipeline``.
-    """
-
-    step_defs = with_trace_model(Spec2Pipeline.step_defs)
+def __getattr__(name):
+    return getattr(import_module("jwst_fusion.steps.spec2"), name)

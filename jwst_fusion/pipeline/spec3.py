@@ -1,19 +1,7 @@
-"""The pipeline of combined spectroscopic exposures with our trace model in the place of jwst's."""
+"""Old place of `jwst_fusion.steps.spec3`, which saved parameter files may name; until 1.0."""
 
-from jwst.pipeline import Spec3Pipeline
-
-from jwst_fusion.pipeline.stock import WithTraceModel, with_trace_model
-
-__all__ = ["FusionSpec3Pipeline"]
+from importlib import import_module
 
 
-class FusionSpec3Pipeline(WithTraceModel, Spec3Pipeline):
-    """
-    Process JWST spectroscopic exposures from Level 2b to 3 as calwebb_spec3 does.
-
-    The step adaptive_trace_model, between outlier_detection and pixel_replace, is that of
-    jwst_fusion and is not skipped by default. All other steps, their order, parameters, products
-    and logs are those of jwst's ``Spec3Pipeline``.
-    """
-
-    step_defs = with_trace_model(Spec3Pipeline.step_defs)
+def __getattr__(name):
+    return getattr(import_module("jwst_fusion.steps.spec3"), name)

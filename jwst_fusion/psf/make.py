@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
 from jwst_fusion.psf.cube import PsfCube
@@ -22,7 +23,6 @@ from jwst_fusion.psf.options import (
     check_nodes,
     check_opd,
     check_position,
-    count_cores,
 )
 from jwst_fusion.psf.resample import native_field, resample_psf
 

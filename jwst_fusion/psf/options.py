@@ -1,7 +1,6 @@
 """Checks of the parameters with which a PSF is asked for."""
 
 import math
-import os
 import re
 from pathlib import Path
 
@@ -19,7 +18,6 @@ __all__ = [
     "check_nodes",
     "check_opd",
     "check_position",
-    "count_cores",
     "names_wavefront",
 ]
 
@@ -28,22 +26,6 @@ _LARGEST_FIELD = 10.0
 #: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
 JITTER = 0.8
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
-
-
-def count_cores(maximum_cores):
-    """Turn the pipeline's way of saying how many cores to use into a number."""
-    available = os.cpu_count() or 1
-    named = {"none": 1, "quarter": available // 4, "half": available // 2, "all": available}
-    text = str(maximum_cores).lower()
-    if text in named:
-        return max(1, named[text])
-    if text.isdecimal() and int(text) >= 1:
-        return min(int(text), available)
-    msg = (
-        f"maximum_cores must be a positive number, 'none', 'quarter', 'half' or 'all'; got "
-        f"{maximum_cores!r}"
-    )
-    raise ValueError(msg)
 
 
 def check_nodes(wavelength):

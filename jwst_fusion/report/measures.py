@@ -8,43 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, stats
 
+from jwst_fusion.metrics.lines import mean_of
+
 __all__ = [
-    "Line",
     "Place",
-    "continuum_of",
-    "find_lines",
     "likeness",
-    "line_map",
     "pick_places",
     "pixels_of",
     "residual_structure",
     "spaxel_means",
 ]
 
-# A channel is part of the continuum if it lies within this many robust deviations of it.
-_QUIET = 3.0
 # Distance, in pixels, between places that are picked, and from the edge of the field.
 _APART, _EDGE = 6, 3
-
-
-@dataclass(frozen=True)
-class Line:
-    """
-    An emission line.
-
-    Attributes
-    ----------
-    wavelength : float
-        Micrometre.
-    channels : slice
-        Channels of the line.
-    beside : bool array (L,)
-        Channels of the continuum near it.
-    """
-
-    wavelength: float
-    channels: slice
-    beside: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -108,7 +84,7 @@ def spaxel_means(image, shape):
     """
     factor = image.shape[0] // shape[0]
     blocks = np.asarray(image, float).reshape(shape[0], factor, shape[1], factor)
-    return _mean(blocks.transpose(1, 3, 0, 2).reshape(factor**2, *shape))
+    return mean_of(blocks.transpose(1, 3, 0, 2).reshape(factor**2, *shape))
 
 
 def likeness(image, model):
@@ -131,119 +107,6 @@ def likeness(image, model):
     first, second = (one[good] - np.mean(one[good]) for one in (image, model))
     norm = np.sqrt(np.sum(first**2) * np.sum(second**2))
     return float(np.sum(first * second) / norm) if norm > 0 else np.nan
-
-
-def continuum_of(spectrum):
-    """
-    Smooth part of a spectrum.
-
-    Parameters
-    ----------
-    spectrum : array (L,)
-        NaN where there are no data.
-
-    Returns
-    -------
-    array (L,)
-        Running median over a sixteenth of the channels, at least nine.
-    """
-    good = np.isfinite(spectrum)
-    if not good.any():
-        return np.full(spectrum.shape, np.nan)
-    index = np.arange(spectrum.size)
-    filled = np.interp(index, index[good], spectrum[good])
-    width = min(max(9, spectrum.size // 16 * 2 // 2 * 2 + 1), spectrum.size)
-    return ndimage.median_filter(filled, width, mode="nearest")
-
-
-def find_lines(wavelength, spectrum, *, count=2):
-    """
-    Find the strongest emission lines of a spectrum.
-
-    Parameters
-    ----------
-    wavelength, spectrum : array (L,)
-        Spectrum; NaN where there are no data.
-    count : int, optional
-        Largest number of lines.
-
-    Returns
-    -------
-    list of Line
-        The most significant first; none may stand out.
-    """
-    above = spectrum - continuum_of(spectrum)
-    above[~np.isfinite(above)] = 0
-    spread = 1.4826 * np.median(np.abs(above)) + 1e-12
-    found, left = [], above.copy()
-    for _ in range(count):
-        peak = int(np.argmax(left))
-        if left[peak] < 10 * spread:
-            break
-        found.append(line_at(wavelength, above, peak, spread))
-        start, stop = found[-1].channels.start, found[-1].channels.stop
-        left[max(0, start - 5) : stop + 5] = 0
-    return found
-
-
-def line_at(wavelength, above, peak, spread):
-    """
-    Describe the line around a channel.
-
-    Parameters
-    ----------
-    wavelength, above : array (L,)
-        Spectrum without its continuum.
-    peak : int
-        Channel of the line.
-    spread : float
-        Standard deviation of `above` beside lines.
-
-    Returns
-    -------
-    Line
-        With the channels above a quarter of its peak, and the quiet ones around.
-    """
-    start = stop = peak
-    level = 0.25 * above[peak]
-    while start > 0 and above[start - 1] > level and peak - start < 20:
-        start -= 1
-    while stop < len(above) - 1 and above[stop + 1] > level and stop - peak < 20:
-        stop += 1
-    index = np.arange(len(above))
-    reach = max(12, 4 * (stop - start + 1))
-    beside = (np.abs(index - peak) <= reach) & ((index < start - 2) | (index > stop + 2))
-    quiet = beside & (np.abs(above) < _QUIET * spread)
-    return Line(
-        float(wavelength[peak]), slice(start, stop + 1), quiet if quiet.sum() > 3 else beside
-    )
-
-
-def line_map(cube, line):
-    """
-    Mean brightness of a line above the continuum beside it.
-
-    Parameters
-    ----------
-    cube : array (L, y, x)
-    line : Line
-
-    Returns
-    -------
-    lined, continuum : array (y, x)
-        Brightness of the line, and of the continuum.
-    """
-    beside = np.array([cube[i] for i in np.flatnonzero(line.beside)], float)
-    within = np.asarray(cube[line.channels], float)
-    continuum, lined = (_mean(part) for part in (beside, within))
-    return lined - continuum, continuum
-
-
-def _mean(stack):
-    good = np.isfinite(stack)
-    count = good.sum(0)
-    total = np.where(good, stack, 0).sum(0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def pixels_of(product, positions):
@@ -287,7 +150,7 @@ def pick_places(product, *, factor, chosen=()):
 
     Parameters
     ----------
-    product : `~jwst_fusion.report.fused.FusedProduct`
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
     factor : int
         Pixels per spaxel.
     chosen : sequence of tuple of int, optional

@@ -14,8 +14,8 @@ from astropy.wcs import WCS
 
 from jwst_fusion.associations import write_association
 from jwst_fusion.associations.hifred import make_hifred_association
-from jwst_fusion.hifred.fits_product import energy_header
-from jwst_fusion.hifred.ogip_write import write_arf, write_rmf
+from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
+from jwst_fusion.products.fits_product import energy_header
 from jwst_fusion.simulation.xray import SETUPS, xray_pair
 
 __all__ = ["write_xray_pair"]

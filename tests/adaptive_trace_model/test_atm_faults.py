@@ -14,7 +14,6 @@ from stpipe.exceptions import ValidationError
 
 from jwst_fusion.adaptive_trace_model import exposure as exposure_module
 from jwst_fusion.adaptive_trace_model.exposure import count_threads
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.exposures import builtin_exposure, paint
 from jwst_fusion.simulation.reference_geometry import new_mrs_exposure
 from jwst_fusion.simulation.slits import (
@@ -23,6 +22,7 @@ from jwst_fusion.simulation.slits import (
     lrs_exposure,
     mos_exposure,
 )
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 SKIPPED, FAILED, COMPLETE = "SKIPPED", "FAILED", "COMPLETE"
 DO_NOT_USE = dqflags.pixel["DO_NOT_USE"]

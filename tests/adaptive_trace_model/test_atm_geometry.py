@@ -10,9 +10,9 @@ from jwst_fusion.adaptive_trace_model import smooth_map
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, NirspecIfuGeometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.adaptive_trace_model.slices import find_slices
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation import reference_geometry
 from jwst_fusion.simulation.exposures import new_nirspec_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 METADATA = {"ra": 150.0, "dec": 20.0, "roll": 30.0}
 

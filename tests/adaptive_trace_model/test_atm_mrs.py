@@ -11,8 +11,8 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, MiriMrsGeometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.reference_geometry import mrs_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,13 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.integrations import median_image
 from jwst_fusion.adaptive_trace_model.modes import MODES, find_mode
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.slits import (
     bright_object_exposure,
     fixed_slit_exposure,
     lrs_exposure,
     mos_exposure,
 )
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 DO_NOT_USE = dqflags.pixel["DO_NOT_USE"]
 SKIPPED, FAILED, COMPLETE = "SKIPPED", "FAILED", "COMPLETE"

@@ -12,13 +12,13 @@ from jwst.pixel_replace import PixelReplaceStep
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint
 from jwst_fusion.simulation.reference_geometry import mrs_exposure
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
 from jwst_fusion.simulation.slits import fixed_slit_exposure, lrs_exposure, mos_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet_logs")]
 

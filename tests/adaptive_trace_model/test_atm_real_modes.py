@@ -9,11 +9,11 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.transforms.models import Rotation3DToGWA
 
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.exposures import Noise, noiseless, paint
 from jwst_fusion.simulation.psfs import pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 from jwst_fusion.simulation.scenes import single_star
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,6 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.noise import Noise
 from jwst_fusion.simulation.slit_observation import slit_coordinate, slit_truth
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
@@ -26,6 +25,7 @@ from jwst_fusion.simulation.slits import (
     lrs_exposure,
     mos_exposure,
 )
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
 

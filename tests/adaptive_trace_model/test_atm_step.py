@@ -13,8 +13,8 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.adaptive_trace_model.geometry import NirspecIfuGeometry
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.simulation.exposures import builtin_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 DO_NOT_USE = dqflags.pixel["DO_NOT_USE"]
 ESTIMATED = dqflags.pixel["FLUX_ESTIMATED"]

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jwst_fusion.adaptive_trace_model.combination import oversample_slice
 from jwst_fusion.adaptive_trace_model.interpolation import LinearInterpolation
-from jwst_fusion.adaptive_trace_model.oversample import oversample_slice
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
 from jwst_fusion.adaptive_trace_model.uncertainty import overlap_factor, propagate_variances
 

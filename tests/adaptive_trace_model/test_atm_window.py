@@ -13,7 +13,6 @@ from jwst_fusion.adaptive_trace_model.compact import row_pitch
 from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.adaptive_trace_model.geometry import make_geometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
 from jwst_fusion.adaptive_trace_model.window import (
     WindowFitter,
@@ -21,6 +20,7 @@ from jwst_fusion.adaptive_trace_model.window import (
     window_sum,
 )
 from jwst_fusion.simulation.exposures import builtin_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 
 @given(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.adaptive_trace_model.wiggles import (
+from jwst_fusion.metrics.wiggles import (
     aperture_spectrum,
     brightest_spaxels,
     measure_wiggles,

@@ -10,8 +10,9 @@ from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.datamodels import FusedCubeModel, cube_product
-from jwst_fusion.fusion.observation import read_cube
+from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.observations import read_cube
 from jwst_fusion.simulation.extraction import write_extraction_parameters
 
 DEPTH, HEIGHT, WIDTH, FACTOR = 7, 12, 14, 2

@@ -6,8 +6,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status, cube_product, flags_of
-from jwst_fusion.fusion.observation import read_cube
+from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status
+from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.fused_cube import flags_of
+from jwst_fusion.products.observations import read_cube
 
 REAL = ("ch4-short", "ch4-medium", "ch4-long")
 # The name and the date of writing must change. jwst spells no other value differently.

@@ -5,10 +5,10 @@ import pytest
 from astropy import units as u
 from stpipe import Step
 
-from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.step import FusionStep
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube, read_image
+from jwst_fusion.steps.fusion import FusionStep
 
 FILTERS = ("F182M", "F210M")
 WAVE = np.linspace(1.66, 2.30, 33)
@@ -182,7 +182,7 @@ def test_offsets_from_the_command_line(monkeypatch):
     seen = []
     monkeypatch.setattr(FusionStep, "process", lambda step, _: seen.append(step))
     words = ["--offsets=F182M:0.01:-0.02,f210m:-1:2e-3"]
-    Step.from_cmdline(["jwst_fusion.fusion.step.FusionStep", "x.fits", *words])
+    Step.from_cmdline(["jwst_fusion.steps.fusion.FusionStep", "x.fits", *words])
     assert seen[0].offsets == ["F182M:0.01:-0.02", "f210m:-1:2e-3"]
     assert FusionOptions.from_step(seen[0]).offsets == ("F182M:0.01:-0.02", "f210m:-1:2e-3")
 

@@ -9,8 +9,8 @@ import pytest
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
-from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube
 
 CONFIGS = Path(__file__).resolve().parents[2] / "step_configs"
 WAVE = np.linspace(1.66, 2.30, 33)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.direct import BlockSystem
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.direct import BlockSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 
 RANK = 2
 
@@ -60,7 +60,7 @@ def test_small_chunks_change_nothing(monkeypatch):
     weights = (np.ones(3), 1.0, np.array([0.1, 0.7]))
     rhs = grid.analyse(np.random.default_rng(1).normal(size=(RANK, *grid.shape)))
     whole = BlockSystem(imager, spectrometer).solve(rhs, *weights)
-    monkeypatch.setattr("jwst_fusion.fusion.direct._CHUNK", 3 * 16 * 64)
+    monkeypatch.setattr("jwst_fusion.fusion.solver.direct._CHUNK", 3 * 16 * 64)
     system = BlockSystem(imager, spectrometer)
     assert len(system.chunks()) > 3
     np.testing.assert_allclose(system.solve(rhs, *weights), whole, rtol=1e-12)
@@ -72,7 +72,7 @@ def test_single_precision_blocks(monkeypatch):
     weights = (np.ones(3), 1.0, np.array([0.1, 0.7]))
     rhs = grid.analyse(np.random.default_rng(1).normal(size=(RANK, *grid.shape)))
     double = BlockSystem(imager, spectrometer).solve(rhs, *weights)
-    monkeypatch.setattr("jwst_fusion.fusion.direct._DOUBLE_LIMIT", 0)
+    monkeypatch.setattr("jwst_fusion.fusion.solver.direct._DOUBLE_LIMIT", 0)
     system = BlockSystem(imager, spectrometer)
     assert system.dtype == np.complex64
     single = system.solve(rhs, *weights)

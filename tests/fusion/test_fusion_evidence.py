@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 
-from jwst_fusion.fusion.evidence import (
+from jwst_fusion.fusion.solver.evidence import (
     LocalWeights,
     difference_noise,
     gradient_energy,
     maximise_evidence,
 )
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 
 MU = np.array([0.003, 0.1])
 ROWS, FACTOR = 20, 3

@@ -6,7 +6,7 @@ from stpipe import Step
 
 from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 QUICK = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}
@@ -88,7 +88,7 @@ def test_from_the_command_line(monkeypatch):
     seen = []
     monkeypatch.setattr(FusionStep, "process", lambda step, _: seen.append(step))
     words = ["--exclude_wave=1.87-1.88,2.12-2.13", "--exclude_channels=57,100-120"]
-    Step.from_cmdline(["jwst_fusion.fusion.step.FusionStep", "x.fits", *words])
+    Step.from_cmdline(["jwst_fusion.steps.fusion.FusionStep", "x.fits", *words])
     options = FusionOptions.from_step(seen[0])
     assert options.exclude_wave == ("1.87-1.88", "2.12-2.13")
     assert options.exclude_channels == ("57", "100-120")

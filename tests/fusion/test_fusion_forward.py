@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from jwst_fusion.fusion.forward import FusionData, Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import FusionData, Grid, Imager, Spectrometer
 
 
 def asymmetric_psf(nodes, shape, seed=0):

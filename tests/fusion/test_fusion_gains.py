@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from analytic_scene import calibration, make_scene, score
 
-from jwst_fusion.fusion.observation import read_cube
-from jwst_fusion.fusion.solve import fuse
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.products.observations import read_cube
+from jwst_fusion.steps.fusion import FusionStep
 
 GAINS = np.array([1.05, 0.95, 1.04, 0.97, 1.02])
 

@@ -8,15 +8,16 @@ from astropy.io import fits
 from scipy.ndimage import map_coordinates
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.datamodels import FusedCubeModel, stacked_cube
-from jwst_fusion.datamodels.wavelengths import set_wavelengths
-from jwst_fusion.fusion.joining import CubePart, joined, union_grid
-from jwst_fusion.fusion.keywords import UnsuitableError
-from jwst_fusion.fusion.observation import read_cube
-from jwst_fusion.fusion.registration import SplineSampler
-from jwst_fusion.fusion.sky import SkyGrid
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.observed.joining import CubePart, joined, union_grid
+from jwst_fusion.fusion.observed.registration import SplineSampler
+from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.several_cubes import stacked_cube
+from jwst_fusion.products.wavelength import set_wavelengths
+from jwst_fusion.steps.fusion import FusionStep
 
 BLUE, RED = np.linspace(1.66, 2.02, 19), np.linspace(1.95, 2.30, 15)
 EMPTY = 513
@@ -166,7 +167,7 @@ def test_same_wavelengths_are_not_joined(entries, fuse, caplog):
 
 
 def test_too_large_to_be_joined(entries, fuse, caplog, monkeypatch):
-    monkeypatch.setattr("jwst_fusion.fusion.joining._PER_VOXEL", 1e9)
+    monkeypatch.setattr("jwst_fusion.fusion.observed.joining._PER_VOXEL", 1e9)
     assert len(fuse(entries())) == 2
     assert "more than memory_limit = 16 GB" in caplog.text
 
@@ -332,7 +333,7 @@ def test_larger_field_of_coarser_pixels(products, grid):
 
 def test_fields_apart_are_not_joined(products, grid):
     away = SkyGrid(products.wcs((9, 8), 0.05, ra=83.9), (9, 8))
-    with pytest.raises(UnsuitableError, match="do not overlap"):
+    with pytest.raises(NotFusableError, match="do not overlap"):
         joined(
             [part("blue", BLUE, grid, np.ones_like), part("red", RED, away, np.ones_like)],
             empty=EMPTY,

@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.broadening import Broadening, broaden, fit_broadening
-from jwst_fusion.fusion.header_psf import psf_angles, psfs_of
-from jwst_fusion.fusion.instrument_psf import (
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.observed.photometry import at_centres
+from jwst_fusion.fusion.observed.registration import common_grid
+from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.psf.broadening import Broadening, broaden, fit_broadening
+from jwst_fusion.fusion.psf.headers import image_side
+from jwst_fusion.fusion.psf.instrument_psf import (
     PsfPair,
     cube_boxes,
     image_boxes,
     psf_pair,
     read_psf_pair,
 )
-from jwst_fusion.fusion.keywords import UnsuitableError
-from jwst_fusion.fusion.observation import read_cube, read_image
-from jwst_fusion.fusion.optics import Optics
-from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.photometry import at_centres
-from jwst_fusion.fusion.registration import common_grid
-from jwst_fusion.fusion.sides import image_side
+from jwst_fusion.fusion.psf.observation_psf import psf_angles, psfs_of
+from jwst_fusion.fusion.psf.optics import Optics
+from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import PsfCube, aperture_angle, make_psf, write_psf
 
 FWHM = 2.3548
@@ -115,7 +115,7 @@ def test_a_focus_that_is_left_out_is_told(observations, names, noted, passed, ca
 def test_missing_roll_names_the_parameter(observations):
     cube, images, grid = observations
     unknown = type(images[0])(**{**vars(images[0]), "pa_v3": None})
-    with pytest.raises(UnsuitableError, match="set the parameter roll_image"):
+    with pytest.raises(NotFusableError, match="set the parameter roll_image"):
         psf_angles(cube, [unknown], grid.fine, FusionOptions())
 
 
@@ -359,7 +359,7 @@ def test_star_for_one_instrument_and_model_for_the_other(observations, stars):
     unknown = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
     assert psfs_of(given[0], unknown, *given[2:], options).source == mixed.source
     alone = FusionOptions(psf_source="data", psf_image=stars[0])
-    with pytest.raises(UnsuitableError, match="psf_cube"):
+    with pytest.raises(NotFusableError, match="psf_cube"):
         psfs_of(given[0], unknown, *given[2:], alone)
 
 
@@ -384,7 +384,7 @@ def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
     cube, images, grid = observations
     asked = []
     monkeypatch.setattr(
-        "jwst_fusion.fusion.header_psf.psf_pair",
+        "jwst_fusion.fusion.psf.observation_psf.psf_pair",
         lambda _wavelength, image, side, **_grid: asked.extend((image.options, side.options)),
     )
     cube = type(cube)(**{**vars(cube), "date": "2023-05-01T10:00:00"})
@@ -394,12 +394,12 @@ def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
     assert [one["opd"] for one in asked] == ["2022-11-02T03:04:05", "2023-05-01T10:00:00"]
     assert [one.get("position") for one in asked] == [(100, 200), None]
     images = [type(one)(**{**vars(one), "date": None}) for one in images]
-    with pytest.raises(UnsuitableError, match="DATE-OBS"):
+    with pytest.raises(NotFusableError, match="DATE-OBS"):
         psfs_of(cube.wavelength, cube, images, grid, (0.0, 0.0), options)
 
 
 def test_instruments_without_a_model(observations):
     cube, images, grid = observations
     other = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
-    with pytest.raises(UnsuitableError, match=r"no model for the PSF of .* psf_cube"):
+    with pytest.raises(NotFusableError, match=r"no model for the PSF of .* psf_cube"):
         psfs_of(cube.wavelength, other, images, grid, (0.0, 0.0), FusionOptions(psf_nodes=2))

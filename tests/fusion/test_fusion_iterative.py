@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem, conjugate_gradients
+from jwst_fusion.fusion.solver.iterative import WeightedSystem, conjugate_gradients
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 
 RANK, FILTERS, ROWS = 2, 3, 4
 MU = np.array([0.2, 0.5])

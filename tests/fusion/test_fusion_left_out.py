@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
-from jwst_fusion.fusion.forward import FusionData
+from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.left_out import filter_groups, report, validate
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.solve import fuse
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.steps.fusion import FusionStep
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["F182M", "F187N", "F210M", "F210M"]

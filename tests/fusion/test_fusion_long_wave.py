@@ -7,14 +7,14 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
-from jwst_fusion.fusion.observation import read_cube
-from jwst_fusion.fusion.step import FusionStep
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
 from jwst_fusion.simulation.cubes import simulate_s3d
 from jwst_fusion.simulation.images import image_footprints, simulate_i2d
 from jwst_fusion.simulation.psfs import cube_psf
 from jwst_fusion.simulation.scene import PointSource, Scene
+from jwst_fusion.steps.fusion import FusionStep
 
 ROLLS = {"cube": 30.0, "image": 100.0}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from analytic_scene import CUBE, IMAGER, NODES, render_psf
 
-from jwst_fusion.fusion.forward import FusionData
+from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.memory import estimate_memory
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.solver.operators import FusionData
 
 
 def random_data(channels, shape, factor=3, filters=3):

@@ -5,16 +5,15 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from jwst_fusion.bandpass import FILTERS, nominal_bandpass
-from jwst_fusion.fusion.header_psf import psfs_of
-from jwst_fusion.fusion.instrument_psf import cube_boxes, image_boxes
-from jwst_fusion.fusion.mrs import mrs_band, mrs_parts
-from jwst_fusion.fusion.observation import read_cube, read_image
+from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.fusion.observed.registration import common_grid
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.photometry import filter_responses
-from jwst_fusion.fusion.registration import common_grid
-from jwst_fusion.fusion.sides import across_slices, default_size
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.fusion.psf.headers import across_slices, default_size
+from jwst_fusion.fusion.psf.instrument_psf import cube_boxes, image_boxes
+from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
+from jwst_fusion.fusion.psf.observation_psf import psfs_of
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import aperture_angle, make_psf
 from jwst_fusion.psf.instruments import MRS_BANDS
 from jwst_fusion.simulation.miri import (
@@ -24,6 +23,7 @@ from jwst_fusion.simulation.miri import (
     simulate_mrs_s3d,
 )
 from jwst_fusion.simulation.scene import PointSource, Scene
+from jwst_fusion.steps.fusion import FusionStep
 
 ROLLS = {"cube": 30.0, "image": 100.0}
 FWHM = 2.3548

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from analytic_scene import make_scene, score
 
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem
-from jwst_fusion.fusion.regularisation import EdgePrior, GramPrior, SobolevPrior
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.regularisation import EdgePrior, GramPrior, SobolevPrior
 
 
 def small_system(size, rng, weight=1.0):
@@ -65,7 +65,7 @@ def test_a_bright_scene_is_not_touched():
 
 
 def test_lack_of_convergence_is_reported(monkeypatch, caplog):
-    monkeypatch.setattr("jwst_fusion.fusion.nonnegative._STEPS", 1)
+    monkeypatch.setattr("jwst_fusion.fusion.solver.nonnegative._STEPS", 1)
     scene = make_scene(margin=3, noise=8.0, background=0.0)
     result = fuse(scene.data, nonnegative=True, uncertainty=False)
     assert not result.converged

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.fusion.keywords import UnsuitableError, band_name
-from jwst_fusion.fusion.observation import read_cube, read_image
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.products.keywords import band_name
+from jwst_fusion.products.observations import read_cube, read_image
 
 
 @pytest.fixture
@@ -128,26 +129,26 @@ def test_wavelength_units_and_reference_pixel(cube, wavelength):
 
 def test_damaged_wavelengths(scene, cube, products):
     cube.meta.wcsinfo.ctype3 = "FREQ"
-    with pytest.raises(UnsuitableError, match="no wavelength axis"):
+    with pytest.raises(NotFusableError, match="no wavelength axis"):
         read_cube(cube)
     broken = products.cube(scene, np.array([1.7, 1.8, 1.75, 1.9]), table=True)
     with pytest.raises(ValueError, match="neither only rise nor only fall"):
         read_cube(broken)
     del broken.wavetable
-    with pytest.raises(UnsuitableError, match="no wavelength table"):
+    with pytest.raises(NotFusableError, match="no wavelength table"):
         read_cube(broken)
 
 
 def test_no_sky_coordinates(cube, image):
     for model, read in ((cube, read_cube), (image, read_image)):
         model.meta.wcsinfo.ctype1 = None
-        with pytest.raises(UnsuitableError, match="no celestial WCS"):
+        with pytest.raises(NotFusableError, match="no celestial WCS"):
             read(model)
 
 
 def test_cube_on_internal_coordinates_is_unsuitable(cube):
     cube.meta.wcsinfo.ctype1, cube.meta.wcsinfo.ctype2 = "NRSSLICERX", "NRSSLICERY"
-    with pytest.raises(UnsuitableError, match="NRSSLICERX"):
+    with pytest.raises(NotFusableError, match="NRSSLICERX"):
         read_cube(cube)
 
 
@@ -192,7 +193,7 @@ def test_image_is_cropped_to_the_cube(scene, cube, products):
 def test_no_overlap_names_both_footprints(scene, cube, products):
     scene.ra += 0.01
     image = products.image(scene, "F182M", shape=(40, 50))
-    with pytest.raises(UnsuitableError, match=r"footprint .* does not overlap .*footprint"):
+    with pytest.raises(NotFusableError, match=r"footprint .* does not overlap .*footprint"):
         read_image(image, grid=read_cube(cube).grid)
 
 
@@ -214,5 +215,5 @@ def test_resampling_is_told_from_the_header(image):
 
 def test_image_without_a_filter(image):
     image.meta.instrument.filter = None
-    with pytest.raises(UnsuitableError, match="does not say its filter"):
+    with pytest.raises(NotFusableError, match="does not say its filter"):
         read_image(image)

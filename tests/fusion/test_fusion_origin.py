@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.forward import FusionData
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
+from jwst_fusion.fusion.solver.operators import FusionData
 
 WINDOW = (slice(0, 8), slice(0, 10))
 

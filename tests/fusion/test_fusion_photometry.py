@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
-from jwst_fusion.fusion.photometry import (
+from jwst_fusion.fusion.observed.photometry import (
     calibrate,
     filter_responses,
     noise_of_cube,

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.evidence import LocalWeights
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem
-from jwst_fusion.fusion.product import assemble, render_rows, row_covariance
-from jwst_fusion.fusion.subspace import Subspace
+from jwst_fusion.fusion.solver.evidence import LocalWeights
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.rendering import assemble, render_rows, row_covariance
+from jwst_fusion.fusion.solver.subspace import Subspace
 
 RANK, ROWS = 2, 3
 
@@ -112,5 +112,5 @@ def test_slabs_change_nothing(monkeypatch):
     )
     expand, rows = rng.normal(size=(30, 3)), rng.normal(size=(3, 5, 6))
     whole = assemble(rows, expand, subspace)[0]
-    monkeypatch.setattr("jwst_fusion.fusion.product._CHUNK", 4 * 30 * 7)
+    monkeypatch.setattr("jwst_fusion.fusion.solver.rendering._CHUNK", 4 * 30 * 7)
     np.testing.assert_allclose(assemble(rows, expand, subspace)[0], whole, rtol=1e-5, atol=1e-6)

@@ -11,9 +11,9 @@ from astropy.table import Table
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel
-from jwst_fusion.fusion.observation import read_cube, read_image
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.products.observations import read_cube, read_image
+from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 FILTERS = ("F182M", "F210M")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.forward import FusionData, Grid, Spectrometer
-from jwst_fusion.fusion.refinement import refine_subspace
-from jwst_fusion.fusion.subspace import estimate_subspace
+from jwst_fusion.fusion.solver.operators import FusionData, Grid, Spectrometer
+from jwst_fusion.fusion.solver.refinement import refine_subspace
+from jwst_fusion.fusion.solver.subspace import estimate_subspace
 
 CHANNELS, RANK = 30, 2
 
@@ -54,7 +54,7 @@ def test_spectra_are_recovered(scene, gaps, monkeypatch):
         cube[np.random.default_rng(1).random(cube.shape) < 0.2] = np.nan
         weight[2] = 0
         data = replace(data, cube=cube, spaxel_weight=weight)
-        monkeypatch.setattr("jwst_fusion.fusion.refinement._CHUNK", 24 * 3 * 72 * 7)
+        monkeypatch.setattr("jwst_fusion.fusion.solver.refinement._CHUNK", 24 * 3 * 72 * 7)
     refined = refine_subspace(data, subspace, grid, groups)
     np.testing.assert_allclose(refined.basis, spectra, atol=1e-4)
     np.testing.assert_allclose(refined.mean, level, atol=1e-4)

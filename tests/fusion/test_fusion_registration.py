@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.offset import image_offset, measure_offset
-from jwst_fusion.fusion.registration import (
+from jwst_fusion.fusion.observed.offset import image_offset, measure_offset
+from jwst_fusion.fusion.observed.registration import (
     choose_factor,
     common_grid,
     independent_share,
     resample_image,
 )
-from jwst_fusion.fusion.sky import SkyGrid, crop_to_grid
+from jwst_fusion.fusion.observed.sky import SkyGrid, crop_to_grid
 
 
 @pytest.fixture

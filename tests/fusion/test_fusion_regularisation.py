@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from analytic_scene import calibration, make_scene, score
 
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem
-from jwst_fusion.fusion.regularisation import EdgePrior, SobolevPrior, edge_weights
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.regularisation import EdgePrior, SobolevPrior, edge_weights
 
 GRIDS = [(3, 4, 2), (4, 3, 3), (5, 2, 2)]
 

@@ -5,8 +5,8 @@ from specutils import Spectrum
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion.observation import read_cube, read_image
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.products.observations import read_cube, read_image
+from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 

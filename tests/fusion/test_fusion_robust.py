@@ -7,14 +7,14 @@ import pytest
 from analytic_scene import make_scene, psnr, score
 from scipy.ndimage import uniform_filter
 
-from jwst_fusion.fusion.robust import (
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.outliers import (
     impossible_contrasts,
     lone_peaks,
     sharpest_contrast,
     wild_residuals,
 )
-from jwst_fusion.fusion.solve import fuse
-from jwst_fusion.fusion.whitening import usable_data
+from jwst_fusion.fusion.solver.whitening import usable_data
 from jwst_fusion.psf.aperture import native_psf
 
 

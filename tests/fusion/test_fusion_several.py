@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from jwst.datamodels import ModelContainer
 
-from jwst_fusion.fusion.step import FusionStep
+from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 QUICK = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}

@@ -7,7 +7,7 @@ import pytest
 from analytic_scene import calibration, make_scene, psnr, score
 from scipy.ndimage import zoom
 
-from jwst_fusion.fusion.solve import fuse
+from jwst_fusion.fusion.engine import fuse
 
 
 @pytest.fixture(scope="module")

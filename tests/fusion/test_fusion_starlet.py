@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from analytic_scene import calibration, make_scene, score
 
-from jwst_fusion.fusion.evidence import LocalWeights, maximise_evidence
-from jwst_fusion.fusion.forward import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.iterative import WeightedSystem
-from jwst_fusion.fusion.proximal import solve_sparse, starlet_thresholds
-from jwst_fusion.fusion.regularisation import FourierPrior
-from jwst_fusion.fusion.solve import fuse
-from jwst_fusion.fusion.starlet import Starlet
+from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_thresholds
+from jwst_fusion.fusion.solver.regularisation import FourierPrior
+from jwst_fusion.numerics.periodic_starlet import Starlet
 
 GRIDS = [(9, 11, 2), (7, 8, 3), (10, 6, 2)]
 

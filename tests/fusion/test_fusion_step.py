@@ -15,10 +15,10 @@ from stpipe import Step
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.datamodels import FusedCubeModel
-from jwst_fusion.fusion.observation import read_cube
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.step import FusionStep
 from jwst_fusion.metrics import psnr
+from jwst_fusion.products.observations import read_cube
+from jwst_fusion.steps.fusion import FusionStep
 
 ROOT = Path(__file__).resolve().parents[2]
 FILTERS = ("F182M", "F210M")
@@ -265,7 +265,7 @@ def test_offsets_are_reported_and_applied(scene, wave, products, members, fuse, 
 
 
 def test_offset_that_cannot_be_measured_is_warned_of(members, fuse, monkeypatch, caplog):
-    name = "jwst_fusion.fusion.alignment.image_offset"
+    name = "jwst_fusion.fusion.observed.alignment.image_offset"
     monkeypatch.setattr(name, lambda *_, **__: ((0.0, 0.0), np.inf))
     result = fuse(members(filters=("F210M",)), alignment="measured")
     assert "its offset cannot be measured" in caplog.text
@@ -531,7 +531,7 @@ def test_parameters_of_the_psf_from_the_command_line(monkeypatch):
     seen = []
     monkeypatch.setattr(FusionStep, "process", lambda step, _: seen.append(step))
     words = ["--psf_position=5,6", "--psf_image=a.fits,b.fits", "--psf_nodes=7"]
-    Step.from_cmdline(["jwst_fusion.fusion.step.FusionStep", "x.fits", *words])
+    Step.from_cmdline(["jwst_fusion.steps.fusion.FusionStep", "x.fits", *words])
     assert seen[0].psf_position == ["5", "6"]
     assert seen[0].psf_image == ["a.fits", "b.fits"]
     assert seen[0].psf_nodes == "7"

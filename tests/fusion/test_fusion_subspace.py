@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jwst_fusion.fusion.subspace import estimate_subspace, noise_edge
+from jwst_fusion.fusion.solver.subspace import estimate_subspace, noise_edge
 
 SIDE, CHANNELS, RANK = 18, 500, 4
 

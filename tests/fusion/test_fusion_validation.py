@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.assemble import cube_arrays, cube_weights, image_arrays
-from jwst_fusion.fusion.forward import FusionData
-from jwst_fusion.fusion.photometry import Calibration
-from jwst_fusion.fusion.registration import CommonGrid
+from jwst_fusion.fusion.observed.assemble import cube_arrays, cube_weights, image_arrays
+from jwst_fusion.fusion.observed.photometry import Calibration
+from jwst_fusion.fusion.observed.registration import CommonGrid
+from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.validation import assess, compare_image, table
 
 

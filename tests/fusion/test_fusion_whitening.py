@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.forward import FusionData
-from jwst_fusion.fusion.subspace import estimate_subspace
-from jwst_fusion.fusion.whitening import Compression, is_complete, usable_data, whitened_system
+from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.subspace import estimate_subspace
+from jwst_fusion.fusion.solver.whitening import (
+    Compression,
+    is_complete,
+    usable_data,
+    whitened_system,
+)
 
 CHANNELS = 40
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.hifred.fuse import fuse
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.engine import fuse
+from jwst_fusion.hifred.response.response import Response
 
 SHAPE = (6, 4, 6)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from jwst_fusion.hifred.data import Observation, split
-from jwst_fusion.hifred.fuse import fuse
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.engine import fuse
+from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.solver.data import Observation, split
 from jwst_fusion.metrics import nmse
 from jwst_fusion.simulation.xray import xray_pair
 

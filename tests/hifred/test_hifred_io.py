@@ -10,13 +10,14 @@ from astropy.wcs import WCS
 
 from jwst_fusion.associations import write_association
 from jwst_fusion.associations.hifred import collect_hifred_members, make_hifred_association
-from jwst_fusion.hifred.counts import CountCube, read_counts
-from jwst_fusion.hifred.fits_product import FitsProduct, energy_header
-from jwst_fusion.hifred.ogip_write import write_arf, write_rmf
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.pairing import pixel_matrix, roles
-from jwst_fusion.hifred.problem import NotFusableError, nodes_in_band
+from jwst_fusion.hifred.problem import nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, read_psf_image
+from jwst_fusion.hifred.xray.counts import CountCube, read_counts
+from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
 from jwst_fusion.hifred.xray_problem import xray_problem
+from jwst_fusion.products.fits_product import FitsProduct, energy_header
 from jwst_fusion.simulation.xray import xray_pair
 from jwst_fusion.simulation.xray_files import write_xray_pair
 

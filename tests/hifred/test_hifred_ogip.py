@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import norm
 
-from jwst_fusion.hifred.energy_grid import contiguous, interpolation_weights, overlap
-from jwst_fusion.hifred.ogip import read_arf, read_rmf
-from jwst_fusion.hifred.ogip_write import write_arf, write_rmf
+from jwst_fusion.hifred.xray.energy_grid import contiguous, interpolation_weights, overlap
+from jwst_fusion.hifred.xray.ogip import read_arf, read_rmf
+from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
 
 ENERGIES = np.linspace(0.4, 1.2, 41)
 CHANNELS = np.linspace(0.38, 1.24, 31)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from jwst_fusion.hifred.kernels import centred
-from jwst_fusion.hifred.response import Response
+from jwst_fusion.hifred.response.kernels import centred
+from jwst_fusion.hifred.response.response import Response
 
 SHAPE = (12, 10, 6)
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.observation import read_cube
-from jwst_fusion.hifred.problem import NotFusableError
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.s3d_problem import s3d_problem
+from jwst_fusion.products.observations import read_cube
 
 PSF = 1.5 * 2.3548 * 0.05  # FWHM, arcsec
 

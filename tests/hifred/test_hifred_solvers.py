@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from jwst_fusion.hifred.instrument import Instrument
-from jwst_fusion.hifred.likelihood import Gaussian, Poisson
-from jwst_fusion.hifred.newton import Objective, minimise
-from jwst_fusion.hifred.penalties import NoPenalty, Sobolev, SparseStarlet
-from jwst_fusion.hifred.posterior import covariances, shrinkage
-from jwst_fusion.hifred.primal_dual import PrimalDual
-from jwst_fusion.hifred.response import Response
-from jwst_fusion.hifred.sparse_dual import SparseDual
-from jwst_fusion.hifred.starlet import Starlet2D1D
+from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.solver.instrument import Instrument
+from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
+from jwst_fusion.hifred.solver.newton import Objective, minimise
+from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarlet
+from jwst_fusion.hifred.solver.posterior import covariances, shrinkage
+from jwst_fusion.hifred.solver.primal_dual import PrimalDual
+from jwst_fusion.hifred.solver.sparse_dual import SparseDual
+from jwst_fusion.numerics.bounded_starlet import Starlet2D1D
 
 SHAPE = (8, 6, 4)
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwst_fusion.hifred.likelihood import Gaussian
-from jwst_fusion.hifred.response import Response
-from jwst_fusion.hifred.sparse_dual import SparseDual
-from jwst_fusion.hifred.starlet import Starlet1D, Starlet2D, Starlet2D1D, smoothing_matrix
-from jwst_fusion.hifred.thresholds import gradient_noise
+from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.solver.likelihood import Gaussian
+from jwst_fusion.hifred.solver.sparse_dual import SparseDual
+from jwst_fusion.hifred.solver.thresholds import gradient_noise
+from jwst_fusion.numerics.bounded_starlet import Starlet1D, Starlet2D, Starlet2D1D, smoothing_matrix
 
 
 @given(size=st.integers(1, 40), step=st.sampled_from([1, 2, 4, 8]))

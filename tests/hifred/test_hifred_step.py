@@ -13,12 +13,12 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations.hifred import collect_hifred_members
 from jwst_fusion.datamodels import HifredCubeModel
-from jwst_fusion.hifred.counts import CountCube, read_counts
-from jwst_fusion.hifred.fits_product import FitsProduct
-from jwst_fusion.hifred.step import HifredStep
+from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.metrics import nmse
+from jwst_fusion.products.fits_product import FitsProduct
 from jwst_fusion.simulation.xray import xray_pair
 from jwst_fusion.simulation.xray_files import write_xray_pair
+from jwst_fusion.steps.hifred import HifredStep
 
 CONFIGS = Path(__file__).resolve().parents[2] / "step_configs"
 STRUN = str(Path(sys.executable).parent / "strun")
@@ -304,7 +304,7 @@ def test_solver_that_breaks_down_fails(cubes, quick, monkeypatch, caplog):
         msg = "matrix is not positive definite"
         raise np.linalg.LinAlgError(msg)
 
-    monkeypatch.setattr("jwst_fusion.hifred.solve_problem.fuse", broken)
+    monkeypatch.setattr("jwst_fusion.hifred.run.fuse", broken)
     result = HifredStep.call(cubes, **quick)
     assert result.meta.cal_step.hifred == "FAILED"
     assert "not positive definite" in caplog.text

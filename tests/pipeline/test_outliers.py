@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jwst.outlier_detection import ifu
 
-from jwst_fusion.pipeline.outliers import _filter_in_strips, median_in_strips
+from jwst_fusion.steps.outliers import _filter_in_strips, median_in_strips
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN")

@@ -7,7 +7,7 @@ import pytest
 from jwst.datamodels import ModelContainer
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.pipeline.exposures import (
+from jwst_fusion.steps.exposures import (
     check_exposures,
     check_names,
     needs_preparation,

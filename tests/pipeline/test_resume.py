@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.pipeline.resume import Record, digest, fingerprint
-from jwst_fusion.pipeline.stages import Stages
+from jwst_fusion.steps.resume import Record, digest, fingerprint
+from jwst_fusion.steps.stages import Stages
 
 
 class Step:

@@ -21,7 +21,7 @@ class Case:
         return self.report.with_suffix("")
 
     def read(self):
-        from jwst_fusion.report.fused import read_fused
+        from jwst_fusion.report.fused.product import read_fused
 
         with fits.open(self.product, memmap=False) as hdus:
             product = read_fused(hdus)
@@ -32,8 +32,8 @@ class Case:
 @pytest.fixture(scope="session")
 def fused(tmp_path_factory):
     """Fuse an observation with a fault, once; of some, the step also writes the report."""
-    from jwst_fusion.fusion.step import FusionStep
     from jwst_fusion.simulation.faulty import simulate_fault
+    from jwst_fusion.steps.fusion import FusionStep
 
     cases = {}
 
@@ -70,7 +70,7 @@ class Pair:
     report: Path
 
     def read(self):
-        from jwst_fusion.report.hifred_product import read_hifred
+        from jwst_fusion.report.hifred.product import read_hifred
 
         with fits.open(self.product, memmap=False) as hdus:
             return read_hifred(hdus)
@@ -81,8 +81,8 @@ def pair(tmp_path_factory):
     """Fuse two cubes with a fault, once: of counts, or "jwst", of which the step reports."""
     from s3d_pairs import make_s3d_pair
 
-    from jwst_fusion.hifred.step import HifredStep
     from jwst_fusion.simulation.faulty_pairs import simulate_pair_fault
+    from jwst_fusion.steps.hifred import HifredStep
 
     cases = {}
 
@@ -134,7 +134,7 @@ def cut(source, target, channels, *, factor=1.0):
 def whole(fused, tmp_path_factory):
     """Join two parts of fused cubes; the red one is of another fusion, or brighter."""
     from jwst_fusion.datamodels import FusedCubeModel
-    from jwst_fusion.fusion.step import FusionStep
+    from jwst_fusion.steps.fusion import FusionStep
 
     cases = {}
 

@@ -14,12 +14,12 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from jwst_fusion import cli
+from jwst_fusion.command import main as cli
 from jwst_fusion.datamodels import FusedCubeModel
-from jwst_fusion.fusion.messages import Message, collected_warnings
-from jwst_fusion.report.fused import read_input_cube
+from jwst_fusion.report.fused.product import read_input_cube
+from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.page import LARGEST_PAGE, _fitting, short
-from jwst_fusion.report.verdict import find_findings, verdict_of
+from jwst_fusion.steps.messages import Message, collected_warnings
 
 SECTIONS = ["field", "lines", "spectra", "agreement", "spectrum", "calibration", "subspace"]
 SECTIONS += ["tuning", "weights", "dropped", "record"]
@@ -233,7 +233,7 @@ def test_command_writes_what_is_asked_for_without_pyplot(fused, tmp_path):
     case = fused("none")
     output = tmp_path / "mine.html"
     code = (
-        "import sys; from jwst_fusion.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from jwst_fusion.command.main import main; code = main(sys.argv[1:]); "
         "assert 'matplotlib.pyplot' not in sys.modules; sys.exit(code)"
     )
     options = ["--output", str(output), "--position", "20,11", "--line", "2.1218"]

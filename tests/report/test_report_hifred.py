@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jwst_fusion import cli
-from jwst_fusion.report.hifred_checks import find_hifred_findings, hifred_verdict
+from jwst_fusion.command import main as cli
+from jwst_fusion.report.hifred.checks import find_hifred_findings, hifred_verdict
 from jwst_fusion.report.mismatch import excess, field_mismatch, reduced
 from jwst_fusion.report.page import LARGEST_PAGE, short
 
@@ -245,9 +245,9 @@ def test_products_without_a_fusion_are_refused(pair, tmp_path, capsys):
 
 def test_cubes_without_sky_coordinates_and_full_cubes(tmp_path):
     """Nothing but arrays is given, and the result is no low-rank one."""
-    from jwst_fusion.hifred.counts import CountCube
-    from jwst_fusion.hifred.step import HifredStep
+    from jwst_fusion.hifred.xray.counts import CountCube
     from jwst_fusion.simulation.xray import xray_pair
+    from jwst_fusion.steps.hifred import HifredStep
 
     given = xray_pair("small", shape=(18, 15), fine=120, coarse=30, counts=(3e5, 3e5))
     cubes = [

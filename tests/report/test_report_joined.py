@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jwst_fusion import cli
-from jwst_fusion.report.joined_checks import find_joined_findings, joined_verdict
-from jwst_fusion.report.joined_product import read_joined
+from jwst_fusion.command import main as cli
+from jwst_fusion.report.joined.checks import find_joined_findings, joined_verdict
+from jwst_fusion.report.joined.product import read_joined
 from jwst_fusion.report.page import LARGEST_PAGE
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")

@@ -6,16 +6,16 @@ import re
 import numpy as np
 import pytest
 
-from jwst_fusion import cli
-from jwst_fusion.adaptive_trace_model.step import AdaptiveTraceModelStep
-from jwst_fusion.report.observation import exposure_of
+from jwst_fusion.command import main as cli
 from jwst_fusion.report.page import LARGEST_PAGE
-from jwst_fusion.report.trace import trace_page
-from jwst_fusion.report.traced import slices_of
+from jwst_fusion.report.trace.exposure import exposure_of
+from jwst_fusion.report.trace.page import trace_page
+from jwst_fusion.report.trace.slices import slices_of
 from jwst_fusion.simulation.observation import simulate_exposures
 from jwst_fusion.simulation.scenes import single_star
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
 from jwst_fusion.simulation.slits import fixed_slit_exposure, lrs_exposure
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
 

@@ -1,0 +1,1 @@
+"""Observations on one grid of the sky: registration, photometry, offsets."""

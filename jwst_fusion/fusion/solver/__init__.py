@@ -1,0 +1,1 @@
+"""Low-rank fusion on whitened arrays: operators, hyperparameters, solution."""

@@ -1,0 +1,309 @@
+"""Automatic hyperparameters: evidence of the Gaussian model, and the rule of the SyFu paper."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from jwst_fusion.fusion.solver.iterative import Solution
+
+__all__ = [
+    "LocalWeights",
+    "Tuning",
+    "TuningStep",
+    "difference_noise",
+    "gradient_energy",
+    "maximise_evidence",
+]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_LOG_INTERVAL = 10.0
+_EMPTY = 1e-4  # weight, relative to the lightest data, that stands for no data
+_THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which there are no data
+_LOOSE = 0.05  # accuracy of linear solves on the way, in posterior standard deviations
+_SCALE_LIMIT = 100.0  # the noise scales stay within this factor of the given errors
+
+
+class LocalWeights:
+    """Neighbourhoods that see different amounts of data, for the block-diagonal posterior.
+
+    The exact posterior covariance of weighted data is not block-diagonal. Each pixel is given the
+    covariance of a uniform field with the weights found around it; a few nodes of (imager weight,
+    cube weight) are computed and interpolated, logarithmically in the weights.
+
+    Parameters
+    ----------
+    image_weight : ndarray (F, Y, X)
+        Relative inverse variances of the images.
+    spaxel_weight : ndarray (h, w)
+        Relative inverse variances of the spaxels.
+
+    Attributes
+    ----------
+    nodes : list of tuple (ndarray (F,), float)
+        Imager weights and cube weight of every node.
+    share : ndarray (node, Y, X)
+        Interpolation weights of the nodes at every fine pixel, summing to one.
+    """
+
+    def __init__(self, image_weight, spaxel_weight):
+        factor = image_weight.shape[1] // spaxel_weight.shape[0]
+        self.shape = image_weight.shape[1:]
+        per_filter = np.array([_typical(w) for w in image_weight])
+        used = per_filter > 0
+        pooled = (image_weight[used] / per_filter[used, None, None]).mean(0)
+        spread = np.repeat(np.repeat(spaxel_weight, factor, 0), factor, 1)
+        axes = [_axis(pooled, 1.5), _axis(spread, 0.5 * factor)]
+        self.nodes, shares = [], []
+        for level_image, share_image in zip(*axes[0], strict=True):
+            for level_cube, share_cube in zip(*axes[1], strict=True):
+                share = share_image * share_cube
+                if share.mean() > 1e-4:
+                    self.nodes.append((per_filter * level_image, float(level_cube)))
+                    shares.append(np.broadcast_to(share, self.shape))
+        self.share = np.array(shares)
+        self.share /= self.share.sum(0)
+        self.fractions = self.share.mean((1, 2))
+
+
+def _typical(weight):
+    valid = weight[weight > 0]
+    return float(valid.mean()) if valid.size else 0.0
+
+
+def _axis(weight, width):
+    """Nodes of one weight map and the interpolation weight of each at every pixel."""
+    if np.all(weight == weight.flat[0]) and weight.flat[0] > 0:
+        return [weight.flat[0]], [np.ones(())]
+    smooth = ndi.gaussian_filter(weight, width, mode="constant")
+    inside = smooth[(weight > 0) & (smooth > 0)]
+    low, high = np.quantile(inside, (0.1, 0.9))
+    empty = np.clip(np.log(np.maximum(smooth, 1e-300) / low) / np.log(_THRESHOLD), 0, 1)
+    empty *= smooth < low
+    if high < 1.1 * low:
+        levels, shares = [inside.mean()], [1 - empty]
+    else:
+        t = np.clip(np.log(np.maximum(smooth, 1e-300) / low) / np.log(high / low), 0, 1)
+        levels, shares = [low, high], [(1 - t) * (1 - empty), t * (1 - empty)]
+    return [*levels, _EMPTY * low], [*shares, empty]
+
+
+@dataclass(frozen=True)
+class TuningStep:
+    """One step on the way to the hyperparameters.
+
+    Attributes
+    ----------
+    run : int
+        Which of the fixed-point iterations, each with its own data and subspace, from 1.
+    mu : ndarray (k,)
+        Strengths of the prior after the step.
+    scale_image, scale_cube : float
+        Factors on the inverse variances after the step.
+    change : float
+        Largest change of the logarithm of any of these.
+    """
+
+    run: int
+    mu: np.ndarray
+    scale_image: float
+    scale_cube: float
+    change: float
+
+
+@dataclass
+class Tuning:
+    """Hyperparameters and the solution they lead to.
+
+    Attributes
+    ----------
+    mu : ndarray (k,)
+        Strength of the gradient prior per component.
+    scale_image, scale_cube : float
+        Factors on the inverse variances of images and cube.
+    solution : Solution
+        The last linear solve; its iterations and history are those of all solves together.
+    steps : int
+        Fixed-point steps, 0 if the hyperparameters were given.
+    converged : bool
+        Whether the hyperparameters settled.
+    path : list of TuningStep
+        All fixed-point steps, those of earlier iterations before; empty if the hyperparameters
+        were given.
+    """
+
+    mu: np.ndarray
+    scale_image: float
+    scale_cube: float
+    solution: Solution
+    steps: int
+    converged: bool
+    path: list = field(default_factory=list)
+
+
+def maximise_evidence(
+    system,
+    local,
+    mu,
+    *,
+    strengths=True,
+    noise_scales=True,
+    scales=(1.0, 1.0),
+    start=None,
+    path=(),
+    max_steps=25,
+    accuracy=0.03,
+    **solver,
+):
+    r"""Fixed point of the evidence for the prior strengths and the noise scales.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        The fusion problem.
+    local : LocalWeights
+        Amount of data around every pixel.
+    mu : ndarray (k,)
+        Initial prior strengths.
+    strengths : bool
+        Fit the prior strengths.
+    noise_scales : bool
+        Fit one factor per instrument on the inverse variances as well.
+    scales : tuple of float
+        These factors for images and cube: the first guess, or what is used.
+    start : ndarray (group, d * d, k), optional
+        Component groups to begin with.
+    path : sequence of TuningStep
+        Steps of earlier iterations, which those of this one follow.
+    max_steps : int
+        Upper limit of the fixed-point iterations.
+    accuracy : float
+        Stop when no hyperparameter changes by more than this fraction.
+    **solver
+        ``tolerance`` and ``max_iterations`` of `WeightedSystem.solve`.
+
+    Returns
+    -------
+    Tuning
+        Hyperparameters and the solution.
+
+    Notes
+    -----
+    MacKay's update (1992, Neural Computation 4, 415), per component and exact for uniform weights:
+
+    .. math:: \mu_a \leftarrow \frac{\sum_f (1 - \mu_a |D_f|^2 \Sigma_{aa,f})}
+                                    {\sum_f |D_f|^2 |z_{a,f}|^2}, \quad
+              g \leftarrow \frac{n - \mathrm{tr}(\Sigma A^T A) g}{|y - A z|^2}
+
+    With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
+    larger than those of the grid, n and the trace count what has noise: low frequencies.
+    """
+    mu = np.array(mu, float)
+    scales = np.array(scales, float)
+    groups, settled, total, history = start, False, 0, []
+    before = np.zeros(len(mu) + 2)
+    path = list(path)
+    run = path[-1].run + 1 if path else 1
+    loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
+    started = logged = time.monotonic()
+    for step in range(1, max_steps + 1):
+        solution = system.solve(mu, *scales, start=groups, **loose)
+        groups = solution.solution
+        total, history = total + solution.iterations, history + solution.history
+        effective, fitted = _degrees_of_freedom(system, local, mu, scales)
+        wanted = np.zeros(len(mu) + 2)
+        if strengths:
+            energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
+            wanted[:-2] = np.log(np.maximum(effective, 1e-3) / energy / mu)
+        if noise_scales:
+            counts = np.array([system.count_image, system.count_cube])
+            misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
+            new = np.maximum(counts - fitted, 0.01 * counts) / misfit
+            wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
+        change = np.abs(wanted).max()
+        # What goes to and fro is half as far away.
+        taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
+        mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
+        path.append(TuningStep(run, mu, float(scales[0]), float(scales[1]), float(change)))
+        if time.monotonic() - logged > _LOG_INTERVAL:
+            logged = time.monotonic()
+            log.info("Evidence: step %d, change %.2f, %.0f s", step, change, logged - started)
+        if change < accuracy:
+            settled = True
+            break
+    solution = system.solve(mu, *scales, start=groups, **solver)
+    solution.iterations += total
+    solution.history = history + solution.history
+    return Tuning(mu, float(scales[0]), float(scales[1]), solution, step, settled, path)
+
+
+def _degrees_of_freedom(system, local, mu, scales):
+    """Effective parameters per component (k,), and those fitted to the noise of either (2,)."""
+    blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
+    effective, fitted = np.zeros(blocks.rank), np.zeros(2)
+    for (image_weight, cube_weight), fraction in zip(local.nodes, local.fractions, strict=True):
+        image_weight, cube_weight = scales[0] * image_weight, scales[1] * cube_weight
+        prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
+        for part, weight, covariance in blocks.covariances(image_weight, cube_weight, mu):
+            variance = np.einsum("gdaa->gda", covariance).real
+            prior += np.einsum("g,gda,gda->a", weight, blocks.penalty(part, mu), variance)
+            for alike, band in system.image_bands:
+                gram = blocks.image_gram(part, image_weight * alike)
+                determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
+                image += weight @ determined.sum(1)
+                noisy += weight @ np.sum(band[part] * determined, axis=1)
+        effective += fraction * (total - prior)
+        fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
+    return effective, fitted
+
+
+def gradient_energy(scores, factor):
+    """Mean squared gradient of coarse maps, per fine pixel and component.
+
+    Parameters
+    ----------
+    scores : ndarray (k, h, w)
+        Coordinates of the spaxels in the subspace, NaN where unknown.
+    factor : int
+        Fine pixels per spaxel.
+
+    Returns
+    -------
+    ndarray (k,)
+        Mean of the squared differences along both axes of linearly interpolated maps.
+    """
+    energy = np.zeros(len(scores))
+    for axis in (1, 2):
+        difference = np.diff(scores, axis=axis).reshape(len(scores), -1)
+        known = np.isfinite(difference).all(0)
+        if known.any():
+            energy += np.mean(difference[:, known] ** 2, axis=1) / factor**2
+    return np.maximum(energy, np.finfo(float).tiny)
+
+
+def difference_noise(images):
+    """Noise of images from the median of their finest diagonal wavelet coefficients.
+
+    Parameters
+    ----------
+    images : ndarray (n, y, x)
+        Images; blocks with NaN are left out.
+
+    Returns
+    -------
+    float
+        Noise standard deviation, Donoho & Johnstone 1995 (JASA 90, 1200), Haar wavelet.
+    """
+    y, x = (size // 2 * 2 for size in images.shape[1:])
+    block = images[:, :y, :x]
+    detail = block[:, ::2, ::2] - block[:, 1::2, ::2] - block[:, ::2, 1::2] + block[:, 1::2, 1::2]
+    detail = detail[np.isfinite(detail)] / 2
+    if not detail.size:
+        msg = "images holds no 2 x 2 block of finite pixels: the noise cannot be estimated"
+        raise ValueError(msg)
+    return float(np.median(np.abs(detail)) / 0.6745)

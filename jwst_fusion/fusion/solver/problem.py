@@ -1,0 +1,208 @@
+"""A fusion problem from its data: subspace, operators, weights, hyperparameters, solution."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jwst_fusion.fusion.solver.evidence import (
+    LocalWeights,
+    Tuning,
+    difference_noise,
+    gradient_energy,
+    maximise_evidence,
+)
+from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.regularisation import make_prior
+from jwst_fusion.fusion.solver.rendering import assemble
+from jwst_fusion.fusion.solver.subspace import Subspace, estimate_subspace
+from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
+
+__all__ = ["Problem", "find_subspace", "initial_strength", "plain_noise"]
+
+_UNIQUE = 1e-4  # strength of "none", relative to what the gradients of the cube suggest
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+
+@dataclass
+class Problem:
+    """Data, a subspace for them, and what follows from both.
+
+    Attributes
+    ----------
+    data : FusionData
+        Observations, from `~jwst_fusion.fusion.solver.whitening.usable_data`.
+    subspace : Subspace
+        Spectral subspace.
+    compression : Compression
+        Rows that stand for the channels.
+    system : WeightedSystem
+        Normal equations on a periodic domain.
+    local : LocalWeights
+        Amount of data around every pixel.
+    """
+
+    data: FusionData
+    subspace: Subspace
+    compression: Compression
+    system: WeightedSystem
+    local: LocalWeights
+
+    @classmethod
+    def pose(cls, data, subspace, settings):
+        """Derive everything from data and subspace."""
+        compression = Compression(data.psf_weights, subspace)
+        kind, exponent = settings.regularisation, settings.exponent
+        system = whitened_system(
+            data,
+            subspace,
+            compression,
+            settings.boundary,
+            prior=lambda grid: make_prior(kind, grid, data, exponent=exponent),
+        )
+        local = LocalWeights(system.image_weight, system.spaxel_weight)
+        return cls(data, subspace, compression, system, local)
+
+    @property
+    def window(self):
+        """Fine rows and columns of the data within the periodic domain."""
+        d, (h, w) = self.data.factor, self.data.cube.shape[1:]
+        return slice(0, d * h), slice(0, d * w)
+
+    def tune(self, strength, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=()):
+        """Hyperparameters and the solution for them.
+
+        Parameters
+        ----------
+        strength : ndarray (k,)
+            Prior strengths to begin with, or to use.
+        settings : Settings
+            Options.
+        tolerance : float
+            Accuracy in posterior standard deviations.
+        scales : tuple of float
+            With evidence, first guess of the factors on the inverse variances of images and cube.
+        start : ndarray (group, d * d, k), optional
+            Component groups to begin with.
+        path : sequence of TuningStep
+            Steps by which earlier problems were tuned.
+
+        Returns
+        -------
+        Tuning
+        """
+        solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
+        solver["start"] = start
+        if settings.tuning == "evidence":
+            solver |= {"scales": scales, "noise_scales": settings.noise_scales, "path": path}
+            solver["strengths"] = settings.regularisation != "none"
+            return maximise_evidence(self.system, self.local, strength, **solver)
+        scale = 1.0 if settings.gamma is None else float(settings.gamma)
+        solution = self.system.solve(strength, 1.0, scale, **solver)
+        return Tuning(strength, 1.0, scale, solution, 0, True)
+
+    def images_of(self, groups):
+        """Images (F, d * h, d * w) that component groups predict, in the unit of the data."""
+        valid = self.subspace.valid
+        level = self.data.response[:, valid] @ self.subspace.mean[valid]
+        seen = self.system.grid.synthesise(self.system.imager.forward_groups(groups))
+        seen = seen[(slice(None), *self.window)] * self.data.image_sigma[:, None, None]
+        return seen + level[:, None, None]
+
+    def cube_of(self, groups):
+        """Cube (L, h, w) of float32 that component groups predict, in the unit of the data."""
+        h, w = self.data.cube.shape[1:]
+        seen = self.system.spectrometer.forward_groups(groups)
+        rows = self.system.grid.synthesise_coarse(seen)[:, :h, :w]
+        return assemble(rows, self.compression.expand, self.subspace)[0]
+
+
+def plain_noise(data):
+    """Give each instrument one noise level, estimated from the data, as the SyFu rule assumes.
+
+    Parameters
+    ----------
+    data : FusionData
+        Observations.
+
+    Returns
+    -------
+    FusionData
+    """
+    live, good = np.isfinite(data.cube_sigma), data.spaxel_weight > 0
+    cube = difference_noise(np.where(good, data.cube[live], np.nan))
+    image = difference_noise(np.where(data.image_weight > 0, data.images, np.nan))
+    return replace(
+        data,
+        cube_sigma=np.where(live, cube, np.nan),
+        spaxel_weight=good.astype(float),
+        image_sigma=np.full(len(data.images), image),
+        image_weight=(data.image_weight > 0).astype(float),
+    )
+
+
+def find_subspace(data, settings):
+    """Estimate the subspace that the options ask for.
+
+    Parameters
+    ----------
+    data : FusionData
+        Observations.
+    settings : Settings
+        Options.
+
+    Returns
+    -------
+    Subspace
+    """
+    syfu = settings.tuning == "syfu" and settings.rank == "auto"
+    subspace = estimate_subspace(
+        data.cube,
+        data.cube_sigma,
+        weight=data.spaxel_weight,
+        rank=settings.max_rank if syfu else settings.rank,
+        max_rank=settings.max_rank,
+    )
+    if syfu:
+        k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
+        subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
+    log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
+    return subspace
+
+
+def initial_strength(subspace, factor, settings):
+    """Prior strengths (k,) that are given or follow from the gradients of the cube.
+
+    Parameters
+    ----------
+    subspace : Subspace
+        Spectral subspace.
+    factor : int
+        Fine pixels per spaxel, d.
+    settings : Settings
+        Options.
+
+    Returns
+    -------
+    ndarray (k,)
+
+    Raises
+    ------
+    ValueError
+        If mu was given with another number of values than the subspace has components.
+    """
+    energy = gradient_energy(subspace.scores, factor)
+    if settings.regularisation == "none":
+        return _UNIQUE / energy
+    if settings.tuning == "evidence":
+        return 1 / energy
+    given = 1 / np.mean(energy) if settings.tuning == "syfu" else settings.mu
+    strength = np.asarray(given, float)
+    if strength.ndim > 1 or strength.size not in (1, subspace.rank):
+        msg = f"mu must have one value, or one per component ({subspace.rank}), got {settings.mu!r}"
+        raise ValueError(msg)
+    return np.full(subspace.rank, strength) if strength.size == 1 else strength

@@ -1,0 +1,1 @@
+"""Responses of instruments as matrices with exact adjoints."""

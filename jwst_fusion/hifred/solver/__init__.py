@@ -1,0 +1,1 @@
+"""Poisson fusion of two cubes: low-rank and full-cube solves, tuning, errors."""

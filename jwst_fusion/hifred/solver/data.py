@@ -1,0 +1,205 @@
+"""The data of a fusion: checked, masked, brought to one scale, and thinned."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
+
+__all__ = ["Observation", "observation", "split"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_ABSURD = 1e12
+
+
+@dataclass(frozen=True)
+class Observation:
+    """
+    Data of one instrument, flattened to (l, m * n).
+
+    Attributes
+    ----------
+    data : ndarray (l, q)
+        Data, finite; 0 where they are not used.
+    used : ndarray (l, q) of bool
+        Data to use.
+    response : Response
+        Response.
+    variance : ndarray (l, q) or None
+        Variances of the data, for the Gaussian likelihood.
+    background : ndarray (l, q) or None
+        Expected data that do not come from the source.
+    """
+
+    data: np.ndarray
+    used: np.ndarray
+    response: Response
+    variance: np.ndarray | None
+    background: np.ndarray | None
+
+    @property
+    def likelihood(self):
+        """Likelihood of the data."""
+        if self.variance is None:
+            return Poisson(self.data, self.background, self.used)
+        return Gaussian(self.data, self.variance, self.background, self.used)
+
+    def scaled(self, factor):
+        """Return the observation with the response multiplied by a number."""
+        return replace(self, response=self.response.scaled(factor))
+
+
+def _flat(name, array, shape):
+    try:
+        array = np.asarray(array, float)
+    except (TypeError, ValueError):
+        msg = f"{name} must be an array of numbers of the shape {shape}, got {type(array)}"
+        raise ValueError(msg) from None
+    if array.shape != shape:
+        msg = f"{name} has the shape {array.shape}: expected {shape}, that of its response"
+        raise ValueError(msg)
+    return array.reshape(shape[0], -1)
+
+
+def observation(name, data, response, likelihood, variance, notes):
+    """
+    Check the data of one instrument.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data, for messages.
+    data : array_like (l, m, n)
+        Counts, or data with Gaussian noise; NaN and infinities are not used.
+    response : Response
+        Response.
+    likelihood : str
+        "poisson" or "gaussian".
+    variance : array_like (l, m, n) or None
+        Variances, for the Gaussian likelihood.
+    notes : list of str
+        Takes what the user should know.
+
+    Returns
+    -------
+    Observation
+
+    Raises
+    ------
+    TypeError
+        If the response is not one.
+    ValueError
+        If the data cannot be used.
+    """
+    if not isinstance(response, Response):
+        msg = f"response_{name} must be a Response, got {type(response).__name__}"
+        raise TypeError(msg)
+    shape = response.observed_shape
+    data = _flat(name, data, shape)
+    used = np.isfinite(data) & (np.abs(np.nan_to_num(data, nan=0.0)) < _ABSURD)
+    if not used.all():
+        notes.append(f"{np.count_nonzero(~used)} of {used.size} values of {name} are not usable")
+        log.warning("%s", notes[-1])
+    if response.mask is not None:
+        used &= response.mask.reshape(used.shape)
+    if likelihood == "poisson":
+        variance = _no_variance(name, variance)
+        negative = np.count_nonzero(data[used] < 0)
+        if negative:
+            msg = (
+                f"{name} holds {negative} negative values: counts are not negative; give the "
+                "background to the response instead of subtracting it, or likelihood='gaussian'"
+            )
+            raise ValueError(msg)
+    else:
+        variance, used = _variance(name, variance, shape, used, notes)
+    if not used.any():
+        msg = f"{name} holds no usable value"
+        raise ValueError(msg)
+    data = np.where(used, data, 0.0)
+    if not data.any():
+        msg = f"{name} is zero throughout: there is nothing to fuse"
+        raise ValueError(msg)
+    background = response.background
+    if background is not None:
+        background = background.reshape(shape[0], -1)
+    return Observation(data, used, response, variance, background)
+
+
+def _no_variance(name, variance):
+    if variance is not None:
+        msg = f"variance_{name} is for likelihood='gaussian'; counts have their own"
+        raise ValueError(msg)
+
+
+def _variance(name, variance, shape, used, notes):
+    if variance is None:
+        msg = f"variance_{name} must be given for likelihood='gaussian'"
+        raise ValueError(msg)
+    variance = _flat(f"variance_{name}", variance, shape)
+    good = np.isfinite(variance) & (variance > 0)
+    if np.count_nonzero(used & ~good):
+        notes.append(
+            f"{np.count_nonzero(used & ~good)} values of {name} have no positive variance and are "
+            "not used"
+        )
+        log.warning("%s", notes[-1])
+    return np.where(good, variance, 1.0), used & good
+
+
+def split(one, part, rng):
+    r"""
+    Split data into two independent sets of the same source.
+
+    Parameters
+    ----------
+    one : Observation
+        Data.
+    part : float
+        Part f of the exposure in the first set.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    train, held : Observation
+        Data of exposures f and 1 - f, with responses, backgrounds and variances to match.
+
+    Notes
+    -----
+    Counts: each photon goes to the first set with the probability f; both sets are Poisson
+    distributed and independent. What is left of counts that are not whole is split by f. Gaussian
+    data: :math:`f (d + \gamma s \epsilon)` and :math:`(1 - f) (d - s \epsilon / \gamma)` with the
+    error s, a standard normal :math:`\epsilon` and :math:`\gamma^2 = (1 - f) / f` are independent
+    too, and have the variances :math:`f s^2` and :math:`(1 - f) s^2` of such exposures.
+    """
+    if one.variance is None:
+        whole = np.floor(one.data)
+        first = rng.binomial(whole.astype(np.int64), part) + part * (one.data - whole)
+        second = one.data - first
+        variances = (None, None)
+    else:
+        noise = np.sqrt(one.variance) * rng.standard_normal(one.data.shape)
+        ratio = np.sqrt((1.0 - part) / part)
+        first = part * (one.data + ratio * noise)
+        second = (1.0 - part) * (one.data - noise / ratio)
+        variances = (part * one.variance, (1.0 - part) * one.variance)
+    out = []
+    shares = (part, 1.0 - part)
+    for data, variance, share in zip((first, second), variances, shares, strict=True):
+        background = None if one.background is None else share * one.background
+        out.append(
+            Observation(
+                np.where(one.used, data, 0.0),
+                one.used,
+                one.response.scaled(share),
+                variance,
+                background,
+            )
+        )
+    return tuple(out)

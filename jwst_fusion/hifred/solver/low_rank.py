@@ -1,0 +1,141 @@
+"""Low-rank fusion: the source is a sum of few spectra, each times a map."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from jwst_fusion.hifred.solver.instrument import Instrument
+from jwst_fusion.hifred.solver.newton import Objective, minimise
+from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarlet
+
+__all__ = ["LowRank", "component_weights"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+_BARRIERS = (1.0, 10.0, 100.0)
+_WIDTHS = (1.0, 0.3, 0.1)  # of the rounded absolute value, in noise standard deviations
+_DRAFT = 30.0  # tolerance of all but the last stage, in units of the last
+_SCALES = 3
+
+
+def component_weights(singular):
+    r"""
+    Relative strength of the penalty of each component.
+
+    Parameters
+    ----------
+    singular : ndarray (r,)
+        Singular values in units of the edge of noise.
+
+    Returns
+    -------
+    ndarray (r,)
+        1 for the first; in proportion to one over the standard deviation of the component's
+        signal, :math:`1 / \sqrt{s^2 - 1}`, for the others.
+    """
+    power = np.maximum(singular**2 - 1.0, 0.05)
+    return np.sqrt(power[0] / power)
+
+
+class LowRank:
+    """
+    Low-rank problem with its data.
+
+    Parameters
+    ----------
+    likelihoods : list of Poisson or Gaussian
+        Data of the instruments.
+    responses : list of Response
+        Their responses.
+    subspace : Subspace
+        Spectral subspace.
+    image : ndarray (M, N) or None
+        Brightness that the penalty is relative to; None for the published penalties, which are
+        absolute and treat all components alike.
+    kind : str
+        "low_rank_sobolev", "low_rank_wavelet" or "low_rank".
+    nonnegative : bool
+        Whether negative values of the source are kept away.
+    """
+
+    def __init__(self, likelihoods, responses, subspace, image, kind, *, nonnegative=True):
+        self.subspace, self.image, self.kind = subspace, image, kind
+        self.nonnegative = nonnegative
+        self.likelihoods, self.responses = likelihoods, responses
+        pairs = zip(likelihoods, responses, strict=True)
+        self.instruments = [Instrument(one, r, subspace.basis) for one, r in pairs]
+        self.shape = (subspace.basis.shape[1], *responses[0].shape[1:])
+
+    def start(self, spectrum, image):
+        """Maps (r, M, N) of a source with one spectrum (L,) and an image (M, N) of mean 1."""
+        white = np.divide(
+            spectrum, self.subspace.scale, out=np.zeros_like(spectrum), where=spectrum > 0
+        )
+        return (self.subspace.directions.T @ white)[:, None, None] * image
+
+    def cube(self, maps):
+        """Source (L, M * N) of maps (r, M, N), negative values included."""
+        return self.subspace.basis @ maps.reshape(self.shape[0], -1)
+
+    def penalty(self, strength, width=None):
+        """Penalty of a strength."""
+        image = np.ones(self.shape[1:]) if self.image is None else self.image
+        weights = np.ones(self.shape[0])
+        if self.image is not None:
+            weights = component_weights(self.subspace.singular)
+        if self.kind == "low_rank_sobolev":
+            return Sobolev(strength * weights, image)
+        if self.kind == "low_rank_wavelet":
+            scales = int(np.clip(np.log2(min(self.shape[1:])) - 1, 1, _SCALES))
+            return SparseStarlet(strength * np.sqrt(weights), image, scales, width)
+        return NoPenalty()
+
+    def solve(self, strength, maps, *, tolerance, most, draft=False):
+        """
+        Minimise at a strength of the penalty.
+
+        Parameters
+        ----------
+        strength : float
+            Strength of the penalty.
+        maps : ndarray (r, M, N)
+            Start.
+        tolerance : float
+            Newton decrement at which to stop, in nats.
+        most : int
+            Largest number of Newton steps.
+        draft : bool
+            Start at the last stage of the continuation, close to `maps`.
+
+        Returns
+        -------
+        Solution
+        Objective
+            What was minimised, with curvature at the solution.
+        """
+        barriers = _BARRIERS if self.nonnegative else (0.0,) * len(_BARRIERS)
+        widths = _WIDTHS
+        if draft:
+            barriers, widths = barriers[-1:], widths[-1:]
+        elif self.kind != "low_rank_wavelet" and not self.nonnegative:
+            barriers, widths = barriers[-1:], widths[-1:]
+        history, steps = [], 0
+        directions = self.subspace.directions if self.nonnegative else None
+        for stage, (barrier, width) in enumerate(zip(barriers, widths, strict=True)):
+            penalty = self.penalty(strength, width)
+            objective = Objective(self.instruments, penalty, self.shape, directions)
+            objective.barrier = barrier
+            last = stage == len(barriers) - 1
+            found = minimise(
+                objective,
+                maps,
+                tolerance=tolerance if last else _DRAFT * tolerance,
+                most=most - steps,
+                history=history,
+                what="Low rank",
+            )
+            maps, steps = found.maps, steps + found.iterations
+        found.iterations = steps
+        return found, objective

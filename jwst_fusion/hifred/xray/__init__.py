@@ -1,0 +1,1 @@
+"""X-ray data in files: count cubes, OGIP responses, spectra."""

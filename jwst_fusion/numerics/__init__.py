@@ -1,0 +1,1 @@
+"""Numerics that the engines share."""

@@ -1,0 +1,1 @@
+"""JWST products in and out: files opened, cubes, images and exposures read, products written."""

@@ -1,0 +1,84 @@
+"""Arrays and tables in which a product keeps how it agrees with the observations."""
+
+import numpy as np
+
+from jwst_fusion.hifred.agreement import agreement
+
+__all__ = ["agreement_arrays", "record_tables"]
+
+
+def agreement_arrays(problem, result):
+    """
+    Compare a result with the observations, as arrays and tables of a product.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+
+    Returns
+    -------
+    arrays : dict of ndarray
+        ``images``, ``models``, ``sigmas`` (band, y, x) and ``pixels`` (3, y, x), each with ``_x``
+        and ``_y``, and ``owner`` (y, x); see `~jwst_fusion.hifred.agreement.Agreement`.
+    tables : dict of dict of ndarray
+        ``bands``, ``channels_x``, ``channels_y``: columns by name.
+    """
+    found = agreement(problem, result)
+    arrays, tables = {}, {}
+    for name, side in (("x", found.x), ("y", found.y)):
+        for key in ("images", "models", "sigmas", "pixels"):
+            arrays[f"{key}_{name}"] = np.asarray(getattr(side, key), np.float32)
+        tables[f"channels_{name}"] = {
+            "channel": np.arange(side.channels.start, side.channels.stop, dtype=np.int32),
+            "low": side.edges[:-1],
+            "high": side.edges[1:],
+            "observed": side.observed,
+            "expected": side.expected,
+            "error": side.error,
+            "chi2": side.chi2,
+            "used": side.used.astype(np.int32),
+        }
+    arrays["owner"] = found.owner
+    tables["bands"] = {
+        "name": np.array([one.name.encode("ascii") for one in found.bands], "S16"),
+        "low": np.array([one.low for one in found.bands]),
+        "high": np.array([one.high for one in found.bands]),
+    }
+    return arrays, tables
+
+
+def record_tables(result):
+    """
+    Tables of how the solution came about.
+
+    Parameters
+    ----------
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        The solution.
+
+    Returns
+    -------
+    dict of dict of ndarray
+        ``history``: iteration, objective, accuracy, seconds. ``components``: singular, the size of
+        each component of Y relative to the largest that noise gives. ``tuning``: strength and
+        deviance of held-out data above the smallest; absent if no strength was searched.
+    """
+    history = np.asarray(result.history, float).reshape(-1, 3)
+    tables = {
+        "history": {
+            "iteration": np.arange(1, len(history) + 1, dtype=np.int32),
+            "objective": history[:, 0],
+            "accuracy": history[:, 1],
+            "seconds": history[:, 2],
+        },
+        "components": {"singular": np.asarray(result.state["singular"], float)},
+    }
+    if result.tuning:
+        tables["tuning"] = {
+            name: np.array([row[name] for row in result.tuning], float)
+            for name in ("strength", "deviance")
+        }
+    return tables

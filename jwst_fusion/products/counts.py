@@ -1,0 +1,156 @@
+"""The product of a fusion of count cubes: arrays, energies and provenance in FITS extensions."""
+
+import numpy as np
+from astropy.io import fits
+
+from jwst_fusion.products.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.products.fits_product import FitsProduct, energy_header, pairs_table
+from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
+
+__all__ = ["count_product", "unchanged_product"]
+
+# Keywords of the header, with the names and descriptions of the JWST product.
+_KEYWORDS = {
+    "software_version": ("HIFVER", "version of jwst_fusion"),
+    "cube_x": ("HIFCUBEX", "file name of the sharper cube"),
+    "cube_y": ("HIFCUBEY", "file name of the cube with finer channels"),
+    "likelihood": ("HIFLIKE", "likelihood of the data"),
+    "regularisation": ("HIFREGUL", "regularisation"),
+    "rank": ("HIFRANK", "number of spectral components"),
+    "strength": ("HIFSTREN", "strength of the regularisation (mu, kappa)"),
+    "chosen": ("HIFCHOSE", "how rank and strength were chosen"),
+    "objective": ("HIFOBJEC", "value of the objective"),
+    "accuracy": ("HIFACCUR", "decrement or gap relative to objective"),
+    "iterations": ("HIFITER", "number of iterations of the solver"),
+    "converged": ("HIFCONV", "whether the solver converged"),
+    "chi2_x": ("HIFCHI2X", "reduced chi2 of the sharper cube"),
+    "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
+    "clipped": ("HIFCLIP", "part of the light that was negative"),
+}
+_UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
+_UNITS["SECONDS"] = "s"
+_CARD = 65
+# What describes the target and the observation, taken over from the cube with the finer channels.
+_KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DATE-END")
+_KEPT += ("RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
+
+
+def count_product(problem, result, x, y, options, filename, messages=()):
+    """
+    Make the product of a fusion of count cubes.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+    x, y : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The sharper cube, and that with the finer channels.
+    options : `~jwst_fusion.hifred.options.HifredOptions`
+        The parameters.
+    filename : str
+        Name of the file.
+    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+        Warnings to be kept in the product.
+
+    Returns
+    -------
+    `~jwst_fusion.products.fits_product.FitsProduct`
+        Extensions SCI, ERR and DQ with sky and energy axes, EBOUNDS, MODEL_X and MODEL_Y (expected
+        counts), arrays and tables of `~jwst_fusion.products.agreement_tables`, PARAMETERS,
+        SOFTWARE, and as far as they exist SPECTRA and MAPS of the components and NOTES.
+    """
+    primary = fits.PrimaryHDU()
+    for key in _KEPT:
+        if key in y.header:
+            primary.header[key] = (y.header[key], y.header.comments[key])
+    for name, value in summary(problem, result).items():
+        if value is not None:
+            keyword, comment = _KEYWORDS[name]
+            # A card holds 80 characters; what says more is worth more.
+            fits_in = not isinstance(value, str) or len(value) + len(comment) <= _CARD
+            primary.header[keyword] = (value, comment) if fits_in else value
+    edges = problem.coordinate
+    header = energy_header(edges, x.wcs)
+    header["BUNIT"] = problem.unit
+    found = flags(problem, result)
+    unknown = found & 1 > 0
+    hdus = [primary, fits.ImageHDU(_stored(result.cube, unknown), header, name="SCI")]
+    if result.error is not None:
+        hdus.append(fits.ImageHDU(_stored(result.error, unknown), header, name="ERR"))
+    flag_header = header.copy()
+    del flag_header["BUNIT"]
+    hdus.append(fits.ImageHDU(found, flag_header, name="DQ"))
+    hdus.append(_bounds(edges))
+    for cube, model, name in ((x, result.model_x, "MODEL_X"), (y, result.model_y, "MODEL_Y")):
+        own = energy_header(problem.edges["MODEL_Y" == name], cube.wcs)
+        own["BUNIT"] = "count"
+        hdus.append(fits.ImageHDU(np.asarray(model, np.float32), own, name=name))
+    if result.basis is not None:
+        hdus.append(fits.ImageHDU(np.asarray(result.basis.T, np.float32), name="SPECTRA"))
+    if result.coefficients is not None:
+        hdus.append(fits.ImageHDU(np.asarray(result.coefficients, np.float32), name="MAPS"))
+    hdus += _tables(problem, result, options, messages)
+    return FitsProduct(fits.HDUList(hdus), filename)
+
+
+def unchanged_product(cube, filename):
+    """
+    Return the file of a cube as a product: an unmodified copy.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+    filename : str
+        Name of the product.
+
+    Returns
+    -------
+    `~jwst_fusion.products.fits_product.FitsProduct`
+        All extensions of its file; if it does not come from a file, its counts.
+    """
+    if cube.path is not None:
+        with fits.open(cube.path, memmap=False) as hdus:
+            copy = fits.HDUList([hdu.copy() for hdu in hdus])
+    else:
+        header = None if cube.energies is None else energy_header(cube.energies, cube.wcs)
+        image = fits.ImageHDU(cube.counts, header, name="COUNTS")
+        copy = fits.HDUList([fits.PrimaryHDU(), image])
+    return FitsProduct(copy, filename)
+
+
+def _stored(array, unknown):
+    return np.where(unknown, np.float32(np.nan), np.asarray(array, np.float32))
+
+
+def _bounds(edges):
+    columns = [
+        fits.Column("CHANNEL", "J", array=np.arange(1, edges.size)),
+        fits.Column("E_MIN", "D", unit="keV", array=edges[:-1]),
+        fits.Column("E_MAX", "D", unit="keV", array=edges[1:]),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
+
+
+def _tables(problem, result, options, messages):
+    arrays, tables = agreement_arrays(problem, result)
+    hdus = [fits.ImageHDU(array, name=name.upper()) for name, array in arrays.items()]
+    for name, columns in (tables | record_tables(result)).items():
+        found = [_column(title.upper(), values) for title, values in columns.items() if values.size]
+        if found:
+            hdus.append(fits.BinTableHDU.from_columns(found, name=name.upper()))
+    hdus += [
+        pairs_table(parameters(options), "PARAMETERS", ("NAME", "VALUE")),
+        pairs_table(software(), "SOFTWARE", ("NAME", "VERSION")),
+    ]
+    texts = [(text,) for text in notes(problem, result, messages)]
+    if texts:
+        hdus.append(pairs_table(texts, "NOTES", ("NOTE",)))
+    return hdus
+
+
+def _column(title, values):
+    kind = {"i": "J", "f": "D", "S": f"{values.dtype.itemsize}A"}[values.dtype.kind]
+    return fits.Column(title, kind, unit=_UNITS.get(title), array=values)

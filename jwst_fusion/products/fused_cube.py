@@ -1,0 +1,133 @@
+"""The product of a fusion: pixels, flags and provenance."""
+
+import numpy as np
+from stdatamodels.jwst.datamodels import dqflags
+
+from jwst_fusion import __version__
+from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
+from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.tables import add_arrays, add_tables
+
+__all__ = ["flags_of", "fused_product"]
+
+_RANK_RULES = {str: "auto", int: "given", float: "explained"}
+# What the numbers in WMAP mean, for the header; see jwst_fusion.fusion.origin.
+_LEGEND = {
+    "cube": "cube measured this channel",
+    "image": "image whose filter covers the channel",
+    "image_subspace": "image of other filters, through subspace",
+    "cube_subspace": "cube in other channels, through subspace",
+}
+
+
+def flags_of(origin):
+    """
+    Turn what constrains a voxel into data quality flags.
+
+    Parameters
+    ----------
+    origin : uint8 array
+        As from `~jwst_fusion.fusion.origin.voxel_origin`.
+
+    Returns
+    -------
+    uint32 array
+        0 where the cube measured the voxel and some image its pixel. FLUX_ESTIMATED where the
+        spectral subspace or the prior give what is missing: the cube lacks the voxel, or no image
+        has the pixel. DO_NOT_USE and NON_SCIENCE where nothing constrains the voxel.
+    """
+    pixel = dqflags.pixel
+    measured = (origin & CUBE > 0) & (origin & (IMAGE | IMAGE_SUBSPACE) > 0)
+    flags = np.where(measured, 0, pixel["FLUX_ESTIMATED"]).astype(np.uint32)
+    flags[origin == 0] = pixel["DO_NOT_USE"] | pixel["NON_SCIENCE"]
+    return flags
+
+
+def fused_product(template, outcome, options, *, images_given=None, messages=()):
+    """
+    Make the data model of a fused cube.
+
+    Parameters
+    ----------
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The input cube, for its metadata.
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+        The result.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        The parameters.
+    images_given : int, optional
+        Number of images that the step was given, used or not.
+    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+        Warnings to be kept in the product.
+
+    Returns
+    -------
+    FusedCubeModel
+        The product, in the orientation of the input cube.
+    """
+    origin = outcome.origin * np.isfinite(outcome.data)
+    arrays = {
+        "data": np.where(origin > 0, outcome.data, np.nan),
+        "err": np.where(origin > 0, outcome.err, np.nan),
+        "dq": flags_of(origin),
+        "weightmap": origin,
+    }
+    grid = outcome.grid.product
+    if outcome.mirrored:
+        arrays = {name: array[..., ::-1] for name, array in arrays.items()}
+        grid = grid.mirror()
+    product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
+    _provenance(product, template, outcome, options)
+    product.meta.fusion.images_given = images_given
+    add_tables(product, template, outcome, options, messages)
+    add_arrays(product, outcome)
+    return product
+
+
+def _provenance(product, template, outcome, options):
+    solution, meta = outcome.solution, product.meta.fusion
+    meta.software_version = __version__
+    meta.cube = template.meta.filename
+    meta.images = len(outcome.images)
+    meta.factor = outcome.grid.factor
+    meta.resolution = options.resolution
+    meta.psf_source = outcome.psf.source
+    meta.psf_nodes = len(outcome.psf.nodes)
+    meta.psf_broadening_across = outcome.broadening.across
+    meta.psf_broadening_along = outcome.broadening.along
+    meta.psf_broadening_image = float(options.psf_broadening_image)
+    meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
+    meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
+    meta.components = int(solution.subspace.rank)
+    meta.rank_rule = _RANK_RULES[type(options.rank)]
+    meta.tuning = options.tuning
+    meta.subspace_noise = float(solution.subspace.noise)
+    meta.noise_scale_image = float(solution.noise_scale_image)
+    meta.noise_scale_cube = float(solution.noise_scale_cube)
+    meta.cross_calibration = options.crosscal
+    meta.registration = outcome.alignment
+    meta.iterations = int(solution.iterations)
+    meta.converged = bool(solution.converged)
+    meta.origin = dict(_LEGEND)
+    _quality(meta, outcome)
+
+
+def _quality(meta, outcome):
+    quality, filters, left_out = outcome.quality, outcome.quality.filters, outcome.left_out
+    smallest = {
+        "spectrum_error": [quality.spectrum_error],
+        "reobserved_error": [quality.reobserved_error],
+        "chi2_cube": [quality.chi2],
+        "psnr": [one.psnr for one in filters],
+        "ssim": [one.ssim for one in filters],
+        "psnr_left_out": [one.quality.psnr for one in left_out],
+    }
+    for name, values in smallest.items():
+        setattr(meta, name, _keyword(min, values))
+    meta.chi2_images = _keyword(max, [one.chi2 for one in filters])
+
+
+def _keyword(choose, values):
+    """Choose among the finite values; None, for which no keyword is written, if there is none."""
+    values = [float(value) for value in values if np.isfinite(value)]
+    return choose(values) if values else None

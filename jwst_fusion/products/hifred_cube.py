@@ -1,0 +1,89 @@
+"""The product of a HIFReD fusion of two JWST cubes: pixels, flags and provenance."""
+
+import numpy as np
+
+from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
+from jwst_fusion.products.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
+
+__all__ = ["hifred_product"]
+
+
+def hifred_product(problem, result, x, y, options, messages=()):
+    """
+    Make the data model of a cube fused from two.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+    x, y : `~jwst_fusion.fusion.observed.observation.CubeObservation`
+        The sharper cube, and that with the finer channels.
+    options : `~jwst_fusion.hifred.options.HifredOptions`
+        The parameters.
+    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+        Warnings to be kept in the product.
+
+    Returns
+    -------
+    HifredCubeModel
+        The product, with the metadata of Y, the spaxels of X and channels of Y in its order.
+    """
+    found = flags(problem, result)
+    unknown = found & 1 > 0
+    error = np.full(found.shape, np.nan) if result.error is None else result.error
+    arrays = {
+        "data": np.where(unknown, np.nan, result.cube),
+        "err": np.where(unknown, np.nan, error),
+        "dq": found,
+    }
+    channels, depth = problem.channels[1], len(y.wavelength)
+    falling = y.wavelength[0] > y.wavelength[-1]
+    if falling:
+        arrays = {name: array[::-1] for name, array in arrays.items()}
+        channels = slice(depth - channels.stop, depth - channels.start)
+    product = cube_product(y.model, grid=x.grid, channels=channels, kind=HifredCubeModel, **arrays)
+    for name, value in summary(problem, result).items():
+        if value is not None:
+            setattr(product.meta.hifred, name, value)
+    product.model_x = np.ascontiguousarray(result.model_x, np.float32)
+    order = slice(None, None, -1 if falling else 1)
+    product.model_y = np.ascontiguousarray(result.model_y[order], np.float32)
+    arrays, tables = agreement_arrays(problem, result)
+    if result.basis is not None:
+        arrays["spectra"] = np.asarray(result.basis.T[:, order], np.float32)
+    if result.coefficients is not None:
+        arrays["maps"] = np.asarray(result.coefficients, np.float32)
+    for name, array in arrays.items():
+        setattr(product, name, np.ascontiguousarray(array))
+    for name, columns in (tables | record_tables(result)).items():
+        _add(product, f"{name}_table", columns)
+    _add_texts(product, "parameter_table", parameters(options))
+    _add_texts(product, "software_table", software())
+    texts = notes(problem, result, messages)
+    if texts:
+        _add_texts(product, "note_table", [(text,) for text in texts], end=False)
+    return product
+
+
+def _add(product, name, columns):
+    table = np.zeros(len(next(iter(columns.values()))), product.get_dtype(name))
+    for column, values in columns.items():
+        table[column] = values
+    setattr(product, name, table)
+    for column in ("low", "high"):
+        if column in table.dtype.names:
+            getattr(product, name).columns[column].unit = "um"
+
+
+def _add_texts(product, name, rows, *, end=True):
+    """Add rows of text; of one that is too long, its end is kept, or its beginning."""
+    table = np.zeros(len(rows), product.get_dtype(name))
+    for column, values in zip(table.dtype.names, zip(*rows, strict=True), strict=True):
+        size = table.dtype[column].itemsize
+        part = slice(-size, None) if end else slice(size)
+        table[column] = [str(value).encode("ascii", "replace")[part] for value in values]
+    setattr(product, name, table)

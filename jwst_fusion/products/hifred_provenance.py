@@ -1,0 +1,146 @@
+"""What the products of HIFReD say about how they were made: keywords, quality, flags, software."""
+
+import platform
+from dataclasses import fields
+from importlib.metadata import version
+
+import numpy as np
+
+from jwst_fusion import __version__
+
+__all__ = ["flags", "notes", "parameters", "quality", "software", "summary"]
+
+# Data quality flags of JWST.
+_DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
+_SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
+
+
+def flags(problem, result):
+    """
+    Turn what constrains the voxels of a result into data quality flags.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+
+    Returns
+    -------
+    uint32 array (L, M, N)
+        0 where both cubes have data, FLUX_ESTIMATED where one of them has; where none has,
+        FLUX_ESTIMATED too if other channels of the pixel tell through the spectral subspace, else
+        DO_NOT_USE and NON_SCIENCE.
+    """
+    x, y = problem.origin()
+    some = x | y
+    found = np.where(x & y, 0, _FLUX_ESTIMATED).astype(np.uint32)
+    if result.regularisation != "none":
+        some |= some.any(axis=0) & some.any(axis=(1, 2))[:, None, None]
+    found[~some] = _DO_NOT_USE | _NON_SCIENCE
+    return found
+
+
+def quality(problem, result):
+    """
+    Say how well a result agrees with either cube.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+
+    Returns
+    -------
+    tuple of float
+        Of X and of Y: the squared residuals in units of their variance, mean over the voxels that
+        are used and, of counts, expected to hold one or more; NaN if there is none.
+    """
+    found = []
+    sides = (
+        (problem.x, result.model_x, problem.sigma_x, problem.response_x.mask),
+        (problem.y, result.model_y, problem.sigma_y, problem.response_y.mask),
+    )
+    for data, model, sigma, mask in sides:
+        variance = np.asarray(model, float) if sigma is None else sigma**2
+        used = np.ones(data.shape, bool) if mask is None else mask.copy()
+        if sigma is None:
+            used &= variance >= 1.0
+        residual = (data - model)[used] ** 2 / variance[used]
+        found.append(float(residual.mean()) if residual.size else np.nan)
+    return tuple(found)
+
+
+def summary(problem, result):
+    """
+    Collect what the header of a product says.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+
+    Returns
+    -------
+    dict
+        Values by the names of ``meta.hifred`` of
+        `~jwst_fusion.datamodels.hifred_cube.HifredCubeModel`; None for what is not known.
+    """
+    chi2 = quality(problem, result)
+    values = {
+        "software_version": __version__,
+        "cube_x": problem.names[0],
+        "cube_y": problem.names[1],
+        "likelihood": result.likelihood,
+        "regularisation": result.regularisation,
+        "rank": int(result.rank),
+        "strength": float(result.strength),
+        "chosen": result.chosen,
+        "objective": float(result.objective),
+        "accuracy": float(result.accuracy),
+        "iterations": int(result.iterations),
+        "converged": bool(result.converged),
+        "chi2_x": chi2[0],
+        "chi2_y": chi2[1],
+        "clipped": float(result.clipped),
+    }
+    known = {k: v for k, v in values.items() if not isinstance(v, float) or np.isfinite(v)}
+    return dict.fromkeys(values) | known
+
+
+def notes(problem, result, messages=()):
+    """
+    Collect what was assumed, and warnings.
+
+    Parameters
+    ----------
+    problem : `~jwst_fusion.hifred.problem.Problem`
+        The problem.
+    result : `~jwst_fusion.hifred.solver.result.Result`
+        Its solution.
+    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+        Warnings that were logged.
+
+    Returns
+    -------
+    list of str
+        Each once.
+    """
+    texts = (*problem.notes, *result.notes, *(one.text for one in messages))
+    return list(dict.fromkeys(texts))
+
+
+def parameters(options):
+    """Return name and value of every parameter, as text."""
+    return [(one.name, str(getattr(options, one.name))) for one in fields(options)]
+
+
+def software():
+    """Return names and versions of the software."""
+    rows = [("jwst_fusion", __version__), ("python", platform.python_version())]
+    return rows + [(name, version(name)) for name in _SOFTWARE]

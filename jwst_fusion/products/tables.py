@@ -1,0 +1,223 @@
+"""Tables and arrays of a fused cube that say how it was made and how well it agrees with data."""
+
+import platform
+from dataclasses import fields
+from importlib.metadata import version
+
+import numpy as np
+
+from jwst_fusion import __version__
+from jwst_fusion.products.wavelength import wavelengths
+
+__all__ = ["add_arrays", "add_tables"]
+
+_SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
+_QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
+
+_BRIGHTNESS = "MJy/sr"
+# PSNR is in decibel, which is no unit of the FITS standard.
+_UNITS = {
+    "filter_table": dict.fromkeys(
+        ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
+    ),
+    "channel_table": {
+        "wavelength": "um",
+        **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
+        **dict.fromkeys(("mean_cube", "mean_fused", "mean_reobserved"), _BRIGHTNESS),
+    },
+}
+
+
+def add_tables(product, template, outcome, options, messages=()):
+    """
+    Add all tables to a product.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product, changed in place.
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The input cube.
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+        The result.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        The parameters.
+    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+        Warnings.
+    """
+    table = _filters(outcome, product.get_dtype("filter_table"))
+    product.filter_table = table
+    _summarise(product.meta.fusion, table)
+    product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
+    wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
+    product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
+    if outcome.left_out:
+        product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
+    if outcome.solution.tuning_path:
+        product.tuning_table = _tuning(outcome.solution, product.get_dtype("tuning_table"))
+    if messages:
+        size = product.get_dtype("message_table")["text"].itemsize
+        rows = [(one.source, one.kind, one.text[:size]) for one in messages]
+        product.message_table = _pairs(rows, product.get_dtype("message_table"))
+    product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
+    product.software_table = _pairs(_software(), product.get_dtype("software_table"))
+    for name, units in _UNITS.items():
+        for column, unit in units.items():
+            getattr(product, name).columns[column].unit = unit
+
+
+def add_arrays(product, outcome):
+    """
+    Add maps and spectra of the components, the images and their residuals.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product, changed in place.
+    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+        The result.
+    """
+    solution, problem = outcome.solution, outcome.problem
+    window = (slice(None), *outcome.grid.inner(fine=True))
+    used = problem.image_weight > 0
+    images = np.where(used, problem.images, np.nan)
+    sigma = problem.image_sigma[:, None, None] / np.sqrt(np.where(used, problem.image_weight, 1))
+    residuals = images - solution.images_model
+    order = slice(None, None, -1) if outcome.mirrored else slice(None)
+    product.component_maps = _stored(solution.coefficients[window][..., order])
+    product.observed_images = _stored(images[window][..., order])
+    product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
+    response = problem.response / problem.response.sum(1, keepdims=True)
+    product.filter_responses = _stored(response)
+    coarse = (slice(None), *outcome.grid.inner())
+    seen = _cube_residuals(problem, solution.cube_model, response)[coarse]
+    product.cube_residuals = _stored(seen[..., order])
+    product.residual_images = _stored(residuals[window][..., order])
+    product.component_spectra = _stored(solution.subspace.basis.T)
+    for name in ("spectra", "images", "image_errors", "residuals"):
+        setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
+
+
+def _cube_residuals(problem, model, response):
+    """Residuals (F, h, w) of the cube in the band of each filter over their errors."""
+    found = np.full((len(response), *model.shape[1:]), np.nan)
+    weight = np.where(problem.spaxel_weight > 0, problem.spaxel_weight, np.nan)
+    for plane, row in zip(found, response, strict=True):
+        inside = (row != 0) & np.isfinite(problem.cube_sigma)
+        difference = problem.cube[inside] - model[inside]
+        good = np.isfinite(difference)
+        total = np.tensordot(row[inside], np.where(good, difference, 0), 1)
+        variance = np.tensordot((row * problem.cube_sigma)[inside] ** 2, good, 1) / weight
+        np.divide(total, np.sqrt(variance), out=plane, where=variance > 0)
+    return found
+
+
+def _summarise(meta, table):
+    """Give the extremes of what each image has as keywords; none for what was not measured."""
+    measured = np.hypot(table["offset_x"], table["offset_y"])
+    values = {
+        "calibration_min": (np.min, table["calibration"]),
+        "calibration_max": (np.max, table["calibration"]),
+        "offset_measured": (np.max, measured),
+        "offset_applied": (np.max, np.hypot(table["applied_x"], table["applied_y"])),
+    }
+    for name, (choose, found) in values.items():
+        found = found[np.isfinite(found)]
+        setattr(meta, name, float(choose(found)) if found.size else None)
+
+
+def _filters(outcome, dtype):
+    table = np.zeros(len(outcome.images), dtype)
+    table["filter"] = [image.filter for image in outcome.images]
+    table["filename"] = [_text(image.name, 128) for image in outcome.images]
+    none = (1.0, np.nan)
+    pairs = [(c.factor, c.error) if c else none for c in outcome.calibrations]
+    table["calibration"], table["calibration_error"] = np.transpose(pairs)
+    table["coverage"] = outcome.coverages
+    table["throughput"] = [_text(source, 128) for source in outcome.throughputs]
+    for name in _QUALITY:
+        table[name] = [getattr(quality, name) for quality in outcome.quality.filters]
+    table["offset_x"], table["offset_y"] = outcome.offsets.T
+    table["applied_x"], table["applied_y"] = outcome.applied_offsets.T
+    if outcome.mirrored:
+        table["offset_x"] *= -1
+        table["applied_x"] *= -1
+    known = np.isfinite(outcome.offset_errors)
+    table["offset_error"] = np.where(known, outcome.offset_errors, np.nan)
+    return table
+
+
+def _left_out(outcome, dtype):
+    table = np.zeros(len(outcome.left_out), dtype)
+    table["filter"] = [one.filter for one in outcome.left_out]
+    table["filename"] = [_text(outcome.images[one.image].name, 128) for one in outcome.left_out]
+    table["left_out"] = [_text("+".join(one.group), 128) for one in outcome.left_out]
+    for name in _QUALITY:
+        table[name] = [getattr(one.quality, name) for one in outcome.left_out]
+    return table
+
+
+def _components(solution, dtype):
+    subspace = solution.subspace
+    table = np.zeros(subspace.rank, dtype)
+    table["eigenvalue"] = subspace.eigenvalues[: subspace.rank]
+    table["explained"] = subspace.explained[: subspace.rank]
+    table["regularisation"] = solution.mu
+    return table
+
+
+def _tuning(solution, dtype):
+    path = solution.tuning_path
+    table = np.zeros(len(path), dtype)
+    table["run"] = [step.run for step in path]
+    table["change"] = [step.change for step in path]
+    table["noise_scale_image"] = [step.scale_image**-0.5 for step in path]
+    table["noise_scale_cube"] = [step.scale_cube**-0.5 for step in path]
+    for name, choose in (("low", np.min), ("median", np.median), ("high", np.max)):
+        table[f"regularisation_{name}"] = [choose(step.mu) for step in path]
+    return table
+
+
+def _channels(wavelength, outcome, dtype):
+    subspace, quality = outcome.solution.subspace, outcome.quality.channels
+    table = np.zeros(len(wavelength), dtype)
+    table["wavelength"] = wavelength
+    table["noise"] = np.where(subspace.valid, subspace.sigma, np.nan)
+    table["subspace_mean"] = subspace.mean
+    table["voxels"] = quality.voxels
+    for name in ("cube", "fused", "reobserved"):
+        table[f"mean_{name}"] = getattr(quality, name)
+    for name in ("spectrum_error", "reobserved_error", "bias", "chi2"):
+        table[name] = getattr(quality, name)
+    return table
+
+
+def _parameters(options):
+    """Name and value of every parameter; one row for each item of a list."""
+    rows = []
+    for one in fields(options):
+        value = getattr(options, one.name)
+        items = (value or (None,)) if isinstance(value, tuple) else (value,)
+        rows += [(one.name, str(item)) for item in items]
+    return rows
+
+
+def _software():
+    rows = [("jwst_fusion", __version__), ("python", platform.python_version())]
+    return rows + [(name, version(name)) for name in _SOFTWARE]
+
+
+def _pairs(rows, dtype):
+    table = np.zeros(len(rows), dtype)
+    for name, values in zip(dtype.names, zip(*rows, strict=True), strict=True):
+        table[name] = [_text(value, dtype[name].itemsize) for value in values]
+    return table
+
+
+def _text(value, size):
+    """Return text as FITS tables hold it, ASCII; of what is too long, the end says most."""
+    return str(value).encode("ascii", "replace")[-size:]
+
+
+def _stored(array):
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,327 @@
+"""What a report needs of a fused cube, and of the cube before the fusion, read from FITS.
+
+Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightness in MJy/sr.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from jwst_fusion.products.keywords import brightness_factor
+
+__all__ = [
+    "FusedProduct",
+    "InputCube",
+    "celestial",
+    "read_fused",
+    "read_input_cube",
+    "wavelengths_of",
+]
+
+_TABLES = {
+    "filters": "FUSFILTERS",
+    "channels": "FUSCHANNELS",
+    "components": "FUSCOMPONENTS",
+    "left_out": "FUSVALID",
+    "tuning": "FUSTUNING",
+    "messages": "FUSMESSAGES",
+    "parameters": "FUSPARAMETERS",
+    "software": "FUSSOFTWARE",
+}
+_ARRAYS = {
+    "maps": "FUSMAPS",
+    "spectra": "FUSBASIS",
+    "images": "FUSIMAGES",
+    "image_errors": "FUSIMGERR",
+    "responses": "FUSRESPONSES",
+    "residuals": "FUSRESIDUALS",
+    "cube_residuals": "FUSCUBERES",
+}
+_NEEDED = (
+    "SCI",
+    "ERR",
+    "DQ",
+    "WMAP",
+    "FUSFILTERS",
+    "FUSCHANNELS",
+    "FUSRESIDUALS",
+    "FUSIMAGES",
+    "FUSCUBERES",
+)
+# Channels that stand for all where a map of the whole cube is wanted.
+_SAMPLED = 240
+# Relative difference of wavelengths that are the same.
+_SAME_WAVELENGTH = 1e-5
+
+
+@dataclass(frozen=True)
+class InputCube:
+    """
+    The cube before the fusion, in the channels of the fused cube.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    data : array (L, h, w)
+        Brightness, MJy/sr; NaN where there are no data or they are flagged.
+    wcs : `~astropy.wcs.WCS`
+        Celestial coordinates.
+    """
+
+    name: str
+    data: np.ndarray
+    wcs: WCS
+
+
+@dataclass(frozen=True)
+class FusedProduct:
+    """
+    A fused cube and what it says about itself.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    header : `~astropy.io.fits.Header`
+        Primary header.
+    data, err, dq, origin : array (L, y, x)
+        Extensions SCI, ERR, DQ and WMAP; of a file, they are read when they are used.
+    wcs : `~astropy.wcs.WCS`
+        Celestial coordinates.
+    wavelength : array (L,)
+        Micrometre.
+    tables : dict
+        By name: filters, channels, components, left_out, tuning, messages, parameters, software;
+        those that the product has.
+    arrays : dict
+        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals.
+    """
+
+    name: str
+    header: fits.Header
+    data: np.ndarray
+    err: np.ndarray
+    dq: np.ndarray
+    origin: np.ndarray
+    wcs: WCS
+    wavelength: np.ndarray
+    tables: dict
+    arrays: dict
+
+    @property
+    def filters(self):
+        """Table of the images."""
+        return self.tables["filters"]
+
+    @property
+    def channels(self):
+        """Table of the channels."""
+        return self.tables["channels"]
+
+    @property
+    def labels(self):
+        """Name of each image: its filter, with a number if there are several of it."""
+        names = list(self.filters["filter"])
+        seen = {}
+        labels = []
+        for name in names:
+            seen[name] = seen.get(name, 0) + 1
+            labels.append(f"{name}-{seen[name]}" if names.count(name) > 1 else name)
+        return labels
+
+    @property
+    def scale(self):
+        """Arcsec per pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix))) * 3600)
+
+    @cached_property
+    def sample(self):
+        """Evenly spaced channels with data, which stand for all."""
+        live = np.flatnonzero(np.asarray(self.channels["voxels"]) > 0)
+        return live[:: max(1, len(live) // _SAMPLED)]
+
+    @cached_property
+    def brightness(self):
+        """Mean over wavelength, (y, x)."""
+        return self._mean(self.data)
+
+    @cached_property
+    def signal_to_noise(self):
+        """Median over wavelength of brightness over error, (y, x)."""
+        ratio = np.array([self.data[i] / self.err[i] for i in self.sample], float)
+        return _median(ratio)
+
+    @cached_property
+    def residual_sigma(self):
+        """Residuals of the images over their errors, (F, y, x)."""
+        return np.asarray(self.arrays["residuals"], float) / self.arrays["image_errors"]
+
+    def _mean(self, array):
+        total, count = np.zeros(array.shape[1:]), np.zeros(array.shape[1:])
+        for channel in self.sample:
+            plane = np.asarray(array[channel], float)
+            good = np.isfinite(plane)
+            total += np.where(good, plane, 0)
+            count += good
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _median(stack):
+    out = np.full(stack.shape[1:], np.nan)
+    seen = np.isfinite(stack).any(0)
+    out[seen] = np.nanmedian(stack[:, seen], axis=0)
+    return out
+
+
+def read_fused(hdus, name=None):
+    """
+    Read a fused cube.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The product.
+    name : str, optional
+        Name of the file, by default that in the header.
+
+    Returns
+    -------
+    FusedProduct
+        The product.
+
+    Raises
+    ------
+    ValueError
+        If this is no fused cube, or one without what a report shows.
+    """
+    header = hdus[0].header
+    name = name or header.get("FILENAME", "fused cube")
+    status = header.get("S_FUSION")
+    if status != "COMPLETE":
+        msg = f"{name} is no fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
+        raise ValueError(msg)
+    if "FUSCUBES" in hdus:
+        msg = f"{name} was joined from several fused cubes: its report is another"
+        raise ValueError(msg)
+    missing = [extension for extension in _NEEDED if extension not in hdus]
+    if missing:
+        msg = (
+            f"{name} has no extension {', '.join(missing)}: fuse again with this version of "
+            "jwst_fusion for a report"
+        )
+        raise ValueError(msg)
+    tables = {key: hdus[ext].data for key, ext in _TABLES.items() if ext in hdus}
+    return FusedProduct(
+        name=name,
+        header=header,
+        **{key: hdus[ext].data for key, ext in _main_arrays()},
+        wcs=celestial(hdus["SCI"].header),
+        wavelength=np.array(tables["channels"]["wavelength"], float),
+        tables=tables,
+        arrays={key: np.array(hdus[ext].data) for key, ext in _ARRAYS.items() if ext in hdus},
+    )
+
+
+def _main_arrays():
+    return (("data", "SCI"), ("err", "ERR"), ("dq", "DQ"), ("origin", "WMAP"))
+
+
+def read_input_cube(hdus, product, name=None):
+    """
+    Read the cube that was fused.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The cube (s3d).
+    product : FusedProduct
+        What it became.
+    name : str, optional
+        Name of the file, by default that in the header.
+
+    Returns
+    -------
+    InputCube
+        The cube in the channels of the product.
+
+    Raises
+    ------
+    ValueError
+        If its channels are not those of the product, or its unit is not known.
+    """
+    name = name or hdus[0].header.get("FILENAME", "cube")
+    header = hdus["SCI"].header
+    wavelength = wavelengths_of(hdus)
+    start = int(np.argmin(np.abs(wavelength - product.wavelength[0])))
+    part = wavelength[start : start + len(product.wavelength)]
+    if part.shape != product.wavelength.shape or not np.allclose(
+        part, product.wavelength, rtol=_SAME_WAVELENGTH
+    ):
+        msg = f"{name} does not have the channels of {product.name}: is it the cube that was fused?"
+        raise ValueError(msg)
+    channels = slice(start, start + len(part))
+    data = np.array(hdus["SCI"].data[channels], np.float32)
+    if "DQ" in hdus:
+        data[(np.asarray(hdus["DQ"].data[channels]) & 1) > 0] = np.nan
+    data[~np.isfinite(data)] = np.nan
+    data *= brightness_factor(header.get("BUNIT"), header.get("PIXAR_SR"), name)
+    return InputCube(name, data, celestial(header))
+
+
+def wavelengths_of(hdus):
+    """
+    Read the wavelengths of a cube.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The cube (s3d).
+
+    Returns
+    -------
+    array (L,)
+        Micrometre.
+    """
+    header = hdus["SCI"].header
+    if header.get("CTYPE3") == "WAVE-TAB":
+        return np.array(hdus["WCS-TABLE"].data["wavelength"], float).ravel()
+    steps = np.arange(hdus["SCI"].data.shape[0]) + 1 - header["CRPIX3"]
+    unit = {"um": 1.0, "m": 1e6, "Angstrom": 1e-4, "nm": 1e-3}.get(header.get("CUNIT3", "um"), 1.0)
+    return (header["CRVAL3"] + header.get("CDELT3", 1.0) * steps) * unit
+
+
+def celestial(header):
+    """
+    Read the celestial coordinates of a cube or image.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        With keywords of two or three axes.
+
+    Returns
+    -------
+    `~astropy.wcs.WCS`
+        Two axes.
+    """
+    wcs = WCS(naxis=2)
+    for axis in (1, 2):
+        wcs.wcs.ctype[axis - 1] = header[f"CTYPE{axis}"]
+        wcs.wcs.cunit[axis - 1] = header.get(f"CUNIT{axis}", "deg")
+        for key, values in (("CRVAL", wcs.wcs.crval), ("CRPIX", wcs.wcs.crpix)):
+            values[axis - 1] = header[f"{key}{axis}"]
+        wcs.wcs.cdelt[axis - 1] = header.get(f"CDELT{axis}", 1.0)
+    kind = "CD" if "CD1_1" in header else "PC"
+    matrix = np.array(
+        [[header.get(f"{kind}{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
+    )
+    if kind == "CD":
+        wcs.wcs.cd = matrix
+    else:
+        wcs.wcs.pc = matrix
+    wcs.wcs.set()
+    return wcs

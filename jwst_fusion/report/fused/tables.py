@@ -1,0 +1,342 @@
+"""Tables of a report on a fused cube."""
+
+import numpy as np
+
+from jwst_fusion.report.fused.image_checks import (
+    CALIBRATION,
+    IMAGE_CHI2,
+    OFFSET,
+    OFFSET_SIGMA,
+    RELATIVE_ERROR,
+)
+from jwst_fusion.report.page import Table, short
+
+__all__ = [
+    "calibration_table",
+    "component_table",
+    "dropped_parts",
+    "facts",
+    "left_out_table",
+    "origin_table",
+    "quality_table",
+    "record_tables",
+    "tuning_table",
+]
+
+_ORIGINS = {
+    3: "cube and an image in the band",
+    5: "cube, and images of other bands",
+    1: "cube only",
+    10: "cube in other channels, and an image in the band",
+    12: "cube and images in other channels",
+    8: "cube in other channels only",
+    2: "an image in the band only",
+    4: "images of other bands only",
+    0: "nothing",
+}
+_LISTED = 40  # warnings
+
+
+def _number(value, digits=2):
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def facts(product):
+    """
+    List the most important numbers.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    header, shape = product.header, product.data.shape
+    used, given = header.get("FUSNIMG"), header.get("FUSNGIVN")
+    images = f"{used} of {given}" if given else f"{used}"
+    ratio = product.signal_to_noise
+    middle = np.median(ratio[np.isfinite(ratio)]) if np.isfinite(ratio).any() else np.nan
+    return [
+        ("Images used", images),
+        ("Pixels", f'{shape[2]} × {shape[1]} of {product.scale:.3f}"'),
+        ("Channels", f"{shape[0]}, {product.wavelength[0]:.3f} to {product.wavelength[-1]:.3f} µm"),
+        ("Lowest PSNR", f"{header['FUSPSNR']:.1f} dB" if "FUSPSNR" in header else "–"),
+        ("Largest χ², images", short(header.get("FUSCHI2I", np.nan))),
+        ("χ², cube", short(header.get("FUSCHI2C", np.nan))),
+        ("Mean spectrum", f"{_number(100 * header.get('FUSSPERR', np.nan), 3)} % off"),
+        ("Signal to noise", f"{_number(middle, 1)} (median)"),
+    ]
+
+
+def quality_table(product):
+    """
+    Tabulate how well each image is reproduced.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table
+    """
+    rows, marked = [], set()
+    for index, row in enumerate(product.filters):
+        rows.append(_quality_row(product.labels[index], row))
+        if not row["chi2"] <= IMAGE_CHI2[0]:
+            marked.add((index, 6))
+        if not row["relative_error"] <= RELATIVE_ERROR[0]:
+            marked.add((index, 5))
+    return Table(
+        ("Filter", "PSNR [dB]", "at best", "SSIM", "at best", "Error [%]", "χ²", "Pixels"),
+        rows,
+        "Fused cube seen through each filter against the noisy image. At best: what the truth "
+        "would reach, for the noise in the image; above it, noise was fitted, too.",
+        frozenset(marked),
+    )
+
+
+def _quality_row(label, row):
+    return (
+        label,
+        _number(row["psnr"]),
+        _number(row["psnr_ceiling"]),
+        _number(row["ssim"], 4),
+        _number(row["ssim_ceiling"], 4),
+        _number(100 * row["relative_error"]),
+        _number(row["chi2"]),
+        str(int(row["pixels"])),
+    )
+
+
+def left_out_table(product):
+    """
+    Tabulate how well images are predicted that were left out.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table or None
+        None without such images.
+    """
+    table = product.tables.get("left_out")
+    if table is None:
+        return None
+    rows = [
+        (row["filter"], row["left_out"].replace("+", ", "), *_quality_row("", row)[1:])
+        for row in table
+    ]
+    return Table(
+        (
+            "Filter",
+            "Fused without",
+            "PSNR [dB]",
+            "at best",
+            "SSIM",
+            "at best",
+            "Error [%]",
+            "χ²",
+            "Pixels",
+        ),
+        rows,
+        "Images that were left out, against what the others and the cube predict for them.",
+    )
+
+
+def calibration_table(product):
+    """
+    Tabulate calibration factors and offsets.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table
+    """
+    rows, marked = [], set()
+    for index, row in enumerate(product.filters):
+        known = np.isfinite(row["calibration_error"])
+        factor = f"{row['calibration']:.4f} ± {row['calibration_error']:.4f}" if known else "none"
+        error = row["offset_error"]
+        offset = "not measured"
+        if np.isfinite(error):
+            x, y = (1e3 * row[f"offset_{axis}"] for axis in "xy")
+            offset = f"{x:.1f}, {y:.1f} ± {1e3 * error:.1f}"
+        applied = f"{1e3 * row['applied_x']:.1f}, {1e3 * row['applied_y']:.1f}"
+        rows.append(
+            (
+                product.labels[index],
+                factor,
+                offset,
+                applied,
+                f"{100 * row['coverage']:.1f}",
+                row["throughput"],
+                row["filename"],
+            )
+        )
+        left = np.hypot(row["offset_x"] - row["applied_x"], row["offset_y"] - row["applied_y"])
+        notable = left > max(OFFSET[0] * product.scale, OFFSET_SIGMA * error)
+        if not np.isfinite(error) or notable:
+            marked.add((index, 2))
+        if not known or abs(np.log(row["calibration"])) > CALIBRATION[0]:
+            marked.add((index, 1))
+    return Table(
+        (
+            "Filter",
+            "Image / cube",
+            "Offset x, y [mas]",
+            "taken out [mas]",
+            "Band covered [%]",
+            "Filter curve",
+            "File",
+        ),
+        rows,
+        "Brightness of each image relative to the cube, and where it was found relative to the "
+        "cube, along x and y of the product.",
+        frozenset(marked),
+    )
+
+
+def component_table(product):
+    """
+    Tabulate the spectral components.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table
+    """
+    rows = [
+        (
+            str(number),
+            f"{row['eigenvalue']:.4g}",
+            f"{100 * row['explained']:.4f}",
+            f"{row['regularisation']:.3g}",
+        )
+        for number, row in enumerate(product.tables.get("components", ()), start=1)
+    ]
+    return Table(("Component", "Variance / noise", "Explained so far [%]", "Strength µ"), rows)
+
+
+def tuning_table(product):
+    """
+    Tabulate how the solution was tuned.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table
+    """
+    header = product.header
+    rows = [
+        ("Rule for the regularisation", header.get("FUSTUNE", "–")),
+        ("Components", f"{header.get('FUSNCOMP', '–')} ({header.get('FUSRANK', '–')})"),
+        ("Noise of the images over their errors", _number(header.get("FUSNSIMG", np.nan))),
+        ("Noise of the cube over its errors", _number(header.get("FUSNSCUB", np.nan))),
+        ("Noise outside the subspace over the errors", _number(header.get("FUSSUBNS", np.nan))),
+        ("Iterations", str(header.get("FUSITER", "–"))),
+        ("Converged", "yes" if header.get("FUSCONV") else "no"),
+        ("PSFs", f"{header.get('FUSPSF', '–')}, {header.get('FUSNODES', '–')} wavelengths"),
+        (
+            "PSF of the cube widened by",
+            f'{_number(header.get("FUSBRACR", np.nan), 3)}" across, '
+            f'{_number(header.get("FUSBRALO", np.nan), 3)}" along the slices (FWHM)',
+        ),
+    ]
+    return Table(("Quantity", "Value"), rows)
+
+
+def origin_table(product):
+    """
+    Tabulate what constrains the voxels.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    Table
+    """
+    planes = [np.asarray(product.origin[i]).astype(np.int64) for i in product.sample]
+    values, counts = np.unique(np.array(planes), return_counts=True)
+    total = max(counts.sum(), 1)
+    rows = [
+        (str(value), _ORIGINS.get(int(value), "–"), f"{100 * count / total:.2f}")
+        for value, count in sorted(zip(values, counts, strict=True), key=lambda pair: -pair[1])
+    ]
+    return Table(("WMAP", "Constrained by", "Voxels [%]"), rows)
+
+
+def dropped_parts(product):
+    """
+    List images and data that were not used, and all warnings of the step.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    list
+        Parts of a section.
+    """
+    header, table = product.header, product.tables.get("messages")
+    used, given = header.get("FUSNIMG"), header.get("FUSNGIVN")
+    parts = []
+    if given:
+        parts.append(f"{used} of {given} images were used.")
+    if table is None:
+        return [*parts, "The step gave no warning."]
+    rows = [(row["source"], row["text"]) for row in table[:_LISTED]]
+    parts.append(Table(("Part of the step", "Warning"), rows))
+    if len(table) > _LISTED:
+        parts.append(f"{len(table) - _LISTED} more stand in the extension FUSMESSAGES.")
+    return parts
+
+
+def record_tables(product):
+    """
+    Tabulate input, parameters and versions.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+
+    Returns
+    -------
+    tuple of Table
+    """
+    header = product.header
+    files = [("cube", header.get("FUSCUBE", "–"))]
+    files += [(label, row["filename"]) for label, row in _images(product)]
+    if header.get("ASNTABLE"):
+        files.append(("association", header["ASNTABLE"]))
+    rows = {}
+    for row in product.tables.get("parameters", ()):
+        rows.setdefault(row["name"], []).append(row["value"])
+    parameters = [(name, ", ".join(values)) for name, values in rows.items()]
+    versions = [(row["name"], row["version"]) for row in product.tables.get("software", ())]
+    half = (len(parameters) + 1) // 2
+    return (
+        Table(("Input", "File"), files),
+        Table(("Software", "Version"), versions),
+        *(Table(("Parameter", "Value"), part) for part in (parameters[:half], parameters[half:])),
+    )
+
+
+def _images(product):
+    return zip(product.labels, product.filters, strict=True)

@@ -1,0 +1,249 @@
+"""Images of the field in a report on a cube fused from two."""
+
+import numpy as np
+
+from jwst_fusion.hifred.agreement import band_image
+from jwst_fusion.report.frame import Frame
+from jwst_fusion.report.mismatch import reduced
+from jwst_fusion.report.page import short
+from jwst_fusion.report.picture import Picture, sky_panel, stretch
+
+__all__ = ["band_pictures", "line_pictures", "map_pictures", "quality_pictures"]
+
+_SIGMA = 5.0
+
+
+def _band_text(product, band):
+    text = f"{band.low:.4g}–{band.high:.4g} {product.axis_unit}"
+    return f"all, {text}" if band.name == "total" else text
+
+
+def _on_scale(product, band, images, models):
+    """Images of both cubes in the unit of the fused one, per pixel of X; and the fused one."""
+    fused = band_image(product.data, product.edges, band, mean=not product.counts)
+    if not product.counts:
+        return images[0], product.on_fine(images[1]), fused
+    shown = []
+    seen = (np.isfinite(models[0]), product.on_fine(np.isfinite(models[1]).astype(float)) == 1)
+    for side, image, model, part in zip(product.sides, images, models, seen, strict=True):
+        factor = np.nansum(np.where(part, fused, 0.0)) / max(np.nansum(model), 1e-300)
+        if side.letter == "Y":
+            image = product.on_fine(image / np.maximum(product.shares, 1))
+        shown.append(factor * image)
+    return *shown, fused
+
+
+def band_pictures(product, index, *, name, marks=()):
+    """
+    Show the field in a band: X, Y and the fused cube at one stretch, and residuals of X and Y.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+    index : int
+        Number of the band.
+    name : str
+        First part of the names of the files.
+    marks : sequence, optional
+        As for `~jwst_fusion.report.picture.sky_panel`.
+
+    Returns
+    -------
+    list of Picture
+    """
+    band, frame = product.bands[index], Frame.of(product)
+    text = _band_text(product, band)
+    images = [side.images[index] for side in product.sides]
+    models = [side.models[index] for side in product.sides]
+    x, y, fused = _on_scale(product, band, images, models)
+    norm = stretch(x, y, fused)
+    name = f"{name}_{index}"
+    words = (
+        ("x", f"X: {text}", x, "The sharper cube in the band"),
+        ("y", f"Y: {text}", y, "The cube with the finer channels in the band, much coarser"),
+        ("fused", f"fused: {text}", fused, "The fused cube in the band"),
+    )
+    parts = [
+        Picture(
+            f"{name}_{key}",
+            sky_panel(
+                image,
+                frame,
+                title=title,
+                norm=norm,
+                label=product.unit,
+                arrows=key == "x" and product.wcs is not None,
+                marks=marks if key == "fused" else (),
+            ),
+            f"{alt} {text}.",
+        )
+        for key, title, image, alt in words
+    ]
+    return [*parts, *(_residual(product, side, index, name, frame) for side in product.sides)]
+
+
+def _residual(product, side, index, name, frame):
+    from matplotlib.colors import Normalize
+
+    parts = side.images[index], side.models[index], side.sigmas[index]
+    # Where no count is expected, one that is there stands out by two.
+    least = 0.5 if product.counts else 1e-30
+    pull = (parts[0] - parts[1]) / np.maximum(parts[2], least)
+    chi2 = reduced(*parts)
+    return Picture(
+        f"{name}_residual_{side.letter.lower()}",
+        sky_panel(
+            pull if side.letter == "X" else product.on_fine(pull),
+            frame,
+            title=f"({side.letter} − fused) / σ, χ² {short(chi2)}",
+            norm=Normalize(-_SIGMA, _SIGMA),
+            label="σ",
+        ),
+        f"What {side.letter} has beyond the fused cube as it would see it, in units of its errors, "
+        f"reduced chi-square {short(chi2)}.",
+    )
+
+
+def line_pictures(product, lines):
+    """
+    Show lines that the user asked for, in the fused cube and, if they are known, in X and Y.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+    lines : sequence of Band
+
+    Returns
+    -------
+    list of list of Picture
+    """
+    frame, groups = Frame.of(product), []
+    for band in lines:
+        text = _band_text(product, band)
+        options = {"mean": not product.counts}
+        models = [band_image(one.model, one.edges, band, **options) for one in product.sides]
+        cubes = [one.model * np.nan if one.cube is None else one.cube for one in product.sides]
+        images = [
+            band_image(cube, one.edges, band, **options)
+            for cube, one in zip(cubes, product.sides, strict=True)
+        ]
+        shown = _on_scale(product, band, images, models)
+        norm = stretch(shown[2])
+        known = [product.x.cube is not None, product.y.cube is not None, True]
+        groups.append(
+            [
+                Picture(
+                    f"line_{band.low:.4f}_{kind}".replace(".", "p").lower(),
+                    sky_panel(image, frame, title=f"{kind}: {text}", norm=norm, label=product.unit),
+                    f"Map of the line {text}: {kind}.",
+                )
+                for kind, image, there in zip(("X", "Y", "fused"), shown, known, strict=True)
+                if there
+            ]
+        )
+    return groups
+
+
+def map_pictures(product):
+    """
+    Show how each pixel agrees: spectral angle, chi-square, relative error.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+
+    Returns
+    -------
+    list of Picture
+    """
+    from matplotlib.colors import LogNorm, Normalize
+
+    frame, parts = Frame.of(product), []
+    angle, noise = product.y.pixels[1:]
+    top = max(np.nanpercentile(angle, 99), 1e-3) if np.isfinite(angle).any() else 1.0
+    titles = (
+        ("angle", angle, "spectral angle, fused against Y", "Angle between the spectra of Y and"),
+        ("angle_noise", noise, "the same by noise alone", "Angle that noise alone would make to"),
+    )
+    for key, image, title, alt in titles:
+        parts.append(
+            Picture(
+                key,
+                sky_panel(
+                    product.on_fine(image),
+                    frame,
+                    title=title,
+                    norm=Normalize(0, top),
+                    label="degrees",
+                ),
+                f"{alt} those that the fused cube gives it.",
+            )
+        )
+    for side in product.sides:
+        image = side.pixels[0]
+        image = image if side.letter == "X" else product.on_fine(image)
+        parts.append(
+            Picture(
+                f"chi2_{side.letter.lower()}",
+                sky_panel(
+                    np.clip(image, 0.1, 10.0),
+                    frame,
+                    title=f"χ² along the spectrum: {side.letter}",
+                    norm=LogNorm(0.1, 10.0),
+                    label="reduced χ²",
+                ),
+                f"Reduced chi-square of the spectrum of pixels of {side.letter}; noise gives 1.",
+            )
+        )
+    error = product.relative_error
+    if error is not None:
+        parts.append(
+            Picture(
+                "relative_error",
+                sky_panel(
+                    100 * error,
+                    frame,
+                    title="error / value",
+                    norm=Normalize(0, _top(100 * error)),
+                    label="%, median over the channels",
+                ),
+                "Error of the fused cube relative to its value.",
+            )
+        )
+    return parts
+
+
+def _top(percent):
+    """Upper limit of a map of relative errors, which tell nothing where there is no light."""
+    known = percent[np.isfinite(percent)]
+    return float(np.clip(1.5 * np.percentile(known, 70), 1e-3, 100.0)) if known.size else 100.0
+
+
+def quality_pictures(product):
+    """
+    Show how much of each pixel both cubes constrain.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+
+    Returns
+    -------
+    list of Picture
+    """
+    from matplotlib.colors import Normalize
+
+    flags = np.array([product.dq[i] for i in product.sample])
+    return [
+        Picture(
+            "flagged",
+            sky_panel(
+                100 * np.mean(flags != 0, axis=0),
+                Frame.of(product),
+                title="flagged in DQ",
+                norm=Normalize(0, 100),
+                label="% of the channels",
+            ),
+            "Share of the channels that are flagged in DQ.",
+        )
+    ]

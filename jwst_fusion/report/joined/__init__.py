@@ -1,0 +1,1 @@
+"""The report on a cube joined from several fused ones."""

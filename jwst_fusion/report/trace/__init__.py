@@ -1,0 +1,1 @@
+"""The report on an exposure with a trace model."""

@@ -1,0 +1,1 @@
+"""All that stpipe knows of: steps, pipelines, and how their stages are resumed."""

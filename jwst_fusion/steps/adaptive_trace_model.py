@@ -1,0 +1,319 @@
+"""The step for pipelines: parameters, status, threads over slices or slits."""
+
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from jwst.datamodels import ModelLibrary
+from stdatamodels.jwst import datamodels
+from threadpoolctl import threadpool_limits
+
+from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads, trace_exposure
+from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
+from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
+from jwst_fusion.datamodels.whole_file import whole_file
+from jwst_fusion.products.exposure import (
+    PRODUCTS,
+    check_shapes,
+    has_type,
+    is_series,
+    make_product,
+    read_images,
+    spectra,
+    unit_of,
+    write_result,
+)
+from jwst_fusion.report.names import report_path
+from jwst_fusion.report.trace.exposure import facts_of, traced_spectrum
+from jwst_fusion.report.trace.page import write_trace_report
+from jwst_fusion.report.trace.slices import TracedExposure
+from jwst_fusion.steps.base import FusionBaseStep
+
+__all__ = ["AdaptiveTraceModelStep"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+# Parameters that a report repeats.
+_PARAMETERS = ("oversample", "fit_threshold", "slope_limit", "psf_optimal", "profile_model")
+
+
+class AdaptiveTraceModelStep(FusionBaseStep):
+    """
+    Model the spectral traces of compact sources, and oversample the exposure with the model.
+
+    In each slice, the flux is modelled as a scale per detector column times a profile that varies
+    smoothly along the slit and along the dispersion. Where the profile is too steep for linear
+    interpolation, the exposure is resampled along the slit with the model and the interpolated
+    residual, elsewhere by linear interpolation (Law & Clarke 2026, "Mitigating Resampling Artifacts
+    for the JWST IFU Spectrometers with Adaptive Trace Modeling").
+
+    Input are calibrated exposures: a file, a datamodel, an association, or a list,
+    ``ModelContainer`` or ``ModelLibrary`` of them.
+    """
+
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
+
+    class_alias = "adaptive_trace_model"
+    _named = False
+
+    spec = """
+    fit_threshold = float(default=10.0) # Smallest brightness of a source above the background of its slice, in sigma of a pixel (median over wavelength), for the slice to be fitted. Any number; <= 0: fit all slices
+    oversample = float(default=1.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
+    slope_limit = float(default=0.1) # Smallest change of the normalised profile per native pixel (fraction of the source's flux) for the model to be used. Any number; smaller: use it for fainter and wider sources; <= 0: use it all over
+    psf_optimal = boolean(default=False) # Replace the flux by the model alone, in all slices, for isolated point sources; fit_threshold and slope_limit are ignored
+    profile_model = option('surface', 'window', default='surface') # How the profile of a trace depends on wavelength. surface: smoothly all along the detector, the more accurate one; window: each column has its own fit to the 50 columns on either side (15 for PRISM and LRS), the published method, to compare with or to see whether a feature of the model comes from columns farther away
+    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers: wiggles before and after, traces, slices fitted
+    save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
+    suffix = string(default='adaptive_trace_model') # Suffix of the output file
+    output_use_model = boolean(default=True) # Name the output after the input files; a single exposure after output_file, if given
+    maximum_cores = string(default='none') # Number of threads: a whole number >= 1, 'none' (1), 'quarter', 'half' or 'all' of the cores
+    """  # noqa: E501
+
+    def process(self, input_data):
+        """
+        Fit the traces of one or several exposures and oversample them.
+
+        Parameters
+        ----------
+        input_data : str, dict, list, datamodel, ModelContainer or ModelLibrary
+            Exposures that have passed assign_wcs; normally ``cal`` products.
+
+        Returns
+        -------
+        `~stdatamodels.jwst.datamodels.IFUImageModel`, ModelContainer or ModelLibrary
+            The exposures with ``trace_model`` attached and, if ``oversample`` is above 1, on the
+            oversampled pixels. An exposure that cannot be used comes back as it was, with the
+            status SKIPPED, or COMPLETE if it holds the result of an earlier run already; one of an
+            unsupported type with the status FAILED. The exposures
+            of a ModelLibrary are changed in place, as by the steps of jwst; of all other input
+            copies are changed.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, arrays of an exposure differ in shape, or several
+            exposures would be written to the same file.
+        """
+        options = TraceOptions(
+            oversample=self.oversample,
+            fit_threshold=self.fit_threshold,
+            slope_limit=self.slope_limit,
+            psf_optimal=self.psf_optimal,
+            profile_model=self.profile_model,
+        )
+        threads = count_threads(self.maximum_cores)
+        models = self.open_input(input_data)
+        self.add_asn_id_to_output_name(models)
+        # The name that the user gives one exposure goes before that of the input.
+        self._named = self.output_file is not None and isinstance(models, datamodels.JwstDataModel)
+        if self.save_results or self.save_intermediate_results or self.save_report:
+            _check_names(models)
+        if isinstance(models, ModelLibrary):
+            with models:
+                for index, model in enumerate(models):
+                    self._process_exposure(model, options, threads)
+                    models.shelve(model, index)
+            return models
+        for model in [models] if isinstance(models, datamodels.JwstDataModel) else models:
+            self._process_exposure(model, options, threads)
+        return models
+
+    def skip_model(self, models, reason):
+        """
+        Leave an exposure as it is; one that an earlier run has completed keeps its status.
+
+        Parameters
+        ----------
+        models : datamodel
+            The unmodified exposure.
+        reason : str
+            What is missing or unsuitable, and what to do.
+
+        Returns
+        -------
+        datamodel
+            The same object.
+        """
+        if models.meta.cal_step.adaptive_trace_model == "COMPLETE":
+            log.warning("%s: step skipped: %s; the earlier result is kept", self.name, reason)
+            return models
+        return super().skip_model(models, reason)
+
+    def save_model(self, model, *args, **kwargs):
+        """
+        Save models under the names of the pipeline; no partial file stays if that fails.
+
+        Parameters
+        ----------
+        model : datamodel or sequence of datamodels
+            What to save.
+        *args, **kwargs
+            As for `stpipe.Step.save_model`.
+
+        Returns
+        -------
+        list of str
+            The files.
+        """
+        if not isinstance(model, datamodels.JwstDataModel):
+            return super().save_model(model, *args, **kwargs)
+        by_input = self.output_use_model
+        self.output_use_model = by_input and not self._named
+        try:
+            with whole_file(model):
+                return super().save_model(model, *args, **kwargs)
+        finally:
+            self.output_use_model = by_input
+
+    def _process_exposure(self, model, options, threads):
+        """Process one exposure in place, or mark it as skipped or failed."""
+        name = model.meta.filename or "exposure"
+        instrument = model.meta.instrument
+        mode, reason = find_mode(model.meta.exposure.type, instrument.detector, instrument.grating)
+        allowed = MODEL_TYPES if mode is None else mode.model_types
+        if not has_type(model, allowed):
+            wrong = f"{name} is of type {type(model).__name__}, not {' or '.join(allowed)}"
+            if mode is not None and has_type(model, mode.outdated_types):
+                wrong += ": reprocess it with jwst 2.0 or later"
+            self.fail_model(model, wrong)
+            return
+        if mode is None:
+            self.skip_model(model, f"{name}: {reason}")
+            return
+        check_shapes(model)
+        if options.oversample > 1 and any(is_series(spectrum) for spectrum in spectra(model)):
+            reason = "a time series cannot be oversampled, it needs oversample=1"
+            self.skip_model(model, f"{name}: {reason}")
+            return
+        log.info("Fitting the traces of %s (%s)", name, mode.name)
+        with threadpool_limits(1, user_api="blas"):
+            self._process_spectra(model, name, mode, options, threads)
+
+    def _process_spectra(self, model, name, mode, options, threads):
+        """Trace the spectra of an exposure of a known mode, write the results, set the status."""
+        parts = spectra(model)
+        products = {key: [] for key in self._products(options)}
+        counts, unused, traced = Counter(), [], []
+        # Datamodels, files and WCS are not made for use in several threads at a time.
+        lock = Lock()
+        for spectrum, (geometry, native, result, reason) in zip(
+            parts, self._trace(parts, mode, options, threads, lock), strict=True
+        ):
+            if reason:
+                unused.append(reason)
+            else:
+                counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
+                counts.update(blind=result.n_blind)
+                counts.update(filled=int(result.estimated.sum()))
+                if self.save_report:
+                    factor = options.oversample
+                    traced.append(traced_spectrum(spectrum, geometry, native, result, factor))
+                with lock:
+                    unit = unit_of(spectrum, model)
+                    write_result(spectrum, result, geometry, options.oversample, unit=unit)
+            for key, images in products.items():
+                images.append(None if reason else (result.images[key], geometry.transposed))
+        reasons = "; ".join(dict.fromkeys(unused)) or "it holds no slit"
+        if len(unused) == len(parts):
+            self.skip_model(model, f"{name}: {reasons}")
+            return
+        if unused:
+            text = "%d of %d slits of %s are left as they are: %s"
+            log.warning(text, len(unused), len(parts), name, reasons)
+        text = "%d slices or slits fitted, %d below fit_threshold"
+        log.info(text, counts["fitted"], counts["faint"])
+        if counts["failed"]:
+            text = "%d slices or slits could not be fitted and are interpolated linearly"
+            log.warning(text, counts["failed"])
+        if counts["blind"]:
+            text = "%d detector columns of fitted slices have too few good pixels for the model"
+            log.info(text, counts["blind"])
+        if options.oversample > 1:
+            log.info("%d oversampled pixels without data filled", counts["filled"])
+        self.set_status(model, "COMPLETE")
+        for key, images in products.items():
+            self._save_product(model, images, PRODUCTS[key])
+        if traced:
+            self._save_report(model, name, mode, traced, counts["filled"])
+
+    def _save_report(self, model, source, mode, traced, filled):
+        basepath = self.output_file if self._named else model.meta.filename
+        product = Path(self.make_output_path(basepath=basepath))
+        exposure = TracedExposure(
+            name=product.name,
+            source=source,
+            mode=mode.name,
+            unit=unit_of(spectra(model)[0], model) or "",
+            spectra=traced,
+            filled=filled,
+            facts=facts_of(model),
+        )
+        parameters = [(name, str(getattr(self, name))) for name in _PARAMETERS]
+        path = write_trace_report(report_path(product), exposure, parameters=parameters)
+        log.info("Saved report in %s", path)
+
+    def _trace(self, parts, mode, options, threads, lock):
+        """Yield geometry, exposure, result and why there is none for each spectrum."""
+        # Threads work on several slits, or on the slices of a single exposure.
+        inner = threads if len(parts) == 1 else 1
+
+        def work(spectrum):
+            with lock:
+                try:
+                    geometry = make_geometry(mode.geometry, spectrum)
+                except GeometryError as error:
+                    return None, None, None, str(error)
+                native, reason = read_images(spectrum, transposed=geometry.transposed)
+            if native is None:
+                return None, None, None, reason
+            result = trace_exposure(
+                native,
+                geometry,
+                mode,
+                options,
+                intermediate=self.save_intermediate_results,
+                threads=inner,
+            )
+            if np.isnan(result.images["flux"]).all():
+                return None, None, None, "no slice or slit holds data"
+            return geometry, native, result, ""
+
+        if inner == threads:
+            yield from map(work, parts)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, parts)
+
+    def _products(self, options):
+        """Names of the images to be saved as intermediate products."""
+        if not self.save_intermediate_results:
+            return ()
+        return tuple(PRODUCTS) if options.oversample > 1 else ("spline_full", "spline_used")
+
+    def _save_product(self, model, images, suffix):
+        """Save an intermediate product beside the output."""
+        with make_product(model, images) as product, whole_file(product):
+            path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
+            product.save(path)
+            log.info("Saved %s", path)
+
+
+def _check_names(models):
+    """Refuse exposures of the same name, of which only the last would stay."""
+    if isinstance(models, datamodels.JwstDataModel):
+        return
+    if isinstance(models, ModelLibrary):
+        names = [Path(member["expname"]).name for member in models.asn["products"][0]["members"]]
+    else:
+        names = [model.meta.filename for model in models]
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            msg = (
+                f"{count} exposures have the name {name} and would be written to the same file: "
+                "rename them, or process them one at a time with different output_dir"
+            )
+            raise ValueError(msg)

@@ -1,0 +1,215 @@
+"""What all steps of jwst_fusion share: names, status, opening of input, errors."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from jwst.datamodels import ModelContainer, ModelLibrary
+from jwst.stpipe import Step
+from stpipe.config_parser import ConfigObj
+
+from jwst_fusion.products.open import INPUT_TYPES, fast_files, open_model
+
+__all__ = ["SUFFIXES", "FusionBaseStep"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+#: File name suffixes written by the steps of this package.
+SUFFIXES = (
+    "fusion_adaptive_trace_model",
+    "adaptive_trace_model",
+    "fused_s3d",
+    "fused",
+    "hifred",
+)
+
+
+class FusionBaseStep(Step):
+    """
+    Base class of the steps of jwst_fusion.
+
+    A subclass sets ``class_alias`` (the key in ``meta.cal_step`` and in the calibration logs) and
+    puts ``suffix = string(default=...)`` in its spec.
+
+    Notes
+    -----
+    * No parameter file for these steps exists in CRDS. They look for none, so that they neither
+      pick up a file meant for a step of jwst with the same class name nor need a CRDS server.
+    * ``skip`` is `False` by default: a step given as a hook takes ``skip`` from its spec.
+    """
+
+    spec = """
+    skip = boolean(default=False) # Skip this step
+    """
+
+    @classmethod
+    def get_config_reftype(cls):
+        """Return the CRDS type of this step's parameter file, distinct from any type of jwst."""
+        return f"pars-jwst_fusion-{cls.__name__.lower()}"
+
+    @classmethod
+    def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
+        """Return an empty configuration: CRDS holds no parameter file for these steps."""
+        return ConfigObj()
+
+    @classmethod
+    def _get_config_from_parameters(cls, crds_parameters, crds_observatory):
+        # A pipeline asks its steps in this way.
+        return ConfigObj()
+
+    @classmethod
+    def build_config(cls, input, **kwargs):
+        """Build the configuration of the step from a parameter file and keywords only."""
+        # The input matters to the parent class only for finding parameters in CRDS. Passing it on
+        # would open every file twice and fail obscurely on arrays.
+        return super().build_config(None, **kwargs)
+
+    def remove_suffix(self, name):
+        """
+        Remove a known suffix, of this package or of jwst, from a file name.
+
+        Parameters
+        ----------
+        name : str
+            File name without extension.
+
+        Returns
+        -------
+        name : str
+            The name without its suffix.
+        separator : str
+            The character that stood before the suffix.
+        """
+        for suffix in SUFFIXES:
+            for separator in "_-":
+                if name.endswith(separator + suffix) and len(name) > len(suffix) + 1:
+                    # A product name may carry a suffix of jwst in front of ours.
+                    return super().remove_suffix(name[: -len(suffix) - 1])[0], separator
+        return super().remove_suffix(name)
+
+    def open_input(self, init, **kwargs):
+        """
+        Open the input, whatever its form, as datamodels that may be changed.
+
+        Parameters
+        ----------
+        init : str, `~pathlib.Path`, dict, list, datamodel, ModelContainer or ModelLibrary
+            File, association file or dictionary, datamodel(s), or list of files or models.
+        **kwargs
+            Passed to `~stdatamodels.jwst.datamodels.open` if a file is opened.
+
+        Returns
+        -------
+        `~stdatamodels.jwst.datamodels.JwstDataModel`, ModelContainer or ModelLibrary
+            Deep copies of models given by a caller outside a pipeline.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file does not exist.
+        TypeError
+            If the input is of another kind.
+        ValueError
+            If a file cannot be read as a JWST product.
+        """
+        if isinstance(init, INPUT_TYPES):
+            return self.prepare_output(init)
+        if isinstance(init, dict):
+            return ModelContainer(init)
+        if isinstance(init, (list, tuple)):
+            if len(init) == 0:
+                msg = "input is an empty list: give at least one file or datamodel"
+                raise ValueError(msg)
+            return self.prepare_output(
+                ModelContainer([open_model(item) for item in init])
+                if any(isinstance(item, (str, Path)) for item in init)
+                else list(init)
+            )
+        if isinstance(init, (str, Path)):
+            return open_model(self.make_input_path(str(init)), **kwargs)
+        msg = (
+            f"input of type {type(init).__name__} is not supported: give a file name, an "
+            "association, a JWST datamodel, or a list, ModelContainer or ModelLibrary of them"
+        )
+        raise TypeError(msg)
+
+    def save_model(self, model, *args, **kwargs):
+        """
+        Save models under the names of the pipeline.
+
+        Parameters
+        ----------
+        model : datamodel or sequence of datamodels
+            What to save.
+        *args, **kwargs
+            As for `stpipe.Step.save_model`.
+
+        Returns
+        -------
+        list of str
+            The files.
+        """
+        with fast_files():
+            return super().save_model(model, *args, **kwargs)
+
+    def set_status(self, models, status):
+        """
+        Record the status of this step in ``meta.cal_step``.
+
+        Parameters
+        ----------
+        models : datamodel or sequence of datamodels
+            The models that are to carry the status.
+        status : {"COMPLETE", "SKIPPED", "FAILED"}
+            The status.
+
+        Returns
+        -------
+        datamodel or sequence of datamodels
+            The same object.
+        """
+        if status not in ("COMPLETE", "SKIPPED", "FAILED"):
+            msg = f"status is {status!r}: allowed are 'COMPLETE', 'SKIPPED' and 'FAILED'"
+            raise ValueError(msg)
+        many = isinstance(models, (Sequence, ModelLibrary))
+        for model in models if many else [models]:
+            setattr(model.meta.cal_step, self.class_alias, status)
+        return models
+
+    def skip_model(self, models, reason):
+        """
+        Log why the data stay as they are and mark them as SKIPPED.
+
+        Parameters
+        ----------
+        models : datamodel or sequence of datamodels
+            The unmodified models.
+        reason : str
+            What is missing or unsuitable, and what to do.
+
+        Returns
+        -------
+        datamodel or sequence of datamodels
+            The same object.
+        """
+        log.warning("%s: step skipped: %s", self.name, reason)
+        return self.set_status(models, "SKIPPED")
+
+    def fail_model(self, models, reason):
+        """
+        Log why the data could not be processed and mark them as FAILED.
+
+        Parameters
+        ----------
+        models : datamodel or sequence of datamodels
+            The models, unmodified or with the last good result.
+        reason : str
+            What went wrong.
+
+        Returns
+        -------
+        datamodel or sequence of datamodels
+            The same object.
+        """
+        log.warning("%s: step failed: %s", self.name, reason)
+        return self.set_status(models, "FAILED")

@@ -1,0 +1,28 @@
+"""Steps as the fusion pipeline runs them if nothing else is asked for."""
+
+from jwst.pixel_replace import PixelReplaceStep
+
+from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
+
+__all__ = ["OversamplingStep", "ReplacingStep"]
+
+
+class OversamplingStep(AdaptiveTraceModelStep):
+    """The trace model, which oversamples by 2."""
+
+    spec = """
+    oversample = float(default=2.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
+    """  # noqa: E501
+
+
+class ReplacingStep(PixelReplaceStep):
+    """The replacement of bad pixels, which is not skipped."""
+
+    spec = """
+    skip = boolean(default=False) # Skip this step
+    """
+
+    @classmethod
+    def get_config_reftype(cls):
+        """Return the type of the stock step's parameter file in CRDS."""
+        return PixelReplaceStep.get_config_reftype()

@@ -1,0 +1,353 @@
+"""The pipeline from exposures and images to the fused cube."""
+
+import logging
+import os
+from pathlib import Path
+
+from jwst.assign_mtwcs import AssignMTWcsStep
+from jwst.cube_build import CubeBuildStep
+from jwst.datamodels import ModelContainer
+from jwst.lib.suffix import remove_suffix
+from jwst.master_background import MasterBackgroundStep
+from jwst.pipeline import Spec3Pipeline
+from jwst.stpipe import Pipeline
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads
+from jwst_fusion.associations.headers import read_headers
+from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.products.open import open_model
+from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
+from jwst_fusion.steps.exposures import (
+    check_exposures,
+    check_names,
+    needs_preparation,
+    oversampling,
+    prepare_together,
+    read_all,
+    sort_members,
+)
+from jwst_fusion.steps.fusion import FusionStep
+from jwst_fusion.steps.outliers import FrugalOutlierStep
+from jwst_fusion.steps.resume import Record
+from jwst_fusion.steps.stages import Stages
+from jwst_fusion.steps.stock import forget_steps
+
+__all__ = ["FusionPipeline"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+
+class FusionPipeline(Pipeline):
+    """
+    Make a fused cube of exposures of an integral field unit and images.
+
+    Input is an association with calibrated exposures of the NIRSpec IFU or the MIRI MRS as
+    ``science`` and images (i2d) as ``direct_image``. Cubes (s3d) may stand beside or instead of
+    exposures. The steps are: assign_mtwcs (moving targets), master_background (if the association
+    has spectra of the background), outlier_detection (two or more exposures), then on each
+    exposure adaptive_trace_model and pixel_replace, then cube_build and, on each cube, fusion.
+
+    What was made is recorded in the output folder: a run that was interrupted, or is started again
+    with other parameters, makes only what is missing or differs.
+    """
+
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
+
+    class_alias = "fusion_pipeline"
+
+    spec = """
+    resume = boolean(default=True) # Use products of an earlier run again if inputs, parameters and software versions are the same, as <product>_fusion_pipeline.json in the output folder tells
+    """  # noqa: E501
+
+    step_defs = {  # noqa: RUF012
+        "assign_mtwcs": AssignMTWcsStep,
+        "master_background": MasterBackgroundStep,
+        "outlier_detection": FrugalOutlierStep,
+        "adaptive_trace_model": OversamplingStep,
+        "pixel_replace": ReplacingStep,
+        "cube_build": CubeBuildStep,
+        "fusion": FusionStep,
+    }
+
+    @classmethod
+    def get_config_reftype(cls):
+        """Return the type of calwebb_spec3's parameter file in CRDS."""
+        return Spec3Pipeline.get_config_reftype()
+
+    @classmethod
+    def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
+        """Return the parameters of the steps of jwst as in calwebb_spec3, but not which run."""
+        config = super().get_config_from_reference(
+            dataset, disable=disable, crds_observatory=crds_observatory
+        )
+        steps = config.get("steps", {})
+        for name in set(steps) - set(cls.step_defs):
+            del steps[name]
+        for parameters in steps.values():
+            parameters.pop("skip", None)
+        config = forget_steps(config, ["adaptive_trace_model", "fusion"])
+        for name in ("class", "name"):
+            config.pop(name, None)
+        return config
+
+    @classmethod
+    def build_config(cls, input, **kwargs):
+        """Build the configuration; numbers are allowed where the fusion takes 'auto'."""
+        steps = kwargs.get("steps") or {}
+        if "fusion" in steps:
+            kwargs["steps"] = {**steps, "fusion": FusionStep.numbers_as_text(steps["fusion"])}
+        return super().build_config(input, **kwargs)
+
+    def prefetch(self, *args):
+        """Fetch reference files before anything is computed, if there are exposures."""
+        if args and sort_members(self._locate(args[0]))[1]:
+            super().prefetch(*args)
+
+    def process(self, input_data):
+        """
+        Run the pipeline.
+
+        Parameters
+        ----------
+        input_data : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+            Association, or files or datamodels of exposures or cubes and of images.
+
+        Returns
+        -------
+        FusedCubeModel or ModelContainer
+            The fused cube, one for each cube that the exposures make; the status of one that could
+            not be fused is SKIPPED or FAILED.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If a parameter or a file is invalid, or there are no images, or neither exposures nor
+            cubes.
+        """
+        self._check_parameters()
+        members, exposures, cubes = sort_members(self._locate(input_data))
+        for kind, found in (
+            ("exposure or cube (science)", [*exposures, *cubes]),
+            ("image (direct_image)", members.images),
+        ):
+            if not found:
+                msg = f"{members.table_name or 'the input'} has no {kind}: nothing can be fused"
+                raise ValueError(msg)
+        check_exposures(exposures)
+        if self.save_results:
+            check_names(exposures)
+            check_names(cubes)
+        asked = self.output_file
+        product = members.product_name
+        if asked is not None:
+            product = FusionBaseStep.remove_suffix(self.fusion, Path(asked).stem)[0]
+        stages = self._stages(product, [*exposures, *cubes, *members.images, *members.backgrounds])
+        try:
+            if exposures:
+                prepared = self._prepare(stages, exposures, members)
+                traced = self._trace(stages, prepared, exposures)
+                cubes = [*self._build(stages, traced, product), *cubes]
+            return self._fuse(stages, cubes, members, product)
+        finally:
+            self.output_file = asked
+
+    def save_model(self, model, *args, **kwargs):
+        """
+        Give the files of the products, which have been written as soon as they were complete.
+
+        Parameters
+        ----------
+        model : datamodel or sequence of datamodels
+            Products of this run.
+        *args, **kwargs
+            As for `stpipe.Step.save_model`; not used.
+
+        Returns
+        -------
+        list of str
+            The files.
+        """
+        models = [model] if isinstance(model, datamodels.JwstDataModel) else model
+        return [str(self._folder() / one.meta.filename) for one in models]
+
+    def _check_parameters(self):
+        """Raise at once for what a step would reject after minutes."""
+        FusionOptions.from_step(self.fusion)
+        trace = self.adaptive_trace_model
+        TraceOptions(
+            oversample=trace.oversample,
+            fit_threshold=trace.fit_threshold,
+            slope_limit=trace.slope_limit,
+            psf_optimal=trace.psf_optimal,
+            profile_model=trace.profile_model,
+        )
+        count_threads(trace.maximum_cores)
+
+    def _stages(self, product, members):
+        files = [member for member in members if isinstance(member, str)]
+        if not self.save_results:
+            log.info("Nothing is written (save_results is false): the run cannot be continued")
+            return Stages(None, files)
+        folder = self._folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        return Stages(Record(folder / f"{product}_fusion_pipeline.json", use=self.resume), files)
+
+    def _folder(self):
+        # Absolute, because steps look for files without a folder beside the association.
+        return Path(os.path.expandvars(os.path.expanduser(self.output_dir or "."))).resolve()
+
+    def _prepare(self, stages, exposures, members):
+        """Do what needs all exposures at once; return them as files or models."""
+        wanted = needs_preparation(
+            exposures,
+            backgrounds=bool(members.backgrounds) and not self.master_background.skip,
+            outliers=not self.outlier_detection.skip,
+        )
+        if not wanted:
+            return exposures
+        steps = {name: getattr(self, name) for name in wanted}
+        suffix = "crf" if "outlier_detection" in wanted else wanted[-1]
+
+        def make():
+            log.info("All exposures together: %s", ", ".join(wanted))
+            backgrounds = read_all(members.backgrounds, exptype="background")
+            models = prepare_together(read_all(exposures), backgrounds, steps)
+            for model in models:
+                model.meta.asn.table_name = members.table_name
+                model.meta.filename = _renamed(model, suffix, members.asn_id)
+            return models
+
+        key = stages.key(list(steps.values()), [*exposures, *members.backgrounds])
+        return stages.run("Preparation of all exposures", key, make)[0]
+
+    def _trace(self, stages, exposures, given):
+        """Model the traces of each exposure and replace its bad pixels."""
+        run = [step for step in (self.adaptive_trace_model, self.pixel_replace) if not step.skip]
+        if not run:
+            return exposures
+
+        def job(exposure):
+            made = given is not exposures and not isinstance(exposure, str)
+
+            def make():
+                # A model of the caller is copied, one made by the stage before is not.
+                (model,) = (exposure,) if made else read_all([exposure])
+                name = model.meta.filename
+                for step in run:
+                    model = step.run(model)
+                model.meta.filename = name
+                model.meta.filename = _renamed(model, run[-1].class_alias)
+                return model
+
+            name = exposure if isinstance(exposure, str) else exposure.meta.filename
+            return Path(name).name, stages.key(run, [exposure]), make
+
+        return stages.each("Trace model", [job(exposure) for exposure in exposures])
+
+    def _build(self, stages, exposures, product):
+        """Build the cubes."""
+        factor = oversampling(exposures)
+        if factor > 1 and self.fusion.trace_oversample == 1:
+            self.fusion.trace_oversample = factor
+            log.info("The PSF of the cube is made for exposures oversampled by %g", factor)
+
+        def make():
+            models = [open_model(exposure) for exposure in exposures]
+            self.output_file = product
+            cubes = list(self.cube_build.run(ModelContainer(models)))
+            for cube in cubes:
+                cube.meta.filename = f"{Path(cube.meta.filename).name}_s3d.fits"
+            for model, exposure in zip(models, exposures, strict=True):
+                if model is not exposure:
+                    model.close()
+            return cubes
+
+        key = stages.key([self.cube_build], exposures, extra={"product": product})
+        return stages.run("Cubes", key, make)[0]
+
+    def _fuse(self, stages, cubes, members, product):
+        """Fuse each cube with the images, and join the results; or all of them as one."""
+        if len(cubes) > 1 and self.fusion.gratings == "shared":
+            return self._fuse_as_one(stages, cubes, members, product)
+        results = []
+        for number, cube in enumerate(cubes, 1):
+            name = product
+            if len(cubes) > 1:
+                name = _stem(cube if isinstance(cube, str) else cube.meta.filename)
+                log.info("Fusion of cube %d of %d: %s", number, len(cubes), name)
+
+            def make(cube=cube, name=name):
+                self.output_file = f"{name}_{self.fusion.suffix}.fits"
+                model = self.fusion.run([cube, *members.images])
+                model.meta.filename = self.output_file
+                model.meta.asn.table_name = members.table_name
+                return [model]
+
+            key = self._fusion_key(stages, [cube, *members.images], name)
+            (fused,), _ = stages.run(f"Fusion of {name}", key, make)
+            if isinstance(fused, str):
+                fused = _open_product(fused)
+            results.append(fused)
+        results += self._join(stages, results, cubes, members, product)
+        return results[0] if len(results) == 1 else ModelContainer(results)
+
+    def _fusion_key(self, stages, given, name, *, joined=False):
+        if self.fusion.save_reobserved and not joined:
+            return None  # products beside the product are not recorded
+        extra = {"name": name, "joined": joined, "stpsf": os.environ.get("STPSF_PATH")}
+        return stages.key([self.fusion], given, extra=extra)
+
+    def _fuse_as_one(self, stages, cubes, members, product):
+        """Fuse all cubes with a common spectral subspace, or each by itself if that cannot be."""
+        given = [*cubes, *members.images]
+
+        def make():
+            self.output_file = f"{product}_{self.fusion.suffix}.fits"
+            found = self.fusion.run(given)
+            found = [found] if isinstance(found, datamodels.JwstDataModel) else list(found)
+            if len(found) == 1:
+                found[0].meta.filename = self.output_file
+            for model in found:
+                model.meta.asn.table_name = members.table_name
+            return found
+
+        key = self._fusion_key(stages, given, product)
+        found, _ = stages.run(f"Fusion of {len(cubes)} cubes", key, make)
+        found = [_open_product(one) if isinstance(one, str) else one for one in found]
+        return found[0] if len(found) == 1 else ModelContainer(found)
+
+    def _join(self, stages, results, cubes, members, product):
+        """Join fused cubes; an empty list if they are to be separate or cannot be joined."""
+        if len(results) < 2 or self.fusion.gratings == "separate":
+            return []
+        key = self._fusion_key(stages, [*cubes, *members.images], product, joined=True)
+        found, _ = stages.run("Joined cube", key, lambda: self.fusion.join(results, product))
+        return [_open_product(one) if isinstance(one, str) else one for one in found]
+
+    def _locate(self, input_data):
+        if isinstance(input_data, str):
+            return self.make_input_path(input_data)
+        if isinstance(input_data, (list, tuple)):
+            return [self.make_input_path(item) for item in input_data]
+        return input_data
+
+
+def _open_product(path):
+    """Open a fused cube with its provenance, or the unmodified cube if it could not be fused."""
+    complete = read_headers(path)[0].get("S_FUSION") == "COMPLETE"
+    return FusedCubeModel(path) if complete else open_model(path)
+
+
+def _stem(path):
+    return remove_suffix(Path(path).name.removesuffix(".gz").removesuffix(".fits"))[0]
+
+
+def _renamed(model, suffix, asn_id=None):
+    """Name of a file after a step, as jwst gives it."""
+    stem = _stem(model.meta.filename or "exposure").removesuffix("_adaptive_trace_model")
+    identifier = "" if asn_id is None or stem.endswith(f"_{asn_id}") else f"_{asn_id}"
+    return f"{stem}{identifier}_{suffix}.fits"

@@ -1,0 +1,227 @@
+"""The pipeline step: parameters, products in and out."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.associations.hifred import collect_hifred_members
+from jwst_fusion.associations.members import stem
+from jwst_fusion.datamodels import allow_hifred_status, in_memory_file
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.hifred.options import HifredOptions
+from jwst_fusion.hifred.run import solve_problem
+from jwst_fusion.hifred.s3d_problem import s3d_problem
+from jwst_fusion.hifred.xray.counts import CountCube, read_counts
+from jwst_fusion.hifred.xray.fits_tables import open_fits
+from jwst_fusion.hifred.xray_problem import sort_cubes, xray_problem
+from jwst_fusion.products.counts import count_product, unchanged_product
+from jwst_fusion.products.hifred_cube import hifred_product
+from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.open import open_model
+from jwst_fusion.report.hifred.page import write_hifred_report
+from jwst_fusion.report.names import report_path
+from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.messages import collected_warnings
+
+__all__ = ["HifredStep"]
+
+log = logging.getLogger(f"stpipe.{__name__}")
+
+
+class HifredStep(FusionBaseStep):
+    """
+    Fuse two hyperspectral cubes: one with finer pixels, one with finer channels.
+
+    Input is an association, a list or a dictionary of two cubes: FITS cubes of X-ray counts, with
+    Poisson likelihood, or JWST cubes (s3d), with Gaussian likelihood. The result has the pixels of
+    the first and the channels of the second.
+    """
+
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
+
+    class_alias = "hifred"
+
+    spec = """
+    regularisation = option('wavelet_2d1d', 'low_rank_sobolev', 'low_rank_wavelet', 'low_rank', 'none', default='low_rank_sobolev') # What is known of the scene: sparse in 2D-1D wavelets; few spectral components with smooth maps; few with maps sparse in wavelets; few; or nothing
+    prior = option('relative', 'absolute', default='relative') # What is kept small: maps relative to the brightness of the sharper cube and wavelets of what low-rank solutions lack, or the maps and wavelets themselves, as published
+    rank = string(default='auto') # Number of spectral components, 1 to 200, or 'auto'
+    mu = string(default='auto') # Strength of the low-rank regularisations, above 0, or 'auto'
+    kappa = string(default='auto') # Strength of wavelet_2d1d in standard deviations of the noise, above 0, or 'auto'
+    scales_space = integer(default=2) # Wavelet scales in space, 1 to 8, of wavelet_2d1d
+    scales_energy = integer(default=3) # Wavelet scales in energy, 1 to 8, of wavelet_2d1d
+    nonnegative = boolean(default=True) # Allow no negative values in the result
+    tolerance = float(default=None) # Accuracy at which the solver stops, above 0, at most 0.1; default: 1e-6 nats per half datum (low rank), else a primal-dual gap of 1e-4 of the objective
+    maximum_iterations = integer(default=None) # Largest number of iterations; default: 200 (low rank), else 2000
+    errors = boolean(default=True) # Estimate the error of each voxel
+    error_samples = integer(default=12) # Posterior samples for the errors, 2 or more
+    thinning = float(default=0.8) # Part of the data on which strengths are tried, above 0, at most 0.99; the rest judges them
+    seed = integer(default=0) # Seed of that split and of the samples
+    psf = string(default=None) # FITS file with the PSF of the cube with the coarser pixels (for JWST cubes: what makes the sharper cube as blurred), an image or a cube; in place of the association's
+    psf_fwhm = float(default=None) # [arcsec] FWHM of a Gaussian PSF, if there is no file
+    psf_angle = float(default=0.0) # [deg] Counterclockwise rotation from the PSF file to the sharper cube
+    rmf_x = string(default=None) # OGIP redistribution matrix (RMF) of the cube with the finer pixels; in place of the association's
+    arf_x = string(default=None) # OGIP effective area (ARF) of that cube
+    rmf_y = string(default=None) # OGIP RMF of the cube with the finer channels: gives energies to numbered channels, and efficiencies
+    arf_y = string(default=None) # OGIP ARF of that cube
+    lsf_fwhm = float(default=None) # FWHM of a Gaussian spectral response of the sharper cube, if there is no RMF; eV for counts, um for JWST cubes
+    margin = float(default=None) # [arcsec] Rim around the field of the coarser cube in which the sharper one is used; default: the radius that holds 90 % of the PSF
+    exposure_x = float(default=None) # [s] Exposure time of the cube with the finer pixels; default: its header's, else that of the ARF
+    exposure_y = float(default=None) # [s] Exposure time of the cube with the finer channels, likewise
+    energy_min = float(default=None) # [keV] Lowest energy
+    energy_max = float(default=None) # [keV] Highest energy
+    wave_min = float(default=None) # [um] Shortest wavelength, of JWST cubes
+    wave_max = float(default=None) # [um] Longest wavelength, of JWST cubes
+    start = string(default=None) # Checkpoint (npz) of the same data from which to go on
+    checkpoint = string(default=None) # File (npz) that takes the state every half a minute and at the end
+    memory_limit = float(default=8.0) # [GB] Stop before anything is computed if more memory is needed
+    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers that tell whether to trust the result
+    suffix = string(default='hifred') # Suffix of the product
+    """  # noqa: E501
+
+    @classmethod
+    def build_config(cls, input, **kwargs):
+        """Build the configuration; numbers are allowed where 'auto' is."""
+        for name in ("rank", "mu", "kappa"):
+            if name in kwargs:
+                kwargs[name] = str(kwargs[name])
+        return super().build_config(input, **kwargs)
+
+    def process(self, input_data):
+        """
+        Fuse two cubes.
+
+        Parameters
+        ----------
+        input_data : str, path, dict, list, ModelContainer or ModelLibrary
+            Association of two cubes as ``science`` with ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y``
+            and ``arf_y``; list of two cubes (files, data models or
+            `~jwst_fusion.hifred.xray.counts.CountCube`); or dictionary of ``cubes`` and files.
+
+        Returns
+        -------
+        FitsProduct or HifredCubeModel
+            The fused cube, of counts or of JWST cubes. If nothing can be fused, an unmodified copy
+            of the cube with the finer channels with status SKIPPED or FAILED.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If a parameter or file is invalid, or the input of another kind.
+        """
+        options = HifredOptions.from_step(self)
+        if isinstance(input_data, datamodels.JwstDataModel):
+            return self._one_model(input_data)
+        members = collect_hifred_members(self._locate(input_data))
+        self.output_use_model = self.search_attr("output_file") is None
+        kinds = [_is_jwst(cube) for cube in members.cubes]
+        if kinds[0] != kinds[1]:
+            msg = "one cube is a JWST product and the other is not: give two of one kind"
+            raise ValueError(msg)
+        options.check_kind(jwst=kinds[0])
+        responses = options.responses(members.responses)
+        fuse_pair = self._fuse_s3d if kinds[0] else self._fuse_counts
+        return fuse_pair(members, responses, options)
+
+    def _fuse_counts(self, members, responses, options):
+        first, second = (
+            cube if isinstance(cube, CountCube) else read_counts(cube) for cube in members.cubes
+        )
+        filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
+        y = sort_cubes(first, second, responses)[1]
+        try:
+            with collected_warnings() as messages:
+                problem, x, y = xray_problem(first, second, responses, options)
+                result = solve_problem(problem, options)
+        except NotFusableError as reason:
+            return self.skip_model(unchanged_product(y, filename), str(reason))
+        except (np.linalg.LinAlgError, FloatingPointError) as reason:
+            return self.fail_model(unchanged_product(y, filename), str(reason))
+        product = count_product(problem, result, x, y, options, filename, messages)
+        self.set_status(product, "COMPLETE")
+        if options.save_report:
+            product.header["S_HIFRED"] = "COMPLETE"
+            self._save_report(product.hdus, problem, filename)
+        return product
+
+    def _fuse_s3d(self, members, responses, options):
+        models = [open_model(cube) for cube in members.cubes]
+        name = members.product_name or stem(models[0].meta.filename or "fused")
+        try:
+            product, problem = self._fuse_models(models, responses, options)
+        finally:
+            for model, cube in zip(models, members.cubes, strict=True):
+                if model is not cube:
+                    model.close()
+        product.meta.filename = f"{name}_{self.suffix}.fits"
+        if members.table_name:
+            product.meta.asn.table_name = members.table_name
+        if options.save_report and problem is not None:
+            with in_memory_file(product) as hdus:
+                self._save_report(hdus, problem, product.meta.filename)
+        return product
+
+    def _save_report(self, hdus, problem, filename):
+        given = self.search_attr("output_file")
+        if given is not None:
+            filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
+        path = Path(self.make_output_path(basepath=filename))
+        cubes = [
+            np.where(response.mask, data, np.nan)
+            for data, response in (
+                (problem.x, problem.response_x),
+                (problem.y, problem.response_y),
+            )
+        ]
+        report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
+        log.info("Saved report in %s", report)
+
+    def _fuse_models(self, models, responses, options):
+        """Fuse two open models; the product and the problem, or a copy of the finer one, None."""
+        for model in models:
+            if not isinstance(model, datamodels.IFUCubeModel):
+                kind = type(model).__name__
+                reason = f"data of type {kind} are no IFU cube (IFUCubeModel)"
+                return self.fail_model(allow_hifred_status(models[-1].copy()), reason), None
+        finest = max(models, key=lambda model: model.data.shape[0])
+        try:
+            with collected_warnings() as messages:
+                cubes = [read_cube(model) for model in models]
+                problem, x, y = s3d_problem(*cubes, responses, options)
+                result = solve_problem(problem, options)
+        except NotFusableError as reason:
+            return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
+        except (np.linalg.LinAlgError, FloatingPointError) as reason:
+            return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
+        product = hifred_product(problem, result, x, y, options, messages)
+        return self.set_status(product, "COMPLETE"), problem
+
+    def _locate(self, input_data):
+        if isinstance(input_data, (str, Path)):
+            return self.make_input_path(str(input_data))
+        if isinstance(input_data, (list, tuple)):
+            return [
+                self.make_input_path(str(item)) if isinstance(item, (str, Path)) else item
+                for item in input_data
+            ]
+        return input_data
+
+    def _one_model(self, model):
+        kind = type(model).__name__
+        reason = f"one {kind} is given, but HIFReD fuses two cubes"
+        return self.fail_model(allow_hifred_status(model.copy()), reason)
+
+
+def _is_jwst(cube):
+    """Whether a cube is a JWST product; a file is if it says what data model it holds."""
+    if isinstance(cube, datamodels.JwstDataModel):
+        return True
+    if isinstance(cube, CountCube):
+        return False
+    if not isinstance(cube, (str, Path)):
+        msg = f"a cube of the input is a {type(cube).__name__}: give files, data models, CountCubes"
+        raise TypeError(msg)
+    with open_fits(Path(cube), "cube") as hdus:
+        return "DATAMODL" in hdus[0].header
