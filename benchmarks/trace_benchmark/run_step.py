@@ -31,7 +31,7 @@ def main():
     counter = _Counter()
     for name in (
         "jwst.adaptive_trace_model.trace_model",
-        "stpipe.jwst_fusion.steps.adaptive_trace_model",
+        "jwst_fusion.steps.adaptive_trace_model",
     ):
         logging.getLogger(name).setLevel(logging.DEBUG)
         logging.getLogger(name).addFilter(counter)

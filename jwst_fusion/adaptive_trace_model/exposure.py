@@ -28,7 +28,7 @@ __all__ = [
     "trace_exposure",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Largest oversampling factor; more than three or four brings no gain (Law & Clarke 2026, III.1).
 _MAX_OVERSAMPLE = 10.0

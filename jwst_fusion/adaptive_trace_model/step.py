@@ -1,4 +1,4 @@
-"""Old place of the step `AdaptiveTraceModelStep`, which saved parameter files may name; until 1.0."""
+"""Old place of `AdaptiveTraceModelStep`, which saved parameter files may name; until 1.0."""
 
 from importlib import import_module
 

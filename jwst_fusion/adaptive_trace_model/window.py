@@ -11,7 +11,7 @@ from scipy.sparse import csc_array
 
 __all__ = ["WindowFitter", "solve_banded_columns", "window_sum"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Pairs of the four cubic B-splines that overlap in a knot interval.
 _PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))

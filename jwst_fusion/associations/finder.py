@@ -15,7 +15,7 @@ from jwst_fusion.associations.members import make_association, write_association
 
 __all__ = ["Findings", "Match", "find_associations", "write_findings"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # The imager whose images are fused with the cubes of a spectrograph.
 _IMAGER = {"NIRSPEC": "NIRCAM", "MIRI": "MIRI"}

@@ -15,7 +15,7 @@ from jwst_fusion.associations.members import relative_name, stem
 
 __all__ = ["Asn_Hifred", "HifredMembers", "collect_hifred_members", "make_hifred_association"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _RESPONSES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
 

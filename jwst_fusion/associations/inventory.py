@@ -15,7 +15,7 @@ from jwst_fusion.bandpass.names import band_of_wheels
 
 __all__ = ["Product", "take_inventory"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _IMAGES = ("NRC_IMAGE", "MIR_IMAGE")
 _SPECTRA = ("NRS_IFU", "MIR_MRS")

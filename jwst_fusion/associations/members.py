@@ -13,6 +13,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations.headers import is_exposure
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
+from jwst_fusion.messages import warn
 from jwst_fusion.products.open import open_model
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "write_association",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _ROLES = ("science", "direct_image", "background")
 
@@ -296,7 +297,7 @@ def _sort(found, *, product_name=None, asn_id=None, table_name=None):
     backgrounds = tuple(member for member, role in found if role == "background")
     others = [member for member, role in found if role not in _ROLES]
     for member in others:
-        log.warning("%s is neither a cube nor an image and is not used", _name(member))
+        warn(log, "%s is neither a cube nor an image and is not used", _name(member))
     if not product_name and cubes:
         product_name = stem(_name(cubes[0]))
     return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds)

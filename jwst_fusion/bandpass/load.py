@@ -8,10 +8,11 @@ from jwst_fusion.bandpass.curve import Bandpass
 from jwst_fusion.bandpass.names import filter_name
 from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.read import read_bandpass
+from jwst_fusion.messages import warn
 
 __all__ = ["data_version", "load_bandpass"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _FOLDERS = {"NIRCAM": "NIRCam", "MIRI": "MIRI", "NIRISS": "NIRISS"}
 # A curve whose pivot lies further than this beyond the half-power wavelengths is of another filter.
@@ -68,7 +69,8 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
         raise ValueError(msg)
     if text not in _reported:
         _reported.add(text)
-        log.warning(
+        warn(
+            log,
             "Throughput of %s: the nominal curve between half-power wavelengths is used. For the "
             "measured one %s",
             text,

@@ -213,7 +213,7 @@ def _is_fused(hdus, name, options):
 
 
 def _report_trace(options, output):
-    from jwst_fusion.report.trace.exposure import read_exposure
+    from jwst_fusion.products.traced_exposure import read_exposure
     from jwst_fusion.report.trace.page import write_trace_report
 
     for name in ("position", "line"):

@@ -10,7 +10,7 @@ __all__ = ["logged"]
 @contextmanager
 def logged():
     """Show what the package logs, each message on a line of its own."""
-    logger = logging.getLogger("stpipe.jwst_fusion")
+    logger = logging.getLogger("jwst_fusion")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     level, spread = logger.level, logger.propagate

@@ -17,10 +17,11 @@ from jwst_fusion.fusion.solver.rendering import assemble, render_rows, row_covar
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import Settings
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
+from jwst_fusion.messages import warn
 
 __all__ = ["FusionResult", "fuse"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _DRAFT = 0.05  # accuracy of the first of two solves, in posterior standard deviations
 _PASSES = 3  # first solves at most, each without the outliers of the one before
@@ -285,9 +286,10 @@ def _again(problem, tuned, settings, *, tolerance=None):
 def _report(tuned):
     """Log the hyperparameters, and what did not converge."""
     if not tuned.converged:
-        log.warning("Evidence had not settled after %d steps", tuned.steps)
+        warn(log, "Evidence had not settled after %d steps", tuned.steps)
     if not tuned.solution.converged:
-        log.warning(
+        warn(
+            log,
             "The linear solve stopped at %.2g standard deviations after %d iterations",
             tuned.solution.history[-1],
             tuned.solution.iterations,

@@ -8,10 +8,11 @@ import numpy as np
 from jwst_fusion.bandpass import filter_name
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.validation import FilterQuality, compare_image
+from jwst_fusion.messages import warn
 
 __all__ = ["EVERY", "LeftOut", "filter_groups", "report", "validate"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Stands for: every filter, one at a time.
 EVERY = "all"
@@ -109,14 +110,14 @@ def validate(data, names, groups, *, inner=None, **settings):
         text = " and ".join(group)
         if not out.any() or out.all():
             what = "no image of them is used" if not out.any() else "no other image remains"
-            log.warning("No validation without %s: %s", text, what)
+            warn(log, "No validation without %s: %s", text, what)
             continue
         log.info("Validation: fusion without %s", text)
         try:
             cube = fuse(_without(data, out), **settings).cube
         except np.linalg.LinAlgError as reason:
             # The fusion with all images stands, whatever becomes of this one.
-            log.warning("No validation without %s: %s", text, reason)
+            warn(log, "No validation without %s: %s", text, reason)
             continue
         found += [_compared(data, cube, i, names[i], group, inner) for i in np.flatnonzero(out)]
     return found

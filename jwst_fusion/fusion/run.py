@@ -23,10 +23,11 @@ from jwst_fusion.fusion.outcome import Outcome
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.solver.outliers import lone_peaks
 from jwst_fusion.fusion.validation import assess, table
+from jwst_fusion.messages import warn
 
 __all__ = ["fuse_observations"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _MAS = 1000.0
 # Wavelengths of the PSFs that are expected, as long as their number is not known.
@@ -165,7 +166,7 @@ def _without_peaks(cube, images):
         cleaned.append(replace(image, good=image.good & ~wild))
     if any(count):
         text = "%d voxels and %d pixels stand out more than a point source can and are not used"
-        log.warning(text, *count)
+        warn(log, text, *count)
     return cube, cleaned
 
 
@@ -217,7 +218,7 @@ def _usable_filters(wavelength, good, images, options):
         except ValueError as reason:
             if path is not None:
                 raise
-            log.warning("%s is not used: %s (parameter throughputs)", image.name, reason)
+            warn(log, "%s is not used: %s (parameter throughputs)", image.name, reason)
             continue
         log.info("Throughput of %s: %s", image.filter, bandpasses[-1].source)
         known.append(image)
@@ -229,7 +230,8 @@ def _usable_filters(wavelength, good, images, options):
     covered = coverages >= options.min_coverage
     for image, coverage in zip(known, coverages, strict=True):
         if coverage < options.min_coverage:
-            log.warning(
+            warn(
+                log,
                 "%s (%s) is not used: the cube covers %.1f %% of the filter's band",
                 image.name,
                 image.filter,
@@ -255,7 +257,8 @@ def _of_one_instrument(images, covered):
         image = images[index]
         if image.instrument != first.instrument:
             same[index] = False
-            log.warning(
+            warn(
+                log,
                 "%s (%s) is not used: the first image is of %s, whose PSF stands for all",
                 image.name,
                 image.instrument,
@@ -325,5 +328,5 @@ def _factors(images, calibrations, method):
         if calibration is not None:
             factors[index] = calibration.factor
         elif method != "off":
-            log.warning("%s has too little signal to be calibrated against the cube", image.name)
+            warn(log, "%s has too little signal to be calibrated against the cube", image.name)
     return factors

@@ -15,7 +15,7 @@ from jwst_fusion.metrics import nmse, psnr, ssim
 
 __all__ = ["ChannelQuality", "FilterQuality", "Quality", "assess", "compare_image", "table"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # The structural similarity compares windows of this many pixels.
 _WINDOW = 7

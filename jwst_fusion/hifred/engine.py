@@ -14,10 +14,11 @@ from jwst_fusion.hifred.solver.prepared import Pilot, gauge
 from jwst_fusion.hifred.solver.result import Result
 from jwst_fusion.hifred.solver.settings import Options
 from jwst_fusion.hifred.solver.solve import solve
+from jwst_fusion.messages import warn
 
 __all__ = ["fuse"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Standard deviations below zero, and the part of the data beyond, at which negative data are noted.
 _DEEP = 5.0
@@ -168,7 +169,7 @@ def fuse(
     cube = (cube / factor).astype(np.float32).reshape(shape)
     if not found.converged:
         notes.append(f"not converged after {found.iterations} iterations: {found.accuracy:.2g}")
-        log.warning("%s", notes[-1])
+        warn(log, "%s", notes[-1])
     # models are computed term by term: single precision of the cube is enough for them
     result = Result(
         cube=cube,
@@ -208,7 +209,7 @@ def _note_negative(name, data, notes):
             f"{low} values of {name} are negative by more than {_DEEP:g} standard deviations, but "
             "the result is not to be: with a background that was subtracted, nonnegative=False"
         )
-        log.warning("%s", notes[-1])
+        warn(log, "%s", notes[-1])
 
 
 def _projected(cube, *, nonnegative):

@@ -7,10 +7,11 @@ from astropy import units as u
 from astropy.wcs import WCS
 
 from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
+from jwst_fusion.messages import warn
 
 __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8
@@ -82,7 +83,7 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
     else:
         ratio = scale / pixel_scale
     if ratio > 1.5:
-        log.warning("The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
+        warn(log, "The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
     if abs(ratio - 1) > 0.01 or angle % 360:
         data = _resampled(data, ratio, angle)
     return data, nodes if cube and len(data) > 1 else None

@@ -7,7 +7,7 @@ from jwst_fusion.hifred.memory import check_memory
 
 __all__ = ["solve_problem"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 def solve_problem(problem, options):

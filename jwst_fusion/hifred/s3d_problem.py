@@ -15,7 +15,7 @@ from jwst_fusion.hifred.response.response import Response
 
 __all__ = ["s3d_problem"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 

@@ -12,10 +12,11 @@ from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.xray.ogip import read_rmf
 from jwst_fusion.hifred.xray.spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
+from jwst_fusion.messages import warn
 
 __all__ = ["sort_cubes", "xray_problem"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 def sort_cubes(first, second, responses):
@@ -228,7 +229,7 @@ def _vignetted(pixels, cube, channels):
     if image.ndim == 3:
         image = image[channels]
         if np.ptp(image, axis=0).max() > 0.02:
-            log.warning("%s: its vignetting varies with energy; the mean is used", cube.name)
+            warn(log, "%s: its vignetting varies with energy; the mean is used", cube.name)
         image = image.mean(axis=0)
     return sparse.diags_array(image.ravel()) @ pixels
 

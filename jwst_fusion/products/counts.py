@@ -51,7 +51,7 @@ def count_product(problem, result, x, y, options, filename, messages=()):
         The parameters.
     filename : str
         Name of the file.
-    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings to be kept in the product.
 
     Returns

@@ -15,6 +15,7 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, estimate_noise
 from jwst_fusion.adaptive_trace_model.integrations import median_image
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
+from jwst_fusion.messages import warn
 
 __all__ = [
     "PRODUCTS",
@@ -28,7 +29,7 @@ __all__ = [
     "write_result",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Images that do not fit the oversampled pixels.
 _OBSOLETE = (
@@ -180,13 +181,13 @@ def read_images(spectrum, *, transposed=False):
     n_unknown = int(np.sum(~usable & ~bad))
     if n_unknown == np.sum(~bad):
         noise = estimate_noise(flux)
-        log.warning("err holds no positive error: the fit assumes %.3g everywhere", noise)
+        warn(log, "err holds no positive error: the fit assumes %.3g everywhere", noise)
         error = np.full_like(flux, noise)
     with np.errstate(over="ignore"):
         square = np.square(error, dtype=np.float64).astype(np.float32)
     variances = {"err": _finite(square)}
     if 0 < n_unknown < np.sum(~bad):
-        log.warning("%d pixels without positive error take no part in the fit", n_unknown)
+        warn(log, "%d pixels without positive error take no part in the fit", n_unknown)
         error = np.where(usable, error, np.nan)
     for name in names:
         variances[name] = _finite(image(getattr(spectrum, name)))

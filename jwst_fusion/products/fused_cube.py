@@ -57,7 +57,7 @@ def fused_product(template, outcome, options, *, images_given=None, messages=())
         The parameters.
     images_given : int, optional
         Number of images that the step was given, used or not.
-    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings to be kept in the product.
 
     Returns

@@ -24,7 +24,7 @@ def hifred_product(problem, result, x, y, options, messages=()):
         The sharper cube, and that with the finer channels.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
-    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings to be kept in the product.
 
     Returns

@@ -123,7 +123,7 @@ def notes(problem, result, messages=()):
         The problem.
     result : `~jwst_fusion.hifred.solver.result.Result`
         Its solution.
-    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings that were logged.
 
     Returns

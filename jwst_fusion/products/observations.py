@@ -14,6 +14,7 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.observation import CubeObservation, ImageObservation
 from jwst_fusion.fusion.observed.photometry import noise_of_cube, noise_of_image
 from jwst_fusion.fusion.observed.sky import SkyGrid, crop_to_grid
+from jwst_fusion.messages import warn
 from jwst_fusion.products.keywords import (
     band_name,
     celestial_wcs,
@@ -28,7 +29,7 @@ from jwst_fusion.products.wavelength import wavelengths
 
 __all__ = ["read_cube", "read_image"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: No source is that bright; larger values are left over from bad pixels (MJy/sr).
 BRIGHTEST = 1e12
@@ -176,7 +177,8 @@ def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=
 def _follow(grid, own, target, name):
     """Move the grid of an image such that its target is where that of the cube is."""
     if own is None:
-        log.warning(
+        warn(
+            log,
             "%s does not say where its target is (keywords TARGTYPE = MOVING, MT_AVRA, MT_AVDEC): "
             "it is not brought to the target of the cube",
             name,
@@ -228,7 +230,7 @@ def _errors(data, err, good, name):
         return err, good
     if not (known & good).any():
         text = "%s has no errors (extension ERR): they are estimated from the data"
-        log.warning(text, name, extra={"kind": "no_errors"})
+        warn(log, text, name, kind="no_errors")
         masked = np.where(good, data, np.nan)
         sigma = noise_of_cube(masked) if data.ndim == 3 else noise_of_image(masked[None])
         err = np.broadcast_to(sigma.reshape(-1, 1, 1), (len(sigma), *data.shape[-2:]))
@@ -236,7 +238,7 @@ def _errors(data, err, good, name):
         known = np.isfinite(err) & (err > 0)
     elif not known[good].all():
         lost = np.count_nonzero(good & ~known)
-        log.warning("%s: %d pixels without an error are not used", name, lost)
+        warn(log, "%s: %d pixels without an error are not used", name, lost)
     return err, good & known
 
 

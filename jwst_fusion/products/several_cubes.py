@@ -16,13 +16,14 @@ from jwst_fusion.fusion.observed.joining import (
     union_grid,
 )
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.messages import warn
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.keywords import celestial_wcs, target_position
 from jwst_fusion.products.wavelength import set_wavelengths, wavelengths
 
 __all__ = ["joined_product", "stacked_cube"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _EMPTY = dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["NON_SCIENCE"]
 # Spaxels that differ by less than this part of their size are the same.
@@ -180,7 +181,7 @@ def _following(grid, own, target, name):
     if target is None:
         return grid
     if own is None:
-        log.warning("%s does not say where its moving target is: it stays where it is", name)
+        warn(log, "%s does not say where its moving target is: it stays where it is", name)
         return grid
     distance = own.separation(target).arcsec
     if distance < _SAME_PLACE:

@@ -42,7 +42,7 @@ def add_tables(product, template, outcome, options, messages=()):
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
-    messages : sequence of `~jwst_fusion.steps.messages.Message`, optional
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings.
     """
     table = _filters(outcome, product.get_dtype("filter_table"))

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.messages import warn
+
 __all__ = ["Entry", "cache_folder", "entries", "entry_path", "load", "remember", "remove", "store"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: To be raised whenever the layout of an entry changes; entries of other formats are not read.
 FORMAT = 3
@@ -145,10 +147,10 @@ def load(key):
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        log.warning("The cached PSF %s is damaged (%s); it is made again", path, error)
+        warn(log, "The cached PSF %s is damaged (%s); it is made again", path, error)
         return None
     if text != _text(key):
-        log.warning("The cached PSF %s is of another configuration; it is made again", path)
+        warn(log, "The cached PSF %s is of another configuration; it is made again", path)
         return None
     return arrays
 
@@ -180,7 +182,7 @@ def store(key, arrays):
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        log.warning("The PSF could not be kept in the cache %s: %s", path.parent, error)
+        warn(log, "The PSF could not be kept in the cache %s: %s", path.parent, error)
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture
 from jwst_fusion.psf.cube import PsfCube, lagrange_weights
 from jwst_fusion.psf.exposure import read_exposure
@@ -14,7 +15,7 @@ from jwst_fusion.psf.star import star_images
 
 __all__ = ["star_psf"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Beyond this relative distance in wavelength a scaled PSF of another filter is a rough guess.
 _FAR = 0.2
@@ -141,7 +142,8 @@ def _from_images(exposures, nodes, angle, pixel, grid):
         raise ValueError(msg)
     far = np.max(np.abs(nodes[:, None] / known[None, :] - 1.0).min(axis=1))
     if far > _FAR:
-        log.warning(
+        warn(
+            log,
             "PSFs are taken from stars at %s um, up to %.0f %% in wavelength away from where they "
             "are used: give stars in filters of that range",
             ", ".join(f"{one:.3f}" for one in known),
@@ -202,7 +204,8 @@ def _isolated(exposure):
     )
     width = 2.0 * np.sqrt(np.count_nonzero(star.data[0] > 0.5 * star.data[0].max()) / np.pi)
     if width < _COARSE:
-        log.warning(
+        warn(
+            log,
             "%s has only %.1f pixels along the width of the star: its PSF is undersampled. "
             "Resample dithered exposures of the star to smaller pixels",
             exposure.name,

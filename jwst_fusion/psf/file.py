@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.messages import warn
 from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.resample import resample_psf
 
 __all__ = ["read_psf", "write_psf"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
 # Pixels off centre that are left, and beyond which a note is due.
@@ -104,12 +105,12 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
         raise ValueError(msg)
     # STPSF's own PSFs lack the few percent of light that falls outside the image.
     if np.any((sums < 0.9) | (sums > 1.001)):
-        log.warning("The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())
+        warn(log, "The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())
     middle = (data.shape[1] - 1) / 2.0
     centres = [core_centre(image) for image in data]
     offset = max(max(abs(y - middle), abs(x - middle)) for y, x in centres)
     if offset > _NOTABLE:
-        log.warning("The PSFs in %s are up to %.2f pixels off centre; centred", path, offset)
+        warn(log, "The PSFs in %s are up to %.2f pixels off centre; centred", path, offset)
     if offset < _CENTRED:
         centres = [(middle, middle)] * len(data)
     pixel_scale = scale if pixel_scale is None else float(pixel_scale)

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from jwst_fusion.messages import warn
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
@@ -28,7 +29,7 @@ from jwst_fusion.psf.resample import native_field, resample_psf
 
 __all__ = ["make_psf"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _SOURCES = ("auto", "webbpsf", "aperture")
 _warned = threading.Event()
@@ -194,7 +195,8 @@ def _choose_source(source, channel):
             raise
         if not _warned.is_set():
             _warned.set()
-            log.warning(
+            warn(
+                log,
                 "PSFs come from the built-in aperture model with a typical wavefront error; STPSF "
                 "would be more accurate. %s",
                 error,

@@ -13,7 +13,7 @@ from jwst_fusion.psf import aperture, webbpsf
 
 __all__ = ["Native", "versions"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Native pixels are this much smaller than the Nyquist limit of the widest baseline.
 _SAMPLING_MARGIN = 1.05

@@ -12,7 +12,7 @@ from jwst_fusion.psf.smooth import fill_gaps, smooth_channels
 
 __all__ = ["StarImages", "star_images"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # A star whose peak does not exceed the noise by this factor makes no PSF.
 _FAINTEST = 50.0

@@ -22,7 +22,7 @@ __all__ = [
     "repoint",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Reference point of the aperture NRS_FULL_IFU (V2, V3 in arcsec) and its angle (degree), SIAF
 NIRSPEC_V2V3 = (300.2961, -497.9)

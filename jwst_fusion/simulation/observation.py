@@ -22,7 +22,7 @@ from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 
 __all__ = ["FILTERS", "Observation", "simulate_exposures", "simulate_images"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # imager filters within the range of G235H/F170LP on NRS1 (Marquis et al. 2026, Table 3)
 FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")

@@ -15,6 +15,7 @@ from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_thread
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
 from jwst_fusion.datamodels.whole_file import whole_file
+from jwst_fusion.messages import warn
 from jwst_fusion.products.exposure import (
     PRODUCTS,
     check_shapes,
@@ -26,15 +27,14 @@ from jwst_fusion.products.exposure import (
     unit_of,
     write_result,
 )
+from jwst_fusion.products.traced_exposure import TracedExposure, facts_of, traced_spectrum
 from jwst_fusion.report.names import report_path
-from jwst_fusion.report.trace.exposure import facts_of, traced_spectrum
 from jwst_fusion.report.trace.page import write_trace_report
-from jwst_fusion.report.trace.slices import TracedExposure
 from jwst_fusion.steps.base import FusionBaseStep
 
 __all__ = ["AdaptiveTraceModelStep"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Parameters that a report repeats.
 _PARAMETERS = ("oversample", "fit_threshold", "slope_limit", "psf_optimal", "profile_model")
@@ -139,7 +139,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             The same object.
         """
         if models.meta.cal_step.adaptive_trace_model == "COMPLETE":
-            log.warning("%s: step skipped: %s; the earlier result is kept", self.name, reason)
+            warn(log, "%s: step skipped: %s; the earlier result is kept", self.name, reason)
             return models
         return super().skip_model(models, reason)
 
@@ -223,12 +223,12 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return
         if unused:
             text = "%d of %d slits of %s are left as they are: %s"
-            log.warning(text, len(unused), len(parts), name, reasons)
+            warn(log, text, len(unused), len(parts), name, reasons)
         text = "%d slices or slits fitted, %d below fit_threshold"
         log.info(text, counts["fitted"], counts["faint"])
         if counts["failed"]:
             text = "%d slices or slits could not be fitted and are interpolated linearly"
-            log.warning(text, counts["failed"])
+            warn(log, text, counts["failed"])
         if counts["blind"]:
             text = "%d detector columns of fitted slices have too few good pixels for the model"
             log.info(text, counts["blind"])

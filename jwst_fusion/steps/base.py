@@ -8,11 +8,15 @@ from jwst.datamodels import ModelContainer, ModelLibrary
 from jwst.stpipe import Step
 from stpipe.config_parser import ConfigObj
 
+from jwst_fusion.messages import warn
 from jwst_fusion.products.open import INPUT_TYPES, fast_files, open_model
 
 __all__ = ["SUFFIXES", "FusionBaseStep"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
+
+# What the package logs is shown, saved in cal_logs and silenced with what stpipe logs.
+logging.getLogger("jwst_fusion").parent = logging.getLogger("stpipe")
 
 #: File name suffixes written by the steps of this package.
 SUFFIXES = (
@@ -192,7 +196,7 @@ class FusionBaseStep(Step):
         datamodel or sequence of datamodels
             The same object.
         """
-        log.warning("%s: step skipped: %s", self.name, reason)
+        warn(log, "%s: step skipped: %s", self.name, reason)
         return self.set_status(models, "SKIPPED")
 
     def fail_model(self, models, reason):
@@ -211,5 +215,5 @@ class FusionBaseStep(Step):
         datamodel or sequence of datamodels
             The same object.
         """
-        log.warning("%s: step failed: %s", self.name, reason)
+        warn(log, "%s: step failed: %s", self.name, reason)
         return self.set_status(models, "FAILED")

@@ -11,6 +11,7 @@ from jwst.stpipe import query_step_status
 
 from jwst_fusion.associations import collect_members, split_science
 from jwst_fusion.associations.headers import read_headers
+from jwst_fusion.messages import warn
 from jwst_fusion.products.open import check_fits, open_model
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "sort_members",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Number of pixels along the slices: axis of the detector image and length.
 _NATIVE = {"NIRSPEC": (0, 2048), "MIRI": (1, 1032)}
@@ -229,7 +230,8 @@ def oversampling(members):
             size = member.data.shape[axis]
         factors.append(size / native)
     if np.ptp(factors) > 0.01:
-        log.warning(
+        warn(
+            log,
             "Exposures were oversampled by %.2f to %.2f: the PSF of the cube is that of the median",
             min(factors),
             max(factors),

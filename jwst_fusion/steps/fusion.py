@@ -14,18 +14,18 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
+from jwst_fusion.messages import collected_warnings, warn
 from jwst_fusion.products.fused_cube import fused_product
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.reobserved import reobserved_products
 from jwst_fusion.products.several_cubes import joined_product, stacked_cube
 from jwst_fusion.steps.base import FusionBaseStep
-from jwst_fusion.steps.messages import collected_warnings
 from jwst_fusion.steps.reports import save_fusion_report, save_joined_report
 
 __all__ = ["FusionStep"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 class FusionStep(FusionBaseStep):
@@ -154,7 +154,7 @@ class FusionStep(FusionBaseStep):
             cubes.extend(read_cube(member) for member in members)
             return stacked_cube(cubes)
         except (NotFusableError, ValueError) as reason:
-            log.warning("The cubes are fused without a shared subspace: %s", reason)
+            warn(log, "The cubes are fused without a shared subspace: %s", reason)
             return None
         finally:
             for cube, member in zip(cubes, members, strict=False):
@@ -175,7 +175,7 @@ class FusionStep(FusionBaseStep):
                 results.append(self._unchanged(cube, self.fail_model, str(errors[-1]), name))
             except ValueError as reason:
                 # A file that cannot be read has no data to hand on.
-                log.warning("%s: cube %d is left out: %s", self.name, number, reason)
+                warn(log, "%s: cube %d is left out: %s", self.name, number, reason)
         if len(errors) == len(members.cubes):
             raise errors[0]
         if options.gratings != "separate":
@@ -204,7 +204,7 @@ class FusionStep(FusionBaseStep):
         try:
             product = joined_product(fused, memory_limit=self.memory_limit)
         except NotFusableError as reason:
-            log.warning("The fused cubes are not joined: %s", reason)
+            warn(log, "The fused cubes are not joined: %s", reason)
             return []
         product.meta.filename = f"{product_name}_{self.suffix}.fits"
         product.meta.asn.table_name = fused[0].meta.asn.table_name
@@ -266,7 +266,8 @@ class FusionStep(FusionBaseStep):
         """Warn if the PSF of the cube would be made for exposures that were not oversampled."""
         traced = cube.model.meta.cal_step.adaptive_trace_model == "COMPLETE"
         if traced and options.trace_oversample == 1:
-            log.warning(
+            warn(
+                log,
                 "%s was built from exposures with a trace model: if they were oversampled, give "
                 "the factor as trace_oversample, for its PSF is sharper then",
                 cube.name,
@@ -299,7 +300,7 @@ class FusionStep(FusionBaseStep):
                     raise NotFusableError(msg)
                 images.append(image)
             except NotFusableError as reason:
-                log.warning("Image not used: %s", reason)
+                warn(log, "Image not used: %s", reason)
                 reasons.append(str(reason))
         if not images:
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
@@ -313,7 +314,7 @@ class FusionStep(FusionBaseStep):
         for parameter, given in named.items():
             missing = [name for name in given if name not in present]
             if missing:
-                log.warning("%s names %s, of which no image is used", parameter, ", ".join(missing))
+                warn(log, "%s names %s, of which no image is used", parameter, ", ".join(missing))
         return images
 
     def _locate(self, input_data):

@@ -37,7 +37,7 @@ from jwst_fusion.steps.stock import forget_steps
 
 __all__ = ["FusionPipeline"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 class FusionPipeline(Pipeline):

@@ -16,6 +16,7 @@ from jwst_fusion.hifred.s3d_problem import s3d_problem
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.fits_tables import open_fits
 from jwst_fusion.hifred.xray_problem import sort_cubes, xray_problem
+from jwst_fusion.messages import collected_warnings
 from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.observations import read_cube
@@ -23,11 +24,10 @@ from jwst_fusion.products.open import open_model
 from jwst_fusion.report.hifred.page import write_hifred_report
 from jwst_fusion.report.names import report_path
 from jwst_fusion.steps.base import FusionBaseStep
-from jwst_fusion.steps.messages import collected_warnings
 
 __all__ = ["HifredStep"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 class HifredStep(FusionBaseStep):

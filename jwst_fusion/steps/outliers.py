@@ -10,7 +10,7 @@ from jwst.outlier_detection import OutlierDetectionStep, ifu
 
 __all__ = ["FrugalOutlierStep", "median_in_strips"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Rows filtered at a time: stcal stacks one copy of them for each pixel of the kernel.
 _STRIP = 128

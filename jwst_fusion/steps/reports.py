@@ -11,7 +11,7 @@ from jwst_fusion.report.names import report_path
 
 __all__ = ["save_fusion_report", "save_joined_report"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 def save_fusion_report(path, product, cube):

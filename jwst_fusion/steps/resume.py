@@ -7,9 +7,11 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from jwst_fusion.messages import warn
+
 __all__ = ["Record", "digest", "fingerprint"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _SOFTWARE = ("jwst_fusion", "jwst", "stdatamodels", "stpsf", "numpy", "scipy")
@@ -161,7 +163,7 @@ class Record:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s cannot be read and is begun anew: %s", self.path, error)
+            warn(log, "%s cannot be read and is begun anew: %s", self.path, error)
             return {}
         return stages
 

@@ -10,7 +10,7 @@ from jwst_fusion.steps.resume import fingerprint
 
 __all__ = ["Stages"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 class Stages:

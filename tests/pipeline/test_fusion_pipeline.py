@@ -33,7 +33,7 @@ def made(caplog):
 
 
 def test_interrupted_and_continued(observed, tmp_path, offline_crds, monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "stpipe.jwst_fusion")
+    caplog.set_level(logging.INFO, "jwst_fusion")
     inputs = {path: path.read_bytes() for path in map(Path, observed.exposures)}
     with monkeypatch.context() as patch:
         patch.setattr(FusionStep, "process", lambda *args: 1 / 0)

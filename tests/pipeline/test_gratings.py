@@ -46,7 +46,7 @@ def run(gratings, folder, /, **fusion):
 
 
 def test_joined_and_used_again(gratings, tmp_path, offline_crds, caplog):
-    caplog.set_level(logging.INFO, "stpipe.jwst_fusion")
+    caplog.set_level(logging.INFO, "jwst_fusion")
     results = run(gratings, tmp_path, save_report=True)
     names = ["x_blue_fused_s3d.fits", "x_red_fused_s3d.fits", "x_fused_s3d.fits"]
     assert [model.meta.filename for model in results] == names
@@ -76,7 +76,7 @@ def test_fused_as_one(gratings, tmp_path, offline_crds):
 
 
 def test_report_beside_the_product(gratings, tmp_path, offline_crds, caplog):
-    caplog.set_level(logging.INFO, "stpipe.jwst_fusion")
+    caplog.set_level(logging.INFO, "jwst_fusion")
     run(gratings, tmp_path, gratings="shared").close()
     page = tmp_path / "x_fused_report.html"
     assert not page.exists()

@@ -16,10 +16,10 @@ from PIL import Image
 
 from jwst_fusion.command import main as cli
 from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.messages import Message, collected_warnings, warn
 from jwst_fusion.report.fused.product import read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.page import LARGEST_PAGE, _fitting, short
-from jwst_fusion.steps.messages import Message, collected_warnings
 
 SECTIONS = ["field", "lines", "spectra", "agreement", "spectrum", "calibration", "subspace"]
 SECTIONS += ["tuning", "weights", "dropped", "record"]
@@ -331,15 +331,20 @@ def test_cubes_in_jansky_are_shown_in_the_unit_of_the_product(fused, tmp_path):
         np.testing.assert_allclose(read_input_cube(hdus, product).data, before, rtol=1e-5)
 
 
-def test_warnings_are_collected_from_one_thread_with_their_kind():
-    log = logging.getLogger("stpipe.jwst_fusion.fusion.somewhere")
-    with collected_warnings() as messages:
-        log.info("not this")
-        log.warning("%d things", 3, extra={"kind": "no_errors"})
-        thread = threading.Thread(target=log.warning, args=("of another run",))
-        thread.start()
-        thread.join()
-    log.warning("later")
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
+def test_warnings_are_collected_from_one_thread_whatever_is_shown(level):
+    log = logging.getLogger("jwst_fusion.fusion.somewhere")
+    log.setLevel(level)
+    try:
+        with collected_warnings() as messages:
+            log.info("not this")
+            warn(log, "%d things", 3, kind="no_errors")
+            thread = threading.Thread(target=warn, args=(log, "100 % of another run"))
+            thread.start()
+            thread.join()
+        warn(log, "later")
+    finally:
+        log.setLevel(logging.NOTSET)
     assert messages == [Message("fusion.somewhere", "no_errors", "3 things")]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jwst_fusion.command import main as cli
+from jwst_fusion.products.traced_exposure import exposure_of
 from jwst_fusion.report.page import LARGEST_PAGE
-from jwst_fusion.report.trace.exposure import exposure_of
 from jwst_fusion.report.trace.page import trace_page
 from jwst_fusion.report.trace.slices import slices_of
 from jwst_fusion.simulation.observation import simulate_exposures

@@ -10,10 +10,11 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.offset import image_offset
 from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.fusion.observed.registration import resample_image
+from jwst_fusion.messages import warn
 
 __all__ = ["Alignment", "align", "filter_offsets"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Given offsets, arcsec, beyond which something else is wrong.
 _FARTHEST = 3600.0
@@ -151,7 +152,7 @@ def align(cube, images, responses, *, psf, grid, given, search, apply):
         err.append(part[1])
     kept = np.array([np.isfinite(plane).any() for plane in data])
     for image in (image for image, keep in zip(images, kept, strict=True) if not keep):
-        log.warning("%s (%s) is not used: it has no data on the field", image.name, image.filter)
+        warn(log, "%s (%s) is not used: it has no data on the field", image.name, image.filter)
     if not kept.any():
         msg = "no image has data on the field of the cube"
         raise NotFusableError(msg)
@@ -173,7 +174,8 @@ def _report(image, offset, error, *, applied):
             image.name,
         )
     elif not applied and np.hypot(*offset) > max(_NOTABLE_OFFSET, 5 * error):
-        log.warning(
+        warn(
+            log,
             "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
             "consider alignment = measured",
             image.name,

@@ -6,10 +6,11 @@ import numpy as np
 
 from jwst_fusion.fusion.observed.photometry import calibrate, synthetic_image
 from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.messages import warn
 
 __all__ = ["cross_calibrate", "cube_arrays", "fusion_data", "image_arrays"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # A channel with data in fewer than this fraction of the spaxels is the torn end of a band, and a
 # spaxel with fewer than this fraction of its channels lies at the rim of the field.
@@ -74,7 +75,7 @@ def cube_weights(cube, err):
     live = count >= max(_LEAST * seen, 1)
     dropped = np.count_nonzero((count > 0) & ~live)
     if dropped:
-        log.warning("%d channels with data in less than half of the spaxels are not used", dropped)
+        warn(log, "%d channels with data in less than half of the spaxels are not used", dropped)
     sigma = np.full(len(cube), np.nan)
     # One channel at a time: a masked median over the cube would need several copies of it.
     for channel in np.flatnonzero(live):

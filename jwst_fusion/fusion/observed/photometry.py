@@ -22,7 +22,7 @@ __all__ = [
     "synthetic_image",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Median absolute deviation of a normal distribution, in standard deviations.
 _MAD = 0.674489750196082

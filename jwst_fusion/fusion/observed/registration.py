@@ -23,7 +23,7 @@ __all__ = [
     "resample_image",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _ORDER = 5
 # The cardinal spline of order 5 has fallen below one part in a thousand this far out.

@@ -7,10 +7,11 @@ import numpy as np
 from scipy import fft, optimize
 
 from jwst_fusion.fusion.observed.matching import blur_with_gaps, matching_kernel, sample_spaxels
+from jwst_fusion.messages import warn
 
 __all__ = ["FWHM", "Broadening", "broaden", "fit_broadening"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Full width at half maximum of a Gaussian of unit standard deviation.
 FWHM = 2 * np.sqrt(2 * np.log(2))
@@ -102,7 +103,7 @@ def fit_broadening(images, synthetics, psfs_image, psfs_cube, *, factor, pixel_s
     parts = [part for part in parts if part.usable]
     none = Broadening(0.0, 0.0, angle)
     if not parts:
-        log.warning("Too little of the images overlaps with the cube to fit the PSF of the cube")
+        warn(log, "Too little of the images overlaps with the cube to fit the PSF of the cube")
         return none
 
     def cost(widths):

@@ -8,12 +8,13 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.psf.instrument_psf import CHANNEL_LIMIT, cube_boxes, image_boxes
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
+from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
 from jwst_fusion.psf.instruments import identify
 
 __all__ = ["LARGEST_SIDE", "across_slices", "cube_side", "default_size", "image_side"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: Largest side of the PSFs, arcsec.
 LARGEST_SIDE = 10.0
@@ -142,7 +143,8 @@ def _report(image, detector, filters):
 def _compare(first, boxes, image, own):
     """Warn if an image has other pixels than the one whose PSF stands for it."""
     if len(boxes) != len(own):
-        log.warning(
+        warn(
+            log,
             "%s is %sresampled, %s is %s: the PSF of the latter is used for both",
             image.name,
             "" if len(own) > 1 else "not ",
@@ -155,7 +157,8 @@ def _compare(first, boxes, image, own):
     # a square looks the same after a quarter of a turn
     turns = np.abs((one[:, 2] - two[:, 2] + 45) % 90 - 45).max()
     if widths > _SAME_WIDTH * boxes[0][0] or turns > _SAME_ANGLE:
-        log.warning(
+        warn(
+            log,
             '%s has other pixels than %s (widths differ by up to %.4f", angles by up to %.1f deg): '
             "the PSF of the latter is used for both",
             image.name,

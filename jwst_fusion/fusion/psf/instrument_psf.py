@@ -12,7 +12,7 @@ from jwst_fusion.psf.instruments import pixel_of
 
 __all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 #: The two channels of NIRCam meet here (um).
 CHANNEL_LIMIT = 2.35

@@ -16,10 +16,11 @@ from jwst_fusion.fusion.psf.headers import (
 )
 from jwst_fusion.fusion.psf.instrument_psf import psf_pair, read_psf_pair
 from jwst_fusion.fusion.psf.optics import Optics
+from jwst_fusion.messages import warn
 
 __all__ = ["broadened", "psf_angles", "psfs_of"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 # Images of one channel are described by one PSF if their rolls differ by less (degrees).
 _SAME_ROLL = 2.0
@@ -67,7 +68,8 @@ def psf_angles(cube, images, fine, options):
         turned = [image for image in images if image.pa_v3 is not None]
         spread = [abs((image.pa_v3 - rolls[0] + 180) % 360 - 180) for image in turned]
         if spread and max(spread) > _SAME_ROLL:
-            log.warning(
+            warn(
+                log,
                 "Rolls of the images differ by up to %.1f deg: the PSF of %s is used for all",
                 max(spread),
                 images[0].name,

@@ -14,9 +14,11 @@ from copy import copy
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
+from jwst_fusion.messages import warn
+
 __all__ = ["BlockSystem"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _DOUBLE_LIMIT = 1_500_000_000  # bytes of blocks above which single precision is used
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
@@ -130,7 +132,7 @@ class BlockSystem:
             one[...], attempts = _raised_cholesky(matrix)
             raised += attempts > 0
         if not self._raised:
-            log.warning("%d blocks are singular to rounding; their ridge was raised", raised)
+            warn(log, "%d blocks are singular to rounding; their ridge was raised", raised)
         self._raised += raised
         return factors
 

@@ -20,7 +20,7 @@ __all__ = [
     "maximise_evidence",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _LOG_INTERVAL = 10.0
 _EMPTY = 1e-4  # weight, relative to the lightest data, that stands for no data

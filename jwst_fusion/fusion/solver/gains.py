@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwst_fusion.messages import warn
+
 __all__ = ["Gains", "fit_gains"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _PRECISION = 0.01  # of the information on a gain that the solve for its column leaves, or twice it
 _SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
@@ -125,10 +127,11 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         if np.all(np.abs(change) < 0.3 * errors):
             break
     else:
-        log.warning("The gains still change by more than their errors after %d steps", _STEPS)
+        warn(log, "The gains still change by more than their errors after %d steps", _STEPS)
     stuck = np.sum(np.abs(np.log(values)) > 0.999 * far)
     if stuck:
-        log.warning(
+        warn(
+            log,
             "The gains of %d of %d images cannot be fitted and stay at a limit. Look for images of "
             "something else, outliers, saturated stars and backgrounds that are not in all data",
             stuck,

@@ -11,10 +11,11 @@ import numpy as np
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
+from jwst_fusion.messages import warn
 
 __all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _LOG_INTERVAL = 10.0  # seconds between progress lines
 # Iterations that tell how large the error was before them: a third of all, at least so many; and a
@@ -116,7 +117,7 @@ def conjugate_gradients(
             if iteration == 0:
                 msg = "the normal equations are not positive definite: check errors and weights"
                 raise np.linalg.LinAlgError(msg)
-            log.warning("Conjugate gradients break down after %d iterations", iteration)
+            warn(log, "Conjugate gradients break down after %d iterations", iteration)
             return Solution(best, False, iteration, history)
         step = energy / curvature
         taken.append(step * energy)

@@ -11,10 +11,11 @@ import numpy as np
 from jwst_fusion.fusion.solver.operators import Imager
 from jwst_fusion.fusion.solver.regularisation import GramPrior
 from jwst_fusion.fusion.solver.rendering import row_covariance
+from jwst_fusion.messages import warn
 
 __all__ = ["solve_nonnegative"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _STEPS = 300
 _ALLOWED = 0.2  # posterior standard deviations below zero that are accepted
@@ -96,7 +97,7 @@ def solve_nonnegative(problem, tuned, settings):
     depth = -min(lowest, 0.0) / np.sqrt(spread)
     good = bool(accepted and moved < settings.tolerance and solution.converged)
     if not good:
-        log.warning("After %d steps the scene is negative by up to %.2g sigma", step, depth)
+        warn(log, "After %d steps the scene is negative by up to %.2g sigma", step, depth)
     found = replace(
         solution, solution=groups, converged=good, iterations=iterations, history=history
     )

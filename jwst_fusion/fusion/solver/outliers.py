@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.ndimage as ndi
 
+from jwst_fusion.messages import warn
+
 __all__ = [
     "Rejection",
     "impossible_contrasts",
@@ -20,7 +22,7 @@ __all__ = [
     "wild_residuals",
 ]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _MAD = 0.674489750196082  # median absolute deviation of a normal distribution
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
@@ -219,7 +221,8 @@ def wild_residuals(data, images_model, cube_model, limit):
 
 def _report(found, why):
     if found.any():
-        log.warning(
+        warn(
+            log,
             "%d pixels of the images and %d voxels of the cube %s and are not used",
             found.images.sum(),
             found.voxels.sum(),

@@ -25,7 +25,7 @@ __all__ = ["Problem", "find_subspace", "initial_strength", "plain_noise"]
 
 _UNIQUE = 1e-4  # strength of "none", relative to what the gradients of the cube suggest
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
+from jwst_fusion.messages import warn
 from jwst_fusion.numerics.periodic_starlet import Starlet
 
 __all__ = ["solve_sparse", "starlet_thresholds"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _STEPS = 200
 _LOG_INTERVAL = 10.0
@@ -126,7 +127,7 @@ def solve_sparse(problem, tuned, settings):
             log.info("Starlets: step %d, moved by %.3f, %.0f s", step, moved, logged - started)
     good = moved < settings.tolerance and solution.converged
     if not good:
-        log.warning("Starlet coefficients still move by %.2g sigma after %d steps", moved, step)
+        warn(log, "Starlet coefficients still move by %.2g sigma after %d steps", moved, step)
     log.info("%.0f %% of the starlet coefficients are zero", 100 * np.mean(split == 0))
     found = replace(
         solution, solution=groups, converged=good, iterations=iterations, history=history

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["assemble", "render_rows", "row_covariance"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
 _LOG_INTERVAL = 10.0

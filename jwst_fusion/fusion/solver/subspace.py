@@ -10,9 +10,11 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg as sla
 
+from jwst_fusion.messages import warn
+
 __all__ = ["Subspace", "estimate_subspace", "noise_edge", "parse_rank"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _IMPUTATION_STEPS = 60
 _IMPUTATION_TOLERANCE = 0.02  # of one sigma
@@ -143,7 +145,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
         if rank == "auto" and np.sum(values > edge) > cap:
             log.info("%d components lie above the noise; %d kept", np.sum(values > edge), k)
     elif k < rank:
-        log.warning("rank = %d exceeds what %d spaxels allow; using %d", rank, len(data), k)
+        warn(log, "rank = %d exceeds what %d spaxels allow; using %d", rank, len(data), k)
 
     freedom = max((degrees[0] - k) * (degrees[1] - k), 1)
     noise = float(np.sqrt(values[k:].sum() / freedom)) if k < limit else 1.0
@@ -263,7 +265,8 @@ def _impute(data, missing, root, rank, cap):
             filled[missing] += update * np.clip(ratio / max(1 - ratio, 0.05), 0, 20)
         previous = update
     else:
-        log.warning(
+        warn(
+            log,
             "Imputation of missing voxels still changes by %.2g sigma after %d steps",
             change,
             step + 1,

@@ -11,10 +11,11 @@ import scipy.fft as sf
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
+from jwst_fusion.messages import warn
 
 __all__ = ["Compression", "is_complete", "usable_data", "whitened_system"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _RING_ENERGY = 0.95  # the free ring is as wide as the radius that encircles this much of the PSF
 
@@ -91,7 +92,7 @@ def usable_data(data):
         raise ValueError(msg)
     lost = 1 - seen / total
     if np.any(lost > 1e-3):
-        log.warning("Up to %.1f %% of a response falls on channels without data", 100 * lost.max())
+        warn(log, "Up to %.1f %% of a response falls on channels without data", 100 * lost.max())
     cube_sigma, image_sigma = data.cube_sigma, data.image_sigma.copy()
     if np.all(spaxel_weight == spaxel_weight[0, 0]):
         cube_sigma = cube_sigma / np.sqrt(spaxel_weight[0, 0])

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["interpolation", "nodes_of", "thinned"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _ACCURACY = 1e-3  # of the largest value, between nodes that are kept
 _MOST = 32

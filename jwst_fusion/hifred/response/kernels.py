@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["centred", "kernel_stack"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _CLOSE = 1e-6  # sample; a kernel that is nearer to a sample is only moved by whole samples
 _CLIPPED = 0.01  # part of a kernel that may be lost by clipping the lobes of cubic interpolation

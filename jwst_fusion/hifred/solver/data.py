@@ -9,10 +9,11 @@ import numpy as np
 
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
+from jwst_fusion.messages import warn
 
 __all__ = ["Observation", "observation", "split"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _ABSURD = 1e12
 
@@ -104,7 +105,7 @@ def observation(name, data, response, likelihood, variance, notes):
     used = np.isfinite(data) & (np.abs(np.nan_to_num(data, nan=0.0)) < _ABSURD)
     if not used.all():
         notes.append(f"{np.count_nonzero(~used)} of {used.size} values of {name} are not usable")
-        log.warning("%s", notes[-1])
+        warn(log, "%s", notes[-1])
     if response.mask is not None:
         used &= response.mask.reshape(used.shape)
     if likelihood == "poisson":
@@ -148,7 +149,7 @@ def _variance(name, variance, shape, used, notes):
             f"{np.count_nonzero(used & ~good)} values of {name} have no positive variance and are "
             "not used"
         )
-        log.warning("%s", notes[-1])
+        warn(log, "%s", notes[-1])
     return np.where(good, variance, 1.0), used & good
 
 

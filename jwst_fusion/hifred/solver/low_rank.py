@@ -12,7 +12,7 @@ from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarle
 
 __all__ = ["LowRank", "component_weights"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _BARRIERS = (1.0, 10.0, 100.0)
 _WIDTHS = (1.0, 0.3, 0.1)  # of the rounded absolute value, in noise standard deviations

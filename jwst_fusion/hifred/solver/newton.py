@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["Objective", "Solution", "conjugate_gradients", "minimise"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _LOG_INTERVAL = 10.0
 _ARMIJO = 1e-4

@@ -16,7 +16,7 @@ from jwst_fusion.hifred.solver.tuning import search
 
 __all__ = ["Pilot", "gauge", "held_out", "mean_spectrum"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _MOST_COMPONENTS = 60
 _FIRST = {"low_rank_sobolev": 1e-3, "low_rank_wavelet": 0.1, "low_rank": 0.0}

@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["PrimalDual", "State"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _RELAXATION = 1.8
 _CHECK = 10  # iterations from one gap to the next

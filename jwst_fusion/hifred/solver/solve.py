@@ -15,7 +15,7 @@ from jwst_fusion.hifred.solver.wavelets import Cubes, local_errors
 
 __all__ = ["Outcome", "solve"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _PILOT = "low_rank_sobolev"
 

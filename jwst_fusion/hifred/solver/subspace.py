@@ -12,7 +12,7 @@ from jwst_fusion.hifred.response.operators import apply
 
 __all__ = ["Subspace", "find_subspace"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

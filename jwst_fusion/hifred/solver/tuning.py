@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["search"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 
 def search(evaluate, start, *, step, most, what):

@@ -16,7 +16,7 @@ from jwst_fusion.numerics.bounded_starlet import Starlet2D1D
 
 __all__ = ["Cubes", "local_errors"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _BALANCE = 3.0
 _TRIAL = 40  # iterations for a trial of kappa, each from the one before

@@ -16,10 +16,11 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.hifred.xray.energy_grid import contiguous
 from jwst_fusion.hifred.xray.fits_tables import column, existing_file, open_fits, unit_factor
+from jwst_fusion.messages import warn
 
 __all__ = ["CountCube", "read_counts"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _ENERGY_AXES = ("ENER", "ENERGY")
 _CHANNEL_AXES = ("PI", "PHA", "CHANNEL", "CHAN")
@@ -321,7 +322,7 @@ def _counts(data, flags, name):
     good = np.isfinite(data) & (np.abs(data) < _MOST)
     lost = data.size - np.count_nonzero(good)
     if lost:
-        log.warning("%s: %d voxels that are not finite are not used", name, lost)
+        warn(log, "%s: %d voxels that are not finite are not used", name, lost)
     if flags is not None:
         good &= (flags.astype(np.int64) & _DO_NOT_USE) == 0
     data[~good] = 0.0

@@ -19,10 +19,11 @@ from jwst_fusion.hifred.xray.fits_tables import (
     open_fits,
     unit_factor,
 )
+from jwst_fusion.messages import warn
 
 __all__ = ["Arf", "Rmf", "read_arf", "read_rmf"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _MATRICES = ("MATRIX", "SPECRESP MATRIX")
 # No redistribution gives more than one count per photon; larger sums are areas.
@@ -109,7 +110,8 @@ class Arf:
             )
             raise ValueError(msg)
         if not covered.all():
-            log.warning(
+            warn(
+                log,
                 "The ARF %s covers %s: the area is taken as zero at %d of %d energies",
                 self.name,
                 _span(self.energies),
@@ -276,7 +278,8 @@ def _normalised(matrix, full, path):
         return matrix, True
     large = sums > _NORMALISED
     if large.any():
-        log.warning(
+        warn(
+            log,
             "The RMF %s: %d of %d rows sum to more than one, up to %.3f; normalised",
             path.name,
             np.count_nonzero(large),

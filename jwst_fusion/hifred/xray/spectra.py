@@ -9,10 +9,11 @@ from scipy.stats import norm
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.xray.energy_grid import interpolation_weights, overlap
 from jwst_fusion.hifred.xray.ogip import read_arf, read_rmf
+from jwst_fusion.messages import warn
 
 __all__ = ["area_at", "area_y", "exposure_time", "span", "spectral_matrix_x"]
 
-log = logging.getLogger(f"stpipe.{__name__}")
+log = logging.getLogger(__name__)
 
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 # Part of a channel's response that must lie within the energies of the result.
@@ -75,7 +76,7 @@ def area_at(responses, side, edges, contained, notes):
     path = responses.get(f"arf_{side}")
     if contained:
         if path is not None:
-            log.warning("arf_%s is not used: the RMF already holds the area", side)
+            warn(log, "arf_%s is not used: the RMF already holds the area", side)
         return None
     if path is None:
         notes.append(f"no arf_{side}: its area is taken as 1 at all energies")

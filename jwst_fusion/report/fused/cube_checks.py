@@ -36,7 +36,7 @@ STRUCTURE = 0.3
 # Mean square of these residuals, in sigma, if they have structure.
 BAND_CHI2 = (2.0, 50.0)
 # Warnings of these modules speak of what is usual.
-_USUAL = ("bandpass", "fusion.robust", "psf")
+_USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
 
 
 def check_convergence(product):

@@ -34,7 +34,7 @@ def write_trace_report(path, exposure, *, parameters=()):
     ----------
     path : str or `~pathlib.Path`
         The page; its figures go to a folder of the same name beside it.
-    exposure : `~jwst_fusion.report.trace.slices.TracedExposure`
+    exposure : `~jwst_fusion.products.traced_exposure.TracedExposure`
     parameters : sequence of (str, str), optional
         Names and values of the parameters of the step.
 
@@ -52,7 +52,7 @@ def trace_page(exposure, *, parameters=()):
 
     Parameters
     ----------
-    exposure : `~jwst_fusion.report.trace.slices.TracedExposure`
+    exposure : `~jwst_fusion.products.traced_exposure.TracedExposure`
     parameters : sequence of (str, str), optional
 
     Returns

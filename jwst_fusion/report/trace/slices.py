@@ -13,7 +13,7 @@ from jwst_fusion.adaptive_trace_model.compact import row_pitch
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.metrics.wiggles import measure_wiggles
 
-__all__ = ["TracedExposure", "TracedSlice", "TracedSpectrum", "slices_of"]
+__all__ = ["TracedSlice", "slices_of"]
 
 # Offsets from the peak, in native pixels, at which spectra are taken.
 _OFFSETS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
@@ -26,64 +26,6 @@ _ENOUGH = 0.3
 _LIT, _LIT_COLUMNS = 20.0, 100
 # Columns over which the level of a spectrum is taken.
 _LEVEL = 51
-
-
-@dataclass(frozen=True)
-class TracedSpectrum:
-    """
-    An exposure, or one slit of it, before and after; images are (row, column).
-
-    Attributes
-    ----------
-    name : str
-        Name of the slit; empty for an IFU.
-    geometry : object
-        See `jwst_fusion.adaptive_trace_model.geometry`.
-    flux, error : array
-        The exposure; NaN where invalid.
-    after, model : array
-        Flux and trace model on the oversampled rows, per native pixel; NaN where there is none.
-    factor : float
-        Oversampling factor.
-    """
-
-    name: str
-    geometry: object
-    flux: np.ndarray
-    error: np.ndarray
-    after: np.ndarray
-    model: np.ndarray
-    factor: float
-
-
-@dataclass(frozen=True)
-class TracedExposure:
-    """
-    An exposure with a trace model.
-
-    Attributes
-    ----------
-    name, source : str
-        File names of the product and of the exposure it was made of.
-    mode : str
-        Instrument mode.
-    unit : str
-        Of the flux.
-    spectra : list of TracedSpectrum
-        The exposure, or its slits.
-    filled : int
-        Oversampled pixels without data that the model fills.
-    facts : list of (str, str)
-        More about it: names and values.
-    """
-
-    name: str
-    source: str
-    mode: str
-    unit: str
-    spectra: list
-    filled: int
-    facts: list
 
 
 @dataclass(frozen=True)

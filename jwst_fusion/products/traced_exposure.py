@@ -1,5 +1,6 @@
-"""Exposures with a trace model as files or datamodels, brought into the form a report needs."""
+"""Exposures before and after the trace model, from files or data models, as arrays."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,75 @@ from jwst_fusion.adaptive_trace_model.modes import find_mode
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
 from jwst_fusion.products.exposure import read_images, spectra, unit_of
 from jwst_fusion.products.open import open_model
-from jwst_fusion.report.trace.slices import TracedExposure, TracedSpectrum
 
-__all__ = ["exposure_of", "facts_of", "read_exposure", "traced_spectrum"]
+__all__ = [
+    "TracedExposure",
+    "TracedSpectrum",
+    "exposure_of",
+    "facts_of",
+    "read_exposure",
+    "traced_spectrum",
+]
 
 _SUFFIX = "adaptive_trace_model"
+
+
+@dataclass(frozen=True)
+class TracedSpectrum:
+    """
+    An exposure, or one slit of it, before and after; images are (row, column).
+
+    Attributes
+    ----------
+    name : str
+        Name of the slit; empty for an IFU.
+    geometry : object
+        See `jwst_fusion.adaptive_trace_model.geometry`.
+    flux, error : array
+        The exposure; NaN where invalid.
+    after, model : array
+        Flux and trace model on the oversampled rows, per native pixel; NaN where there is none.
+    factor : float
+        Oversampling factor.
+    """
+
+    name: str
+    geometry: object
+    flux: np.ndarray
+    error: np.ndarray
+    after: np.ndarray
+    model: np.ndarray
+    factor: float
+
+
+@dataclass(frozen=True)
+class TracedExposure:
+    """
+    An exposure with a trace model.
+
+    Attributes
+    ----------
+    name, source : str
+        File names of the product and of the exposure it was made of.
+    mode : str
+        Instrument mode.
+    unit : str
+        Of the flux.
+    spectra : list of TracedSpectrum
+        The exposure, or its slits.
+    filled : int
+        Oversampled pixels without data that the model fills.
+    facts : list of (str, str)
+        More about it: names and values.
+    """
+
+    name: str
+    source: str
+    mode: str
+    unit: str
+    spectra: list
+    filled: int
+    facts: list
 
 
 def read_exposure(product, source=None):
