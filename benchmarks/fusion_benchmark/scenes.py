@@ -10,7 +10,7 @@ from fusion_benchmark.observe import Setup, observe
 from fusion_benchmark.optics import chebyshev_optics, segmented_pupil
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.observed.photometry import filter_responses
-from jwst_fusion.fusion.psf.instrument_psf import PsfPair, cube_boxes
+from jwst_fusion.fusion.psf.instrument_psf import PsfPair, cube_pixel_kernels
 from jwst_fusion.psf import chebyshev_nodes, make_psf
 from jwst_fusion.psf.cube import lagrange_weights
 
@@ -155,7 +155,7 @@ def orion_psf(wavelength, kind="fused"):
     nodes = chebyshev_nodes(*_RANGE, _ORION_NODES[kind])
     boxes = {
         "NIRCAM": ((_ORION_PIXEL, _ORION_PIXEL, 0.0),),
-        "NIRSPEC": cube_boxes(instrument="NIRSPEC", spaxel=3 * _ORION_PIXEL, angle=0.0),
+        "NIRSPEC": cube_pixel_kernels(instrument="NIRSPEC", spaxel=3 * _ORION_PIXEL, angle=0.0),
     }
     image, cube = (
         make_psf(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jwst_fusion.fusion.psf.instrument_psf import cube_boxes, image_boxes, psf_pair
+from jwst_fusion.fusion.psf.instrument_psf import cube_pixel_kernels, image_pixel_kernels, psf_pair
 from jwst_fusion.fusion.psf.optics import Optics
 
 __all__ = ["FILTERS", "HIGH", "LOW", "NPIX", "PIXEL", "pair", "sides"]
@@ -18,7 +18,7 @@ ANGLES = (37.0, 152.0)
 
 def sides(source, *, cores="all", filter_name=None):
     """Return images and cube of the fusion, as the step describes them."""
-    boxes = image_boxes(
+    boxes = image_pixel_kernels(
         instrument="NIRCAM",
         channel="SHORT",
         detector="NRCB1",
@@ -38,7 +38,7 @@ def sides(source, *, cores="all", filter_name=None):
     cube = Optics(
         instrument="NIRSPEC",
         angle=ANGLES[1],
-        boxes=cube_boxes(instrument="NIRSPEC", spaxel=SPAXEL, angle=ANGLES[1]),
+        boxes=cube_pixel_kernels(instrument="NIRSPEC", spaxel=SPAXEL, angle=ANGLES[1]),
         source=source,
         options={"maximum_cores": cores},
     )

@@ -13,8 +13,8 @@ from jwst_fusion.fusion.psf.broadening import Broadening, broaden, fit_broadenin
 from jwst_fusion.fusion.psf.headers import image_side
 from jwst_fusion.fusion.psf.instrument_psf import (
     PsfPair,
-    cube_boxes,
-    image_boxes,
+    cube_pixel_kernels,
+    image_pixel_kernels,
     psf_pair,
     read_psf_pair,
 )
@@ -123,19 +123,21 @@ def test_boxes_follow_the_header():
     common = {"instrument": "NIRCAM", "channel": "SHORT", "detector": "NRCB1", "angle": 50.0}
     common |= {"pixel_scale": 0.03, "grid_angle": 5.0}
     turned = 50.0 + aperture_angle("NIRCAM", "NRCB1")
-    assert image_boxes(pixfrac=None, **common) == ((0.0311, 0.0311, turned),)
-    assert image_boxes(pixfrac=0.8, **common) == (
+    assert image_pixel_kernels(pixfrac=None, **common) == ((0.0311, 0.0311, turned),)
+    assert image_pixel_kernels(pixfrac=0.8, **common) == (
         (0.0311, 0.0311, turned),
         (0.8 * 0.0311, 0.8 * 0.0311, turned),
         (0.03, 0.03, 5.0),
     )
     turned = 10.0 + aperture_angle("NIRSPEC")
-    assert cube_boxes(instrument="NIRSPEC", spaxel=0.1, angle=10.0, oversample=3.0) == (
+    assert cube_pixel_kernels(instrument="NIRSPEC", spaxel=0.1, angle=10.0, oversample=3.0) == (
         (0.1, 0.1, turned),
         (0.1, 0.1 / 3, turned),
         (0.1, 0.1, 0.0),
     )
-    assert cube_boxes(instrument="X", spaxel=0.1, angle=0.0, resampled=False) == ((0.1, 0.1, 0.0),)
+    assert cube_pixel_kernels(instrument="X", spaxel=0.1, angle=0.0, resampled=False) == (
+        (0.1, 0.1, 0.0),
+    )
 
 
 def test_boxes_widen_the_psf_as_they_should(observations):
@@ -240,9 +242,9 @@ def test_words_and_numbers_for_the_broadening():
     assert FusionOptions(psf_broadening="0.15x0.10").broadening_widths() == (0.15, 0.10)
 
 
-def pair(wavelength, boxes=(), cube_boxes=(), npix=31, **more):
+def pair(wavelength, boxes=(), cube_pixel_kernels=(), npix=31, **more):
     image = Optics("NIRCAM", 0.0, {"SHORT": boxes}, "aperture")
-    cube = Optics("NIRSPEC", 0.0, cube_boxes, "aperture")
+    cube = Optics("NIRSPEC", 0.0, cube_pixel_kernels, "aperture")
     return psf_pair(wavelength, image, cube, **{"pixel_scale": 0.033, "npix": npix, **more})
 
 
@@ -273,12 +275,12 @@ def test_single_wavelength():
 def test_number_of_nodes_follows_from_the_accuracy(low, high):
     """Both OTFs, interpolated as the fusion does, are those computed for that wavelength."""
     boxes = ((0.0311, 0.0311, 20.0),) * 2 + ((0.033, 0.033, 0.0),)
-    cube_boxes = ((0.1, 0.1, 20.0),) * 2 + ((0.1, 0.1, 0.0),)
+    cube_pixel_kernels = ((0.1, 0.1, 20.0),) * 2 + ((0.1, 0.1, 0.0),)
     wavelength = np.linspace(low, high, 7)
-    both = pair(wavelength, boxes, cube_boxes, npix=61)
+    both = pair(wavelength, boxes, cube_pixel_kernels, npix=61)
     for kind, instrument, own in (
         (both.image, "NIRCAM", boxes),
-        (both.cube, "NIRSPEC", cube_boxes),
+        (both.cube, "NIRSPEC", cube_pixel_kernels),
     ):
         common = {"pixel_scale": 0.033, "npix": 61, "footprints": own, "source": "aperture"}
         direct = make_psf(instrument, wavelength=wavelength, **common).data

@@ -13,6 +13,7 @@ from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_thresholds
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.numerics.periodic_starlet import Starlet
 
 GRIDS = [(9, 11, 2), (7, 8, 3), (10, 6, 2)]
@@ -125,8 +126,8 @@ def test_strengths_follow_the_rule(sparse):
 def test_fusion_with_starlets(caplog):
     caplog.set_level(logging.INFO)
     scene = make_scene(margin=3)
-    result = fuse(scene.data, regularisation="wavelet")
+    result = fuse(scene.data, FusionSettings(regularisation="wavelet"))
     assert result.converged
-    assert score(scene, result) > score(scene, fuse(scene.data, uncertainty=False))
+    assert score(scene, result) > score(scene, fuse(scene.data, FusionSettings(errors=False)))
     assert 0.8 < calibration(scene, result) < 1.2
     assert "starlet coefficients are zero" in caplog.text

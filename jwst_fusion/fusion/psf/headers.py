@@ -6,7 +6,11 @@ import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion.psf.instrument_psf import CHANNEL_LIMIT, cube_boxes, image_boxes
+from jwst_fusion.fusion.psf.instrument_psf import (
+    CHANNEL_LIMIT,
+    cube_pixel_kernels,
+    image_pixel_kernels,
+)
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
@@ -80,7 +84,7 @@ def image_side(images, angle, fine):
         channel = _channel(image)
         known = _detector(image)
         try:
-            own = image_boxes(
+            own = image_pixel_kernels(
                 instrument=image.instrument,
                 channel=channel,
                 detector=known,
@@ -199,11 +203,11 @@ def cube_side(wavelength, cube, angle, spaxel, oversample):
     common["oversample"] = oversample
     try:
         if cube.instrument != "MIRI":
-            boxes = cube_boxes(instrument=cube.instrument, **common)
+            boxes = cube_pixel_kernels(instrument=cube.instrument, **common)
             return {"instrument": cube.instrument, "boxes": boxes}
         bands = _bands(wavelength, cube)
         boxes = {
-            channel: cube_boxes(instrument="MIRI_MRS", band=band, **common)
+            channel: cube_pixel_kernels(instrument="MIRI_MRS", band=band, **common)
             for channel, band in bands.items()
         }
     except ValueError as reason:

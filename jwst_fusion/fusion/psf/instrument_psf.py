@@ -10,7 +10,7 @@ from jwst_fusion.psf import aperture_angle, chebyshev_nodes, read_psf
 from jwst_fusion.psf.cube import lagrange_weights
 from jwst_fusion.psf.instruments import pixel_of
 
-__all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
+__all__ = ["PsfPair", "cube_pixel_kernels", "image_pixel_kernels", "psf_pair", "read_psf_pair"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class PsfPair:
     nodes: np.ndarray
 
 
-def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_angle, angle):
+def image_pixel_kernels(*, instrument, channel, detector, pixfrac, pixel_scale, grid_angle, angle):
     """
     Boxes that detector and drizzling add to the optics of an image.
 
@@ -92,7 +92,7 @@ def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_ang
     return tuple(boxes)
 
 
-def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0, band=None):
+def cube_pixel_kernels(*, instrument, spaxel, angle, resampled=True, oversample=1.0, band=None):
     """
     Boxes that slices, detector pixels and cube building add to the optics of a cube.
 

@@ -51,13 +51,13 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem whose responses contain the gains.
     tuned : Tuning
         Its hyperparameters and solution.
     gains : Gains
         Gains so far.
-    settings : Settings
+    settings : FusionSettings
         Options.
     scales : tuple of float
         Factors on the inverse variances of images and cube.
@@ -66,7 +66,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     Returns
     -------
-    problem : Problem
+    problem : LowRankProblem
         The problem with the responses that belong to the gains.
     tuned : Tuning
         Its solution, with `scales`.

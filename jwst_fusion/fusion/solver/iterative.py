@@ -25,7 +25,7 @@ _DELAY, _MARGIN = 10, 4.0
 
 @dataclass
 class Solution:
-    """Outcome of a linear solve.
+    """FusedObservation of a linear solve.
 
     Attributes
     ----------

@@ -29,11 +29,11 @@ def solve_nonnegative(problem, tuned, settings):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem with a quadratic prior.
     tuned : Tuning
         Its hyperparameters and solution.
-    settings : Settings
+    settings : FusionSettings
         Options.
 
     Returns

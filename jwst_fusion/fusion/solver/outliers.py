@@ -16,10 +16,10 @@ from jwst_fusion.messages import warn
 
 __all__ = [
     "Rejection",
-    "impossible_contrasts",
-    "lone_peaks",
+    "isolated_outliers",
+    "residual_outliers",
+    "sharper_than_psf",
     "sharpest_contrast",
-    "wild_residuals",
 ]
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def sharpest_contrast(psf, factor):
     return float(best)
 
 
-def lone_peaks(planes, good, *, spectral=False):
+def isolated_outliers(planes, good, *, spectral=False):
     """Find gross outliers of native data, before anything is resampled or calibrated with them.
 
     Parameters
@@ -128,7 +128,7 @@ def lone_peaks(planes, good, *, spectral=False):
     return found
 
 
-def impossible_contrasts(data):
+def sharper_than_psf(data):
     """Find samples that stand out more than a point source would, before any model exists.
 
     Images are compared with their running median. Spectra are split into their running median,
@@ -167,7 +167,7 @@ def impossible_contrasts(data):
     return found
 
 
-def wild_residuals(data, images_model, cube_model, limit):
+def residual_outliers(data, images_model, cube_model, limit):
     """Find data that a model of them cannot explain.
 
     Parameters

@@ -69,11 +69,11 @@ def solve_sparse(problem, tuned, settings):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem with a quadratic prior.
     tuned : Tuning
         Its hyperparameters and solution; strengths follow from them by `starlet_thresholds`.
-    settings : Settings
+    settings : FusionSettings
         Options.
 
     Returns

@@ -12,7 +12,7 @@ import scipy.linalg as sla
 
 from jwst_fusion.messages import warn
 
-__all__ = ["Subspace", "estimate_subspace", "noise_edge", "parse_rank"]
+__all__ = ["WhitenedSubspace", "estimate_subspace", "noise_edge", "parse_rank"]
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _EDGE_MARGIN = 1.03  # the largest noise eigenvalue scatters about the edge by a
 
 
 @dataclass(frozen=True)
-class Subspace:
+class WhitenedSubspace:
     """Affine spectral subspace ``mean + basis @ z``.
 
     Attributes
@@ -89,7 +89,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
 
     Returns
     -------
-    Subspace
+    WhitenedSubspace
         Mean, basis and diagnostics.
 
     Raises
@@ -155,7 +155,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     scores = np.full((k, *good.shape), np.nan)
     scores[:, good] = (centred @ vectors[:, :k]).T
     total = np.cumsum(values)
-    return Subspace(
+    return WhitenedSubspace(
         mean=full_mean,
         basis=basis,
         sigma=sigma,

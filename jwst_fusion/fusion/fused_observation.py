@@ -11,11 +11,11 @@ from jwst_fusion.fusion.psf.instrument_psf import PsfPair
 from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.validation import Quality
 
-__all__ = ["Outcome"]
+__all__ = ["FusedObservation"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FusedObservation:
     """
     The fused cube and how it came about.
 
