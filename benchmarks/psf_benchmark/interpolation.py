@@ -19,7 +19,7 @@ TARGET = 1e-3
 def _direct(source, wavelength):
     """PSFs of images and cube at every channel."""
     grid = {"pixel_scale": PIXEL, "npix": NPIX}
-    return [side.psf(wavelength, "SHORT", grid).data for side in sides(source)]
+    return [side.psf(wavelength, "SHORT", **grid).data for side in sides(source)]
 
 
 def interpolation(quick=False):

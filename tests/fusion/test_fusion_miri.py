@@ -9,9 +9,9 @@ from jwst_fusion.fusion.observed.photometry import filter_responses
 from jwst_fusion.fusion.observed.registration import common_grid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.psf.headers import across_slices, default_size
-from jwst_fusion.fusion.psf.instrument_psf import cube_pixel_kernels, image_pixel_kernels
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
 from jwst_fusion.fusion.psf.observation_psf import psfs_of
+from jwst_fusion.fusion.psf.pixel_kernels import cube_pixel_kernels, image_pixel_kernels
 from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import aperture_angle, make_psf
