@@ -68,10 +68,10 @@ class FusionOptions:
         0.5, "Rim around the field in which images are used too", low=0.0, high=10.0, unit="arcsec"
     )
     wave_min: float | None = option(
-        None, "Shortest wavelength", kind="float", low=0.0, closed=False, unit="um"
+        None, "Shortest wavelength", kind="float", low=0.0, high=1000.0, closed=False, unit="um"
     )
     wave_max: float | None = option(
-        None, "Longest wavelength", kind="float", low=0.0, closed=False, unit="um"
+        None, "Longest wavelength", kind="float", low=0.0, high=1000.0, closed=False, unit="um"
     )
     exclude_wave: tuple = option(
         (), "Wavelengths to leave out, as 1.87-1.88,2.12-2.13", kind="force_list", unit="um"
@@ -265,8 +265,10 @@ class FusionOptions:
         check_options(self)
         object.__setattr__(self, "mu", numbers("mu", self.mu))
         object.__setattr__(self, "rank", rank_of(self.rank))
-        object.__setattr__(self, "factor", whole("factor", self.factor, 2, 32))
-        object.__setattr__(self, "psf_nodes", whole("psf_nodes", self.psf_nodes, 2, 64))
+        for name in ("factor", "psf_nodes"):
+            declared = options_of(self)[name]
+            value = whole(name, getattr(self, name), declared.low, declared.high)
+            object.__setattr__(self, name, value)
         filters = parts(self.filters) or ()
         filters = tuple(filter_name(name, parameter="filters") for name in filters)
         object.__setattr__(self, "filters", filters)

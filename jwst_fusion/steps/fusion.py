@@ -44,10 +44,7 @@ class FusionStep(FusionBaseStep):
     class_alias = "fusion"
 
     spec = (
-        spec_of(FusionOptions)
-        + """
-    suffix = string(default='fused_s3d') # Suffix of the product
-    """
+        spec_of(FusionOptions) + "    suffix = string(default='fused_s3d') # Suffix of the product"
     )
 
     @classmethod
