@@ -1,4 +1,4 @@
-"""What one fusion gives: the cube, how it came about, and how well it agrees with the data."""
+"""The result of a fusion of observations: the cube, how it was made, and its quality."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ __all__ = ["FusedObservation"]
 @dataclass(frozen=True)
 class FusedObservation:
     """
-    The fused cube and how it came about.
+    The fused cube, how it was made, and how well it agrees with the data.
 
     Attributes
     ----------

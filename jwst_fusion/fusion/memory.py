@@ -4,10 +4,10 @@ from __future__ import annotations
 
 __all__ = ["estimate_memory"]
 
-_RING = 5  # spaxels that the periodic domain adds along each axis
+_RING = 5  # spaxels that the periodic domain adds along each axis, typically
 _SLABS = 80e6  # bytes of temporary slabs and blocks, whatever the field
 _CUBES = 7  # arrays of the size of the input cube, double precision, while outliers are sought
-_DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which they are kept in single precision
+_DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which `BlockSystem` keeps them in single precision
 
 
 def estimate_memory(channels, shape, factor, *, filters, nodes, rank, errors=True):

@@ -1,4 +1,4 @@
-"""What the headers of images and cube say of their PSFs: detector, pixels, resampling, slices."""
+"""Read from headers what shapes the PSFs: detector, pixels, resampling, slices."""
 
 import logging
 

@@ -17,7 +17,7 @@ _PRECISION = 0.01  # of the information on a gain that the solve for its column 
 _SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
 _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
-_STEPS = 16
+_STEPS = 16  # at most, each with one solve; as the problem is nearly linear, few are needed
 _FAR = 5  # widths of the prior, or a factor of two, that gains of sound data do not reach
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 

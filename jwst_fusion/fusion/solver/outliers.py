@@ -1,4 +1,4 @@
-"""Outliers that no flag marks: impossible contrasts before the fusion, wild residuals within it.
+"""Find outliers that no flag marks: sharper than the PSF, or unexplained by a first solution.
 
 Cubes are (wavelength, y, x), images (y, x). What a point source may look like is taken from the
 PSFs, so that neither stars nor emission lines are mistaken for outliers.
@@ -24,7 +24,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_MAD = 0.674489750196082  # median absolute deviation of a normal distribution
+_MAD = 0.674489750196082  # median absolute deviation of a normal distribution, standard deviations
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
 _GUARD = 10.0  # standard deviations that the test before the fusion ignores
 _NATIVE_CONTRAST = 100.0  # twice that of a star on NIRSpec's spaxels at 0.8 um, the sharpest case
@@ -34,7 +34,9 @@ _PEAK = 0.5  # height of an outlier, relative to its brightest neighbour
 _MISFIT = 0.1  # part of the local range of the model that errors of the PSF may explain
 _LINE = 4.0  # a line that a spectrograph resolves is not this much brighter than both neighbours
 _SMALLEST_SCATTER = 0.3  # of residuals in given errors: a close fit must not look like outliers
-_SPECTRAL, _SPATIAL = 7, 7  # channels and pixels of the running medians
+# Channels and pixels of the running medians: wider than a resolved line, and than a star's core.
+_SPECTRAL, _SPATIAL = 7, 7
+# Steps to the eight neighbours of a pixel.
 _AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
 

@@ -12,7 +12,7 @@ __all__ = ["cube_from_rows", "render_rows", "row_covariance"]
 log = logging.getLogger(__name__)
 
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
-_LOG_INTERVAL = 10.0
+_LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def render_rows(grid, psf, mixing, groups):

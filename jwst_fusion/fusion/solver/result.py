@@ -26,7 +26,7 @@ class FusionResult:
     subspace : WhitenedSubspace
         Mean, basis and diagnostics of the spectral subspace that was used.
     mu : ndarray (k,)
-        Strength of the gradient prior per component, for noise-whitened data.
+        Weight of the prior per component, for noise-whitened data.
     noise_scale_image, noise_scale_cube : float
         Factors by which the given 1-sigma errors were multiplied.
     images_model : ndarray (F, d * h, d * w)

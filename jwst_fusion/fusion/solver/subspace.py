@@ -16,8 +16,8 @@ __all__ = ["WhitenedSubspace", "estimate_subspace", "noise_edge", "parse_rank"]
 
 log = logging.getLogger(__name__)
 
-_IMPUTATION_STEPS = 60
-_IMPUTATION_TOLERANCE = 0.02  # of one sigma
+_IMPUTATION_STEPS = 60  # at most; sums of the series of changes keep them few
+_IMPUTATION_TOLERANCE = 0.02  # of one sigma: what is imputed is then far below the noise
 _LOG_INTERVAL = 10.0  # seconds between progress lines
 _EDGE_MARGIN = 1.03  # the largest noise eigenvalue scatters about the edge by a few per cent
 
