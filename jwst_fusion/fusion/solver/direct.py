@@ -20,9 +20,8 @@ __all__ = ["BlockSystem"]
 
 log = logging.getLogger(__name__)
 
-_DOUBLE_LIMIT = (
-    1_500_000_000  # bytes of blocks above which single precision is used, to save memory
-)
+# Bytes of blocks above which single precision is used, to save memory.
+_DOUBLE_LIMIT = 1_500_000_000
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
 _STALE = 0.1  # logarithmic change of hyperparameters up to which a preconditioner is used again
 _RIDGE = 1e-13  # relative to the largest diagonal element; keeps unobserved constants solvable

@@ -25,12 +25,11 @@ log = logging.getLogger(__name__)
 _LOG_INTERVAL = 10.0  # seconds between progress lines
 _EMPTY = 1e-4  # weight, relative to the lightest data, that stands for no data
 _THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which there are no data
-_LOOSE = (
-    0.05  # accuracy of linear solves on the way, in posterior standard deviations: enough for 3 %
-)
-_SCALE_LIMIT = (
-    100.0  # factor on the given errors within which the noise scales stay, against runaways
-)
+# Accuracy of linear solves on the way, in posterior standard deviations; hyperparameters
+# are wanted to 3 % only.
+_LOOSE = 0.05
+# Factor on the given errors within which the noise scales stay, against runaways.
+_SCALE_LIMIT = 100.0
 
 
 class LocalWeights:
