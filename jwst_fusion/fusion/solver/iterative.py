@@ -25,7 +25,7 @@ _DELAY, _MARGIN = 10, 4.0
 
 @dataclass
 class Solution:
-    """Outcome of a linear solve.
+    """FusedObservation of a linear solve.
 
     Attributes
     ----------
@@ -258,7 +258,7 @@ class WeightedSystem:
         Parameters
         ----------
         mu : ndarray (k,)
-            Strength of the gradient prior.
+            Weight of the prior per component.
         scale_image, scale_cube : float
             Factors on the inverse variances of the two instruments.
         rhs : ndarray (group, d * d, k), optional
