@@ -126,7 +126,7 @@ def test_every_regularisation_runs(cubes, members, regularisation):
         "low_rank": {"rank": 2},
         "none": {},
     }[regularisation]
-    options = {"regularisation": regularisation, "maximum_iterations": 40, "errors": False}
+    options = {"regularisation": regularisation, "max_iterations": 40, "errors": False}
     result = HifredStep.call(cubes, **members.responses, **options, **strength)
     assert result.meta.cal_step.hifred == "COMPLETE"
     assert result.header["HIFREGUL"] == regularisation
@@ -269,7 +269,7 @@ def test_other_models_fail(s3d_pair, caplog):
     assert type(result) is datamodels.ImageModel
     assert result is not model
     assert result.meta.cal_step.hifred == "FAILED"
-    assert "ImageModel are no IFU cube" in caplog.text
+    assert "ImageModel is not an IFU cube" in caplog.text
     assert HifredStep.call(model).meta.cal_step.hifred == "FAILED"
 
 
@@ -348,7 +348,7 @@ PARAMETERS = {
     "rank": [0, -3, 1000, "many", "nan"],
     "mu": [0, -1.0, "nan", "inf", "some"],
     "tolerance": [0.0, -1e-3, 2.0, float("nan")],
-    "maximum_iterations": [0, -5],
+    "max_iterations": [0, -5],
     "psf_fwhm": [0.0, -1.0, float("nan"), float("inf")],
     "psf_angle": [float("nan"), 1e9],
     "lsf_fwhm": [0.0, float("nan")],

@@ -262,7 +262,7 @@ def test_cubes_without_sky_coordinates_and_full_cubes(tmp_path):
         lsf_fwhm=21.0 * 2.3548,
         regularisation="wavelet_2d1d",
         kappa=1.0,
-        maximum_iterations=60,
+        max_iterations=60,
         save_report=True,
         save_results=True,
         output_dir=str(tmp_path),

@@ -71,15 +71,15 @@ def spectral_matrix_x(responses, channels, edges, options, name):
     return matrix, rmf.contains_area, inside
 
 
-def area_at(responses, side, edges, contained, notes):
+def area_at(responses, letter, edges, contained, notes):
     """Return the effective area from an ARF, or None if the RMF holds it or no file is given."""
-    path = responses.get(f"arf_{side}")
+    path = responses.get(f"arf_{letter}")
     if contained:
         if path is not None:
-            warn(log, "arf_%s is not used: the RMF already holds the area", side)
+            warn(log, "arf_%s is not used: the RMF already holds the area", letter)
         return None
     if path is None:
-        notes.append(f"no arf_{side}: its area is taken as 1 at all energies")
+        notes.append(f"no arf_{letter}: its area is taken as 1 at all energies")
         return None
     return read_arf(path).at(edges)
 
