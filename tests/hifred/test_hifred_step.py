@@ -413,3 +413,29 @@ def test_negative_background_of_jwst_cubes_is_noted(s3d_pair, caplog):
         model.data -= 100.0
     HifredStep.call(list(models), **QUICK, **S3D)
     assert "nonnegative=False" in caplog.text
+
+
+def test_old_name_of_the_number_of_iterations(tmp_path, xray_files, cubes, quick, caplog):
+    """Parameter files, calls and commands of before the new name keep working until 1.0."""
+    expected = HifredStep.call(cubes, **quick, max_iterations=2)
+    assert "is called" not in caplog.text
+    found = HifredStep.call(cubes, **quick, maximum_iterations=2)
+    assert np.array_equal(found.data, expected.data)
+    warned = [one for one in caplog.records if "maximum_iterations" in one.getMessage()]
+    assert [one.levelname for one in warned] == ["WARNING"]
+    assert "is called max_iterations now" in warned[0].getMessage()
+    shown = dict(found.hdus["PARAMETERS"].data)
+    assert shown["max_iterations"] == "2"
+    assert "maximum_iterations" not in shown
+    text = (CONFIGS / "hifred.asdf").read_text()
+    old = tmp_path / "old.asdf"
+    old.write_text(text.replace("max_iterations: null", "maximum_iterations: 2"))
+    found = HifredStep.call(cubes, config_file=str(old), **quick)
+    assert np.array_equal(found.data, expected.data)
+    command = [STRUN, "hifred", str(xray_files[1]), "--maximum_iterations=2", "--mu=0.02"]
+    command += ["--rank=4", "--errors=false", f"--output_dir={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (done.stdout + done.stderr).count("is called max_iterations now") == 1
+    with fits.open(tmp_path / "remnant_hifred.fits") as hdus:
+        assert np.array_equal(hdus["SCI"].data, expected.data)

@@ -109,7 +109,7 @@ def test_the_page_is_complete_and_stands_alone(pair, fault):
 @pytest.mark.parametrize("fault", ["none", "jwst"])
 def test_what_the_product_keeps_is_what_was_seen(pair, fault):
     product = pair(fault).read()
-    for side in product.sides:
+    for side in product.cubes:
         total = np.nansum(side.images[0])
         part = slice(side.channels["channel"][0], side.channels["channel"][-1] + 1)
         with fits.open(pair(fault).folder / side.file) as hdus:
