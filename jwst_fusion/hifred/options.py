@@ -12,7 +12,7 @@ __all__ = ["HifredOptions"]
 _FILES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
 _OF_COUNTS = (*_FILES[1:], "exposure_x", "exposure_y", "energy_min", "energy_max")
 _OF_JWST = ("wave_min", "wave_max")
-_DEGREE = 3600.0  # arcsec; no field of an instrument is wider
+_DEGREE = 3600.0  # arcsec; no PSF and no rim around a field is wider
 _LINE = 1e5  # eV or um; beyond any spectral response, to catch wrong units
 _SPECTRUM = 1e3  # keV or um; beyond the range of any instrument, likewise
 # What a step's parameters cannot hold: a function, and what the kind of the cubes decides.

@@ -13,9 +13,7 @@ __all__ = ["NewtonResult", "Objective", "conjugate_gradients", "minimise"]
 log = logging.getLogger(__name__)
 
 _LOG_INTERVAL = 10.0  # s
-_ARMIJO = (
-    1e-4  # part of the expected decrease that a step must reach (Armijo's rule, the usual value)
-)
+_ARMIJO = 1e-4  # part of the expected decrease that a step must reach (Armijo's rule)
 _SMALLEST = 1e-8  # shortest part of a Newton step; below, rounding outweighs what it would gain
 
 

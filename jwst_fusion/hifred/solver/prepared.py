@@ -15,13 +15,12 @@ from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
 from jwst_fusion.hifred.solver.tuning import search
 
-__all__ = ["PreparedData", "held_out", "mean_response", "mean_spectrum"]
+__all__ = ["PreparedData", "held_out_deviance", "mean_response", "mean_spectrum"]
 
 log = logging.getLogger(__name__)
 
-_MOST_COMPONENTS = (
-    60  # of any rank that is found: curvatures are matrices of that size for every pixel
-)
+# Limit of every rank: the curvature of each pixel is a full matrix of that size.
+_MOST_COMPONENTS = 60
 # Where the search for mu begins, for a mean response of one.
 _FIRST = {"low_rank_sobolev": 1e-3, "low_rank_wavelet": 0.1, "low_rank": 0.0}
 _STEP = 10**0.5  # factor between trials of mu; a parabola through three finds the minimum
@@ -66,7 +65,7 @@ def mean_spectrum(one):
     return np.maximum(np.maximum(spectrum, faintest), 1e-3 * np.abs(spectrum).mean())
 
 
-def held_out(observations, cube, *, nonnegative):
+def held_out_deviance(observations, cube, *, nonnegative):
     """
     Half deviance of held-out data.
 
@@ -195,7 +194,7 @@ class PreparedData:
             nonnegative=self.settings.nonnegative,
         )
 
-    def halves(self):
+    def held_out_split(self):
         """Return training and held-out data, and the subspace of the training data."""
         rng = np.random.default_rng([self.settings.seed, 7])
         pairs = [split(one, self.settings.thinning, rng) for one in self.observations]
@@ -242,7 +241,7 @@ class PreparedData:
             )
             state.update(maps=found.maps, first=False)
             cube = fusion.cube(found.maps)
-            return held_out(held, cube, nonnegative=self.settings.nonnegative)
+            return held_out_deviance(held, cube, nonnegative=self.settings.nonnegative)
 
         mu, table, bracketed = search(evaluate, _FIRST[kind], step=_STEP, most=_TRIED, what="mu")
         text = f"mu = {mu:.3g} by {len(table)} trials on {self.settings.thinning:.0%} of the "

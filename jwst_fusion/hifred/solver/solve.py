@@ -130,7 +130,7 @@ def _low_rank(prepared, start, checkpoint):
     kind = settings.regularisation
     mu, text = _given(settings.weight, start, "mu")
     if mu is None:
-        mu, table, text, _ = prepared.tune(kind, *prepared.halves(), relative=relative)
+        mu, table, text, _ = prepared.tune(kind, *prepared.held_out_split(), relative=relative)
     fusion = prepared.low_rank(kind, relative=relative)
     maps = fusion.start(prepared.spectrum, prepared.image) if start is None else start["maps"]
     size = _size(fusion)
@@ -186,16 +186,16 @@ def _size(fusion):
 def _full(prepared, start, checkpoint):
     settings, table, chosen = prepared.settings, [], list(prepared.chosen)
     weight, text = _given(settings.weight, start, "kappa")
-    halves = None
+    parts = None
     if start is None:
-        halves = prepared.halves()
-        mu, _, said, maps = prepared.tune(_STARTS_FROM, *halves)
+        parts = prepared.held_out_split()
+        mu, _, said, maps = prepared.tune(_STARTS_FROM, *parts)
         chosen.append(f"low rank that it starts from: {said}")
     else:
         mu, maps = float(start["mu"]), start["maps"]
     fusion = prepared.low_rank(_STARTS_FROM)
     if weight is None:
-        train, held, subspace = halves
+        train, held, subspace = parts
         draft = prepared.low_rank(_STARTS_FROM, observations=train, subspace=subspace)
         first, _ = draft.solve(
             mu, maps, tolerance=_TRIAL_NATS, max_iterations=_TRIAL_STEPS, draft=True

@@ -22,12 +22,12 @@ __all__ = ["CountCube", "read_counts"]
 
 log = logging.getLogger(__name__)
 
+# What observatories call their axes (CTYPE) and exposure times.
 _ENERGY_AXES = ("ENER", "ENERGY")
 _CHANNEL_AXES = ("PI", "PHA", "CHANNEL", "CHAN")
 _EXPOSURES = ("EXPOSURE", "LIVETIME", "ONTIME", "EXPTIME")
-_DO_NOT_USE = 1
-# Counts beyond this are left over from something else.
-_MOST = 1e15
+_DO_NOT_USE = 1  # bit of DQ
+_MOST = 1e15  # counts; larger values are fill values
 
 
 @dataclass(frozen=True)

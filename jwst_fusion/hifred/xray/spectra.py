@@ -15,8 +15,9 @@ __all__ = ["area_at", "area_y", "exposure_time", "span", "spectral_matrix_x"]
 
 log = logging.getLogger(__name__)
 
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
-# Part of a channel's response that must lie within the energies of the result.
+_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
+_NOTHING = 1e-9  # probability of a channel; smaller ones are left out
+# Part of a channel's photons that must come from within the energies of the result.
 _WITHIN = 0.9
 
 
@@ -30,7 +31,7 @@ def spectral_matrix_x(responses, channels, edges, options, name):
         middle = 0.5 * (edges[1:] + edges[:-1])
         sigma = max(1e-3 * options.lsf_fwhm / _FWHM, 1e-9)
         matrix = np.diff(norm.cdf((channels[:, None] - middle) / sigma), axis=0)
-        return sparse.csr_array(np.where(matrix > 1e-9, matrix, 0.0)), False, everything
+        return sparse.csr_array(np.where(matrix > _NOTHING, matrix, 0.0)), False, everything
     rmf = read_rmf(responses["rmf_x"])
     if rmf.channels is not None:
         share = overlap(rmf.channels, channels)

@@ -23,7 +23,7 @@ __all__ = [
 IMAGE = (0.02, 0.08)
 # The same of the spectrum of all pixels.
 SPECTRUM = (0.04, 0.15)
-# They matter only if this reduced chi-square says that they are no noise.
+# They matter only if this reduced chi-square says that they are more than noise.
 _SIGNIFICANT = 2.0
 # Reduced chi-square of a whole cube, and below which noise was fitted.
 CHI2 = (1.5, 4.0)

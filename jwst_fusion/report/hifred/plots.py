@@ -231,7 +231,7 @@ def component_plots(product):
 
 def history_picture(product):
     """
-    Show the way of the solver.
+    Show how the solver came near the minimum, step by step.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def tuning_pictures(product):
     Returns
     -------
     list of Picture
-        None if the strength was given.
+        Empty if the strength was given.
     """
     table = product.tables.get("tuning")
     if table is None:
