@@ -140,7 +140,7 @@ def fuse(
 
 
 def _note_negative(name, data, notes):
-    """Note data that lie far below zero, where a source that is not negative cannot be."""
+    """Note data far below zero, which no source that is nowhere negative can give."""
     if data.variance is None:
         return
     signal = data.data if data.background is None else data.data - data.background

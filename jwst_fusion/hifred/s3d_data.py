@@ -74,9 +74,9 @@ def data_from_s3d(first, second, responses, options):
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.wave_band)
     wavelength = np.sort(y.wavelength)[channels_y]
     psf, nodes = _psf(responses, x, wavelength, options)
-    x = _around(x, y, psf, options.margin)
+    x = _near_coarse(x, y, psf, options.margin)
     (data_x, sigma_x, good_x), (data_y, sigma_y, good_y) = (
-        _rising(one, channels) for one, channels in ((x, channels_x), (y, channels_y))
+        _ascending(one, channels) for one, channels in ((x, channels_x), (y, channels_y))
     )
     shape = (wavelength.size, *data_x.shape[1:])
     pixels, _, covered = pixel_matrix(
@@ -113,7 +113,7 @@ def data_from_s3d(first, second, responses, options):
     return pair, x, y
 
 
-def _around(x, y, psf, margin):
+def _near_coarse(x, y, psf, margin):
     """X without the spaxels that are too far from Y to matter."""
     rim = psf_reach(psf) if margin is None else margin / x.grid.scale
     window = field_window(x.data.shape[1:], y.data.shape[1:], x.grid.wcs, y.grid.wcs, rim)
@@ -148,7 +148,7 @@ def _band(x, y, edges_x, edges_y, band):
     return found[1], found[0]
 
 
-def _rising(one, channels):
+def _ascending(one, channels):
     """Data, errors and mask in the order of rising wavelength; zero and one where masked."""
     order = slice(None, None, 1 if one.wavelength[0] < one.wavelength[-1] else -1)
     data, err, good = (array[order][channels] for array in (one.data, one.err, one.good))

@@ -85,7 +85,7 @@ def data_from_counts(first, second, responses, options):
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]
     psf, nodes = _psf(responses, x, edges, options)
-    x = _around(x, y, psf, options.margin)
+    x = _near_coarse(x, y, psf, options.margin)
     given = edges_x[channels_x.start : channels_x.stop + 1]
     shape = (edges.size - 1, *x.counts.shape[1:])
     notes = []
@@ -154,7 +154,7 @@ def data_from_counts(first, second, responses, options):
     return pair, x, y
 
 
-def _around(x, y, psf, margin):
+def _near_coarse(x, y, psf, margin):
     """X without the pixels that are too far from Y to matter."""
     rim = psf_reach(psf) if margin is None or x.wcs is None else margin / x.pixel_scale
     window = field_window(x.counts.shape[1:], y.counts.shape[1:], x.wcs, y.wcs, rim)
