@@ -9,8 +9,9 @@ from jwst_fusion.hifred.solver.newton import conjugate_gradients
 
 __all__ = ["covariances", "local_square", "low_rank_errors", "shrinkage", "voxel_errors"]
 
-_ORDERS = 3
-_WINDOW = (9, 3, 3)
+_ORDERS = 3  # how often the bias of the bias is taken into account; further terms are small
+_WINDOW = (9, 3, 3)  # energies and pixels over which squares are averaged, about one response
+_ACCURACY = 1e-2  # of the solves for samples and biases, of errors that are known to some per cent
 
 
 def covariances(objective, *, samples=12, seed=0, inner=100):
@@ -45,7 +46,7 @@ def covariances(objective, *, samples=12, seed=0, inner=100):
     total = 0.0
     for _ in range(samples):
         noise = objective.sample(rng)
-        x, _ = conjugate_gradients(objective, -noise, 1e-2, inner)
+        x, _ = conjugate_gradients(objective, -noise, _ACCURACY, inner)
         mean = (x - objective.precondition(objective.hessian(x))).T
         total = total + mean[:, :, None] * mean[:, None, :]
     return objective.inverse_blocks + total / samples
@@ -101,7 +102,7 @@ def shrinkage(objective, maps, *, inner=200):
     total, part = 0.0, maps
     for _ in range(_ORDERS):
         pull = objective.penalty.hessian(part).reshape(objective.rank, -1)
-        part, _ = conjugate_gradients(objective, -pull, 1e-2, inner)
+        part, _ = conjugate_gradients(objective, -pull, _ACCURACY, inner)
         part = part.reshape(maps.shape)
         total = total + part
     return total

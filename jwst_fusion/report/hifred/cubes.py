@@ -10,10 +10,10 @@ from jwst_fusion.report.fused.product import celestial, wavelengths_of
 
 __all__ = ["read_hifred_cube"]
 
-_CLOSE = 0.1  # pixel; relative to a channel
+_CLOSE = 0.1  # of a pixel or channel: grids that differ by less are the same but for rounding
 
 
-def read_hifred_cube(path, product, side):
+def read_hifred_cube(path, product, compared):
     """
     Read one of the cubes that were fused.
 
@@ -23,13 +23,13 @@ def read_hifred_cube(path, product, side):
         The file.
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
         What it became.
-    side : `~jwst_fusion.report.hifred.product.HifredSide`
-        X or Y of the product.
+    compared : `~jwst_fusion.report.hifred.product.ComparedCube`
+        What the product says of it, as X or Y.
 
     Returns
     -------
     array (l, y, x)
-        Counts or MJy/sr, on the channels and pixels of the side; NaN where they cannot be used.
+        Counts or MJy/sr, on the channels and pixels of that; NaN where they cannot be used.
 
     Raises
     ------
@@ -38,17 +38,17 @@ def read_hifred_cube(path, product, side):
     """
     reader = _counts if product.counts else _brightness
     data, edges, wcs = reader(path)
-    channels = np.asarray(side.channels["channel"])
+    channels = np.asarray(compared.channels["channel"])
     part = slice(int(channels[0]), int(channels[-1]) + 1)
     cube = data[part]
     fits_in = len(cube) == len(channels)
     if fits_in and edges is not None:
-        off = np.abs(edges[part.start : part.stop + 1] - side.edges)
-        fits_in = off.max() < _CLOSE * np.diff(side.edges).min()
-    if side.letter == "X" and fits_in:
+        off = np.abs(edges[part.start : part.stop + 1] - compared.edges)
+        fits_in = off.max() < _CLOSE * np.diff(compared.edges).min()
+    if compared.letter == "X" and fits_in:
         cube = _cropped(cube, wcs, product)
-    if not fits_in or cube.shape != side.model.shape:
-        msg = f"{path.name} does not have the channels and pixels of {side.letter} in "
+    if not fits_in or cube.shape != compared.model.shape:
+        msg = f"{path.name} does not have the channels and pixels of {compared.letter} in "
         msg += f"{product.name}: is it the cube that was fused?"
         raise ValueError(msg)
     return cube
