@@ -7,12 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jwst.adaptive_trace_model.trace_model import fit_all_regions, oversample_flux
 
-from jwst_fusion.adaptive_trace_model.exposure import (
-    ExposureImages,
-    TraceOptions,
-    trace_exposure,
-)
+from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, trace_exposure
 from jwst_fusion.adaptive_trace_model.modes import find_mode
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import find_slices, oversampled_position
 from jwst_fusion.simulation.trace_scenes import SCENES, make_scene
 from jwst_fusion.simulation.traces import mrs_grid, nirspec_grid
@@ -237,7 +234,7 @@ def _ours(mode, observed, profile_model):
         ExposureImages(flux=observed.flux.T, error=observed.error.T),
         _ArrayGeometry(observed.coordinate),
         settings,
-        TraceOptions(oversample=2.0, profile_model=profile_model),
+        TraceSettings(oversample=2.0, profile_model=profile_model),
         intermediate=True,
     )
     return {

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, TraceOptions, trace_exposure
+from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, trace_exposure
 from jwst_fusion.adaptive_trace_model.modes import find_mode
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import find_slices, oversampled_position
 from jwst_fusion.simulation.trace_scenes import make_scene
 from jwst_fusion.simulation.traces import mrs_grid, nirspec_grid
@@ -94,7 +95,7 @@ def trace(flux, error, geometry, *, mode="NIRSpec", **options):
         ExposureImages(flux.T, error.T, {"err": error.T**2}),
         geometry,
         settings,
-        TraceOptions(**{"oversample": 2.0} | options),
+        TraceSettings(**{"oversample": 2.0} | options),
         intermediate=True,
     )
 
