@@ -59,18 +59,21 @@ class OversampledImages:
         ``linear`` and ``residual``; the variances under their own names.
     estimated : ndarray of bool
         Pixels filled by the model.
-    n_fitted, n_faint, n_failed : int
-        Numbers of slices that were fitted, were below the threshold, and could not be fitted.
-    n_blind : int
+    outcomes : dict of int to str
+        By number of the slice: ``fitted``; ``faint``, if it is below the threshold; ``failed``, if
+        the fit has no solution; ``empty``, if it holds next to no data.
+    n_columns_without_model : int
         Columns of fitted slices that hold data, but too few good pixels for a scale.
     """
 
     images: dict
     estimated: np.ndarray
-    n_fitted: int = 0
-    n_faint: int = 0
-    n_failed: int = 0
-    n_blind: int = 0
+    outcomes: dict = field(default_factory=dict)
+    n_columns_without_model: int = 0
+
+    def count(self, outcome):
+        """Number of slices with an outcome."""
+        return list(self.outcomes.values()).count(outcome)
 
 
 def trace_exposure(native, geometry, mode, settings, *, intermediate=False, threads=1):
@@ -114,11 +117,9 @@ def trace_exposure(native, geometry, mode, settings, *, intermediate=False, thre
                 outcomes = list(pool.map(work, geometry.layouts))
         else:
             outcomes = [work(layout) for layout in geometry.layouts]
-    kinds = [kind for kind, _ in outcomes]
-    result.n_fitted = kinds.count("fitted")
-    result.n_faint = kinds.count("faint")
-    result.n_failed = kinds.count("failed")
-    result.n_blind = sum(blind for _, blind in outcomes)
+    for layout, (outcome, without_model) in zip(geometry.layouts, outcomes, strict=True):
+        result.outcomes[layout.label] = outcome
+        result.n_columns_without_model += without_model
     return result
 
 
@@ -162,10 +163,10 @@ def _trace_slice(layout, native, geometry, mode, settings, result):
         targets, rows, valid, [*(images[name] for name in result.images), sliced.estimated]
     )
     log.debug("slice %d: %s, model used in %s", layout.label, outcome, ranges)
-    blind = 0
+    without_model = 0
     if fit is not None:
-        blind = int(np.sum(np.isfinite(flux).any(axis=1) & ~np.isfinite(fit.scale)))
-    return outcome, blind
+        without_model = int(np.sum(np.isfinite(flux).any(axis=1) & ~np.isfinite(fit.scale)))
+    return outcome, without_model
 
 
 def _fit(flux, error, coordinate, pitch, mode, settings):

@@ -42,6 +42,11 @@ class SliceLayout:
         """Number of columns and of rows."""
         return self.inside.shape
 
+    @property
+    def between_ends(self):
+        """Pixels from the first to the last row of each column, gaps included."""
+        return np.arange(self.shape[1]) < self.n_row[:, None]
+
     def index(self):
         """Detector rows and columns of the pixels, broadcastable to ``(column, row)``."""
         n_column, n_row = self.shape

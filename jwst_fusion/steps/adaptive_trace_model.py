@@ -198,8 +198,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             if reason:
                 unused.append(reason)
             else:
-                counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
-                counts.update(blind=result.n_blind)
+                counts.update(result.outcomes.values())
+                counts.update(without_model=result.n_columns_without_model)
                 counts.update(filled=int(result.estimated.sum()))
                 if self.save_report:
                     factor = settings.oversample
@@ -221,9 +221,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if counts["failed"]:
             text = "%d slices or slits could not be fitted and are interpolated linearly"
             warn(log, text, counts["failed"])
-        if counts["blind"]:
+        if counts["without_model"]:
             text = "%d detector columns of fitted slices have too few good pixels for the model"
-            log.info(text, counts["blind"])
+            log.info(text, counts["without_model"])
         if settings.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
         self.set_status(model, "COMPLETE")
