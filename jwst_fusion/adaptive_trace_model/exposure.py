@@ -1,4 +1,4 @@
-"""One exposure: fit and oversample all its slices, in threads, and put the image together.
+"""Fit and oversample all slices of an exposure, in threads, and put the image together.
 
 Images are (row, column) with the dispersion along the columns.
 """
@@ -25,7 +25,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Distance over which model and linear interpolation are blended, in native pixels.
+#: Distance over which model and linear interpolation are blended, in native pixels, so that no
+#: step shows.
 _TAPER = 1.0
 
 

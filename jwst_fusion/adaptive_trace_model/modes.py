@@ -1,4 +1,4 @@
-"""What differs between instrument modes, as data."""
+"""Instrument modes: how slices are found and how smooth profiles are in each."""
 
 from dataclasses import dataclass
 

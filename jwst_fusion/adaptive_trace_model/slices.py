@@ -1,4 +1,4 @@
-"""Rows and columns of one slice: cutting it out of a detector image and putting it back.
+"""Cut a slice out of a detector image, and put it back on oversampled rows.
 
 A detector image seen here is (row, column) with the dispersion along the columns; a slice is
 (column, row), each column starting at its own first row, so that a tilted slice stays compact.
