@@ -8,7 +8,7 @@ import pytest
 from jwst.stpipe import Pipeline, Step
 from stpipe import Step as FirstStep
 
-from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.entry_points import get_steps
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.hifred.options import HifredOptions
@@ -119,7 +119,7 @@ COMPANIONS = {
     },
 }
 OPTIONS = {
-    "fusion_adaptive_trace_model": TraceOptions,
+    "fusion_adaptive_trace_model": TraceSettings,
     "fusion": FusionOptions,
     "hifred": HifredOptions,
 }

@@ -36,12 +36,12 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_BOX = 0.6  # arcsec
+_BOX = 0.6  # side of the box whose flux is compared, arcsec: most of the light of a star
 #: Side of the cubes: all pixels of all dithers fall inside. Of those outside, cube_build writes
 #: beyond its memory (jwst issue 10527), and the interpreter crashes some cubes later.
 _SPAXELS = 61
-_COUNT = 20
-_BIN = 20
+_COUNT = 20  # number of the brightest spaxels
+_BIN = 20  # channels whose median tells how the flux of the box changes
 #: Targets for the mean half-amplitude, by oversampling factor (Law & Clarke 2026, Section III.1).
 _TARGETS = {2: 0.02, 3: 0.01}
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jwst.adaptive_trace_model.trace_model import fit_all_regions, oversample_flux
 
-from jwst_fusion.adaptive_trace_model.exposure import (
-    ExposureImages,
-    TraceOptions,
-    trace_exposure,
-)
+from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, trace_exposure
+from jwst_fusion.adaptive_trace_model.geometry_array import ArrayGeometry
 from jwst_fusion.adaptive_trace_model.modes import find_mode
-from jwst_fusion.adaptive_trace_model.slices import find_slices, oversampled_position
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
+from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 from jwst_fusion.simulation.trace_scenes import SCENES, make_scene
 from jwst_fusion.simulation.traces import mrs_grid, nirspec_grid
 from trace_benchmark.table import Row
@@ -48,22 +46,6 @@ _MODES = {
     "MRS": ("MIR_MRS", "MIRIFUSHORT", None),
 }
 _METRE_PER_PIXEL = 4e-4
-
-
-class _ArrayGeometry:
-    """What `trace_exposure` needs to know of a slice."""
-
-    transposed = False
-
-    def __init__(self, coordinate):
-        self._image = coordinate.T
-        self.regions = np.isfinite(self._image).astype(np.int32)
-        self.layouts = find_slices(self.regions)
-
-    def coordinates(self, layout):
-        coordinate = layout.cut(self._image)
-        wavelength = 2 + 1e-4 * np.arange(len(coordinate))[:, None]
-        return coordinate, np.where(np.isfinite(coordinate), wavelength, np.nan)
 
 
 @dataclass(frozen=True)
@@ -232,12 +214,12 @@ def _interpolate(values, good, position):
 
 def _ours(mode, observed, profile_model):
     """Our oversampled data and trace model, (column, row)."""
-    settings, _ = find_mode(*_MODES[mode])
+    instrument, _ = find_mode(*_MODES[mode])
     result = trace_exposure(
         ExposureImages(flux=observed.flux.T, error=observed.error.T),
-        _ArrayGeometry(observed.coordinate),
-        settings,
-        TraceOptions(oversample=2.0, profile_model=profile_model),
+        ArrayGeometry(observed.coordinate.T),
+        instrument,
+        TraceSettings(oversample=2.0, profile_model=profile_model),
         intermediate=True,
     )
     return {

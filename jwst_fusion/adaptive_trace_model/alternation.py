@@ -11,11 +11,15 @@ from jwst_fusion.adaptive_trace_model.columns import ColumnFit, fit_columns
 
 __all__ = ["SMOOTH", "Alternation", "alternate"]
 
-#: Columns over which the slope of the background, and the level of the profile, are smooth.
+#: Columns over which the slope of the background, and the level of the profile, are smooth: about
+#: two distances of the nodes, over which the profile changes, too.
 SMOOTH = 101
-#: Turns; more for sources at the ends of the slit.
+#: Turns, and their largest number for sources at the ends of the slit. Three more change the flux
+#: of simulated stars and galaxies by less than 0.2 of its error; crowded slices and sources at the
+#: end of the slit never come to rest.
 _ROUNDS, _MAX_ROUNDS = 3, 4
-#: Share of the light that has to be away from the ends of the slit for its sum to be the gauge.
+#: Share of the light that has to be away from the ends of the slit for its sum to be the
+#: normalisation.
 _MIDDLE_SHARE = 0.5
 
 
@@ -33,7 +37,8 @@ class Alternation:
     coefficients : ndarray
         B-spline coefficients of the profile of each column, shape ``(column, n_coef)``.
     at_end : bool
-        Whether most of the light is at the ends of the slit, where the window spoils the gauge.
+        Whether most of the light is at the ends of the slit, where the window spoils the
+        normalisation.
     filled : float
         Light in the median row times the number of rows, relative to all light.
     power : float
@@ -49,7 +54,7 @@ class Alternation:
     power: float
 
 
-def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=False):
+def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_sum=False):
     """
     Fit profile and columns in turns.
 
@@ -65,8 +70,8 @@ def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=
     interval, basis : ndarray
         Knot interval of each pixel, and the B-splines there.
     window : ndarray
-        Weight of each pixel in the sum that fixes the gauge.
-    smooth_gauge : bool, optional
+        Weight of each pixel in the sum that normalises the profile.
+    smooth_sum : bool, optional
         Whether that sum is smoothed along the dispersion.
 
     Returns
@@ -76,11 +81,11 @@ def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=
 
     Notes
     -----
-    The fluxes stay the same if the scale is multiplied, and the profile divided, by any function
-    of the pixel phase of the trace; only the values between the pixels change. What fixes this
-    gauge is that a profile that has been integrated over pixels has the same sum over the rows for
-    every phase. The window keeps rows that enter or leave at the ends of the slice from spoiling
-    it. Absolute values stand for the sum, since a negative image may cancel it.
+    The fluxes stay the same if the scale is multiplied, and the profile divided, by any function of
+    the pixel phase of the trace; only the values between the pixels change. What fixes this freedom
+    is that a profile that has been integrated over pixels has the same sum over the rows for every
+    phase. The window keeps rows that enter or leave at the ends of the slice from spoiling it.
+    Absolute values stand for the sum, since a negative image may cancel it.
     """
     data, variance, good, inside, position = arrays
     for turn in range(1, _MAX_ROUNDS + 1):
@@ -96,7 +101,7 @@ def alternate(arrays, columns, *, fitter, interval, basis, window, smooth_gauge=
             profile -= level
             coefficients = coefficients - level
         total = np.sum(window * np.abs(profile), axis=1)
-        if smooth_gauge:
+        if smooth_sum:
             total = ndimage.median_filter(total, 3 * SMOOTH, mode="nearest")
             total = ndimage.uniform_filter1d(total, SMOOTH, mode="nearest")
         columns = fit_columns(

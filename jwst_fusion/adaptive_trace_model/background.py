@@ -7,12 +7,14 @@ import numpy as np
 
 __all__ = ["Lines", "first_background", "line_values"]
 
+#: Rounds of reweighting. Twice as many change fluxes by less than 0.4 of their error, in crowded
+#: slices by 0.9.
 _ROUNDS = 8
 #: Tukey's limit for outliers, in units of the rank of the residuals below.
 _TUKEY = 4.0
 #: Rank of the absolute residuals that stands for their spread: sources may cover the others.
 _RANK = 0.4
-#: Keeps columns with hardly any pixels solvable, relative to the sum of their weights.
+#: Added to the sums of weights, relative to them: keeps columns with hardly any pixels solvable.
 _TINY = 1e-6
 #: Stands for zero where its square must not vanish.
 _ZERO = 1e-100

@@ -17,15 +17,22 @@ _WEIGHT_FLOOR, _OUTLIER_FLOOR = 0.01, 0.05
 _PEAK_FLOOR = 0.001
 #: Largest weight of one pixel in a median ratio, relative to the sum of all before this limit.
 _MAX_VOTE = 0.3
+#: Pixels that miss the model by more than this many errors are outliers, errors being raised to
+#: what the residuals of the column show.
 _CLIP = 5.0
+#: Largest number of times that outliers are looked for; twice as many change fluxes by less than
+#: 0.05 of their error.
 _STEPS = 4
 #: Median of chi-square with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
 #: A column is trusted if it shows this share of the squared profile, or else its scale has this
 #: signal-to-noise ratio: a hole in the core of a bright trace can be filled from its wings.
 _MIN_SHARE, _MIN_SNR = 0.1, 5.0
-#: Largest correlation coefficient, squared, of profile and background for both to be fitted.
+#: Largest squared correlation coefficient of profile and background for both to be fitted.
 _MAX_CORRELATION = 0.7
+#: Smallest share of the information on a scale that is left beside an unknown background; with
+#: less, scale and background would only be noise of opposite sign.
+_MIN_APART = 0.05
 #: Excess of the squared slope of a column's background over its noise that makes it count.
 _SLOPE_SIGNIFICANCE = 2.0
 #: A pixel that the first, crude model misses by this, squared and in units of noise and model, is
@@ -33,7 +40,7 @@ _SLOPE_SIGNIFICANCE = 2.0
 _GROSS, _COARSE = 64.0, 256.0
 #: The pixel that tells most of a scale is an outlier if the others contradict it by this many of
 #: their errors, and if it makes the scale this many times as large.
-_CONTRADICTION, _BLOWN_UP = 5.0, 3.0
+_CONTRADICTION, _INFLATION = 5.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class ColumnFit:
     fitted : ndarray
         Scale that goes with the profile it was fitted with, shape ``(column,)``.
     scale : ndarray
-        Scale in the gauge for the next profile, 0 where there is none.
+        Scale for the normalised profile, 0 where there is none.
     background : ndarray
         Level and slope of the background, shape ``(2, column)``, see `Lines`.
     weight : ndarray
@@ -106,7 +113,7 @@ def first_columns(data, variance, profile, good, position, background):
     keep = good & ((source - model) ** 2 <= _GROSS * (variance + 0.25 * model**2))
     keep &= (scale > 0)[:, None]
     typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
-    # A scale that an outlier has blown up must not get weight from that.
+    # A scale that an outlier has inflated must not get weight from that.
     peak = np.max(np.abs(profile), where=good, initial=0.0)
     spread = np.median(variance[good]) + (0.1 * peak * np.maximum(scale, typical)[:, None]) ** 2
     return ColumnFit(
@@ -144,15 +151,15 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
         The fit.
     """
     peak = np.max(np.abs(profile), axis=1, where=inside, initial=0.0)
-    under = line_values(previous.background, position)
-    scale = weighted_median_ratio(data - under, profile, good)
+    level = line_values(previous.background, position)
+    scale = weighted_median_ratio(data - level, profile, good)
     source = scale[:, None] * profile
     # The model's own error is that of the source: a background needs no tolerance, however bright.
-    # That of a bright core has put off the background, too.
+    # The error of a bright core has shifted the background, too.
     tolerance = variance + (_OUTLIER_FLOOR * source) ** 2
     tolerance += (_PEAK_FLOOR * scale * peak)[:, None] ** 2
-    good = good & ~_contradicted(data - under, profile, good / tolerance)
-    keep = good & ((data - under - source) ** 2 <= _COARSE * tolerance)
+    good = good & ~_contradicted(data - level, profile, good / tolerance)
+    keep = good & ((data - level - source) ** 2 <= _COARSE * tolerance)
     precision = np.zeros(len(data))
     for step in range(_STEPS):
         floor = (_WEIGHT_FLOOR * source) ** 2 + (_PEAK_FLOOR * scale * peak)[:, None] ** 2
@@ -180,12 +187,12 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
     )
     bright = (scale > 0) & (scale**2 * information >= _MIN_SNR**2)
     measured = (keep.sum(axis=1) > 3) & (total > 0) & (information > 0)
-    in_gauge = np.where(measured & (scale > 0), scale * total, 0.0)
+    normalised = np.where(measured & (scale > 0), scale * total, 0.0)
     return ColumnFit(
         fitted=scale,
-        scale=in_gauge,
+        scale=normalised,
         background=background,
-        weight=(in_gauge**2 / np.maximum(_reduced(chi2, keep), 1.0))[:, None] * inverse,
+        weight=(normalised**2 / np.maximum(_reduced(chi2, keep), 1.0))[:, None] * inverse,
         gain=gain,
         background_gain=background_gain,
         trusted=measured & ((share >= _MIN_SHARE) | bright),
@@ -224,7 +231,7 @@ def _contradicted(source, profile, inverse):
     others = others - np.take_along_axis(share, first, axis=1)[:, 0]
     rest = np.divide(total, others, out=np.full_like(total, np.nan), where=others > 0)
     wrong = np.abs(scale - rest) * np.sqrt(np.maximum(others, 0)) > _CONTRADICTION
-    wrong &= np.abs(scale) > _BLOWN_UP * np.abs(rest)
+    wrong &= np.abs(scale) > _INFLATION * np.abs(rest)
     return wrong[:, None] & (np.arange(profile.shape[1]) == first)
 
 
@@ -265,7 +272,7 @@ def _gains(inverse, profile, position, precision, *, separable):
     own = inverse * (profile - line_values(mimic, position))
     information = np.sum(own * profile, axis=1)
     # Where too little of the trace or of the background is seen, only the sum is known.
-    apart = information > 0.05 * whole
+    apart = information > _MIN_APART * whole
     gain = np.where(apart[:, None], own / np.where(apart, information, 1.0)[:, None], 0.0)
     background_gain = lines.gain() - mimic[:, :, None] * gain
     return gain, background_gain, np.where(apart, information, 0.0)

@@ -144,11 +144,13 @@ def oversample_slice(
     modelled = np.isfinite(profile) & interpolation.has_data[:, None]
     profile = np.where(modelled, profile, 0.0)
     position = np.where(modelled, fit.position(coordinate), 0.0)
-    under = line_values(_finite(fit.background), position)
+    background = line_values(_finite(fit.background), position)
     scale = _finite(fit.scale)[:, None]
     weight = np.where(modelled, taper(coordinate, ranges, width=taper_width), 0.0)
     at_pixels = np.where(good, _finite(fit.profile), 0.0)
-    below = interpolation.apply(np.where(good, _finite(fit.background_at_pixels), 0.0))
+    interpolated_background = interpolation.apply(
+        np.where(good, _finite(fit.background_at_pixels), 0.0)
+    )
     local = np.broadcast_to(scale, at_pixels.shape)
     if not psf_optimal:
         rest = np.where(good, flux - fit.background_at_pixels - scale * fit.profile, 0.0)
@@ -161,8 +163,10 @@ def oversample_slice(
     filled = has_native | result.estimated
     change = weight * (source - interpolated_model)
     result.flux = np.where(filled, interpolated + change, np.nan)
-    result.residual = np.where(modelled, interpolated - below - interpolated_model, np.nan)
-    result.spline_full = np.where(modelled, source + under, np.nan)
+    result.residual = np.where(
+        modelled, interpolated - interpolated_background - interpolated_model, np.nan
+    )
+    result.spline_full = np.where(modelled, source + background, np.nan)
     used = modelled & (weight > 0) & filled
     result.spline_used = np.where(used, result.spline_full, np.nan)
     correction = weight * (profile - interpolation.apply(at_pixels))

@@ -15,7 +15,8 @@ _BACKGROUND_SHARE = 0.2
 _COLUMN_SHARE = 0.2
 #: Rows at either side of a gap between two rows that hold the light of a compact source.
 _REACH = 4
-#: Smallest number of steep pixels in a slice.
+#: Smallest number of steep pixels in a slice (or a tenth of its columns, if that is less): fewer
+#: are outliers.
 _MIN_STEEP = 50
 #: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
 #: step of a fitted profile has with three knots per pixel and nodes every fifty columns.

@@ -92,7 +92,7 @@ class MiriMrsGeometry:
             Wavelength in micrometres, same shape.
         """
         x, y = np.broadcast_arrays(*layout.index())
-        within = np.arange(layout.shape[1]) < layout.n_row[:, None]
+        within = layout.between_ends
         alpha, _, micrometre = self._selector[layout.label](
             x[within].astype(float), y[within].astype(float)
         )

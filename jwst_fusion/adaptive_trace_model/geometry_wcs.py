@@ -1,4 +1,4 @@
-"""What all geometries do with a gwcs: find it, tell whether it is native, stretch it.
+"""WCS of native and oversampled pixels, for the geometries of all instrument modes.
 
 Oversampling by a factor f puts the centre of new pixel q at the native position
 (q + 0.5) / f - 0.5, with pixel centres at whole numbers.

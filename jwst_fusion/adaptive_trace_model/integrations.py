@@ -1,4 +1,4 @@
-"""One image from several integrations of a time series."""
+"""Combine the integrations of a time series into one image."""
 
 import numpy as np
 

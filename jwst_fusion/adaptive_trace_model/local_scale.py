@@ -7,19 +7,19 @@ import numpy as np
 
 __all__ = ["local_scale"]
 
-#: Weights of the rows at distances 0, 1 and 2.
+#: Weights of the rows at distances 0, 1 and 2: a Gaussian of one native pixel (1 sigma).
 _KERNEL = (1.0, 0.6065, 0.1353)
 #: How readily the residual is taken for smooth light: 0 would let it take all it can.
 _BACKGROUND_RIDGE = 0.1
 #: Smallest squared signal-to-noise ratio of a change of the scale.
 _SIGNIFICANCE = 4.0
-#: Noise of the neighbourhood, relative to what the change leaves of the residual, that still lets a
-#: change count. It tells the trace of a source from a cosmic ray, which no pixel beside it shows.
-_LEFT = 20.0
+#: Chi-square that a neighbourhood may keep beside a change; with more, the change has to be more
+#: significant in proportion. It tells the trace of a source from a cosmic ray, of another shape.
+_MAX_REMAINDER = 20.0
 #: Share of a change that has to remain without any one of the pixels.
 _CONFIRMED = 0.15
-#: Smallest part of the profile that smooth light cannot mimic.
-_APART = 0.02
+#: Smallest part of the squared profile that smooth light cannot mimic.
+_MIN_DISTINCT = 0.02
 
 
 def local_scale(residual, inverse, profile):
@@ -31,7 +31,7 @@ def local_scale(residual, inverse, profile):
     neighbourhood of five rows it is fitted by :math:`u\,p + c`. What is significant of :math:`u`
     is added to the scale, so that the residual is interpolated with the shape of the profile and
     not linearly. The constant :math:`c` takes light that is smooth along the slit. What a single
-    pixel suggests and the others do not confirm is no source but a blemish, and is left out.
+    pixel suggests and the others do not confirm is a blemish, not a source, and is left out.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def local_scale(residual, inverse, profile):
     terms += (inverse * profile * residual, inverse * residual)
     change, square, smooth = _solve(*(_neighbourhood(term) for term in terms))
     total = _neighbourhood(inverse * residual**2)
-    left = np.maximum((total - square - smooth) / _LEFT, 1.0)
+    left = np.maximum((total - square - smooth) / _MAX_REMAINDER, 1.0)
     kept = np.clip(1 - _SIGNIFICANCE * left / np.maximum(square, 1e-30), 0.0, None)
     change = change * kept
     column, row = np.nonzero(change)
@@ -65,14 +65,14 @@ def _solve(pp, p1, one, pr, r1):
     known = one > 0
     share = np.divide(p1, one, out=np.zeros_like(one), where=known)
     power = pp - share * p1
-    power = np.where(power > _APART * pp, power, 0.0)
+    power = np.where(power > _MIN_DISTINCT * pp, power, 0.0)
     change = np.divide(pr - share * r1, power, out=np.zeros_like(power), where=power > 0)
     smooth = np.divide(r1**2, one, out=np.zeros_like(one), where=known)
     return change, change**2 * power, smooth
 
 
 def _confirmed(change, terms, column, row):
-    """Change that does not hang on a single pixel: what is left without any one of them."""
+    """Change that does not depend on a single pixel: the least that is left without one of them."""
     reach = len(_KERNEL) - 1
     weights = np.array([*_KERNEL[:0:-1], *_KERNEL])[:, None]
     rows = row + np.arange(-reach, reach + 1)[:, None]

@@ -1,8 +1,8 @@
-"""What differs between instrument modes, as data."""
+"""Instrument modes: how slices are found and how smooth profiles are in each."""
 
 from dataclasses import dataclass
 
-__all__ = ["MODEL_TYPES", "MODES", "TraceMode", "find_mode"]
+__all__ = ["MODEL_TYPES", "MODES", "TraceMode", "find_mode", "mode_of_name"]
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,29 @@ def find_mode(exposure_type, detector, disperser):
             return None, f"{key} is {value}: supported are {', '.join(allowed)}"
         candidates = fitting or candidates
     return candidates[0], ""
+
+
+def mode_of_name(name):
+    """
+    Find the settings of an instrument mode by its name.
+
+    Parameters
+    ----------
+    name : str
+        `TraceMode.name` of one of `MODES`.
+
+    Returns
+    -------
+    TraceMode
+        The settings.
+
+    Raises
+    ------
+    ValueError
+        If there is no such mode.
+    """
+    for mode in MODES:
+        if mode.name == name:
+            return mode
+    msg = f"mode is {name!r}: expected one of {', '.join(mode.name for mode in MODES)}"
+    raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Rows and columns of one slice: cutting it out of a detector image and putting it back.
+"""Cut a slice out of a detector image, and put it back on oversampled rows.
 
 A detector image seen here is (row, column) with the dispersion along the columns; a slice is
 (column, row), each column starting at its own first row, so that a tilted slice stays compact.
@@ -41,6 +41,11 @@ class SliceLayout:
     def shape(self):
         """Number of columns and of rows."""
         return self.inside.shape
+
+    @property
+    def between_ends(self):
+        """Pixels from the first to the last row of each column, gaps included."""
+        return np.arange(self.shape[1]) < self.n_row[:, None]
 
     def index(self):
         """Detector rows and columns of the pixels, broadcastable to ``(column, row)``."""

@@ -20,7 +20,7 @@ __all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
 
 #: Fits of the profile by their names for the user.
 PROFILE_MODELS = {"surface": SurfaceFitter, "window": WindowFitter}
-#: Width of the window's flanks at the ends of the slit, in native pixels.
+#: Width of the window's flanks at the ends of the slit, in native pixels: wider than a PSF's core.
 _EDGE = 4.0
 #: Distance beyond the outermost pixel centres to which the model reaches, in native pixels: the
 #: outermost oversampled rows lie there.
@@ -216,19 +216,19 @@ def fit_trace(
     background[1] -= lasting
     window = _edge_window(coordinate, low, high, _EDGE * pitch)
     arrays = (data, variance, good, inside, position)
-    options = {"fitter": fitter, "interval": interval, "basis": basis, "window": window}
+    common = {"fitter": fitter, "interval": interval, "basis": basis, "window": window}
     start = _first_fit(arrays, background, error, coordinate, pitch)
-    result = alternate(arrays, start, **options)
+    result = alternate(arrays, start, **common)
     if result is not None and result.at_end:
-        # Which gauge is right for a source at the end of the slit, the fit tells.
-        other = alternate(arrays, start, smooth_gauge=True, **options)
+        # Which normalisation is right for a source at the end of the slit, the fit tells.
+        other = alternate(arrays, start, smooth_sum=True, **common)
         if other is not None and other.columns.misfit < result.columns.misfit:
             result = other
     if result is not None and result.filled > _FILLED_SHARE and result.power > _MIN_POWER:
         # Without empty rows, a background may trade places with a part of the profile that
         # depends on the pixel phase. It stays only if the data ask for it.
         start = _first_fit(arrays, np.zeros_like(background), error, coordinate, pitch)
-        other = alternate(arrays, replace(start, separable=False), **options)
+        other = alternate(arrays, replace(start, separable=False), **common)
         misfit = result.columns.misfit
         limit = misfit + _PER_COLUMN * len(data) * max(misfit / good.sum(), 1.0)
         if other is not None and other.columns.misfit <= limit:

@@ -1,4 +1,4 @@
-"""Exposures in and out: spectra of a datamodel, their images, and what is written back.
+"""Read the spectra of an exposure as images, and write the oversampled ones back.
 
 A spectrum is a datamodel with one detector image, or one slit of a MultiSlitModel. Engine images
 are (row, column) with the dispersion along the columns; where a geometry is transposed, they are
@@ -31,7 +31,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Images that do not fit the oversampled pixels.
+#: Arrays of a datamodel that do not fit the oversampled pixels.
 _OBSOLETE = (
     "area",
     "barshadow",
@@ -51,7 +51,7 @@ PRODUCTS = {
     "linear": "linear_interp",
     "residual": "spline_residual",
 }
-#: Flux whose square is beyond single precision is no measurement.
+#: Flux whose square is beyond single precision is not a measurement; in any unit of the pipeline.
 _LARGEST = 1e18
 _DO_NOT_USE = np.uint32(dqflags.pixel["DO_NOT_USE"])
 _ESTIMATED = np.uint32(dqflags.pixel["FLUX_ESTIMATED"])
@@ -316,7 +316,7 @@ def _has(spectrum, name):
 
 
 def _finite(values):
-    """Values with NaN in place of infinite ones, which no sum could bear."""
+    """Values with NaN in place of infinite ones, which would make every sum infinite."""
     infinite = np.isinf(values)
     return np.where(infinite, np.nan, values) if infinite.any() else values
 

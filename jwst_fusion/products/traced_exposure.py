@@ -1,4 +1,4 @@
-"""Exposures before and after the trace model, from files or data models, as arrays."""
+"""Read exposures before and after the trace model as arrays, from files or datamodels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ __all__ = [
     "traced_spectrum",
 ]
 
+# Suffix of the product, and name of the step in ``meta.cal_step``.
 _SUFFIX = "adaptive_trace_model"
 
 
@@ -163,7 +164,10 @@ def exposure_of(native, product, source, name):
         raise ValueError(msg)
     before, after = spectra(native), spectra(product)
     if len(before) != len(after):
-        msg = f"{source} has {len(before)} slits, {name} {len(after)}: is it its exposure?"
+        msg = (
+            f"{source} has {len(before)} slits, {name} {len(after)}: "
+            "is that the exposure it was made of?"
+        )
         raise ValueError(msg)
     found, filled = [], 0
     for one, other in zip(before, after, strict=True):
@@ -259,7 +263,10 @@ def _spectrum(before, after, geometry, images, unit, source):
     model, rows = engine(after.trace_model), len(images.flux)
     factor = _factor(before, after, len(model) / rows)
     if model.shape != (oversampled_size(rows, factor), images.flux.shape[1]):
-        msg = f"{source} does not have the pixels of the product: is it its exposure?"
+        msg = (
+            f"{source} does not have the pixels of the product: "
+            "is that the exposure it was made of?"
+        )
         raise ValueError(msg)
     flux = images.flux
     if factor > 1:

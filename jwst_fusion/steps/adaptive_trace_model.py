@@ -11,11 +11,14 @@ from jwst.datamodels import ModelLibrary
 from stdatamodels.jwst import datamodels
 from threadpoolctl import threadpool_limits
 
-from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads, trace_exposure
+from jwst_fusion.adaptive_trace_model.exposure import trace_exposure
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.datamodels.whole_file import whole_file
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.cores import count_cores
+from jwst_fusion.parameters import options_of, spec_of
 from jwst_fusion.products.exposure import (
     PRODUCTS,
     check_shapes,
@@ -35,9 +38,6 @@ from jwst_fusion.steps.base import FusionBaseStep
 __all__ = ["AdaptiveTraceModelStep"]
 
 log = logging.getLogger(__name__)
-
-# Parameters that a report repeats.
-_PARAMETERS = ("oversample", "fit_threshold", "slope_limit", "psf_optimal", "profile_model")
 
 
 class AdaptiveTraceModelStep(FusionBaseStep):
@@ -60,18 +60,16 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     class_alias = "adaptive_trace_model"
     _named = False
 
-    spec = """
-    fit_threshold = float(default=10.0) # Smallest brightness of a source above the background of its slice, in sigma of a pixel (median over wavelength), for the slice to be fitted. Any number; <= 0: fit all slices
-    oversample = float(default=1.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
-    slope_limit = float(default=0.1) # Smallest change of the normalised profile per native pixel (fraction of the source's flux) for the model to be used. Any number; smaller: use it for fainter and wider sources; <= 0: use it all over
-    psf_optimal = boolean(default=False) # Replace the flux by the model alone, in all slices, for isolated point sources; fit_threshold and slope_limit are ignored
-    profile_model = option('surface', 'window', default='surface') # How the profile of a trace depends on wavelength. surface: smoothly all along the detector, the more accurate one; window: each column has its own fit to the 50 columns on either side (15 for PRISM and LRS), the published method, to compare with or to see whether a feature of the model comes from columns farther away
+    spec = (
+        spec_of(TraceSettings)
+        + """\
     save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers: wiggles before and after, traces, slices fitted
     save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
     suffix = string(default='adaptive_trace_model') # Suffix of the output file
     output_use_model = boolean(default=True) # Name the output after the input files; a single exposure after output_file, if given
     maximum_cores = string(default='none') # Number of threads: a whole number >= 1, 'none' (1), 'quarter', 'half' or 'all' of the cores
     """  # noqa: E501
+    )
 
     def process(self, input_data):
         """
@@ -98,14 +96,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             If a parameter is out of its range, arrays of an exposure differ in shape, or several
             exposures would be written to the same file.
         """
-        options = TraceOptions(
-            oversample=self.oversample,
-            fit_threshold=self.fit_threshold,
-            slope_limit=self.slope_limit,
-            psf_optimal=self.psf_optimal,
-            profile_model=self.profile_model,
-        )
-        threads = count_threads(self.maximum_cores)
+        settings = TraceSettings.from_step(self)
+        threads = count_cores(self.maximum_cores)
         models = self.open_input(input_data)
         self.add_asn_id_to_output_name(models)
         # The name that the user gives one exposure goes before that of the input.
@@ -115,11 +107,11 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if isinstance(models, ModelLibrary):
             with models:
                 for index, model in enumerate(models):
-                    self._process_exposure(model, options, threads)
+                    self._process_exposure(model, settings, threads)
                     models.shelve(model, index)
             return models
         for model in [models] if isinstance(models, datamodels.JwstDataModel) else models:
-            self._process_exposure(model, options, threads)
+            self._process_exposure(model, settings, threads)
         return models
 
     def skip_model(self, models, reason):
@@ -169,7 +161,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         finally:
             self.output_use_model = by_input
 
-    def _process_exposure(self, model, options, threads):
+    def _process_exposure(self, model, settings, threads):
         """Process one exposure in place, or mark it as skipped or failed."""
         name = model.meta.filename or "exposure"
         instrument = model.meta.instrument
@@ -185,36 +177,36 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             self.skip_model(model, f"{name}: {reason}")
             return
         check_shapes(model)
-        if options.oversample > 1 and any(is_series(spectrum) for spectrum in spectra(model)):
+        if settings.oversample > 1 and any(is_series(spectrum) for spectrum in spectra(model)):
             reason = "a time series cannot be oversampled, it needs oversample=1"
             self.skip_model(model, f"{name}: {reason}")
             return
         log.info("Fitting the traces of %s (%s)", name, mode.name)
         with threadpool_limits(1, user_api="blas"):
-            self._process_spectra(model, name, mode, options, threads)
+            self._process_spectra(model, name, mode, settings, threads)
 
-    def _process_spectra(self, model, name, mode, options, threads):
+    def _process_spectra(self, model, name, mode, settings, threads):
         """Trace the spectra of an exposure of a known mode, write the results, set the status."""
         parts = spectra(model)
-        products = {key: [] for key in self._products(options)}
+        products = {key: [] for key in self._products(settings)}
         counts, unused, traced = Counter(), [], []
         # Datamodels, files and WCS are not made for use in several threads at a time.
         lock = Lock()
         for spectrum, (geometry, native, result, reason) in zip(
-            parts, self._trace(parts, mode, options, threads, lock), strict=True
+            parts, self._trace(parts, mode, settings, threads, lock), strict=True
         ):
             if reason:
                 unused.append(reason)
             else:
-                counts.update(fitted=result.n_fitted, faint=result.n_faint, failed=result.n_failed)
-                counts.update(blind=result.n_blind)
+                counts.update(result.outcomes.values())
+                counts.update(without_model=result.n_columns_without_model)
                 counts.update(filled=int(result.estimated.sum()))
                 if self.save_report:
-                    factor = options.oversample
+                    factor = settings.oversample
                     traced.append(traced_spectrum(spectrum, geometry, native, result, factor))
                 with lock:
                     unit = unit_of(spectrum, model)
-                    write_result(spectrum, result, geometry, options.oversample, unit=unit)
+                    write_result(spectrum, result, geometry, settings.oversample, unit=unit)
             for key, images in products.items():
                 images.append(None if reason else (result.images[key], geometry.transposed))
         reasons = "; ".join(dict.fromkeys(unused)) or "it holds no slit"
@@ -229,10 +221,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if counts["failed"]:
             text = "%d slices or slits could not be fitted and are interpolated linearly"
             warn(log, text, counts["failed"])
-        if counts["blind"]:
+        if counts["without_model"]:
             text = "%d detector columns of fitted slices have too few good pixels for the model"
-            log.info(text, counts["blind"])
-        if options.oversample > 1:
+            log.info(text, counts["without_model"])
+        if settings.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
         self.set_status(model, "COMPLETE")
         for key, images in products.items():
@@ -252,11 +244,11 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             filled=filled,
             facts=facts_of(model),
         )
-        parameters = [(name, str(getattr(self, name))) for name in _PARAMETERS]
+        parameters = [(name, str(getattr(self, name))) for name in options_of(TraceSettings)]
         path = write_trace_report(report_path(product), exposure, parameters=parameters)
         log.info("Saved report in %s", path)
 
-    def _trace(self, parts, mode, options, threads, lock):
+    def _trace(self, parts, mode, settings, threads, lock):
         """Yield geometry, exposure, result and why there is none for each spectrum."""
         # Threads work on several slits, or on the slices of a single exposure.
         inner = threads if len(parts) == 1 else 1
@@ -274,7 +266,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 native,
                 geometry,
                 mode,
-                options,
+                settings,
                 intermediate=self.save_intermediate_results,
                 threads=inner,
             )
@@ -288,11 +280,11 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         with ThreadPoolExecutor(threads) as pool:
             yield from pool.map(work, parts)
 
-    def _products(self, options):
+    def _products(self, settings):
         """Names of the images to be saved as intermediate products."""
         if not self.save_intermediate_results:
             return ()
-        return tuple(PRODUCTS) if options.oversample > 1 else ("spline_full", "spline_used")
+        return tuple(PRODUCTS) if settings.oversample > 1 else ("spline_full", "spline_used")
 
     def _save_product(self, model, images, suffix):
         """Save an intermediate product beside the output."""

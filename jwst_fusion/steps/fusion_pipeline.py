@@ -13,10 +13,11 @@ from jwst.pipeline import Spec3Pipeline
 from jwst.stpipe import Pipeline
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.adaptive_trace_model.exposure import TraceOptions, count_threads
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.products.open import open_model
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
@@ -178,14 +179,8 @@ class FusionPipeline(Pipeline):
         """Raise at once for what a step would reject after minutes."""
         FusionOptions.from_step(self.fusion)
         trace = self.adaptive_trace_model
-        TraceOptions(
-            oversample=trace.oversample,
-            fit_threshold=trace.fit_threshold,
-            slope_limit=trace.slope_limit,
-            psf_optimal=trace.psf_optimal,
-            profile_model=trace.profile_model,
-        )
-        count_threads(trace.maximum_cores)
+        TraceSettings.from_step(trace)
+        count_cores(trace.maximum_cores)
 
     def _stages(self, product, members):
         files = [member for member in members if isinstance(member, str)]

@@ -13,7 +13,7 @@ from stdatamodels.jwst.datamodels import dqflags
 from stpipe.exceptions import ValidationError
 
 from jwst_fusion.adaptive_trace_model import exposure as exposure_module
-from jwst_fusion.adaptive_trace_model.exposure import count_threads
+from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.simulation.exposures import builtin_exposure, paint
 from jwst_fusion.simulation.reference_geometry import new_mrs_exposure
 from jwst_fusion.simulation.slits import (
@@ -345,7 +345,7 @@ def test_fit_that_fails(originals, monkeypatch, caplog):
 @pytest.mark.parametrize("cores", ["half", "2"])
 @pytest.mark.parametrize("kind", ["IFU", "fixed slits"])
 def test_number_of_threads_does_not_matter(originals, kind, cores, doubled, monkeypatch):
-    monkeypatch.setattr(exposure_module.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
     result = run(originals(kind), oversample=2.0, maximum_cores=cores)
     for one, several in zip(parts(doubled(kind)), parts(result), strict=True):
         for name in (*ARRAYS, "trace_model", "wavelength"):
@@ -353,11 +353,11 @@ def test_number_of_threads_does_not_matter(originals, kind, cores, doubled, monk
 
 
 def test_number_of_threads(monkeypatch):
-    monkeypatch.setattr(exposure_module.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     counts = {"none": 1, "quarter": 2, "half": 4, "all": 8, "3": 3, "99": 8, " Half ": 4}
-    assert {text: count_threads(text) for text in counts} == counts
-    monkeypatch.setattr(exposure_module.os, "cpu_count", lambda: None)
-    assert count_threads("all") == count_threads("quarter") == 1
+    assert {text: count_cores(text) for text in counts} == counts
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert count_cores("all") == count_cores("quarter") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, TraceOptions, trace_exposure
+from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, trace_exposure
+from jwst_fusion.adaptive_trace_model.geometry_array import ArrayGeometry
 from jwst_fusion.adaptive_trace_model.modes import find_mode
-from jwst_fusion.adaptive_trace_model.slices import find_slices, oversampled_position
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
+from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 from jwst_fusion.simulation.trace_scenes import make_scene
 from jwst_fusion.simulation.traces import mrs_grid, nirspec_grid
 
@@ -68,23 +70,15 @@ LIMITS = {
 }
 
 
-class Slices:
+def one_above_the_other(*coordinates):
     """Geometry of slices one above the other, from their slit coordinates (column, row)."""
-
-    transposed = False
-
-    def __init__(self, *coordinates):
-        self.image = np.concatenate([coordinate.T for coordinate in coordinates])
-        numbers = [
-            np.where(np.isfinite(coordinate.T), number, 0)
-            for number, coordinate in enumerate(coordinates, start=1)
-        ]
-        self.layouts = find_slices(np.concatenate(numbers))
-
-    def coordinates(self, layout):
-        coordinate = layout.cut(self.image)
-        wavelength = 2 + 1e-4 * np.arange(len(coordinate))[:, None]
-        return coordinate, np.where(np.isfinite(coordinate), wavelength, np.nan)
+    numbers = [
+        np.where(np.isfinite(coordinate.T), number, 0)
+        for number, coordinate in enumerate(coordinates, start=1)
+    ]
+    image = np.concatenate([coordinate.T for coordinate in coordinates])
+    wavelength = np.broadcast_to(2 + 1e-4 * np.arange(image.shape[1]), image.shape)
+    return ArrayGeometry(image, wavelength, np.concatenate(numbers))
 
 
 def trace(flux, error, geometry, *, mode="NIRSpec", **options):
@@ -94,7 +88,7 @@ def trace(flux, error, geometry, *, mode="NIRSpec", **options):
         ExposureImages(flux.T, error.T, {"err": error.T**2}),
         geometry,
         settings,
-        TraceOptions(**{"oversample": 2.0} | options),
+        TraceSettings(**{"oversample": 2.0} | options),
         intermediate=True,
     )
 
@@ -151,7 +145,7 @@ def observe(mode, name, *, factor=2.0, **options):
     result = trace(
         observed.flux,
         observed.error,
-        Slices(observed.coordinate),
+        one_above_the_other(observed.coordinate),
         mode=mode,
         oversample=factor,
         **options,
@@ -189,7 +183,7 @@ def observe(mode, name, *, factor=2.0, **options):
 )
 def test_error_near_the_sources(mode, name):
     traced = observe(mode, name)
-    assert traced.result.n_fitted == 1
+    assert traced.result.count("fitted") == 1
     near = traced.near(*traced.scene.sources)
     assert near.sum() > 4000
     error, linear = (traced.error(near, image=image) for image in (traced.flux, traced.linear))
@@ -318,15 +312,17 @@ SMALL = nirspec_grid(600)
 def small():
     """Observation of a pair of stars, without unflagged cosmic rays, and its result."""
     observed = make_scene("pair", SMALL).observe(seed=SEED, residues=0)
-    result = trace(observed.flux, observed.error, Slices(observed.coordinate))
+    result = trace(observed.flux, observed.error, one_above_the_other(observed.coordinate))
     return observed, result
 
 
 @pytest.mark.parametrize("scale", [1e-15, 3.7, 1e9])
 def test_flux_scales(small, scale):
     observed, before = small
-    after = trace(scale * observed.flux, scale * observed.error, Slices(observed.coordinate))
-    assert after.n_fitted == 1
+    after = trace(
+        scale * observed.flux, scale * observed.error, one_above_the_other(observed.coordinate)
+    )
+    assert after.count("fitted") == 1
     largest = np.nanmax(np.abs(before.images["flux"]))
     for name in ("flux", "spline_used"):
         scaled, native = after.images[name] / scale, before.images[name]
@@ -339,7 +335,7 @@ def test_flux_scales(small, scale):
 @pytest.mark.parametrize("sky", [-300.0, 1e4])
 def test_sky_adds(small, sky):
     observed, before = small
-    after = trace(observed.flux + sky, observed.error, Slices(observed.coordinate))
+    after = trace(observed.flux + sky, observed.error, one_above_the_other(observed.coordinate))
     for name, allowed in (("flux", 0.1), ("spline_used", 0.25)):
         sigma = np.sqrt(before.images["err"])
         pull = (after.images[name] - sky - before.images[name]) / sigma
@@ -353,7 +349,7 @@ def test_order_of_slices_does_not_matter():
     observed = [scene.observe(seed=seed) for seed, scene in enumerate(scenes)]
 
     def run(order, *, backwards=False):
-        geometry = Slices(*(observed[i].coordinate for i in order))
+        geometry = one_above_the_other(*(observed[i].coordinate for i in order))
         if backwards:
             geometry.layouts.reverse()
         flux, error = (
@@ -361,7 +357,7 @@ def test_order_of_slices_does_not_matter():
             for name in ("flux", "error")
         )
         result = trace(flux, error, geometry)
-        assert result.n_fitted == 4
+        assert result.count("fitted") == 4
         return np.split(result.images["flux"], 4)
 
     first = run([0, 1, 2, 3])
@@ -379,8 +375,8 @@ def test_wild_pixels_stay_in_their_columns(small, value):
     for column, center in zip(columns, (0.37, 0.37, 2.6, 2.6, -8.0, 9.0), strict=True):
         rows.append(np.nanargmin(np.abs(observed.coordinate[column] - center)))
     flux[columns, rows] = value
-    after = trace(flux, observed.error, Slices(observed.coordinate))
-    assert after.n_fitted == 1
+    after = trace(flux, observed.error, one_above_the_other(observed.coordinate))
+    assert after.count("fitted") == 1
     # Beside the profile, which loses six pixels of data, nothing changes elsewhere.
     others = np.ones(len(flux), dtype=bool)
     others[columns] = False
@@ -402,7 +398,7 @@ def test_columns_without_data_stay_without(small, options):
     flux = observed.flux.copy()
     empty = [0, 1, 299, *range(400, 420), 599]
     flux[empty] = np.nan
-    result = trace(flux, observed.error, Slices(observed.coordinate), **options)
+    result = trace(flux, observed.error, one_above_the_other(observed.coordinate), **options)
     for name in ("flux", "spline_used", "spline_full", "err"):
         assert np.isnan(result.images[name][:, empty]).all(), name
     assert not result.estimated[:, empty].any()
@@ -418,6 +414,6 @@ def test_slice_with_a_negative_star_alone(mode, name, limit):
     sources = tuple(replace(s, spectrum=-s.spectrum) for s in scene.sources)
     traced = observe(mode, replace(scene, sources=sources))
     near = traced.near(*sources)
-    assert traced.result.n_fitted == 1
+    assert traced.result.count("fitted") == 1
     assert traced.error(near) < limit
     assert traced.error(near) < traced.error(near, image=traced.linear) / 2

@@ -10,8 +10,8 @@ from jwst.pixel_replace import PixelReplaceStep
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
-from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.adaptive_trace_model.geometry import NirspecIfuGeometry
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 from jwst_fusion.simulation.exposures import builtin_exposure
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
@@ -279,7 +279,7 @@ def test_parameters_out_of_range(parameter, value):
 @pytest.mark.parametrize("name", ["oversample", "fit_threshold", "slope_limit"])
 def test_options_that_are_no_numbers(name):
     with pytest.raises(ValueError, match=f"{name} is None"):
-        TraceOptions(**{name: None})
+        TraceSettings(**{name: None})
 
 
 def test_read_only_arrays(exposure, doubled):

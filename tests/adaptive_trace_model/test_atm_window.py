@@ -10,9 +10,9 @@ from stpipe.exceptions import ValidationError
 from jwst_fusion.adaptive_trace_model import window
 from jwst_fusion.adaptive_trace_model.bspline import UniformKnots, evaluate_surface
 from jwst_fusion.adaptive_trace_model.compact import row_pitch
-from jwst_fusion.adaptive_trace_model.exposure import TraceOptions
 from jwst_fusion.adaptive_trace_model.geometry import make_geometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
+from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
 from jwst_fusion.adaptive_trace_model.window import (
     WindowFitter,
@@ -295,8 +295,10 @@ def test_outliers_and_a_hole_on_the_trace(synthetic):
 
 
 def test_wrong_value():
-    with pytest.raises(ValueError, match="profile_model is 'spline': allowed are surface, window"):
-        TraceOptions(profile_model="spline")
+    with pytest.raises(
+        ValueError, match="profile_model is 'spline': expected one of surface, window"
+    ):
+        TraceSettings(profile_model="spline")
     with pytest.raises(ValidationError, match="'profile_model': the value \"spline\""):
         AdaptiveTraceModelStep(profile_model="spline")
     step = AdaptiveTraceModelStep()

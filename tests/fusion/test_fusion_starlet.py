@@ -14,7 +14,7 @@ from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_weights
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.fusion.solver.settings import FusionSettings
-from jwst_fusion.numerics.periodic_starlet import Starlet
+from jwst_fusion.numerics.starlet import PeriodicStarlet
 
 GRIDS = [(9, 11, 2), (7, 8, 3), (10, 6, 2)]
 
@@ -23,7 +23,7 @@ GRIDS = [(9, 11, 2), (7, 8, 3), (10, 6, 2)]
 def test_adjoint_and_power(size):
     rng = np.random.default_rng(0)
     grid = Grid(*size)
-    starlet = Starlet(grid)
+    starlet = PeriodicStarlet(grid)
     x = rng.normal(size=(2, *grid.shape))
     y = rng.normal(size=(len(starlet.transfer), *x.shape))
     forward = starlet.forward(x)
@@ -38,7 +38,7 @@ def test_adjoint_and_power(size):
 
 def test_details_add_up_to_the_map_without_its_smooth_part():
     grid = Grid(12, 13, 3)
-    starlet = Starlet(grid, 3)
+    starlet = PeriodicStarlet(grid, 3)
     rng = np.random.default_rng(1)
     maps = rng.normal(size=(1, *grid.shape))
     assert len(starlet.transfer) == 3
@@ -81,7 +81,7 @@ def sparse():
 def test_sparse_solution_is_the_minimum(sparse):
     _, problem, tuned, found = sparse
     system, grid = problem.system, problem.system.grid
-    starlet = Starlet(grid)
+    starlet = PeriodicStarlet(grid)
     strengths, _ = starlet_weights(starlet, system, problem.local, tuned)
 
     def cost(maps):
@@ -116,7 +116,7 @@ def test_stars_are_sharper_with_sparse_starlets(sparse):
 
 def test_strengths_follow_the_rule(sparse):
     _, problem, tuned, _ = sparse
-    starlet = Starlet(problem.system.grid)
+    starlet = PeriodicStarlet(problem.system.grid)
     strengths, sizes = starlet_weights(starlet, problem.system, problem.local, tuned)
     np.testing.assert_allclose(strengths * sizes, starlet.shares()[:, None])
     plain = np.abs(starlet.forward(problem.system.grid.synthesise(tuned.solution.solution)))

@@ -12,7 +12,7 @@ from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarle
 from jwst_fusion.hifred.solver.posterior import covariances, shrinkage
 from jwst_fusion.hifred.solver.primal_dual import PrimalDual
 from jwst_fusion.hifred.solver.sparse_dual import SparseDual
-from jwst_fusion.numerics.bounded_starlet import Starlet2D1D
+from jwst_fusion.numerics.starlet import Starlet2D1D
 
 SHAPE = (8, 6, 4)
 

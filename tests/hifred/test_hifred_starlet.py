@@ -9,7 +9,7 @@ from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.likelihood import Gaussian
 from jwst_fusion.hifred.solver.sparse_dual import SparseDual
 from jwst_fusion.hifred.solver.thresholds import gradient_noise
-from jwst_fusion.numerics.bounded_starlet import Starlet1D, Starlet2D, Starlet2D1D, smoothing_matrix
+from jwst_fusion.numerics.starlet import Starlet1D, Starlet2D, Starlet2D1D, smoothing_matrix
 
 
 @given(size=st.integers(1, 40), step=st.sampled_from([1, 2, 4, 8]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.ndimage as ndi
 
-from jwst_fusion.fusion.solver.iterative import Solution
+from jwst_fusion.numerics.conjugate_gradients import Solution
 
 __all__ = [
     "LocalWeights",

@@ -3,142 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from copy import copy
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.conjugate_gradients import Solution, conjugate_gradients
 
-__all__ = ["Solution", "WeightedSystem", "conjugate_gradients"]
+__all__ = ["WeightedSystem"]
 
 log = logging.getLogger(__name__)
-
-_LOG_INTERVAL = 10.0  # seconds between progress lines
-# Iterations that tell how large the error was before them: a third of all, at least so many; and a
-# margin for those that do not tell enough.
-_DELAY, _MARGIN = 10, 4.0
-
-
-@dataclass
-class Solution:
-    """FusedObservation of a linear solve.
-
-    Attributes
-    ----------
-    solution : ndarray
-        The solution, or the best iterate.
-    converged : bool
-        Whether the tolerance was reached.
-    iterations : int
-        Number of iterations; 0 for a direct solve.
-    history : list of float
-        Relative residual after every iteration.
-    """
-
-    solution: np.ndarray
-    converged: bool
-    iterations: int
-    history: list = field(default_factory=list)
-
-
-def conjugate_gradients(
-    operator,
-    rhs,
-    precondition,
-    inner,
-    *,
-    start=None,
-    scale=None,
-    tolerance=1e-4,
-    error=None,
-    max_iterations=200,
-):
-    """Preconditioned conjugate gradients for a positive definite operator.
-
-    Parameters
-    ----------
-    operator, precondition : callable
-        Apply the operator and the preconditioner to an array like `rhs`.
-    rhs : ndarray
-        Right-hand side.
-    inner : callable
-        Real inner product of two arrays.
-    start : ndarray, optional
-        First iterate; zero by default.
-    scale : float, optional
-        What residuals are compared with; the norm of `rhs` by default.
-    tolerance : float
-        Stop when the residual has fallen below this fraction of `scale`. It is taken in the norm of
-        the preconditioner, in which it measures the error in the norm of the operator.
-    error : float, optional
-        Stop as well when the squared error, in the norm of the operator, is below this. By
-        Hestenes & Stiefel (1952, eq. 6:2), each iteration says what it takes off that error; what
-        the last third of them took off, times four, stands for it (after Strakos & Tichy 2002).
-    max_iterations : int
-        Upper limit.
-
-    Returns
-    -------
-    Solution
-        The solution, or the best iterate if the limit is reached or rounding breaks the recursion;
-        and the history of relative residuals.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If no step can be made because the operator is not positive definite.
-    """
-    if not rhs.any():
-        return Solution(np.zeros_like(rhs), True, 0)
-    if scale is None:
-        scale = np.sqrt(inner(rhs, precondition(rhs)))
-    x = np.zeros_like(rhs) if start is None else start.copy()
-    residual = rhs - operator(x) if start is not None else rhs.copy()
-    conditioned = precondition(residual)
-    energy = inner(residual, conditioned)
-    direction, history, best, taken = conditioned, [], x, []
-    logged = time.monotonic()
-    for iteration in range(max_iterations + 1):
-        relative = np.sqrt(max(energy, 0.0)) / scale
-        history.append(relative)
-        if relative <= min(history):
-            best = x.copy()
-        if relative <= tolerance or (error is not None and _left(taken) <= error):
-            return Solution(x, True, iteration, history)
-        if iteration == max_iterations:
-            break
-        image = operator(direction)
-        curvature = inner(direction, image)
-        if not curvature > 0 or not np.isfinite(curvature):
-            if iteration == 0:
-                msg = "the normal equations are not positive definite: check errors and weights"
-                raise np.linalg.LinAlgError(msg)
-            warn(log, "Conjugate gradients break down after %d iterations", iteration)
-            return Solution(best, False, iteration, history)
-        step = energy / curvature
-        taken.append(step * energy)
-        x += step * direction
-        residual = residual - step * image  # not in place: it may be what `precondition` returned
-        previous, conditioned_old = energy, conditioned
-        conditioned = precondition(residual)
-        energy = inner(residual, conditioned)
-        # Polak-Ribiere form: forgives the rounding of a single-precision preconditioner.
-        direction = conditioned + (energy - inner(residual, conditioned_old)) / previous * direction
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
-            log.info("Conjugate gradients: iteration %d, residual %.2e", iteration + 1, relative)
-    return Solution(best, False, max_iterations, history)
-
-
-def _left(taken):
-    """Squared error that is left, from what each iteration took off it."""
-    if len(taken) < _DELAY:
-        return np.inf
-    return _MARGIN * sum(taken[-max(_DELAY, len(taken) // 3) :])
 
 
 class WeightedSystem:
@@ -277,6 +153,11 @@ class WeightedSystem:
         -------
         Solution
             Direct (0 iterations) if all weights are one, iterative otherwise.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If no step can be made because the operator is not positive definite.
         """
         if rhs is None:
             rhs = scale_image * self.rhs_image + scale_cube * self.rhs_cube
@@ -284,7 +165,7 @@ class WeightedSystem:
         weights = (scale_image * image_weight, scale_cube * cube_weight, mu)
         if self.uniform:
             return Solution(self.blocks.solve(rhs, *weights), True, 0)
-        return conjugate_gradients(
+        found = conjugate_gradients(
             lambda groups: self.apply(groups, scale_image, scale_cube, mu),
             rhs,
             self.blocks.preconditioner(*weights),
@@ -293,8 +174,15 @@ class WeightedSystem:
             scale=self.norm,
             tolerance=tolerance,
             error=error,
+            inexact=True,
             max_iterations=max_iterations,
         )
+        if found.broken_down:
+            if not found.iterations:
+                msg = "the normal equations are not positive definite: check errors and weights"
+                raise np.linalg.LinAlgError(msg)
+            warn(log, "Conjugate gradients break down after %d iterations", found.iterations)
+        return found
 
     def misfit(self, groups):
         """Weighted sums of squared residuals of the whitened images and of the cube's rows."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.messages import warn
-from jwst_fusion.numerics.periodic_starlet import Starlet
+from jwst_fusion.numerics.starlet import PeriodicStarlet
 
 __all__ = ["solve_sparse", "starlet_weights"]
 
@@ -26,7 +26,7 @@ def starlet_weights(starlet, system, local, tuned):
 
     Parameters
     ----------
-    starlet : Starlet
+    starlet : PeriodicStarlet
         Transform.
     system : WeightedSystem
         Problem with a quadratic prior.
@@ -89,7 +89,7 @@ def solve_sparse(problem, tuned, settings):
     blocks of the direct solve, as the starlet is a filter: its weights
     :math:`\rho_{ja} = \lambda_{ja} / \langle|w_{ja}|\rangle` take the place of the gradient.
     """
-    system, starlet = problem.system, Starlet(problem.system.grid)
+    system, starlet = problem.system, PeriodicStarlet(problem.system.grid)
     grid, scales = system.grid, (tuned.scale_image, tuned.scale_cube)
     weights, sizes = starlet_weights(starlet, system, problem.local, tuned)
     rho = weights / sizes

@@ -12,7 +12,7 @@ from jwst_fusion.hifred.solver.primal_dual import PrimalDual
 from jwst_fusion.hifred.solver.sparse_dual import SparseDual
 from jwst_fusion.hifred.solver.thresholds import gradient_noise
 from jwst_fusion.hifred.solver.tuning import search
-from jwst_fusion.numerics.bounded_starlet import Starlet2D1D
+from jwst_fusion.numerics.starlet import Starlet2D1D
 
 __all__ = ["FullCube", "local_errors"]
 

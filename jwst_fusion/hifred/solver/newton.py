@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["NewtonResult", "Objective", "conjugate_gradients", "minimise"]
+from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
+
+__all__ = ["NewtonResult", "Objective", "minimise"]
 
 log = logging.getLogger(__name__)
 
@@ -145,50 +147,32 @@ class Objective:
         """Product of the inverse of the diagonal blocks with maps (r, M * N)."""
         return np.matmul(self._inverse, maps.T[:, :, None])[:, :, 0].T
 
+    def solve(self, maps, *, tolerance, max_iterations):
+        """
+        Solve for what the frozen curvature turns into maps.
 
-def conjugate_gradients(objective, gradient, tolerance, most):
-    """
-    Solve H d = -g.
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Right-hand side.
+        tolerance : float
+            Part of the residual, in the norm of the preconditioner, at which to stop.
+        max_iterations : int
+            Largest number of iterations.
 
-    Parameters
-    ----------
-    objective : Objective
-        Objective with a frozen curvature H.
-    gradient : ndarray (r, M * N)
-        Right side g.
-    tolerance : float
-        Part of the preconditioned residual at which to stop.
-    most : int
-        Largest number of steps.
-
-    Returns
-    -------
-    ndarray (r, M * N)
-        Solution d.
-    int
-        Number of steps.
-    """
-    found = np.zeros_like(gradient)
-    residual = -gradient
-    direction = conditioned = objective.precondition(residual)
-    power = first = float((residual * conditioned).sum())
-    step = 0
-    while step < most:
-        step += 1
-        product = objective.hessian(direction)
-        curvature = float((direction * product).sum())
-        if curvature <= 0:
-            break
-        length = power / curvature
-        found += length * direction
-        residual = residual - length * product
-        conditioned = objective.precondition(residual)
-        after = float((residual * conditioned).sum())
-        if after < tolerance**2 * first:
-            break
-        direction = conditioned + (after / power) * direction
-        power = after
-    return found, step
+        Returns
+        -------
+        Solution
+            Its ``solution`` has the shape of `maps`.
+        """
+        return conjugate_gradients(
+            self.hessian,
+            maps,
+            self.precondition,
+            lambda one, other: float((one * other).sum()),
+            stop=lambda squares: len(squares) > 1 and squares[-1] < tolerance**2 * squares[0],
+            max_iterations=max_iterations,
+        )
 
 
 def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=None, what="Newton"):
@@ -224,7 +208,8 @@ def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=No
     while True:
         objective.freeze(maps, state)
         accuracy = min(0.1, 0.5 / (steps + 1))
-        direction, count = conjugate_gradients(objective, gradient, accuracy, inner)
+        step = objective.solve(-gradient, tolerance=accuracy, max_iterations=inner)
+        direction, count = step.solution, step.iterations
         slope = float((gradient * direction).sum())
         decrement = -0.5 * slope
         history.append((value, decrement, time.process_time() - cpu))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jwst_fusion.numerics.bounded_starlet import Starlet2D
+from jwst_fusion.numerics.starlet import Starlet2D
 
 __all__ = ["NoPenalty", "Sobolev", "SparseStarlet"]
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from jwst_fusion.hifred.solver.newton import conjugate_gradients
-
 __all__ = ["covariances", "local_square", "low_rank_errors", "shrinkage", "voxel_errors"]
 
 _ORDERS = 3  # how often the bias of the bias is taken into account; further terms are small
 _WINDOW = (9, 3, 3)  # energies and pixels over which squares are averaged, about one response
-_ACCURACY = 1e-2  # of the solves for samples and biases, of errors that are known to some per cent
+_ACCURACY = 1e-2  # part of the residual of a solve: far below the noise of sampling
 
 
 def covariances(objective, *, samples=12, seed=0, inner=100):
@@ -46,7 +44,7 @@ def covariances(objective, *, samples=12, seed=0, inner=100):
     total = 0.0
     for _ in range(samples):
         noise = objective.sample(rng)
-        x, _ = conjugate_gradients(objective, -noise, _ACCURACY, inner)
+        x = objective.solve(noise, tolerance=_ACCURACY, max_iterations=inner).solution
         mean = (x - objective.precondition(objective.hessian(x))).T
         total = total + mean[:, :, None] * mean[:, None, :]
     return objective.inverse_blocks + total / samples
@@ -102,7 +100,7 @@ def shrinkage(objective, maps, *, inner=200):
     total, part = 0.0, maps
     for _ in range(_ORDERS):
         pull = objective.penalty.hessian(part).reshape(objective.rank, -1)
-        part, _ = conjugate_gradients(objective, -pull, _ACCURACY, inner)
+        part = objective.solve(pull, tolerance=_ACCURACY, max_iterations=inner).solution
         part = part.reshape(maps.shape)
         total = total + part
     return total

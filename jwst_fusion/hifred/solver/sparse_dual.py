@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from jwst_fusion.numerics.bounded_starlet import Starlet2D1D
+from jwst_fusion.numerics.starlet import Starlet2D1D
 
 __all__ = ["SparseDual"]
 

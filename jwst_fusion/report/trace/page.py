@@ -1,7 +1,10 @@
 """The report on an exposure with a trace model."""
 
+from importlib.metadata import version
+
 import numpy as np
 
+from jwst_fusion import __version__
 from jwst_fusion.report.fused.verdict import verdict_of
 from jwst_fusion.report.page import Finding, Page, Section, Table, short, write_page
 from jwst_fusion.report.trace.plots import (
@@ -14,15 +17,17 @@ from jwst_fusion.report.trace.slices import slices_of
 
 __all__ = ["trace_page", "write_trace_report"]
 
-# Slices that are shown and measured: the brightest ones.
+# Number of slices that are shown and measured: the brightest ones.
 _SHOWN = 3
 # The model is used in a slice if it stands for this part of the pixels near the peak.
 _USED = 0.2
-# Half-amplitude of wiggles: caution, if they are above it after the step.
+# Half-amplitude of wiggles, relative to the flux: caution, if they are above it after the step.
 _WIGGLES = 0.05
-# Significance of a source below which a slice need not be fitted.
+# Significance of a source, in sigma of a pixel, below which a slice need not be fitted.
 _BRIGHT = 10.0
-# Rows of the table of slices.
+# Median residual near the peak, in errors, from which on the model misses part of the flux.
+_MISFIT = 5.0
+# Largest number of rows of the table of slices.
 _LISTED = 60
 
 
@@ -187,7 +192,7 @@ def _findings(exposure, slices, wiggles):
                 "wiggles",
             )
         )
-    misfits = [one for one in slices[:_SHOWN] if one.misfit > 5]
+    misfits = [one for one in slices[:_SHOWN] if one.misfit > _MISFIT]
     if misfits:
         text = "; ".join(f"{one.name}: {short(one.misfit)}" for one in misfits)
         found.append(
@@ -251,11 +256,7 @@ def _slice_parts(exposure, slices):
 
 
 def _record(exposure, parameters):
-    from importlib.metadata import version
-
     names = ("jwst", "numpy", "scipy", "stdatamodels", "stpipe")
-    from jwst_fusion import __version__
-
     versions = [("jwst_fusion", __version__), *((name, version(name)) for name in names)]
     files = [("product", exposure.name), ("exposure", exposure.source)]
     tables = [Table(("File", "Name"), files), Table(("Software", "Version"), versions)]

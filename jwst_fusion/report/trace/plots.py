@@ -15,6 +15,7 @@ from jwst_fusion.report.picture import (
 __all__ = ["profile_picture", "slice_picture", "spectrum_picture", "wiggle_picture"]
 
 _WAVE = "wavelength [µm]"
+# Residuals are shown from minus to plus this many errors.
 _SIGMA = 5.0
 # Half of the rows that are shown around a trace.
 _ROWS = 7

@@ -19,13 +19,13 @@ __all__ = ["TracedSlice", "slices_of"]
 _OFFSETS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 # Width, in native pixels, of the aperture whose spectrum has no wiggles.
 _APERTURE = 5.0
-# A spectrum needs data in this part of the columns where there is light.
+# A spectrum needs data in this part of the columns where the source is bright.
 _ENOUGH = 0.3
 # Wiggles are measured where light of the source is this many sigma of a pixel, since noise of that
 # size already looks like wiggles of four per cent, in at least so many columns.
 _LIT, _LIT_COLUMNS = 20.0, 100
-# Columns over which the level of a spectrum is taken.
-_LEVEL = 51
+# Columns over which the signal-to-noise ratio of a spectrum is smoothed.
+_SMOOTHED = 51
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class TracedSlice:
             ratio = light / error
         known = np.isfinite(ratio)
         if known.any():
-            ratio[known] = ndimage.median_filter(ratio[known], _LEVEL, mode="nearest")
+            ratio[known] = ndimage.median_filter(ratio[known], _SMOOTHED, mode="nearest")
         return known & (ratio > _LIT)
 
     def wiggles(self, *, oversampled):
