@@ -3,6 +3,7 @@
 from jwst.pixel_replace import PixelReplaceStep
 
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
+from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["OversamplingStep", "ReplacingStep"]
 
@@ -15,7 +16,7 @@ class OversamplingStep(AdaptiveTraceModelStep):
     """  # noqa: E501
 
 
-class ReplacingStep(PixelReplaceStep):
+class ReplacingStep(Reusable, PixelReplaceStep):
     """The replacement of bad pixels, which is not skipped."""
 
     spec = """

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from jwst.outlier_detection import OutlierDetectionStep, ifu
 
+from jwst_fusion.steps.reuse import Reusable
+
 __all__ = ["FrugalOutlierStep", "median_in_strips"]
 
 log = logging.getLogger(__name__)
@@ -18,7 +20,7 @@ _PATIENCE = 10.0  # seconds without a line on how far it is
 _lock = threading.Lock()
 
 
-class FrugalOutlierStep(OutlierDetectionStep):
+class FrugalOutlierStep(Reusable, OutlierDetectionStep):
     """
     The outlier detection of jwst.
 
