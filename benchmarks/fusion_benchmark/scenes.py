@@ -153,7 +153,7 @@ def orion_psf(wavelength, kind="fused"):
     """
     pixel = _ORION_PIXEL / (2 if kind == "simulated" else 1)
     nodes = chebyshev_nodes(*_RANGE, _ORION_NODES[kind])
-    boxes = {
+    pixel_kernels = {
         "NIRCAM": ((_ORION_PIXEL, _ORION_PIXEL, 0.0),),
         "NIRSPEC": cube_boxes(instrument="NIRSPEC", spaxel=3 * _ORION_PIXEL, angle=0.0),
     }
@@ -163,10 +163,10 @@ def orion_psf(wavelength, kind="fused"):
             wavelength=nodes,
             pixel_scale=pixel,
             npix=int(_ORION_SIDE / pixel) // 2 * 2 + 1,
-            footprints=footprints,
+            pixel_kernels=kernels,
             source="webbpsf",
         )
-        for name, footprints in boxes.items()
+        for name, kernels in pixel_kernels.items()
     )
     return PsfPair(image.weights(wavelength), image.data, cube.data, "webbpsf", nodes)
 

@@ -101,7 +101,9 @@ def test_every_band_is_as_wide_as_measured(band):
         npix=101,
         detector=band,
         source="aperture",
-        footprints=cube_boxes(instrument="MIRI_MRS", band=band, spaxel=SPAXELS[band[0]], angle=0.0),
+        pixel_kernels=cube_boxes(
+            instrument="MIRI_MRS", band=band, spaxel=SPAXELS[band[0]], angle=0.0
+        ),
     )
     assert radial_fwhm(psf.data[0], 0.04) == pytest.approx(0.033 * wavelength + 0.106, rel=0.1)
 
