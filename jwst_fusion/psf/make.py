@@ -3,12 +3,11 @@
 import importlib.util
 import logging
 import math
-import threading
 import time
 
 import numpy as np
 
-from jwst_fusion.messages import warn
+from jwst_fusion.messages import warn_once
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
@@ -32,7 +31,6 @@ __all__ = ["make_psf"]
 log = logging.getLogger(__name__)
 
 _SOURCES = ("auto", "webbpsf", "aperture")
-_warned = threading.Event()
 
 
 def make_psf(
@@ -193,13 +191,11 @@ def _choose_source(source, channel):
     except (FileNotFoundError, ModuleNotFoundError) as error:
         if source == "webbpsf":
             raise
-        if not _warned.is_set():
-            _warned.set()
-            warn(
-                log,
-                "PSFs come from the built-in aperture model with a typical wavefront error; STPSF "
-                "would be more accurate. %s",
-                error,
-            )
+        warn_once(
+            log,
+            "PSFs come from the built-in aperture model with a typical wavefront error; STPSF "
+            "would be more accurate. %s",
+            error,
+        )
         return "aperture"
     return "webbpsf"

@@ -6,7 +6,8 @@ import asdf
 import numpy as np
 import pytest
 
-from jwst_fusion.psf import aperture_angle, make, make_psf
+from jwst_fusion import messages
+from jwst_fusion.psf import aperture_angle, make_psf
 from jwst_fusion.psf.instruments import identify
 
 GOOD = {
@@ -66,7 +67,7 @@ def test_webbpsf_without_data_says_what_to_do(monkeypatch, tmp_path):
 
 def test_auto_without_data_warns_once_and_records_the_source(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("STPSF_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(make, "_warned", type(make._warned)())
+    monkeypatch.setattr(messages, "_said", set())
     with caplog.at_level(logging.WARNING):
         psfs = [make_psf(**{**GOOD, "source": "auto"}) for _ in range(3)]
     warned = [r for r in caplog.records if "STPSF_PATH" in r.getMessage()]
