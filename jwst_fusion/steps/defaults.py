@@ -11,6 +11,9 @@ __all__ = ["OversamplingStep", "ReplacingStep"]
 class OversamplingStep(AdaptiveTraceModelStep):
     """The trace model, which oversamples by 2."""
 
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
+
     spec = """
     oversample = float(default=2.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
     """  # noqa: E501
@@ -18,6 +21,9 @@ class OversamplingStep(AdaptiveTraceModelStep):
 
 class ReplacingStep(Reusable, PixelReplaceStep):
     """The replacement of bad pixels, which is not skipped."""
+
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
 
     spec = """
     skip = boolean(default=False) # Skip this step

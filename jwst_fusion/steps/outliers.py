@@ -28,6 +28,9 @@ class FrugalOutlierStep(Reusable, OutlierDetectionStep):
     strips of the detector, whose rows do not depend on rows farther away than half the kernel.
     """
 
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
+
     @classmethod
     def get_config_reftype(cls):
         """Return the type of the stock step's parameter file in CRDS."""
