@@ -164,7 +164,7 @@ def orion_psf(wavelength, kind="fused"):
             wavelength=nodes,
             pixel_scale=pixel,
             npix=int(_ORION_SIDE / pixel) // 2 * 2 + 1,
-            footprints=own,
+            pixel_kernels=own,
             source="webbpsf",
         )
         for name, own in kernels.items()

@@ -14,6 +14,7 @@ from jwst_fusion.metrics.wiggles import (
     brightest_spaxels,
     measure_wiggles,
 )
+from jwst_fusion.products.wavelength import wavelengths
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.exposures import noiseless
@@ -220,8 +221,7 @@ def build_cube(setup, kind, factor, *, reuse=False):
             save_results=False,
             **options,
         )[0]
-    info = built.meta.wcsinfo
-    wavelength = info.crval3 + info.cdelt3 * (np.arange(len(built.data)) + 1 - info.crpix3)
+    wavelength = wavelengths(built, built.meta.filename)
     cube = Cube(np.array(built.data, float), np.array(built.err, float), wavelength)
     np.savez(kept, data=cube.data, err=cube.err, wavelength=cube.wavelength)
     return cube

@@ -12,6 +12,7 @@ from stpipe.config_parser import ConfigObj
 
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import INPUT_TYPES, fast_files, open_model
+from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["SUFFIXES", "FusionBaseStep"]
 
@@ -30,7 +31,7 @@ SUFFIXES = (
 )
 
 
-class FusionBaseStep(Step):
+class FusionBaseStep(Reusable, Step):
     """
     Base class of the steps of jwst_fusion.
 

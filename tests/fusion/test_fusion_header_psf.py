@@ -290,7 +290,7 @@ def test_number_of_nodes_follows_from_the_accuracy(low, high):
         (both.image, "NIRCAM", image_kernels),
         (both.cube, "NIRSPEC", cube_kernels),
     ):
-        common = {"pixel_scale": 0.033, "npix": 61, "footprints": own, "source": "aperture"}
+        common = {"pixel_scale": 0.033, "npix": 61, "pixel_kernels": own, "source": "aperture"}
         direct = make_psf(instrument, wavelength=wavelength, **common).data
         difference = np.fft.fft2(np.tensordot(both.weights, kind, 1) - direct)
         error = np.linalg.norm(difference, axis=(1, 2))

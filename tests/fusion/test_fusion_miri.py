@@ -101,7 +101,7 @@ def test_every_band_is_as_wide_as_measured(band):
         npix=101,
         detector=band,
         source="aperture",
-        footprints=cube_pixel_kernels(
+        pixel_kernels=cube_pixel_kernels(
             instrument="MIRI_MRS", band=band, spaxel=SPAXELS[band[0]], angle=0.0
         ),
     )

@@ -6,7 +6,8 @@ from astropy.wcs.utils import pixel_to_pixel
 
 from jwst_fusion.hifred.xray.counts import read_counts
 from jwst_fusion.products.keywords import brightness_factor
-from jwst_fusion.report.fused.product import celestial, wavelengths_of
+from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.fused.product import celestial
 
 __all__ = ["read_hifred_cube"]
 
@@ -61,7 +62,7 @@ def _counts(path):
 
 def _brightness(path):
     with fits.open(path) as hdus:
-        header, wavelength = hdus["SCI"].header, wavelengths_of(hdus)
+        header, wavelength = hdus["SCI"].header, file_wavelengths(hdus, path.name)
         data = np.array(hdus["SCI"].data, np.float32)
         if "DQ" in hdus:
             data[(np.asarray(hdus["DQ"].data) & 1) > 0] = np.nan

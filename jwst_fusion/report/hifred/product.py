@@ -11,7 +11,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from jwst_fusion.hifred.agreement import Band
-from jwst_fusion.report.fused.product import celestial, wavelengths_of
+from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.fused.product import celestial
 from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
 
 __all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
@@ -261,7 +262,7 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
 
     order = slice(None)
     if not counts:
-        wavelength = wavelengths_of(hdus)
+        wavelength = file_wavelengths(hdus, name)
         order = slice(None, None, -1 if wavelength[0] > wavelength[-1] else 1)
     compared = [
         ComparedCube(
