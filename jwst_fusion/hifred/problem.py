@@ -55,7 +55,7 @@ class Problem:
     channels: tuple
     names: tuple
     edges: tuple
-    pixels: sparse.csr_matrix
+    pixels: sparse.csr_array
     notes: list = field(default_factory=list)
 
     def origin(self):
@@ -85,7 +85,7 @@ class Problem:
         ndarray of int32 (M, N)
             Numbers of pixels of Y, along x first; -1 beyond it.
         """
-        shares = sparse.csc_matrix(self.pixels)
+        shares = sparse.csc_array(self.pixels)
         found = np.asarray(shares.argmax(axis=0)).ravel().astype(np.int32)
         found[np.asarray(shares.sum(axis=0)).ravel() <= 0] = -1
         return found.reshape(self.response_x.shape[1:])
