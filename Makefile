@@ -4,6 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 BENCH = .venv-bench
+LINT = .venv-lint
+# Exact versions of the linters, those of the extra `lint`; they need no package installed.
+PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
+  print(*p['options.extras_require']['lint'].split())
 
 # Two processes with one BLAS thread each beat one process with two on the sizes tested here.
 export OMP_NUM_THREADS ?= 1
@@ -32,10 +36,14 @@ bench:
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	$(BENCH)/bin/python benchmarks/bench_adaptive_trace_model.py --output docs/benchmarks
 
-lint: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8"
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+$(LINT)/.installed: setup.cfg
+	$(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python -m pip install --quiet --disable-pip-version-check `$(PYTHON) -c "$(PINS)"`
+	@touch $@
+
+lint: $(LINT)/.installed
+	$(LINT)/bin/ruff check .
+	$(LINT)/bin/ruff format --check .
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
@@ -47,4 +55,4 @@ linkcheck: $(STAMP)
 	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 clean:
-	rm -rf build docs/_build demo_output $(BENCH)
+	rm -rf build docs/_build demo_output $(BENCH) $(LINT)
