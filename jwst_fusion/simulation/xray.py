@@ -127,7 +127,7 @@ class XrayPair:
     truth: np.ndarray | None
     psf_y: np.ndarray
     lsf_x: np.ndarray | None
-    rmf_x: sparse.csr_matrix
+    rmf_x: sparse.csr_array
     arf_x: np.ndarray
     arf_y: np.ndarray
     exposure_x: float
