@@ -3,8 +3,8 @@ Starlet transforms (isotropic undecimated wavelets) of images, spectra and cubes
 
 Starck, Murtagh & Fadili (2010), *Sparse image and signal processing*: :math:`c_j = S_j c_{j-1}`,
 :math:`w_j = c_{j-1} - c_j`, with smoothing :math:`S_j` by the cubic B-spline at steps of 1, 2,
-4 ... samples. `PeriodicStarlet` continues maps periodically and is a set of Fourier filters; the others
-mirror images and spectra at their ends, as photons need it.
+4 ... samples. `PeriodicStarlet` continues maps periodically and is a set of Fourier filters; the
+others mirror images and spectra at their ends, as photons need it.
 """
 
 from __future__ import annotations
