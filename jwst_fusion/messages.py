@@ -4,9 +4,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-__all__ = ["Message", "collected_warnings", "warn"]
+__all__ = ["Message", "collected_warnings", "warn", "warn_once"]
 
 _collected = ContextVar("jwst_fusion_messages", default=())
+# What has been said while no product was made: as with Python's warnings, once a process.
+_said = set()
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,26 @@ def warn(log, text, *values, kind=""):
     source = log.name.removeprefix("jwst_fusion.")
     for messages in _collected.get():
         messages.append(Message(source, kind, text % values if values else text))
+    log.warning(text, *values)
+
+
+def warn_once(log, text, *values):
+    """
+    Give a warning that is the same for many calls: once for each product, or once without one.
+
+    Parameters
+    ----------
+    log, text, *values
+        As for `warn`.
+    """
+    message = Message(log.name.removeprefix("jwst_fusion."), "", text % values if values else text)
+    places = [messages for messages in _collected.get() if message not in messages]
+    if not _collected.get() and message not in _said:
+        _said.add(message)
+    elif not places:
+        return
+    for messages in places:
+        messages.append(message)
     log.warning(text, *values)
 
 

@@ -14,15 +14,22 @@ _MODULES = {
     "FusionSpec2Pipeline": "jwst_fusion.steps.spec2",
     "FusionSpec3Pipeline": "jwst_fusion.steps.spec3",
 }
+# Steps within FusionPipeline alone, which its parameter files name.
+_WITHIN = {
+    "FrugalOutlierStep": "jwst_fusion.steps.outliers",
+    "OversamplingStep": "jwst_fusion.steps.defaults",
+    "ReplacingStep": "jwst_fusion.steps.defaults",
+}
 
 __all__ = list(_MODULES)
 
 
 def __getattr__(name):
-    if name not in _MODULES:
+    module = {**_MODULES, **_WITHIN}.get(name)
+    if module is None:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(import_module(_MODULES[name]), name)
+    return getattr(import_module(module), name)
 
 
 def __dir__():

@@ -1,9 +1,12 @@
+import sys
 from pathlib import Path
 
+import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
 from jwst.datamodels import ModelContainer
+from jwst.stpipe import Pipeline, Step
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.products.open import open_model
@@ -132,3 +135,95 @@ def test_gzipped_and_path_input(tmp_path, image):
     for given in (path, str(path)):
         with open_model(Path(given)) as model:
             assert model.data.shape == (4, 5)
+
+
+class RenamedStep(ExampleStep):
+    spec = """
+    most = integer(default=None) # Largest number
+    names = force_list(default=list()) # Names
+    """
+    old_names = {"largest": "most", "words": "names"}  # noqa: RUF012
+
+    def process(self, init):
+        return self.most, self.names
+
+
+class RenamedPipeline(Pipeline):
+    step_defs = {"renamed": RenamedStep}  # noqa: RUF012
+
+    def process(self, init):
+        return self.renamed.run(init)
+
+
+def warnings_in(caplog):
+    return [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    """A parameter file saved when the parameter had its old name, with another value or none."""
+
+    def write_file(value):
+        step = RenamedStep(most=None if value == "null" else value)
+        step.export_config(tmp_path / "old.asdf")
+        with asdf.open(tmp_path / "old.asdf") as file:
+            tree = dict(file.tree)
+        assert "largest" not in tree["parameters"]
+        tree["parameters"]["largest"] = tree["parameters"].pop("most")
+        asdf.AsdfFile(tree).write_to(tmp_path / "old.asdf")
+        return str(tmp_path / "old.asdf")
+
+    return write_file
+
+
+@pytest.mark.parametrize("value", [3, "null"])
+def test_old_names_in_files_are_taken_with_one_warning(old_file, caplog, value):
+    path = old_file(value)
+    expected = None if value == "null" else value
+    for run in (
+        lambda: RenamedStep.call(None, config_file=path),
+        lambda: RenamedStep.from_config_file(path).run(None),
+    ):
+        caplog.clear()
+        assert run()[0] == expected
+        assert [w for w in warnings_in(caplog) if "largest" in w] == [
+            "Parameter largest is called most now; its old name is taken until version 1.0"
+        ]
+    assert RenamedStep.call(None, config_file=path, most=5)[0] == 5
+    assert RenamedStep.call(None, config_file=path, largest=6)[0] == 6
+
+
+def test_old_names_as_keywords_and_attributes(caplog):
+    assert RenamedStep.call(None, largest=3, words=["a"]) == (3, ["a"])
+    assert [w.split()[1] for w in warnings_in(caplog)] == ["largest", "words"]
+    caplog.clear()
+    step = RenamedStep(largest=4)
+    assert step.most == 4
+    assert not hasattr(step, "largest")
+    step.largest = 5
+    assert step.most == 5
+    assert len(warnings_in(caplog)) == 2
+    assert "largest" not in step.get_pars()
+    assert RenamedStep.call(None, largest=3, most=7)[0] == 7
+    assert "Parameter largest is not used, because most is given" in caplog.text
+
+
+def test_old_names_in_a_pipeline(caplog):
+    pipeline = RenamedPipeline.from_config_section(
+        RenamedPipeline.build_config(None, steps={"renamed": {"largest": 3}})[0]
+    )
+    assert pipeline.renamed.most == 3
+    assert [w.split()[1] for w in warnings_in(caplog)] == ["largest"]
+
+
+def test_present_names_are_taken_without_a_word(caplog):
+    assert RenamedStep.call(None, most=3) == (3, [])
+    assert RenamedStep().most is None
+    assert warnings_in(caplog) == []
+
+
+def test_the_command_line_takes_old_names(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "renamed_step", sys.modules[__name__])
+    step = Step.from_cmdline(["renamed_step.RenamedStep", "a.fits", "--largest=3"])
+    assert step.most == 3
+    assert [w.split()[1] for w in warnings_in(caplog) if "old name" in w] == ["largest"]

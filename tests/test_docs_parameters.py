@@ -12,6 +12,7 @@ from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.entry_points import get_steps
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.hifred.options import HifredOptions
+from jwst_fusion.parameters import options_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = {
@@ -91,7 +92,7 @@ def test_defaults_that_differ_in_the_pipeline():
     pipeline = STEPS["fusion_pipeline"]
     changed = {"steps.fusion.trace_oversample": SPECS["fusion"]["trace_oversample"][2]}
     for name, step in pipeline.step_defs.items():
-        if step.__module__ == "jwst_fusion.steps.defaults":
+        if step.__name__ in ("OversamplingStep", "ReplacingStep"):
             changed |= {f"steps.{name}.{one}": spec[2] for one, spec in spec_of(step).items()}
     expected = changed | {one: spec[2] for one, spec in SPECS["fusion_pipeline"].items()}
     assert {name: row[1] for name, row in ROWS["fusion_pipeline"].items()} == expected
@@ -161,6 +162,40 @@ def test_range_is_the_one_that_is_checked(alias, name, match):
     if high is not None:
         assert not refusal(high)
         assert name in refusal(high + 0.001 + abs(high) * 1e-6)
+
+
+#: Ranges of numbers that a word or a part of one may stand for; their checks are tested above.
+NOT_DECLARED = {
+    ("fusion", "rank"): "a number of components, or below 1 a part of the variance",
+    ("fusion", "outlier_sigma"): "0 stands for none, below 3",
+}
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [(alias, name) for alias in ("fusion",) for name in options_of(OPTIONS[alias])],
+)
+def test_declaration_specification_and_table_agree(alias, name):
+    one = options_of(OPTIONS[alias])[name]
+    default = OPTIONS[alias].__dataclass_fields__[name].default
+    kind, arguments, stated = SPECS[alias][name]
+    assert kind == one.kind
+    assert stated == repr(None if default == () else default)
+    assert re.findall(r"'(\w+)'", arguments.partition("default=")[0]) == list(one.choices)
+    allowed, *_ = ROWS[alias][name]
+    if one.unit:
+        assert re.search(rf"\b{one.unit}\b", allowed)
+    if (alias, name) in NOT_DECLARED:
+        return
+    match = _RANGE.search(allowed)
+    if match is None:
+        assert one.low is None
+        assert one.high is None
+        return
+    above, low, high, open_low, closed_low = match.groups()
+    assert one.low == number(low or open_low or closed_low)
+    assert one.high == number(high)
+    assert one.closed == (not (above or open_low))
 
 
 def test_ranges_were_found():

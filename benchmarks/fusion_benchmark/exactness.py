@@ -10,6 +10,7 @@ from fusion_benchmark.lines import Line
 from fusion_benchmark.observe import uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 __all__ = ["exactness"]
 
@@ -46,7 +47,7 @@ def _compare(field, channels, *, dense):
     psf = replace(psf, image=share * psf.image + skew, cube=share * psf.cube + skew)
     data = uniform(nebula(field, channels).problem(psf))
     options = {"tuning": "manual", "mu": _MU, "rank": _RANK, "boundary": "mirror"}
-    result = fuse(data, **options, refine=False, uncertainty=False)
+    result = fuse(data, FusionSettings(**options, refine=False, errors=False))
     reference = _Reference(data, result.subspace)
     if dense:
         solution = reference.solve_densely()

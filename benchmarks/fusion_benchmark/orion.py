@@ -7,6 +7,7 @@ from fusion_benchmark.observe import bicubic
 from fusion_benchmark.quality import left_out_psnr
 from fusion_benchmark.scenes import orion_bar, orion_psf
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.metrics import mean_spectrum_error, psnr, ssim
 
 __all__ = ["orion_accuracy"]
@@ -40,7 +41,7 @@ def _crop(name, observation):
     setup = observation.setup
     psf = orion_psf(setup.wavelength)
     factors = observation.calibrated(psf)
-    result = fuse(observation.problem(psf, factors), uncertainty=False)
+    result = fuse(observation.problem(psf, factors), FusionSettings(errors=False))
     lines = [
         *_filters(name, observation, result, factors),
         _spectrum(name, observation, result),

@@ -9,6 +9,7 @@ from fusion_benchmark.observe import bicubic, uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.observed.photometry import calibrate, synthetic_image
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.metrics import psnr, sam
 
 __all__ = ["errors", "left_out", "left_out_psnr", "nebula_accuracy", "syfu", "syfu_tuned"]
@@ -47,12 +48,9 @@ def syfu(observation, psf, rank, mu, gamma):
     data = observation.problem(psf, observation.calibrated(psf, "mean"))
     return fuse(
         uniform(data, sigma_cube=gamma**-0.5, sigma_image=1.0),
-        rank=rank,
-        tuning="manual",
-        mu=mu,
-        boundary="mirror",
-        refine=False,
-        uncertainty=False,
+        FusionSettings(
+            rank=rank, tuning="manual", mu=mu, boundary="mirror", refine=False, errors=False
+        ),
     )
 
 
@@ -100,7 +98,7 @@ def nebula_accuracy(*, quick=False):
     cubic = psnr(truth, bicubic(bare))
     published = [psnr(truth, syfu(bare, psf, *one).cube) for one in _PUBLISHED]
     tuned, (rank, mu, gamma) = syfu_tuned(bare, psf, truth, quick=quick)
-    rule = psnr(truth, fuse(bare.problem(psf), tuning="syfu").cube)
+    rule = psnr(truth, fuse(bare.problem(psf), FusionSettings(tuning="syfu")).cube)
     beside = (
         f"bicubic {cubic:.1f}; SyFu: settings of the paper {published[0]:.1f} and "
         f"{published[1]:.1f}, its automatic rule {rule:.1f}, tuned on the truth {tuned:.1f} "
@@ -108,7 +106,7 @@ def nebula_accuracy(*, quick=False):
     )
     lines = []
     for text, observation in (("", bare), (", images beyond the field", nebula(margin=_MARGIN))):
-        result = fuse(observation.problem(psf), uncertainty=False)
+        result = fuse(observation.problem(psf), FusionSettings(errors=False))
         cube = result.cube[(slice(None), *observation.inner)]
         what = f'nebula 1.0", medium noise{text}: PSNR'
         own = (
@@ -140,7 +138,7 @@ def left_out_psnr(observation, psf, names):
     """
     setup = observation.setup
     kept = observation.chosen([name for name in setup.filters if name not in names])
-    result = fuse(kept.problem(psf), uncertainty=False)
+    result = fuse(kept.problem(psf), FusionSettings(errors=False))
     found = {}
     for name in names:
         index = setup.filters.index(name)
@@ -222,7 +220,7 @@ def errors(*, quick=False):
 
 
 def _error_line(what, observation, data, gains="fixed"):
-    result = fuse(data, gains=gains)
+    result = fuse(data, FusionSettings(gains=gains))
     inner = (slice(None), *observation.inner)
     truth = observation.sharp()
     error = np.abs(result.cube[inner] - truth) / result.error[inner]

@@ -11,6 +11,7 @@ from fusion_benchmark.scenes import CALIBRATION, nebula, nebula_psf
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.observed.offset import image_offset
 from jwst_fusion.fusion.observed.photometry import synthetic_image
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.metrics import psnr
 
 __all__ = ["degradation"]
@@ -97,7 +98,7 @@ def degradation(*, quick=False):
 
 def _fused(observation, psf, factors=None):
     """PSNR, and the noise scales in words."""
-    result = fuse(observation.problem(psf, factors), uncertainty=False)
+    result = fuse(observation.problem(psf, factors), FusionSettings(errors=False))
     score = psnr(observation.sharp(), result.cube[(slice(None), *observation.inner)])
     scales = f"noise scales {result.noise_scale_image:.2f} and {result.noise_scale_cube:.2f}"
     return score, scales

@@ -13,6 +13,7 @@ import numpy as np
 from fusion_benchmark.observe import uniform
 from fusion_benchmark.scenes import nebula, nebula_psf
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 _SEED = 8
 _BARE = {"tuning": "manual", "mu": 1e-3, "boundary": "mirror", "refine": False}
@@ -43,12 +44,12 @@ def main():
     """Run the case that the first argument describes."""
     case = json.loads(sys.argv[1])
     data = _arrays(case)
-    options = {"rank": case["rank"], "uncertainty": not case["bare"]}
+    options = {"rank": case["rank"], "errors": not case["bare"]}
     options |= _BARE if case["bare"] else {"gains": case["gains"]}
     before, seconds = _gigabytes(), []
     for _ in range(case["repeat"]):
         wall, cpu = time.perf_counter(), time.process_time()
-        result = fuse(data, **options)
+        result = fuse(data, FusionSettings(**options))
         seconds.append((time.perf_counter() - wall, time.process_time() - cpu))
     wall, cpu = (min(one) for one in zip(*seconds, strict=True))
     found = {"wall": wall, "cpu": cpu, "before": before, "memory": _gigabytes()}

@@ -10,7 +10,8 @@ from fusion_benchmark.observe import Setup, observe
 from fusion_benchmark.optics import chebyshev_optics, segmented_pupil
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.fusion.observed.photometry import filter_responses
-from jwst_fusion.fusion.psf.instrument_psf import PsfPair, cube_boxes
+from jwst_fusion.fusion.psf.instrument_psf import PsfPair
+from jwst_fusion.fusion.psf.pixel_kernels import cube_pixel_kernels
 from jwst_fusion.psf import chebyshev_nodes, make_psf
 from jwst_fusion.psf.cube import lagrange_weights
 
@@ -153,9 +154,9 @@ def orion_psf(wavelength, kind="fused"):
     """
     pixel = _ORION_PIXEL / (2 if kind == "simulated" else 1)
     nodes = chebyshev_nodes(*_RANGE, _ORION_NODES[kind])
-    boxes = {
+    kernels = {
         "NIRCAM": ((_ORION_PIXEL, _ORION_PIXEL, 0.0),),
-        "NIRSPEC": cube_boxes(instrument="NIRSPEC", spaxel=3 * _ORION_PIXEL, angle=0.0),
+        "NIRSPEC": cube_pixel_kernels(instrument="NIRSPEC", spaxel=3 * _ORION_PIXEL, angle=0.0),
     }
     image, cube = (
         make_psf(
@@ -163,10 +164,10 @@ def orion_psf(wavelength, kind="fused"):
             wavelength=nodes,
             pixel_scale=pixel,
             npix=int(_ORION_SIDE / pixel) // 2 * 2 + 1,
-            footprints=footprints,
+            pixel_kernels=own,
             source="webbpsf",
         )
-        for name, footprints in boxes.items()
+        for name, own in kernels.items()
     )
     return PsfPair(image.weights(wavelength), image.data, cube.data, "webbpsf", nodes)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_fusion.hifred.engine import fuse
-from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred import HifredSettings, Response, fuse
 from jwst_fusion.metrics import nmse
 from jwst_fusion.simulation.xray import published_toy, xray_pair
 
@@ -85,7 +84,7 @@ def _transposed(pair, x, y, case, result):
         exposure=pair.exposure_y,
     )
     data = [np.ascontiguousarray(a.swapaxes(1, 2)) for a in (pair.x, pair.y)]
-    other = fuse(*data, first, second, **case["options"])
+    other = fuse(*data, first, second, HifredSettings(**case["options"]))
     return _rms(other.cube.swapaxes(1, 2), result.cube)
 
 
@@ -95,7 +94,7 @@ def main():
     pair, x, y = observe(case)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall = time.perf_counter()
-    result = fuse(pair.x, pair.y, x, y, **case["options"])
+    result = fuse(pair.x, pair.y, x, y, HifredSettings(**case["options"]))
     wall = time.perf_counter() - wall
     out = {
         "cpu": result.seconds,
@@ -105,7 +104,7 @@ def main():
         "converged": bool(result.converged),
         "iterations": result.iterations,
         "accuracy": result.accuracy,
-        "strength": result.strength,
+        "mu": result.mu,
         "rank": result.rank,
         "x": _rms(pair.x, pair.x_model) / _rms(result.model_x, pair.x_model),
         "y": _rms(pair.y, pair.y_model) / _rms(result.model_y, pair.y_model),

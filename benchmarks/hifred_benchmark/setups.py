@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jwst_fusion.hifred.engine import fuse
-from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred import HifredSettings, Response, fuse
 from jwst_fusion.metrics import hyperspectral_scores
 from jwst_fusion.simulation.xray import xray_pair
 
@@ -57,7 +56,7 @@ def responses(pair):
 
     Returns
     -------
-    tuple of jwst_fusion.hifred.response.response.Response
+    tuple of jwst_fusion.hifred.Response
         Of X and of Y.
     """
     shape = (pair.edges.size - 1, *pair.x.shape[1:])
@@ -82,7 +81,7 @@ def fused(setup, regularisation, *, seed=1, work=None):
     setup : str
         Name in `jwst_fusion.simulation.xray.SETUPS`.
     regularisation : str
-        Regularisation of `jwst_fusion.hifred.engine.fuse`.
+        Regularisation of `jwst_fusion.hifred.HifredSettings`.
     seed : int
         Seed of scene and noise.
     work : pathlib.Path, optional
@@ -105,7 +104,8 @@ def fused(setup, regularisation, *, seed=1, work=None):
         with np.load(path, allow_pickle=False) as file:
             return pair, file["cube"], float(file["seconds"]), str(file["chosen"])
     start = time.process_time()
-    result = fuse(pair.x, pair.y, *responses(pair), regularisation=regularisation)
+    settings = HifredSettings(regularisation=regularisation)
+    result = fuse(pair.x, pair.y, *responses(pair), settings)
     seconds = time.process_time() - start
     log.info("%s, %s: %.0f s, %s", setup, regularisation, seconds, result.chosen)
     if path is not None:

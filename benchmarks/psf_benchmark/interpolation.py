@@ -6,6 +6,7 @@ from scipy.signal import fftconvolve
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from psf_benchmark.figures import Figure
 from psf_benchmark.setup import FILTERS, HIGH, LOW, NPIX, PIXEL, pair, sides
 
@@ -18,7 +19,7 @@ TARGET = 1e-3
 def _direct(source, wavelength):
     """PSFs of images and cube at every channel."""
     grid = {"pixel_scale": PIXEL, "npix": NPIX}
-    return [side.psf(wavelength, "SHORT", grid).data for side in sides(source)]
+    return [side.psf(wavelength, "SHORT", **grid).data for side in sides(source)]
 
 
 def interpolation(quick=False):
@@ -94,7 +95,7 @@ def _in_the_fused_cube(wavelength, few, direct):
     with_few = FusionData(**common, psf_weights=few.weights, psf_image=few.image, psf_cube=few.cube)
     window = slice(FACTOR * MARGIN, FACTOR * (MARGIN + SPAXELS))
     exact, approximate = (
-        fuse(data, uncertainty=False).cube[:, window, window].astype(float)
+        fuse(data, FusionSettings(errors=False)).cube[:, window, window].astype(float)
         for data in (with_all, with_few)
     )
     error = np.linalg.norm(approximate - exact, axis=(1, 2))

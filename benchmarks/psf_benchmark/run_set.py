@@ -18,7 +18,7 @@ def main(source, mode):
         nodes = chebyshev_nodes(LOW, HIGH, count)
         for name in FILTERS:
             image, _ = sides(source, filter_name=name)
-            image.psf(nodes, "SHORT", {"pixel_scale": PIXEL, "npix": NPIX})
+            image.psf(nodes, "SHORT", pixel_scale=PIXEL, npix=NPIX)
     print(imported - START, time.perf_counter() - imported, count)
 
 

@@ -2,8 +2,13 @@
 
 import numpy as np
 
-from jwst_fusion.fusion.psf.instrument_psf import cube_boxes, image_boxes, psf_pair
-from jwst_fusion.fusion.psf.optics import Optics
+from jwst_fusion.fusion.psf.instrument_psf import psf_pair
+from jwst_fusion.fusion.psf.optics import Optics, TelescopeModel
+from jwst_fusion.fusion.psf.pixel_kernels import (
+    ChannelOptics,
+    cube_pixel_kernels,
+    image_pixel_kernels,
+)
 
 __all__ = ["FILTERS", "HIGH", "LOW", "NPIX", "PIXEL", "pair", "sides"]
 
@@ -18,7 +23,7 @@ ANGLES = (37.0, 152.0)
 
 def sides(source, *, cores="all", filter_name=None):
     """Return images and cube of the fusion, as the step describes them."""
-    boxes = image_boxes(
+    kernels = image_pixel_kernels(
         instrument="NIRCAM",
         channel="SHORT",
         detector="NRCB1",
@@ -27,20 +32,22 @@ def sides(source, *, cores="all", filter_name=None):
         grid_angle=4.0,
         angle=ANGLES[0],
     )
+    model = TelescopeModel(source=source, maximum_cores=cores)
     image = Optics(
         instrument="NIRCAM",
         angle=ANGLES[0],
-        boxes={"SHORT": boxes},
-        source=source,
-        options={"maximum_cores": cores},
-        by_channel={"detector": {"SHORT": "NRCB1"}, "filter": {"SHORT": filter_name}},
+        channels={
+            "SHORT": ChannelOptics(pixel_kernels=kernels, detector="NRCB1", filter=filter_name)
+        },
+        model=model,
     )
     cube = Optics(
         instrument="NIRSPEC",
         angle=ANGLES[1],
-        boxes=cube_boxes(instrument="NIRSPEC", spaxel=SPAXEL, angle=ANGLES[1]),
-        source=source,
-        options={"maximum_cores": cores},
+        channels=ChannelOptics(
+            pixel_kernels=cube_pixel_kernels(instrument="NIRSPEC", spaxel=SPAXEL, angle=ANGLES[1])
+        ),
+        model=model,
     )
     return image, cube
 

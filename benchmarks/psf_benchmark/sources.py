@@ -94,8 +94,7 @@ def centring(quick=False):
     for source in ("aperture",) if quick else ("webbpsf", "aperture"):
         worst, total = 0.0, 0.0
         for side in sides(source):
-            grid = {"pixel_scale": PIXEL, "npix": NPIX}
-            psf = side.psf(np.array([1.66, 1.98, 2.3]), "SHORT", grid)
+            psf = side.psf(np.array([1.66, 1.98, 2.3]), "SHORT", pixel_scale=PIXEL, npix=NPIX)
             for image in psf.data:
                 fine = resample_psf(image, PIXEL, npix=121, pixel_scale=PIXEL / 4)
                 worst = max(worst, np.abs(np.array(core_centre(fine)) / 4 - 15.0).max())

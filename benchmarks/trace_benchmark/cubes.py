@@ -15,6 +15,7 @@ from jwst_fusion.metrics.wiggles import (
     measure_wiggles,
 )
 from jwst_fusion.numerics.robust import robust_sigma
+from jwst_fusion.products.wavelength import wavelengths
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
 from jwst_fusion.simulation.exposures import noiseless
@@ -221,8 +222,7 @@ def build_cube(setup, kind, factor, *, reuse=False):
             save_results=False,
             **options,
         )[0]
-    info = built.meta.wcsinfo
-    wavelength = info.crval3 + info.cdelt3 * (np.arange(len(built.data)) + 1 - info.crpix3)
+    wavelength = wavelengths(built, built.meta.filename)
     cube = Cube(np.array(built.data, float), np.array(built.err, float), wavelength)
     np.savez(kept, data=cube.data, err=cube.err, wavelength=cube.wavelength)
     return cube

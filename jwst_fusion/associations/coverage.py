@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from jwst_fusion.bandpass import NIRSPEC_GAPS, SYMMETRIC_RANGES, coverage, load_bandpass
+from jwst_fusion.numerics.spectral_axis import NoWavelengthsError, linear_wavelengths
 from jwst_fusion.psf.instruments import MRS_BANDS
 
 __all__ = ["judge_filter", "ranges_of_cube", "ranges_of_exposure"]
@@ -59,14 +60,18 @@ def ranges_of_cube(header, science):
     -------
     list of tuple
         Ranges [um]; empty if nothing tells them.
+
+    Raises
+    ------
+    ValueError
+        If the unit of the wavelengths is none of length.
     """
-    keys = ("CRVAL3", "CRPIX3", "CDELT3", "NAXIS3")
-    if science.get("CTYPE3") == "WAVE" and all(key in science for key in keys):
-        start, pixel, step, count = (science[key] for key in keys)
-        scale = 1e6 if str(science.get("CUNIT3", "um")).strip() == "m" else 1.0
-        ends = [scale * (start + step * (edge - pixel)) for edge in (0.5, count + 0.5)]
-        return _without_gap(header, min(ends), max(ends), None)
-    return ranges_of_exposure({**header, "DETECTOR": None})
+    edges = [0.5, science.get("NAXIS3", 0) + 0.5]
+    try:
+        ends = linear_wavelengths(science, edges, name="the cube").tolist()
+    except NoWavelengthsError:
+        return ranges_of_exposure({**header, "DETECTOR": None})
+    return _without_gap(header, min(ends), max(ends), None)
 
 
 @lru_cache(maxsize=4096)

@@ -147,7 +147,10 @@ def _look(path):
 
 def _spectra(path, header, science, model):
     if model == "IFUCubeModel":
-        kind, ranges = "cube", ranges_of_cube(header, science)
+        try:
+            kind, ranges = "cube", ranges_of_cube(header, science)
+        except ValueError as error:
+            return str(error)
     elif model == "IFUImageModel" and re.search(r"_cal\.fits(\.gz)?$", path.name):
         kind, ranges = "exposure", ranges_of_exposure(header)
     elif model == "IFUImageModel":

@@ -8,7 +8,7 @@ from jwst_fusion.bandpass.curve import Bandpass
 from jwst_fusion.bandpass.names import filter_name
 from jwst_fusion.bandpass.nominal import MIRI_FILTERS, NIRCAM_FILTERS, nominal_bandpass
 from jwst_fusion.bandpass.read import read_bandpass
-from jwst_fusion.messages import warn
+from jwst_fusion.messages import warn_once
 
 __all__ = ["data_version", "load_bandpass"]
 
@@ -18,7 +18,6 @@ _FOLDERS = {"NIRCAM": "NIRCam", "MIRI": "MIRI", "NIRISS": "NIRISS"}
 # A curve whose pivot lies further than this beyond the half-power wavelengths is of another filter.
 _SLACK = 0.01
 _NOMINAL = {"NIRCAM": NIRCAM_FILTERS, "MIRI": MIRI_FILTERS}
-_reported = set()
 
 
 def load_bandpass(name, *, path=None, instrument="NIRCAM"):
@@ -32,7 +31,7 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
     path : path-like, optional
         File with the curve (see `read_bandpass`). Without it the curve comes from the data files of
         STPSF if the environment variable STPSF_PATH leads to them, else, for NIRCam and MIRI, from
-        the built-in table of half-power wavelengths, which is logged once for every filter.
+        the built-in table of half-power wavelengths, of which each product is told once.
     instrument : str, optional
         "NIRCAM", "MIRI" or "NIRISS"; with a file any other as well.
 
@@ -67,15 +66,13 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
     if instrument not in _NOMINAL:
         msg = f"no throughput of {text} ({instrument}) is found: {remedy}"
         raise ValueError(msg)
-    if text not in _reported:
-        _reported.add(text)
-        warn(
-            log,
-            "Throughput of %s: the nominal curve between half-power wavelengths is used. For the "
-            "measured one %s",
-            text,
-            remedy,
-        )
+    warn_once(
+        log,
+        "Throughput of %s: the nominal curve between half-power wavelengths is used. For the "
+        "measured one %s",
+        text,
+        remedy,
+    )
     return nominal_bandpass(text)
 
 

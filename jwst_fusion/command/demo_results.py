@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from jwst_fusion.metrics import ergas, mean_spectrum_error, psnr, sam
 from jwst_fusion.metrics.wiggles import brightest_spaxels, measure_wiggles
+from jwst_fusion.products.wavelength import file_wavelengths
 from jwst_fusion.report.fused.overview import Panel, SpectrumPlot, draw_overview
 from jwst_fusion.simulation.psfs import cube_psf, imager_psf
 from jwst_fusion.simulation.truth import truth_cube
@@ -120,8 +121,7 @@ def _read(path):
     with fits.open(path) as hdus:
         header = hdus["SCI"].header
         data, error = (hdus[name].data.astype(float) for name in ("SCI", "ERR"))
-    channel = np.arange(header["NAXIS3"]) + 1 - header["CRPIX3"]
-    return data, header, header["CRVAL3"] + header["CDELT3"] * channel, error
+        return data, header, file_wavelengths(hdus, str(path)), error
 
 
 def _draw(picture, coarse, product, truth, cubic, image, seen):

@@ -142,7 +142,7 @@ def _report_hifred(options, output):
     folder = _folder(options)
     with fits.open(options.product) as hdus:
         product = read_hifred(hdus, options.product.name)
-        cubes = tuple(_read_side(folder, product, side, options) for side in product.sides)
+        cubes = tuple(_read_side(folder, product, side, options) for side in product.cubes)
         product = read_hifred(hdus, options.product.name, cubes=cubes)
         page = hifred_page(product, positions=options.position, lines=options.line)
         write_page(output, page)

@@ -35,7 +35,8 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
         What either cube shows of the result, on the voxels that were used.
     images_x, models_x, sigmas_x, pixels_x : numpy float32 array
         The sharper cube in the bands of ``bands_table``, what is expected there, errors, and how
-        each pixel agrees; those with ``_y`` likewise. See `~jwst_fusion.hifred.agreement.Side`.
+        each pixel agrees; those with ``_y`` likewise. See
+        `~jwst_fusion.hifred.agreement.Residuals`.
     owner : numpy int32 array (y, x)
         Number of the pixel of Y in which each spaxel lies.
     channels_x_table, channels_y_table : numpy table

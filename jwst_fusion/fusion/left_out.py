@@ -7,6 +7,7 @@ import numpy as np
 
 from jwst_fusion.bandpass import filter_name
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.validation import FilterQuality, compare_image
 from jwst_fusion.messages import warn
 
@@ -72,7 +73,7 @@ def filter_groups(entries):
     return tuple(found)
 
 
-def validate(data, names, groups, *, inner=None, **settings):
+def validate(data, names, groups, *, inner=None, settings=None):
     """
     Leave images out, fuse the others with the cube, and compare the prediction with them.
 
@@ -86,8 +87,8 @@ def validate(data, names, groups, *, inner=None, **settings):
         Filters to leave out, from `filter_groups`: one fusion for each entry.
     inner : tuple of slice, optional
         Rows and columns of the field within the padded spaxel grid; by default all.
-    **settings
-        Parameters of `~jwst_fusion.fusion.engine.fuse`, as for the fusion with all images. The
+    settings : FusionSettings, optional
+        Settings of the solver, as for the fusion with all images; by default the usual ones. The
         resolution is always that of the imager, and no errors are computed.
 
     Returns
@@ -103,7 +104,7 @@ def validate(data, names, groups, *, inner=None, **settings):
     all images gave together stays as it is: grid, registration, the broadening of the PSF, and the
     cross-calibration of the image that is left out, without which brightness could not be compared.
     """
-    settings = {**settings, "resolution": "imager", "uncertainty": False}
+    settings = replace(settings or FusionSettings(), resolution="imager", errors=False)
     found = []
     for group in _resolved(groups, names):
         out = np.array([name in group for name in names])
@@ -114,7 +115,7 @@ def validate(data, names, groups, *, inner=None, **settings):
             continue
         log.info("Validation: fusion without %s", text)
         try:
-            cube = fuse(_without(data, out), **settings).cube
+            cube = fuse(_without(data, out), settings).cube
         except np.linalg.LinAlgError as reason:
             # The fusion with all images stands, whatever becomes of this one.
             warn(log, "No validation without %s: %s", text, reason)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["estimate_memory"]
 
-_RING = 5  # spaxels that the periodic domain adds along each axis
+_RING = 5  # spaxels that the periodic domain adds along each axis, typically
 _SLABS = 80e6  # bytes of temporary slabs and blocks, whatever the field
 _CUBES = 7  # arrays of the size of the input cube, double precision, while outliers are sought
-_DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which they are kept in single precision
+_DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which `BlockSystem` keeps them in single precision
 
 
-def estimate_memory(channels, shape, factor, *, filters, nodes, rank, uncertainty=True):
+def estimate_memory(channels, shape, factor, *, filters, nodes, rank, errors=True):
     """Estimate the memory that `~jwst_fusion.fusion.engine.fuse` takes beside its input.
 
     Parameters
@@ -27,7 +27,7 @@ def estimate_memory(channels, shape, factor, *, filters, nodes, rank, uncertaint
         Wavelengths of the PSFs, R.
     rank : int
         Components, k; for an automatic rank, the largest that is allowed.
-    uncertainty : bool
+    errors : bool
         Whether errors are computed.
 
     Returns
@@ -47,6 +47,6 @@ def estimate_memory(channels, shape, factor, *, filters, nodes, rank, uncertaint
     # Rows of the compressed cube are fewer than nodes times components.
     compressed = min(nodes, 6) * rank
     maps = 8 * rows * columns * aliases * (4 * compressed + 4 * filters + 10 * rank)
-    cubes = channels * (4 * (2 if uncertainty else 1) * pixels + 12 * spaxels)
+    cubes = channels * (4 * (2 if errors else 1) * pixels + 12 * spaxels)
     front = 8 * _CUBES * channels * spaxels
     return float(max(front, cubes + blocks + transfer + maps) + _SLABS)

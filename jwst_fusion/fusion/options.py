@@ -1,6 +1,5 @@
 """The parameters of the fusion step, checked before any file is opened."""
 
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -8,42 +7,31 @@ from jwst_fusion.bandpass import filter_name
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.fusion.observed.alignment import filter_offsets
-from jwst_fusion.fusion.solver.settings import Settings
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.numerics.cores import count_cores
-from jwst_fusion.parameters import check_range, numbers, parts, rank_of, whole
+from jwst_fusion.parameters import (
+    check_options,
+    numbers,
+    option,
+    options_of,
+    parts,
+    rank_of,
+    same_option,
+    whole,
+)
 from jwst_fusion.psf.options import names_wavefront
 
 __all__ = ["FusionOptions"]
 
-# Name, smallest and largest allowed value, and whether the smallest itself is allowed.
-_RANGES = (
-    ("margin", 0.0, 10.0, True),
-    ("wave_min", 0.0, 1000.0, False),
-    ("wave_max", 0.0, 1000.0, False),
-    ("field_ra", -360.0, 720.0, True),
-    ("field_dec", -90.0, 90.0, True),
-    ("field_width", 0.0, 3600.0, False),
-    ("field_height", 0.0, 3600.0, False),
-    ("min_coverage", 0.0, 1.0, False),
-    ("search", 0.1, 60.0, True),
-    ("psf_size", 0.2, 10.0, True),
-    ("psf_broadening_image", 0.0, 2.0, True),
-    ("psf_jitter", 0.0, 999.0, True),
-    ("trace_oversample", 1.0, 100.0, True),
-    ("roll_image", -360.0, 720.0, True),
-    ("roll_cube", -360.0, 720.0, True),
-    ("memory_limit", 0.0, math.inf, False),
-    ("gamma", 0.0, math.inf, False),
-    ("max_rank", 1, 200, True),
-    ("exponent", 0.5, 3.0, True),
-    ("outlier_sigma", 0.0, 1e6, True),
-)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FusionOptions:
     """
-    Parameters of a fusion; see the specification of `~jwst_fusion.step.FusionStep`.
+    Parameters of the fusion step.
+
+    Each is declared with its type, default, range and meaning, from which the specification of
+    `~jwst_fusion.step.FusionStep` is made; those of the solver are the same as in
+    `~jwst_fusion.fusion.solver.settings.FusionSettings`.
 
     Raises
     ------
@@ -51,61 +39,236 @@ class FusionOptions:
         If a parameter is out of range or does not go with another.
     """
 
-    rank: str | int = "auto"
-    max_rank: int = 12
-    tuning: str = "evidence"
-    mu: float | tuple | None = None
-    gamma: float | None = None
-    noise_scales: bool = True
-    regularisation: str = "sobolev"
-    exponent: float = 1.0
-    nonnegative: bool = False
-    outlier_sigma: float = 6.0
-    resolution: str = "imager"
-    factor: str | int = "auto"
-    margin: float = 0.5
-    wave_min: float | None = None
-    wave_max: float | None = None
-    exclude_wave: tuple = ()
-    exclude_channels: tuple = ()
-    field_ra: float | None = None
-    field_dec: float | None = None
-    field_width: float | None = None
-    field_height: float | None = None
-    filters: tuple = ()
-    throughputs: tuple = ()
-    min_coverage: float = 0.98
-    crosscal: str = "fitted"
-    gratings: str = "joined"
-    alignment: str = "auto"
-    search: float = 2.0
-    offsets: tuple = ()
-    psf_source: str = "auto"
-    psf_image: str | tuple | None = None
-    psf_cube: str | None = None
-    psf_nodes: str | int = "auto"
-    psf_size: float | None = None
-    psf_broadening: str | float = "auto"
-    psf_broadening_image: float = 0.0
-    psf_opd: str | None = None
-    psf_jitter: float | None = None
-    psf_position: str | tuple | None = None
-    trace_oversample: float = 1.0
-    roll_image: float | None = None
-    roll_cube: float | None = None
-    validate_filters: tuple = ()
-    save_reobserved: bool = False
-    save_report: bool = False
-    memory_limit: float = 16.0
-    maximum_cores: str = "none"
+    rank: str | int | float = same_option(FusionSettings, "rank")
+    max_rank: int = same_option(FusionSettings, "max_rank", high=200)
+    tuning: str = same_option(FusionSettings, "tuning")
+    mu: float | tuple | None = same_option(FusionSettings, "mu")
+    gamma: float | None = same_option(FusionSettings, "gamma")
+    noise_scales: bool = same_option(FusionSettings, "noise_scales")
+    regularisation: str = same_option(FusionSettings, "regularisation")
+    exponent: float = same_option(FusionSettings, "exponent")
+    nonnegative: bool = same_option(FusionSettings, "nonnegative")
+    outlier_sigma: float = same_option(
+        FusionSettings,
+        "outlier_sigma",
+        text="Leave out pixels and voxels beyond this many sigma, and those that stand out more "
+        "than a point source can; 3 or more, 0: believe all data",
+        low=0.0,
+        high=1e6,
+    )
+    resolution: str = same_option(FusionSettings, "resolution")
+    factor: str | int = option(
+        "auto",
+        "Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the "
+        "pixel scales",
+        low=2,
+        high=32,
+    )
+    margin: float = option(
+        0.5, "Rim around the field in which images are used too", low=0.0, high=10.0, unit="arcsec"
+    )
+    wave_min: float | None = option(
+        None, "Shortest wavelength", kind="float", low=0.0, high=1000.0, closed=False, unit="um"
+    )
+    wave_max: float | None = option(
+        None, "Longest wavelength", kind="float", low=0.0, high=1000.0, closed=False, unit="um"
+    )
+    exclude_wave: tuple = option(
+        (), "Wavelengths to leave out, as 1.87-1.88,2.12-2.13", kind="force_list", unit="um"
+    )
+    exclude_channels: tuple = option(
+        (),
+        "Channels of the cube to leave out, counted from 0, as 57,100-120",
+        kind="force_list",
+    )
+    field_ra: float | None = option(
+        None,
+        "Centre of the field; default: the whole cube",
+        kind="float",
+        low=-360.0,
+        high=720.0,
+        unit="deg",
+    )
+    field_dec: float | None = option(
+        None, "Centre of the field", kind="float", low=-90.0, high=90.0, unit="deg"
+    )
+    field_width: float | None = option(
+        None,
+        "Width of the field, along x of the cube",
+        kind="float",
+        low=0.0,
+        high=3600.0,
+        closed=False,
+        unit="arcsec",
+    )
+    field_height: float | None = option(
+        None,
+        "Height of the field, along y of the cube",
+        kind="float",
+        low=0.0,
+        high=3600.0,
+        closed=False,
+        unit="arcsec",
+    )
+    filters: tuple = option((), "Use only images of these filters", kind="force_list")
+    throughputs: tuple = option(
+        (), "Files of filter curves, as F212N=file.txt,F182M=file.fits", kind="force_list"
+    )
+    min_coverage: float = option(
+        0.98,
+        "Smallest part of a filter's band that the cube must cover",
+        low=0.0,
+        high=1.0,
+        closed=False,
+    )
+    crosscal: str = option(
+        "fitted",
+        "Cross-calibration: means free of light that crosses the border, plain means, one factor "
+        "per image fitted together with the scene, starting from the first, or none",
+        choices=("eroded", "mean", "fitted", "off"),
+    )
+    gratings: str = option(
+        "joined",
+        "Several cubes: fuse each and join the results where wavelengths meet, do not join, or "
+        "fuse them as one with a common spectral subspace, for which spaxels must be the same",
+        choices=("joined", "separate", "shared"),
+    )
+    alignment: str = option(
+        "auto",
+        "Align images by their WCS, or by the offset measured against the cube, or auto: measured "
+        "for moving targets, else by WCS",
+        choices=("auto", "wcs", "measured"),
+    )
+    search: float = option(
+        2.0, "Largest offset that is looked for", low=0.1, high=60.0, unit="arcsec"
+    )
+    offsets: tuple = option(
+        (),
+        "Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube",
+        kind="force_list",
+    )
+    psf_source: str = option(
+        "auto",
+        "PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: "
+        "the first two by what is there",
+        choices=("auto", "webbpsf", "aperture", "file", "data"),
+    )
+    psf_image: str | tuple | None = option(
+        None,
+        "PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the "
+        "result. For data: images (i2d) of a star, separated by commas",
+        kind="force_list",
+    )
+    psf_cube: str | None = option(
+        None,
+        "PSF of the cube, likewise. For data: a cube (s3d) of a star",
+        kind="string",
+    )
+    psf_nodes: str | int = option(
+        "auto",
+        "Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by "
+        "1e-3",
+        low=2,
+        high=64,
+    )
+    psf_size: float | None = option(
+        None,
+        "Side of the PSFs; default: 3, with MIRI 20 times the longest wavelength over the "
+        "telescope's diameter, up to 10",
+        kind="float",
+        low=0.2,
+        high=10.0,
+        unit="arcsec",
+    )
+    psf_broadening: str | float = option(
+        "auto",
+        "FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and "
+        "along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is",
+        low=0.0,
+        high=2.0,
+        unit="arcsec",
+    )
+    psf_broadening_image: float = option(
+        0.0,
+        "FWHM of a Gaussian that widens the PSF of the images",
+        low=0.0,
+        high=2.0,
+        unit="arcsec",
+    )
+    psf_opd: str | None = option(
+        None,
+        "Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the "
+        "data, 'none'; default: the example of STPSF",
+        kind="string",
+    )
+    psf_jitter: float | None = option(
+        None,
+        "Jitter of the telescope per axis, sigma; default: 0.8, as in STPSF",
+        kind="float",
+        low=0.0,
+        high=999.0,
+        unit="milliarcsec",
+    )
+    psf_position: str | tuple | None = option(
+        None,
+        "Column,row of the imager's detector for which STPSF computes; default: its middle",
+        kind="force_list",
+    )
+    trace_oversample: float = option(
+        1.0,
+        "Factor by which the exposures of the cube were oversampled",
+        low=1.0,
+        high=100.0,
+    )
+    roll_image: float | None = option(
+        None,
+        "Position angle of V3 for the images, if their headers lack it",
+        kind="float",
+        low=-360.0,
+        high=720.0,
+        unit="deg",
+    )
+    roll_cube: float | None = option(
+        None,
+        "Position angle of V3 for the cube, if its header lacks it",
+        kind="float",
+        low=-360.0,
+        high=720.0,
+        unit="deg",
+    )
+    validate_filters: tuple = option(
+        (),
+        "Leave these filters out one by one, fuse again, and compare with their images: F187N, "
+        "several together as F187N+F212N, or all for each in turn",
+        kind="force_list",
+    )
+    save_reobserved: bool = option(
+        False,
+        "Save the result as each filter (i2d) and the spectrometer (s3d) would see it",
+    )
+    save_report: bool = option(
+        False,
+        "Save a page (report.html) with pictures and numbers that tell whether to trust the result",
+    )
+    memory_limit: float = option(
+        16.0,
+        "Stop before anything is computed if more memory is needed",
+        low=0.0,
+        closed=False,
+        unit="GB",
+    )
+    maximum_cores: str | int = option(
+        "none", "Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number"
+    )
 
     def __post_init__(self):
-        for name, low, high, closed in _RANGES:
-            check_range(name, getattr(self, name), low, high, closed)
+        check_options(self)
         object.__setattr__(self, "mu", numbers("mu", self.mu))
         object.__setattr__(self, "rank", rank_of(self.rank))
-        object.__setattr__(self, "factor", whole("factor", self.factor, 2, 32))
-        object.__setattr__(self, "psf_nodes", whole("psf_nodes", self.psf_nodes, 2, 64))
+        for name in ("factor", "psf_nodes"):
+            declared = options_of(self)[name]
+            value = whole(name, getattr(self, name), declared.low, declared.high)
+            object.__setattr__(self, name, value)
         filters = parts(self.filters) or ()
         filters = tuple(filter_name(name, parameter="filters") for name in filters)
         object.__setattr__(self, "filters", filters)
@@ -116,7 +279,7 @@ class FusionOptions:
         groups = filter_groups(parts(self.validate_filters) or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
-        Settings(**self.solver())
+        self.solver()
         self.throughput_files()
         filter_offsets(self.offsets)
         wavelength_ranges(self.exclude_wave)
@@ -125,9 +288,6 @@ class FusionOptions:
         count_cores(self.maximum_cores)
 
     def _check_together(self):
-        if self.gratings not in ("joined", "separate", "shared"):
-            msg = f"gratings is {self.gratings!r}: expected joined, separate or shared"
-            raise ValueError(msg)
         if None not in (self.wave_min, self.wave_max) and self.wave_min >= self.wave_max:
             msg = f"wave_min is {self.wave_min} and not below wave_max, {self.wave_max}"
             raise ValueError(msg)
@@ -181,28 +341,27 @@ class FusionOptions:
 
     def solver(self):
         """
-        Return the options of `~jwst_fusion.fusion.engine.fuse`.
+        Return the settings of the solver.
 
         Returns
         -------
-        dict
-            Keyword arguments.
+        FusionSettings
+            Those that the step shares with it; all others are at their defaults.
+
+        Raises
+        ------
+        ValueError
+            If one is out of range or does not go with another.
         """
-        names = ("rank", "max_rank", "tuning", "mu", "gamma", "noise_scales", "regularisation")
-        names += ("exponent", "nonnegative", "resolution")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "outlier_sigma": self.outlier_sigma or None,
-            "gains": "fitted" if self.crosscal == "fitted" else "fixed",
-        }
+        shared = options_of(self).keys() & options_of(FusionSettings).keys()
+        given = {name: getattr(self, name) for name in shared}
+        given["outlier_sigma"] = self.outlier_sigma or None
+        given["gains"] = "fitted" if self.crosscal == "fitted" else "fixed"
+        return FusionSettings(**given)
 
     @property
     def psf_kind(self):
         """Source of the PSFs: that of `psf_source`, or "file" if "auto" is given files."""
-        known = ("auto", "webbpsf", "aperture", "file", "data")
-        if self.psf_source not in known:
-            msg = f"psf_source is {self.psf_source!r}: expected one of {', '.join(known)}"
-            raise ValueError(msg)
         files = (self.psf_image, self.psf_cube)
         return "file" if self.psf_source == "auto" and any(files) else self.psf_source
 

@@ -12,6 +12,7 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
+from jwst_fusion.fusion.fused_observation import FusedObservation
 from jwst_fusion.fusion.left_out import report, validate
 from jwst_fusion.fusion.memory import estimate_memory
 from jwst_fusion.fusion.observed.alignment import align, filter_offsets
@@ -19,9 +20,8 @@ from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, f
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
-from jwst_fusion.fusion.outcome import Outcome
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
-from jwst_fusion.fusion.solver.outliers import lone_peaks
+from jwst_fusion.fusion.solver.outliers import isolated_outliers
 from jwst_fusion.fusion.validation import assess, table
 from jwst_fusion.messages import warn
 
@@ -29,8 +29,9 @@ __all__ = ["fuse_observations"]
 
 log = logging.getLogger(__name__)
 
-_MAS = 1000.0
-# Wavelengths of the PSFs that are expected, as long as their number is not known.
+_MAS = 1000.0  # milliarcsec per arcsec
+# Wavelengths of the PSFs that are expected, for the estimate of memory, as long as their number is
+# not known: 10 to 20 for the ranges of one grating or channel.
 _NODES = 16
 
 
@@ -49,7 +50,7 @@ def fuse_observations(cube, images, options):
 
     Returns
     -------
-    Outcome
+    FusedObservation
         The fused cube.
 
     Raises
@@ -60,7 +61,7 @@ def fuse_observations(cube, images, options):
         If a parameter does not suit the observations.
     """
     if options.outlier_sigma > 0:
-        cube, images = _without_peaks(cube, images)
+        cube, images = _without_isolated_outliers(cube, images)
     data, err, good, cube_grid = _oriented(cube)
     good = good & ~_excluded(cube, options)[:, None, None]
     channels = _channels(cube.wavelength, options)
@@ -116,7 +117,7 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
-    solution = fuse(problem, **settings)
+    solution = fuse(problem, settings)
     problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, solution)
@@ -125,10 +126,12 @@ def fuse_observations(cube, images, options):
     products = (solution.images_model, solution.cube_model, solution.cube)
     quality = assess(problem, *products, inner=grid.inner())
     names = [image.filter for image in images]
-    left_out = validate(problem, names, options.validate_filters, inner=grid.inner(), **settings)
+    left_out = validate(
+        problem, names, options.validate_filters, inner=grid.inner(), settings=settings
+    )
     window = (slice(None), *grid.inner(fine=True))
     offsets = aligned.measured * grid.fine.scale
-    return Outcome(
+    return FusedObservation(
         data=solution.cube[window],
         err=solution.error[window],
         origin=voxel_origin(problem, responses, grid.inner(fine=True)),
@@ -154,16 +157,16 @@ def fuse_observations(cube, images, options):
     )
 
 
-def _without_peaks(cube, images):
+def _without_isolated_outliers(cube, images):
     """Observations without gross outliers, which resampling would smear over their neighbours."""
-    wild = lone_peaks(cube.data, cube.good, spectral=True)
-    count = [int(wild.sum()), 0]
-    cube = replace(cube, good=cube.good & ~wild)
+    outliers = isolated_outliers(cube.data, cube.good, spectral=True)
+    count = [int(outliers.sum()), 0]
+    cube = replace(cube, good=cube.good & ~outliers)
     cleaned = []
     for image in images:
-        wild = lone_peaks(image.data[None], image.good[None])[0]
-        count[1] += int(wild.sum())
-        cleaned.append(replace(image, good=image.good & ~wild))
+        outliers = isolated_outliers(image.data[None], image.good[None])[0]
+        count[1] += int(outliers.sum())
+        cleaned.append(replace(image, good=image.good & ~outliers))
     if any(count):
         text = "%d voxels and %d pixels stand out more than a point source can and are not used"
         warn(log, text, *count)

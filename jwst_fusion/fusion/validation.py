@@ -17,7 +17,7 @@ __all__ = ["ChannelQuality", "FilterQuality", "Quality", "assess", "compare_imag
 
 log = logging.getLogger(__name__)
 
-# The structural similarity compares windows of this many pixels.
+# The structural similarity compares windows of so many pixels a side, see `metrics.ssim`.
 _WINDOW = 7
 
 

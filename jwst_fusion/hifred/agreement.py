@@ -6,9 +6,9 @@ import numpy as np
 
 from jwst_fusion.metrics.lines import find_lines
 
-__all__ = ["Agreement", "Band", "Side", "agreement", "band_image"]
+__all__ = ["Agreement", "Band", "Residuals", "agreement", "band_image"]
 
-_LINES = 3  # bands of lines, at most
+_LINES = 3  # bands of lines, at most; each is a row of pictures in the report
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Side:
+class Residuals:
     """
     One cube against what is expected of it for the fused cube.
 
@@ -76,28 +76,28 @@ class Agreement:
     ----------
     bands : list of Band
         All energies or wavelengths, and those of the strongest lines.
-    x, y : Side
-        The sharper cube, and that with the finer channels.
+    x, y : Residuals
+        Those of the sharper cube, and that with the finer channels.
     owner : ndarray of int32 (M, N)
         Number of the pixel of Y, along x first, in which each pixel of X lies; -1 for none.
     """
 
     bands: list
-    x: Side
-    y: Side
+    x: Residuals
+    y: Residuals
     owner: np.ndarray
 
 
-def agreement(problem, result):
+def agreement(pair, result):
     """
     Compare a fused cube with the observations.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
 
     Returns
     -------
@@ -109,22 +109,22 @@ def agreement(problem, result):
     Of counts, chi-square is the sum of squared residuals over the sum of expected counts, which is
     1 on average however few counts a voxel has.
     """
-    counts = problem.sigma_x is None
+    counts = pair.sigma_x is None
     inputs = (
-        (problem.x, result.model_x, problem.sigma_x, problem.response_x),
-        (problem.y, result.model_y, problem.sigma_y, problem.response_y),
+        (pair.x, result.model_x, pair.sigma_x, pair.response_x),
+        (pair.y, result.model_y, pair.sigma_y, pair.response_y),
     )
-    bands = _bands(problem, result)
-    sides = [
-        _side(*one, problem.edges[k], problem.channels[k], bands, counts)
+    bands = _bands(pair, result)
+    residuals = [
+        _residuals(*one, pair.edges[k], pair.channels[k], bands, counts)
         for k, one in enumerate(inputs)
     ]
-    return Agreement(bands, *sides, problem.owner())
+    return Agreement(bands, *residuals, pair.owner())
 
 
-def _bands(problem, result):
+def _bands(pair, result):
     """The whole range, and whole channels of X around the strongest lines."""
-    fine, wide = problem.edges[1], problem.edges[0]
+    fine, wide = pair.edges[1], pair.edges[0]
     low, high = max(fine[0], wide[0]), min(fine[-1], wide[-1])
     bands = [Band("total", float(low), float(high))]
     spectrum = np.asarray(result.model_y, float).sum(axis=(1, 2))
@@ -172,7 +172,7 @@ def band_image(cube, edges, band, used=None, *, mean=False):
     return np.where(number > 0, total / np.maximum(number, 1) if mean else total, np.nan)
 
 
-def _side(data, model, sigma, response, edges, channels, bands, counts):
+def _residuals(data, model, sigma, response, edges, channels, bands, counts):
     model = np.asarray(model, float)
     used = np.isfinite(data)
     if response.mask is not None:
@@ -194,7 +194,7 @@ def _side(data, model, sigma, response, edges, channels, bands, counts):
     background = 0.0 if response.background is None else response.background
     angle, noise = _angles(data - background, model - background, weight, used)
     chi2 = [_chi2(residual, variance, weight, used, axis, counts) for axis in (0, (1, 2))]
-    return Side(
+    return Residuals(
         images=images,
         models=models,
         sigmas=sigmas,

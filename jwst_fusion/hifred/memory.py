@@ -4,22 +4,23 @@ import numpy as np
 
 __all__ = ["check_memory", "estimate_memory"]
 
-# Bytes per voxel of result and data, and per starlet coefficient, measured on set-ups of 1 to 15
-# million voxels.
+# Bytes per voxel of result and data, with and without a low rank, and per starlet coefficient,
+# measured on set-ups of 1 to 15 million voxels.
 _LOW_RANK = 80
 _FULL = 110
 _COEFFICIENT = 26
 _COMPONENTS = 25  # of an automatic rank
+_CURVATURE = 24.0  # bytes per pixel and square of the rank: three matrices in double precision
 
 
-def estimate_memory(problem, options):
+def estimate_memory(pair, options):
     """
     Estimate the memory that a solution takes.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
 
@@ -28,24 +29,24 @@ def estimate_memory(problem, options):
     float
         Bytes; up to twice what is measured.
     """
-    voxels = float(np.prod(problem.response_x.shape))
-    total = voxels + problem.x.size + problem.y.size
+    voxels = float(np.prod(pair.response_x.shape))
+    total = voxels + pair.x.size + pair.y.size
     full = options.regularisation in ("wavelet_2d1d", "none")
     need = total * (_FULL if full else _LOW_RANK)
     if options.regularisation == "wavelet_2d1d":
         need += _COEFFICIENT * voxels * (options.scales_space + 1) * (options.scales_energy + 1)
     rank = _COMPONENTS if options.rank == "auto" else options.rank
-    return need + 24.0 * rank**2 * np.prod(problem.response_x.shape[1:])
+    return need + _CURVATURE * rank**2 * np.prod(pair.response_x.shape[1:])
 
 
-def check_memory(problem, options):
+def check_memory(pair, options):
     """
-    Refuse a problem that needs more memory than is allowed.
+    Refuse a fusion that needs more memory than is allowed.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters, ``memory_limit`` (GB) among them.
 
@@ -54,9 +55,9 @@ def check_memory(problem, options):
     ValueError
         If it is so; the message says how much is needed and what to change.
     """
-    need = estimate_memory(problem, options) / 1e9
+    need = estimate_memory(pair, options) / 1e9
     if need > options.memory_limit:
-        shape = problem.response_x.shape
+        shape = pair.response_x.shape
         msg = (
             f"a result of {shape[0]} x {shape[1]} x {shape[2]} voxels needs about {need:.3g} GB of "
             f"memory, more than memory_limit = {options.memory_limit:g} GB: raise it, take a "

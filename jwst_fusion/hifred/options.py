@@ -4,34 +4,25 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from jwst_fusion.hifred.solver.settings import Options
-from jwst_fusion.parameters import check_range, whole
+from jwst_fusion.hifred.solver.settings import KINDS, HifredSettings
+from jwst_fusion.parameters import check_options, option, same_option, whole
 
 __all__ = ["HifredOptions"]
 
 _FILES = ("psf", "rmf_x", "arf_x", "rmf_y", "arf_y")
 _OF_COUNTS = (*_FILES[1:], "exposure_x", "exposure_y", "energy_min", "energy_max")
 _OF_JWST = ("wave_min", "wave_max")
-# Name, smallest and largest allowed value, and whether the smallest itself is allowed.
-_RANGES = (
-    ("psf_fwhm", 0.0, 3600.0, False),
-    ("psf_angle", -360.0, 360.0, True),
-    ("margin", 0.0, 3600.0, True),
-    ("lsf_fwhm", 0.0, 1e5, False),
-    ("exposure_x", 0.0, math.inf, False),
-    ("exposure_y", 0.0, math.inf, False),
-    ("energy_min", 0.0, 1e3, True),
-    ("energy_max", 0.0, 1e3, False),
-    ("wave_min", 0.0, 1e3, True),
-    ("wave_max", 0.0, 1e3, False),
-    ("memory_limit", 0.0, math.inf, False),
-)
+_DEGREE = 3600.0  # arcsec; no PSF and no rim around a field is wider
+_LINE = 1e5  # eV or um; beyond any spectral response, to catch wrong units
+_SPECTRUM = 1e3  # keV or um; beyond the range of any instrument, likewise
+# What a step's parameters cannot hold: a function, and what the kind of the cubes decides.
+_PYTHON_ONLY = ("denoiser", "likelihood")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HifredOptions:
     """
-    Parameters of a fusion; see the specification of `~jwst_fusion.step.HifredStep`.
+    Parameters of a fusion, those of `~jwst_fusion.step.HifredStep`, whose page explains them.
 
     Raises
     ------
@@ -41,55 +32,149 @@ class HifredOptions:
         If a file that is named does not exist.
     """
 
-    regularisation: str = "low_rank_sobolev"
-    prior: str = "relative"
-    rank: str | int = "auto"
-    mu: str | float = "auto"
-    kappa: str | float = "auto"
-    scales_space: int = 2
-    scales_energy: int = 3
-    nonnegative: bool = True
-    tolerance: float | None = None
-    maximum_iterations: int | None = None
-    errors: bool = True
-    error_samples: int = 12
-    thinning: float = 0.8
-    seed: int = 0
-    psf: str | None = None
-    psf_fwhm: float | None = None
-    psf_angle: float = 0.0
-    rmf_x: str | None = None
-    arf_x: str | None = None
-    rmf_y: str | None = None
-    arf_y: str | None = None
-    lsf_fwhm: float | None = None
-    margin: float | None = None
-    exposure_x: float | None = None
-    exposure_y: float | None = None
-    energy_min: float | None = None
-    energy_max: float | None = None
-    wave_min: float | None = None
-    wave_max: float | None = None
-    start: str | None = None
-    checkpoint: str | None = None
-    memory_limit: float = 8.0
-    save_report: bool = False
+    regularisation: str = same_option(
+        HifredSettings,
+        "regularisation",
+        choices=tuple(kind for kind in KINDS if kind != "plug_and_play"),
+    )
+    prior: str = same_option(HifredSettings, "prior")
+    rank: str | int = same_option(HifredSettings, "rank")
+    mu: str | float = same_option(HifredSettings, "mu")
+    kappa: str | float = same_option(HifredSettings, "kappa")
+    scales_space: int = same_option(HifredSettings, "scales_space")
+    scales_energy: int = same_option(HifredSettings, "scales_energy")
+    nonnegative: bool = same_option(HifredSettings, "nonnegative")
+    tolerance: float | None = same_option(HifredSettings, "tolerance")
+    max_iterations: int | None = same_option(HifredSettings, "max_iterations")
+    errors: bool = same_option(HifredSettings, "errors")
+    error_samples: int = same_option(HifredSettings, "error_samples")
+    thinning: float = same_option(HifredSettings, "thinning")
+    seed: int = same_option(HifredSettings, "seed")
+    psf: str | None = option(
+        None,
+        "FITS file with the PSF of the cube with the coarser pixels (for JWST cubes: what makes "
+        "the sharper cube as blurred), an image or a cube; in place of the association's",
+        kind="string",
+    )
+    psf_fwhm: float | None = option(
+        None,
+        "FWHM of a Gaussian PSF, if there is no file",
+        kind="float",
+        low=0.0,
+        high=_DEGREE,
+        closed=False,
+        unit="arcsec",
+    )
+    psf_angle: float = option(
+        0.0,
+        "Counterclockwise rotation from the PSF file to the sharper cube",
+        low=-360.0,
+        high=360.0,
+        unit="deg",
+    )
+    rmf_x: str | None = option(
+        None,
+        "OGIP redistribution matrix (RMF) of the cube with the finer pixels; in place of the "
+        "association's",
+        kind="string",
+    )
+    arf_x: str | None = option(None, "OGIP effective area (ARF) of that cube", kind="string")
+    rmf_y: str | None = option(
+        None,
+        "OGIP RMF of the cube with the finer channels: gives energies to numbered channels, and "
+        "efficiencies",
+        kind="string",
+    )
+    arf_y: str | None = option(None, "OGIP ARF of that cube", kind="string")
+    # The unit depends on the cubes; the text gives it.
+    lsf_fwhm: float | None = option(
+        None,
+        "FWHM of a Gaussian spectral response of the sharper cube, if there is no RMF; eV for "
+        "counts, um for JWST cubes",
+        kind="float",
+        low=0.0,
+        high=_LINE,
+        closed=False,
+    )
+    margin: float | None = option(
+        None,
+        "Rim around the field of the coarser cube in which the sharper one is used; default: the "
+        "radius that holds 90 % of the PSF",
+        kind="float",
+        low=0.0,
+        high=_DEGREE,
+        unit="arcsec",
+    )
+    exposure_x: float | None = option(
+        None,
+        "Exposure time of the cube with the finer pixels; default: its header's, else that of the "
+        "ARF",
+        kind="float",
+        low=0.0,
+        closed=False,
+        unit="s",
+    )
+    exposure_y: float | None = option(
+        None,
+        "Exposure time of the cube with the finer channels, likewise",
+        kind="float",
+        low=0.0,
+        closed=False,
+        unit="s",
+    )
+    energy_min: float | None = option(
+        None, "Lowest energy", kind="float", low=0.0, high=_SPECTRUM, unit="keV"
+    )
+    energy_max: float | None = option(
+        None, "Highest energy", kind="float", low=0.0, high=_SPECTRUM, closed=False, unit="keV"
+    )
+    wave_min: float | None = option(
+        None,
+        "Shortest wavelength, of JWST cubes",
+        kind="float",
+        low=0.0,
+        high=_SPECTRUM,
+        unit="um",
+    )
+    wave_max: float | None = option(
+        None,
+        "Longest wavelength, of JWST cubes",
+        kind="float",
+        low=0.0,
+        high=_SPECTRUM,
+        closed=False,
+        unit="um",
+    )
+    start: str | None = option(
+        None, "Checkpoint (npz) of the same data from which to go on", kind="string"
+    )
+    checkpoint: str | None = option(
+        None,
+        "File (npz) that takes the state every half a minute and at the end",
+        kind="string",
+    )
+    memory_limit: float = option(
+        8.0,
+        "Stop before anything is computed if more memory is needed",
+        low=0.0,
+        closed=False,
+        unit="GB",
+    )
+    save_report: bool = option(
+        False,
+        "Save a page (report.html) with pictures and numbers that tell whether to trust the result",
+    )
 
     def __post_init__(self):
         if self.regularisation == "plug_and_play":
             msg = "regularisation = plug_and_play needs a function: call fuse in Python instead"
             raise ValueError(msg)
-        for name, low, high, closed in _RANGES:
-            check_range(name, getattr(self, name), low, high, closed)
         object.__setattr__(self, "rank", whole("rank", self.rank, 1, 200))
-        for name in ("scales_space", "scales_energy"):
-            if not 1 <= getattr(self, name) <= 8:
-                msg = f"{name} is {getattr(self, name)}: expected a whole number from 1 to 8"
-                raise ValueError(msg)
-        strength = Options(**self.solver()).strength_name
+        check_options(self)
+        weight = self.solver().weight_name
         for name in ("mu", "kappa"):
-            if getattr(self, name) != "auto" and name != strength:
-                takes = strength or "neither mu nor kappa"
+            if getattr(self, name) != "auto" and name != weight:
+                takes = weight or "neither mu nor kappa"
                 msg = (
                     f"{name} is {getattr(self, name)}, but regularisation = {self.regularisation} "
                     f"takes {takes}"
@@ -109,28 +194,31 @@ class HifredOptions:
             msg = f"checkpoint: folder of {self.checkpoint} does not exist"
             raise ValueError(msg)
 
-    def solver(self):
+    def solver(self, likelihood="poisson"):
         """
-        Return the options of `~jwst_fusion.hifred.engine.fuse`.
+        Return the settings of `~jwst_fusion.hifred.engine.fuse`.
+
+        Parameters
+        ----------
+        likelihood : "poisson" or "gaussian"
+            Noise of the data, which a parameter of the step does not say.
 
         Returns
         -------
-        dict
-            Keyword arguments.
+        HifredSettings
         """
-        names = ("regularisation", "prior", "rank", "mu", "kappa", "nonnegative", "tolerance")
-        names += ("maximum_iterations", "errors", "error_samples", "thinning", "seed")
-        scales = (self.scales_space, self.scales_energy)
-        return {**{name: getattr(self, name) for name in names}, "scales": scales}
+        shared = (one.name for one in fields(HifredSettings) if one.name not in _PYTHON_ONLY)
+        given = {name: getattr(self, name) for name in shared}
+        return HifredSettings(**given, likelihood=likelihood)
 
     @property
     def band(self):
-        """Energies that are asked for, keV; None for all."""
+        """Lowest and highest energy that are asked for, keV; None for all."""
         return _limits(self.energy_min, self.energy_max)
 
     @property
     def wave_band(self):
-        """Wavelengths that are asked for, um; None for all."""
+        """Shortest and longest wavelength that are asked for, um; None for all."""
         return _limits(self.wave_min, self.wave_max)
 
     def check_kind(self, *, jwst):

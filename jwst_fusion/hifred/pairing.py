@@ -10,8 +10,10 @@ __all__ = ["field_window", "pixel_matrix", "roles"]
 
 # Points along each side of a fine pixel that tell in which coarse pixel its light falls.
 _POINTS = 10
-# Offset, in coarse pixels, up to which grids are taken to be nested.
+# Offset, in coarse pixels, up to which grids are taken to be nested: much less than PSFs are known.
 _NESTED = 0.02
+# Ratio of two pixel scales or channel widths, from one, that headers may differ by for no reason.
+_EQUAL = 0.02
 
 
 def roles(first, second):
@@ -40,8 +42,8 @@ def roles(first, second):
     widths = [part[3] for part in (first, second)]
     if None in widths:
         widths = [1.0 / part[1][0] for part in (first, second)]
-    sharper = np.sign(_clear(pixels[1] / pixels[0]))
-    finer = np.sign(_clear(widths[0] / widths[1]))
+    sharper = np.sign(_log_ratio(pixels[1] / pixels[0]))
+    finer = np.sign(_log_ratio(widths[0] / widths[1]))
     if sharper * finer < 0:
         best, other = (first, second) if sharper > 0 else (second, first)
         msg = (
@@ -152,9 +154,9 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
     return matrix, None, covered
 
 
-def _clear(ratio):
-    """Logarithm of a ratio, zero if it is within 2 % of one."""
-    return 0.0 if abs(np.log(ratio)) < 0.02 else np.log(ratio)
+def _log_ratio(ratio):
+    """Logarithm of a ratio, zero if it is close to one."""
+    return 0.0 if abs(np.log(ratio)) < _EQUAL else np.log(ratio)
 
 
 def _sums(shape, factors):

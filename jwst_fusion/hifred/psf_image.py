@@ -13,10 +13,11 @@ __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
 log = logging.getLogger(__name__)
 
+# Tables with the nodes of a cube of PSFs, and their unit.
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
-_POINTS = 8
-_HELD = 0.9
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+_POINTS = 8  # points along a pixel from which its mean or its share of other pixels is taken
+_HELD = 0.9  # part of the light within the radius that a PSF is said to reach
+_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
 
 
 def read_psf_image(path, pixel_scale=None, *, angle=0.0):

@@ -1,60 +1,59 @@
-"""Call the solver with the parameters of the step."""
+"""Fuse prepared data with the parameters of the step, within the memory that they allow."""
 
 import logging
 
 from jwst_fusion.hifred.engine import fuse
 from jwst_fusion.hifred.memory import check_memory
 
-__all__ = ["solve_problem"]
+__all__ = ["fuse_data"]
 
 log = logging.getLogger(__name__)
 
 
-def solve_problem(problem, options):
+def fuse_data(data, options):
     """
-    Solve a problem as the options say.
+    Fuse two observations as the options say.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
+    data : `~jwst_fusion.hifred.data.HifredData`
+        The observations, with Poisson noise if they have no standard deviations.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
 
     Returns
     -------
-    `~jwst_fusion.hifred.solver.result.Result`
-        The solution.
+    `~jwst_fusion.hifred.solver.result.HifredResult`
+        The fused cube (L, M, N) and how it was found.
 
     Raises
     ------
     ValueError
         If more memory is needed than is allowed, or the solver refuses a parameter.
     """
-    check_memory(problem, options)
-    shape = problem.response_x.shape
+    check_memory(data, options)
+    shape = data.response_x.shape
     log.info(
         "Fusing %s %s and %s %s into %s (channel, y, x), %s, regularisation %s",
-        problem.names[0],
-        problem.x.shape,
-        problem.names[1],
-        problem.y.shape,
+        data.names[0],
+        data.x.shape,
+        data.names[1],
+        data.y.shape,
         shape,
-        "Poisson" if problem.sigma_x is None else "Gaussian",
+        "Poisson" if data.sigma_x is None else "Gaussian",
         options.regularisation,
     )
-    for note in problem.notes:
+    for note in data.notes:
         log.info("%s", note)
-    gaussian = problem.sigma_x is not None
+    gaussian = data.sigma_x is not None
     return fuse(
-        problem.x,
-        problem.y,
-        problem.response_x,
-        problem.response_y,
-        likelihood="gaussian" if gaussian else "poisson",
-        variance_x=problem.sigma_x**2 if gaussian else None,
-        variance_y=problem.sigma_y**2 if gaussian else None,
+        data.x,
+        data.y,
+        data.response_x,
+        data.response_y,
+        options.solver(likelihood="gaussian" if gaussian else "poisson"),
+        variance_x=data.sigma_x**2 if gaussian else None,
+        variance_y=data.sigma_y**2 if gaussian else None,
         start=options.start,
         checkpoint=options.checkpoint,
-        **options.solver(),
     )

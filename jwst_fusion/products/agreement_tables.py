@@ -7,16 +7,16 @@ from jwst_fusion.hifred.agreement import agreement
 __all__ = ["agreement_arrays", "record_tables"]
 
 
-def agreement_arrays(problem, result):
+def agreement_arrays(pair, result):
     """
     Compare a result with the observations, as arrays and tables of a product.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
 
     Returns
     -------
@@ -26,20 +26,20 @@ def agreement_arrays(problem, result):
     tables : dict of dict of ndarray
         ``bands``, ``channels_x``, ``channels_y``: columns by name.
     """
-    found = agreement(problem, result)
+    found = agreement(pair, result)
     arrays, tables = {}, {}
-    for name, side in (("x", found.x), ("y", found.y)):
+    for name, residuals in (("x", found.x), ("y", found.y)):
         for key in ("images", "models", "sigmas", "pixels"):
-            arrays[f"{key}_{name}"] = np.asarray(getattr(side, key), np.float32)
+            arrays[f"{key}_{name}"] = np.asarray(getattr(residuals, key), np.float32)
         tables[f"channels_{name}"] = {
-            "channel": np.arange(side.channels.start, side.channels.stop, dtype=np.int32),
-            "low": side.edges[:-1],
-            "high": side.edges[1:],
-            "observed": side.observed,
-            "expected": side.expected,
-            "error": side.error,
-            "chi2": side.chi2,
-            "used": side.used.astype(np.int32),
+            "channel": np.arange(residuals.channels.start, residuals.channels.stop, dtype=np.int32),
+            "low": residuals.edges[:-1],
+            "high": residuals.edges[1:],
+            "observed": residuals.observed,
+            "expected": residuals.expected,
+            "error": residuals.error,
+            "chi2": residuals.chi2,
+            "used": residuals.used.astype(np.int32),
         }
     arrays["owner"] = found.owner
     tables["bands"] = {
@@ -56,15 +56,15 @@ def record_tables(result):
 
     Parameters
     ----------
-    result : `~jwst_fusion.hifred.solver.result.Result`
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
         The solution.
 
     Returns
     -------
     dict of dict of ndarray
         ``history``: iteration, objective, accuracy, seconds. ``components``: singular, the size of
-        each component of Y relative to the largest that noise gives. ``tuning``: strength and
-        deviance of held-out data above the smallest; absent if no strength was searched.
+        each component of Y relative to the largest that noise gives. ``tuning``: strength (`mu` or
+        `kappa`) and deviance of held-out data above the smallest; absent if none was searched.
     """
     history = np.asarray(result.history, float).reshape(-1, 3)
     tables = {
@@ -78,7 +78,7 @@ def record_tables(result):
     }
     if result.tuning:
         tables["tuning"] = {
-            name: np.array([row[name] for row in result.tuning], float)
-            for name in ("strength", "deviance")
+            title: np.array([row[key] for row in result.tuning], float)
+            for title, key in (("strength", "mu"), ("deviance", "deviance"))
         }
     return tables

@@ -5,7 +5,7 @@ from jwst.assign_wcs.pointing import create_fitswcs
 
 from jwst_fusion.datamodels.fused_cube import FusedCubeModel
 from jwst_fusion.products.preserve import preserve_extensions
-from jwst_fusion.products.wavelength import wavelength_table
+from jwst_fusion.products.wavelength import wavelength_table, write_plain_axis
 
 __all__ = ["cube_product"]
 
@@ -103,6 +103,7 @@ def _take_grid(product, grid):
 def _attach_wcs(product):
     depth, height, width = product.data.shape
     info = product.meta.wcsinfo
+    write_plain_axis(product)
     # Where the header of the input is silent, reading it took these.
     for name, usual in (("cunit1", "deg"), ("cunit2", "deg"), ("cunit3", "um"), ("pc3_3", 1.0)):
         if getattr(info, name) is None:

@@ -51,7 +51,7 @@ def fused_product(template, outcome, options, *, images_given=None, messages=())
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube, for its metadata.
-    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.

@@ -10,21 +10,21 @@ from jwst_fusion import __version__
 
 __all__ = ["flags", "notes", "parameters", "quality", "software", "summary"]
 
-# Data quality flags of JWST.
+# Data quality flags of JWST: bits 0, 9 and 28.
 _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
 
 
-def flags(problem, result):
+def flags(pair, result):
     """
     Turn what constrains the voxels of a result into data quality flags.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def flags(problem, result):
         FLUX_ESTIMATED too if other channels of the pixel tell through the spectral subspace, else
         DO_NOT_USE and NON_SCIENCE.
     """
-    x, y = problem.origin()
+    x, y = pair.constrained()
     some = x | y
     found = np.where(x & y, 0, _FLUX_ESTIMATED).astype(np.uint32)
     if result.regularisation != "none":
@@ -42,16 +42,16 @@ def flags(problem, result):
     return found
 
 
-def quality(problem, result):
+def quality(pair, result):
     """
     Say how well a result agrees with either cube.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
 
     Returns
     -------
@@ -60,11 +60,11 @@ def quality(problem, result):
         are used and, of counts, expected to hold one or more; NaN if there is none.
     """
     found = []
-    sides = (
-        (problem.x, result.model_x, problem.sigma_x, problem.response_x.mask),
-        (problem.y, result.model_y, problem.sigma_y, problem.response_y.mask),
+    cubes = (
+        (pair.x, result.model_x, pair.sigma_x, pair.response_x.mask),
+        (pair.y, result.model_y, pair.sigma_y, pair.response_y.mask),
     )
-    for data, model, sigma, mask in sides:
+    for data, model, sigma, mask in cubes:
         variance = np.asarray(model, float) if sigma is None else sigma**2
         used = np.ones(data.shape, bool) if mask is None else mask.copy()
         if sigma is None:
@@ -74,16 +74,16 @@ def quality(problem, result):
     return tuple(found)
 
 
-def summary(problem, result):
+def summary(pair, result):
     """
     Collect what the header of a product says.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
 
     Returns
     -------
@@ -91,15 +91,15 @@ def summary(problem, result):
         Values by the names of ``meta.hifred`` of
         `~jwst_fusion.datamodels.hifred_cube.HifredCubeModel`; None for what is not known.
     """
-    chi2 = quality(problem, result)
+    chi2 = quality(pair, result)
     values = {
         "software_version": __version__,
-        "cube_x": problem.names[0],
-        "cube_y": problem.names[1],
+        "cube_x": pair.names[0],
+        "cube_y": pair.names[1],
         "likelihood": result.likelihood,
         "regularisation": result.regularisation,
         "rank": int(result.rank),
-        "strength": float(result.strength),
+        "strength": float(result.mu),
         "chosen": result.chosen,
         "objective": float(result.objective),
         "accuracy": float(result.accuracy),
@@ -113,16 +113,16 @@ def summary(problem, result):
     return dict.fromkeys(values) | known
 
 
-def notes(problem, result, messages=()):
+def notes(pair, result, messages=()):
     """
     Collect what was assumed, and warnings.
 
     Parameters
     ----------
-    problem : `~jwst_fusion.hifred.problem.Problem`
-        The problem.
-    result : `~jwst_fusion.hifred.solver.result.Result`
-        Its solution.
+    pair : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
     messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings that were logged.
 
@@ -131,7 +131,7 @@ def notes(problem, result, messages=()):
     list of str
         Each once.
     """
-    texts = (*problem.notes, *result.notes, *(one.text for one in messages))
+    texts = (*pair.notes, *result.notes, *(one.text for one in messages))
     return list(dict.fromkeys(texts))
 
 

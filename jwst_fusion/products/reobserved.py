@@ -28,7 +28,7 @@ def reobserved_products(template, outcome):
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube.
-    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
 
     Yields

@@ -38,7 +38,7 @@ def add_tables(product, template, outcome, options, messages=()):
         The product, changed in place.
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube.
-    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
@@ -74,7 +74,7 @@ def add_arrays(product, outcome):
     ----------
     product : FusedCubeModel
         The product, changed in place.
-    outcome : `~jwst_fusion.fusion.outcome.Outcome`
+    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     """
     solution, problem = outcome.solution, outcome.problem

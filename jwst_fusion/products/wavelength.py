@@ -1,11 +1,22 @@
-"""The wavelength axis of a cube: read from any form of it, and written as a table."""
+"""The wavelength axis of a cube: read from models and files, and written as a table."""
 
 import numpy as np
-from astropy import units as u
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.numerics.spectral_axis import (
+    AXIS_KEYWORDS,
+    NoWavelengthsError,
+    channel_wavelengths,
+    linear_wavelengths,
+)
 
-__all__ = ["set_wavelengths", "wavelength_table", "wavelengths"]
+__all__ = [
+    "file_wavelengths",
+    "set_wavelengths",
+    "wavelength_table",
+    "wavelengths",
+    "write_plain_axis",
+]
 
 
 def wavelength_table(wavelength):
@@ -75,32 +86,72 @@ def wavelengths(model, name):
     NotFusableError
         If the header does not define them.
     ValueError
-        If there are not as many as channels, or if they are not monotonic.
+        If their unit is none of length, there are not as many as channels, or they are not
+        monotonic.
     """
-    info = model.meta.wcsinfo
-    count = model.data.shape[0]
-    axis = (info.ctype3 or "").strip()
-    if axis == "WAVE-TAB":
-        if not model.hasattr("wavetable") or not len(model.wavetable):
-            msg = f"{name} has CTYPE3 = WAVE-TAB but no wavelength table (extension WCS-TABLE)"
-            raise NotFusableError(msg)
-        wave = np.asarray(model.wavetable["wavelength"], float).ravel()
-    elif axis == "WAVE" and None not in (info.crval3, info.crpix3, info.cdelt3):
-        step = info.cdelt3 * (1.0 if info.pc3_3 is None else info.pc3_3)
-        wave = info.crval3 + (np.arange(count) + 1 - info.crpix3) * step
-    else:
-        msg = f"{name} has no wavelength axis (CTYPE3 is {axis!r}: WAVE or WAVE-TAB expected)"
-        raise NotFusableError(msg)
+    keywords = _keywords(model)
+    tabulated = model.hasattr("wavetable") and len(model.wavetable)
+    table = model.wavetable["wavelength"] if tabulated else None
     try:
-        wave = wave * u.Unit(info.cunit3 or "um").to(u.um)
-    except (ValueError, u.UnitConversionError) as error:
-        msg = f"{name} has wavelengths in {info.cunit3!r} (keyword CUNIT3), which is no length"
-        raise ValueError(msg) from error
-    steps = np.diff(wave)
-    if wave.size != count or not np.isfinite(wave).all() or (wave <= 0).any():
-        msg = f"{name} has {count} channels but {wave.size} wavelengths, or some are not positive"
-        raise ValueError(msg)
-    if not ((steps > 0).all() or (steps < 0).all()):
-        msg = f"{name} has wavelengths that neither only rise nor only fall: its table is damaged"
-        raise ValueError(msg)
-    return wave
+        return channel_wavelengths(keywords, model.data.shape[0], table=table, name=name)
+    except NoWavelengthsError as error:
+        raise NotFusableError(str(error)) from error
+
+
+def write_plain_axis(model):
+    """
+    Write a linear axis in micrometres and with CDELT3 alone, which is all that jwst's WCS reads.
+
+    Parameters
+    ----------
+    model : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The cube, changed in place unless its axis is one of this form or a table.
+    """
+    info, keywords = model.meta.wcsinfo, _keywords(model)
+    usual = (info.cunit3 or "um") == "um" and info.pc3_3 in (None, 1.0)
+    if keywords["CTYPE3"] != "WAVE" or (usual and keywords["CD3_3"] is None):
+        return
+    name = str(model.meta.filename)
+    start, following = linear_wavelengths(
+        keywords, [info.crpix3, info.crpix3 + 1], name=name
+    ).tolist()
+    info.crval3, info.cdelt3, info.pc3_3, info.cunit3 = start, following - start, 1.0, "um"
+    kept = model.instance.get("extra_fits", {}).get("SCI", {})
+    if "header" in kept:
+        kept["header"] = [card for card in kept["header"] if card[0] != "CD3_3"]
+
+
+def _keywords(model):
+    """Keywords of the third axis of a model; those that it lacks are None."""
+    info = model.meta.wcsinfo
+    known = {key: getattr(info, key.lower(), None) for key in AXIS_KEYWORDS}
+    # The schema does not know CD3_3: a model keeps it aside.
+    cards = model.instance.get("extra_fits", {}).get("SCI", {}).get("header", [])
+    return known | {card[0]: card[1] for card in cards if card[0] == "CD3_3"}
+
+
+def file_wavelengths(hdus, name):
+    """
+    Return the wavelength of each channel of a cube in a file.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The cube (s3d), with a linear axis or a wavelength table.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    array (L,)
+        Wavelength, micrometre.
+
+    Raises
+    ------
+    ValueError
+        If its header does not define them, there are not as many as channels, or they are not
+        monotonic.
+    """
+    table = hdus["WCS-TABLE"].data["wavelength"] if "WCS-TABLE" in hdus else None
+    science = hdus["SCI"]
+    return channel_wavelengths(science.header, science.shape[0], table=table, name=name)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.numerics.spectral_axis import channel_wavelengths
 
 __all__ = ["StarExposure", "read_exposure"]
 
@@ -122,7 +122,7 @@ def _exposure(hdus, name):
         msg = f"{name} does not say the telescope's roll (keywords ROLL_REF, PA_V3)"
         raise ValueError(msg)
     instrument = str(main.get("INSTRUME", "")).upper()
-    wavelength = _wavelengths(hdus, header, data.shape[0], name) if cube else _pivot(main, name)
+    wavelength = _wavelengths(hdus, data.shape[0], name) if cube else _pivot(main, name)
     order = np.argsort(wavelength)
     columns = slice(None, None, -1 if mirrored else 1)
     data, err, bad = (array[order][:, :, columns] for array in (data, err, bad))
@@ -161,16 +161,6 @@ def _pivot(main, name):
     return np.array([load_bandpass(band, instrument=main.get("INSTRUME", "")).pivot])
 
 
-def _wavelengths(hdus, header, count, name):
-    if "WCS-TABLE" in hdus and header.get("CTYPE3") == "WAVE-TAB":
-        wave = np.ravel(hdus["WCS-TABLE"].data["wavelength"]).astype(float)
-    elif str(header.get("CTYPE3", "")).strip() == "WAVE":
-        step = header["CDELT3"] * header.get("PC3_3", 1.0)
-        wave = header["CRVAL3"] + (np.arange(count) + 1 - header["CRPIX3"]) * step
-    else:
-        msg = f"{name} has no wavelength axis (CTYPE3 is {header.get('CTYPE3')!r})"
-        raise ValueError(msg)
-    if wave.size != count or not np.all(np.isfinite(wave)):
-        msg = f"{name} has {count} channels but {wave.size} wavelengths, or some are not finite"
-        raise ValueError(msg)
-    return wave * u.Unit(header.get("CUNIT3") or "um").to(u.um)
+def _wavelengths(hdus, count, name):
+    table = hdus["WCS-TABLE"].data["wavelength"] if "WCS-TABLE" in hdus else None
+    return channel_wavelengths(hdus["SCI"].header, count, table=table, name=name)

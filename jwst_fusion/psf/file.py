@@ -51,7 +51,7 @@ def write_psf(psf, path):
     fits.HDUList(hdus).writeto(path, overwrite=True)
 
 
-def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), broadening=0.0):
+def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, pixel_kernels=(), broadening=0.0):
     """
     Read PSFs from a file and bring them to a grid.
 
@@ -68,8 +68,8 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
         Output pixels a side, odd; by default as many as the file covers.
     angle : float
         Counterclockwise rotation from the file's axes to the output grid [deg].
-    footprints : sequence of tuple
-        Boxes (width_x, width_y, angle) as for `make_psf`.
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle) as for `make_psf`.
     broadening : float
         Gaussian sigma [arcsec].
 
@@ -130,13 +130,13 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, footprints=(), bro
             npix=npix,
             pixel_scale=pixel_scale,
             angle=angle,
-            footprints=footprints,
+            pixel_kernels=pixel_kernels,
             broadening=broadening,
             centre=centre,
         )
         for image, centre in zip(data, centres, strict=True)
     ]
-    meta = {"file": str(path), "angle": angle, "footprints": list(footprints)}
+    meta = {"file": str(path), "angle": angle, "pixel_kernels": list(pixel_kernels)}
     return PsfCube(np.array(out), wavelength, pixel_scale, path.name, meta)
 
 

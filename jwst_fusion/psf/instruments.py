@@ -24,7 +24,7 @@ class Instrument:
         Default Gaussian sigma that the optics do not account for [arcsec]: charge diffusion in
         the detector for NIRCam, default of STPSF 2.2 (``stpsf.constants``). For the integral field
         unit it is 0: the 0.05 by which STPSF widens it stand for the resampling into a cube,
-        which is described by footprints here.
+        which is described by kernels of pixels here.
     wavefront_rms : float
         In-flight wavefront error of telescope and instrument together, without the focus of NIRCam
         that depends on wavelength [nm rms].

@@ -3,12 +3,11 @@
 import importlib.util
 import logging
 import math
-import threading
 import time
 
 import numpy as np
 
-from jwst_fusion.messages import warn
+from jwst_fusion.messages import warn_once
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
@@ -18,11 +17,11 @@ from jwst_fusion.psf.native import Native
 from jwst_fusion.psf.options import (
     check_broadening,
     check_filter,
-    check_footprints,
     check_grid,
     check_jitter,
     check_nodes,
     check_opd,
+    check_pixel_kernels,
     check_position,
 )
 from jwst_fusion.psf.resample import native_field, resample_psf
@@ -32,7 +31,6 @@ __all__ = ["make_psf"]
 log = logging.getLogger(__name__)
 
 _SOURCES = ("auto", "webbpsf", "aperture")
-_warned = threading.Event()
 
 
 def make_psf(
@@ -45,7 +43,7 @@ def make_psf(
     filter=None,
     detector=None,
     source="auto",
-    footprints=(),
+    pixel_kernels=(),
     broadening=None,
     jitter=None,
     position=None,
@@ -83,14 +81,14 @@ def make_psf(
         "webbpsf" computes with STPSF and needs its data files (environment variable STPSF_PATH);
         "aperture" is a model of the 18-segment pupil with a wavefront error budget and needs none;
         "auto" takes the first if its data are found, else the second with a warning.
-    footprints : sequence of tuple
-        Boxes (width_x, width_y, angle): widths [arcsec] along axes turned by an angle [deg]
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle): widths [arcsec] along axes turned by an angle [deg]
         counterclockwise from the axes of the output grid. The PSF is convolved with each: detector
         pixel, slice, drizzle kernel.
     broadening : float, optional
         Sigma of a Gaussian that widens the PSF [arcsec]. By default what STPSF assumes for charge
         diffusion (NIRCam: 0.0062 below and 0.018 above 2.35 um) and nothing for the integral field
-        units, where slice, pixel and resampling are footprints.
+        units, where slice, pixel and resampling are among the `pixel_kernels`.
     jitter : float, optional
         Sigma of the telescope's line-of-sight jitter per axis [milliarcsec], added in quadrature;
         by default 0.8, as in STPSF.
@@ -127,7 +125,7 @@ def make_psf(
     """
     nodes = check_nodes(wavelength)
     npix, pixel_scale, angle = check_grid(npix, pixel_scale, angle)
-    boxes = check_footprints(footprints)
+    kernels = check_pixel_kernels(pixel_kernels)
     model, detector = identify(instrument, (nodes[0], nodes[-1]), detector)
     filter_name = check_filter(filter, model)
     cores = count_cores(maximum_cores)
@@ -137,7 +135,7 @@ def make_psf(
     opd = check_opd(opd, source)
 
     # Whole half arcseconds, so that runs with slightly different grids share cache entries.
-    side = 0.5 * math.ceil(2.0 * native_field(npix, pixel_scale, boxes, sigma))
+    side = 0.5 * math.ceil(2.0 * native_field(npix, pixel_scale, kernels, sigma))
     native = Native(source, model.name, detector, filter_name, position, opd, nodes, side)
     start = time.monotonic()
     if use_cache:
@@ -152,7 +150,7 @@ def make_psf(
             npix=npix,
             pixel_scale=pixel_scale,
             angle=turn,
-            footprints=boxes,
+            pixel_kernels=kernels,
             broadening=sigma,
             recentre=True,
         )
@@ -172,7 +170,7 @@ def make_psf(
     meta = {
         **native.key(),
         "angle": angle,
-        "footprints": [list(box) for box in boxes],
+        "pixel_kernels": [list(kernel) for kernel in kernels],
         "broadening": sigma,
         "from_cache": found,
     }
@@ -193,13 +191,11 @@ def _choose_source(source, channel):
     except (FileNotFoundError, ModuleNotFoundError) as error:
         if source == "webbpsf":
             raise
-        if not _warned.is_set():
-            _warned.set()
-            warn(
-                log,
-                "PSFs come from the built-in aperture model with a typical wavefront error; STPSF "
-                "would be more accurate. %s",
-                error,
-            )
+        warn_once(
+            log,
+            "PSFs come from the built-in aperture model with a typical wavefront error; STPSF "
+            "would be more accurate. %s",
+            error,
+        )
         return "aperture"
     return "webbpsf"

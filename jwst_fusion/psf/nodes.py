@@ -9,7 +9,7 @@ from jwst_fusion.psf.cache import remember
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 from jwst_fusion.psf.instruments import identify
 from jwst_fusion.psf.native import versions
-from jwst_fusion.psf.options import check_broadening, check_footprints, check_grid, check_jitter
+from jwst_fusion.psf.options import check_broadening, check_grid, check_jitter, check_pixel_kernels
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 
@@ -29,7 +29,7 @@ def count_nodes(
     *,
     pixel_scale,
     npix,
-    footprints=(),
+    pixel_kernels=(),
     broadening=None,
     jitter=None,
     tolerance=TOLERANCE,
@@ -43,7 +43,7 @@ def count_nodes(
         "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
     low, high : float
         Range of wavelengths [um].
-    pixel_scale, npix, footprints, broadening, jitter
+    pixel_scale, npix, pixel_kernels, broadening, jitter
         As for `jwst_fusion.psf.make_psf`.
     tolerance : float
         Largest relative error of the OTF at any wavelength between the nodes.
@@ -72,14 +72,16 @@ def count_nodes(
     if not (math.isfinite(tolerance) and 1e-6 <= tolerance < 1):
         msg = f"tolerance must lie between 1e-6 and 1, got {tolerance}"
         raise ValueError(msg)
-    request = _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    request = _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter)
     key = {
         "source": "aperture",
         "instrument": request["channel"],
         "wavelength": [float(low), float(high)],
         "tolerance": float(tolerance),
         "versions": versions("aperture"),
-        **{name: request[name] for name in ("npix", "pixel_scale", "footprints", "sigma")},
+        # the name in the key is that of entries that older versions have written
+        "footprints": request["pixel_kernels"],
+        **{name: request[name] for name in ("npix", "pixel_scale", "sigma")},
     }
     arrays, _ = remember(key, lambda: {"count": np.array([_fewest(request, tolerance)])})
     return int(arrays["count"][0])
@@ -99,10 +101,10 @@ def _fewest(request, tolerance):
     return count
 
 
-def _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter):
+def _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter):
     """Check the parameters; return them with names and widths resolved."""
     npix, pixel_scale, _ = check_grid(npix, pixel_scale, 0.0)
-    boxes = check_footprints(footprints)
+    kernels = check_pixel_kernels(pixel_kernels)
     chebyshev_nodes(low, high, 2)  # checks the range
     channel, _ = identify(instrument, (low, high))
     sigma = math.hypot(check_broadening(broadening, channel.broadening), check_jitter(jitter))
@@ -112,7 +114,7 @@ def _request(instrument, low, high, pixel_scale, npix, footprints, broadening, j
         "high": high,
         "pixel_scale": pixel_scale,
         "npix": npix,
-        "footprints": [list(box) for box in boxes],
+        "pixel_kernels": [list(kernel) for kernel in kernels],
         "sigma": sigma,
     }
 
@@ -125,7 +127,7 @@ def interpolation_error(
     *,
     pixel_scale,
     npix,
-    footprints=(),
+    pixel_kernels=(),
     broadening=None,
     jitter=None,
 ):
@@ -134,7 +136,7 @@ def interpolation_error(
 
     Parameters
     ----------
-    instrument, low, high, pixel_scale, npix, footprints, broadening, jitter
+    instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter
         As for `count_nodes`.
     count : int
         Number of nodes, from 2 to 65.
@@ -152,7 +154,7 @@ def interpolation_error(
     if int(count) != count or not 2 <= count <= _MOST:
         msg = f"count must be a whole number from 2 to {_MOST}, got {count}"
         raise ValueError(msg)
-    request = _request(instrument, low, high, pixel_scale, npix, footprints, broadening, jitter)
+    request = _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter)
     model = _Model(**request)
     model.refine(0.0, least=int(count))
     return model.error(int(count))
@@ -161,27 +163,29 @@ def interpolation_error(
 class _Model:
     """Quick monochromatic PSFs with the broadening and field of a request."""
 
-    def __init__(self, channel, low, high, pixel_scale, npix, footprints, sigma):
+    def __init__(self, channel, low, high, pixel_scale, npix, pixel_kernels, sigma):
         self.low, self.high = low, high
         nyquist = np.rad2deg(low * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
         self.scale = min(pixel_scale, nyquist / 1.05)
         self.size = 2 * math.ceil(0.5 * npix * pixel_scale / self.scale) + 1
         # Light from outside the field that pixels and broadening bring into it.
-        reach = 0.5 * sum(math.hypot(box[0], box[1]) for box in footprints) + 4.0 * sigma
+        reach = (
+            0.5 * sum(math.hypot(kernel[0], kernel[1]) for kernel in pixel_kernels) + 4.0 * sigma
+        )
         self.margin = math.ceil(reach / self.scale)
         self.period = 2 * (self.size + 2 * self.margin)
         folded = (_PUPIL, aperture.pupil().shape[0] // _PUPIL) * 2
         self.pupil = aperture.pupil().reshape(folded).mean(axis=(1, 3))
         self.folded = folded
         self.channel = channel
-        self.filter = self._filter(footprints, sigma)
+        self.filter = self._filter(pixel_kernels, sigma)
         self.known = {}
 
-    def _filter(self, boxes, sigma):
+    def _filter(self, pixel_kernels, sigma):
         fx = np.fft.rfftfreq(self.period, self.scale)[None, :]
         fy = np.fft.fftfreq(self.period, self.scale)[:, None]
         out = np.exp(-2.0 * (np.pi * sigma) ** 2 * (fx**2 + fy**2))
-        for width_x, width_y, angle in boxes:
+        for width_x, width_y, angle in pixel_kernels:
             cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
             out = out * np.sinc(width_x * (cosine * fx + sine * fy))
             out *= np.sinc(width_y * (cosine * fy - sine * fx))

@@ -12,11 +12,11 @@ from jwst_fusion.psf import webbpsf
 __all__ = [
     "check_broadening",
     "check_filter",
-    "check_footprints",
     "check_grid",
     "check_jitter",
     "check_nodes",
     "check_opd",
+    "check_pixel_kernels",
     "check_position",
     "names_wavefront",
 ]
@@ -60,20 +60,20 @@ def check_grid(npix, pixel_scale, angle):
     return int(npix), float(pixel_scale), float(angle)
 
 
-def check_footprints(footprints):
-    """Return boxes as a list of tuples of three floats."""
-    boxes = []
-    for box in footprints:
-        values = tuple(float(value) for value in box)
+def check_pixel_kernels(pixel_kernels):
+    """Return the kernels as a list of tuples of three floats."""
+    kernels = []
+    for kernel in pixel_kernels:
+        values = tuple(float(value) for value in kernel)
         widths_good = len(values) == 3 and all(0 <= width <= 2 for width in values[:2])
         if not widths_good or not math.isfinite(values[2]):
             msg = (
-                "footprints must be boxes (width_x, width_y, angle) with widths from 0 to 2 arcsec "
-                f"and an angle in degrees; got {box!r}"
+                "pixel_kernels must be rectangles (width_x, width_y, angle) with widths from 0 to "
+                f"2 arcsec and an angle in degrees; got {kernel!r}"
             )
             raise ValueError(msg)
-        boxes.append(values)
-    return boxes
+        kernels.append(values)
+    return kernels
 
 
 def check_filter(name, instrument):

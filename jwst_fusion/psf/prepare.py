@@ -14,16 +14,16 @@ from jwst_fusion.psf.instruments import (
 from jwst_fusion.psf.make import make_psf
 from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
 
-__all__ = ["channels_of", "prepare", "usual_footprints"]
+__all__ = ["channels_of", "prepare", "usual_pixel_kernels"]
 
 _CHANNEL_LIMIT = INSTRUMENTS["NIRCAM_SW"].wavelength[1]
 # Spaxels of the cubes that the pipeline builds by default [arcsec].
 _SPAXEL = {"NIRSPEC": 0.1, "1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}
 
 
-def usual_footprints(channel, pixel_scale, angle=0.0, detector=None):
+def usual_pixel_kernels(channel, pixel_scale, angle=0.0, detector=None):
     """
-    Boxes of detector pixel, drizzle kernel and output pixel with the usual settings.
+    Rectangles of detector pixel, drizzle kernel and output pixel with the usual settings.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def usual_footprints(channel, pixel_scale, angle=0.0, detector=None):
     Returns
     -------
     tuple
-        Boxes (width_x, width_y, angle) for `jwst_fusion.psf.make_psf`.
+        Rectangles (width_x, width_y, angle) for `jwst_fusion.psf.make_psf`.
     """
     name = detector or next(iter(INSTRUMENTS[channel].aperture_angle))
     turned = angle + aperture_angle(_instrument(channel), name)
@@ -190,7 +190,7 @@ def prepare(
         {
             "pixel_scale": pixel_scale,
             "npix": npix,
-            "footprints": usual_footprints(
+            "pixel_kernels": usual_pixel_kernels(
                 channel, pixel_scale, angle, identify(_instrument(channel), (low, high))[1]
             ),
         }

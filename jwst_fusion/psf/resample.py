@@ -1,4 +1,4 @@
-"""From the native sampling of an optical model to any grid: rotation, pixel boxes, exact shifts."""
+"""Resampling of a PSF from its native grid to any other: rotation, pixel kernels, exact shifts."""
 
 import numpy as np
 from scipy.fft import fftfreq, fftshift, irfft2, next_fast_len, rfft2, rfftfreq
@@ -13,7 +13,7 @@ __all__ = ["native_field", "resample_psf"]
 _FINER = 4
 
 
-def native_field(npix, pixel_scale, footprints=(), broadening=0.0):
+def native_field(npix, pixel_scale, pixel_kernels=(), broadening=0.0):
     """
     Side of the native image that an output grid needs at any rotation.
 
@@ -23,8 +23,8 @@ def native_field(npix, pixel_scale, footprints=(), broadening=0.0):
         Output pixels a side.
     pixel_scale : float
         Output pixel [arcsec].
-    footprints : sequence of tuple
-        Boxes (width_x, width_y, angle) as for `resample_psf`.
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle) as for `resample_psf`.
     broadening : float
         Gaussian sigma [arcsec].
 
@@ -34,7 +34,7 @@ def native_field(npix, pixel_scale, footprints=(), broadening=0.0):
         Side of a centred square [arcsec].
     """
     diagonal = npix * pixel_scale * np.sqrt(2.0)
-    reach = sum(np.hypot(box[0], box[1]) for box in footprints)
+    reach = sum(np.hypot(kernel[0], kernel[1]) for kernel in pixel_kernels)
     return diagonal + reach + 8.0 * broadening + 0.3
 
 
@@ -45,13 +45,13 @@ def resample_psf(
     npix,
     pixel_scale,
     angle=0.0,
-    footprints=(),
+    pixel_kernels=(),
     broadening=0.0,
     centre=None,
     recentre=False,
 ):
     r"""
-    Rotate a centred PSF, convolve it with boxes and a Gaussian, and sample it on a new grid.
+    Rotate a centred PSF, convolve it with pixels and a Gaussian, and sample it on a new grid.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def resample_psf(
         Output pixel [arcsec].
     angle : float
         Counterclockwise rotation of the image (x to the right, y upwards) [deg].
-    footprints : sequence of tuple
-        Boxes (width_x, width_y, angle): widths [arcsec] along axes that are turned by an angle
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle): widths [arcsec] along axes that are turned by an angle
         [deg] counterclockwise from the axes of the output grid. The PSF is convolved with each.
     broadening : float
         Sigma of a Gaussian with which the PSF is convolved too [arcsec].
@@ -93,7 +93,7 @@ def resample_psf(
     a grid four times finer, is evaluated at the rotated pixel centres with quintic splines.
     """
     size = image.shape[0]
-    reach = sum(np.hypot(box[0], box[1]) for box in footprints) + 8.0 * broadening
+    reach = sum(np.hypot(kernel[0], kernel[1]) for kernel in pixel_kernels) + 8.0 * broadening
     row, column = ((size - 1) / 2.0,) * 2 if centre is None else centre
     # Room for the side of the image that is the longer one from an eccentric centre.
     away = 2.0 * max(abs(row - (size - 1) / 2.0), abs(column - (size - 1) / 2.0))
@@ -103,8 +103,8 @@ def resample_psf(
 
     spectrum = rfft2(image, (period, period))
     spectrum *= np.exp(2j * np.pi * scale * column * fx) * np.exp(2j * np.pi * scale * row * fy)
-    for width_x, width_y, box_angle in footprints:
-        turn = np.deg2rad(box_angle - angle)
+    for width_x, width_y, kernel_angle in pixel_kernels:
+        turn = np.deg2rad(kernel_angle - angle)
         cosine, sine = np.cos(turn), np.sin(turn)
         spectrum *= np.sinc(width_x * (cosine * fx + sine * fy))
         spectrum *= np.sinc(width_y * (cosine * fy - sine * fx))

@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import re
+import sys
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -21,8 +23,9 @@ HOW_TO = (
 
 _PUPIL = "jwst_pupil_RevW_npix1024.fits.gz"
 _NEEDED = ("version.txt", _PUPIL)
-_OLDEST_DATA = (2, 1)
-_LONGEST_WAIT = 7
+_OLDEST_DATA = (2, 1)  # version of the data files from which on they have what is needed here
+_LONGEST_WAIT = 7  # days; the telescope's wavefront is measured every two days or so
+_importing = threading.Lock()
 
 
 def find_data(channel=None):
@@ -182,35 +185,53 @@ def wavefront_map_of_date(date):
 
 @contextlib.contextmanager
 def _offline():
-    """Keep pysiaf, which asks a web page for its newest version on import, from the network."""
+    """
+    Keep pysiaf, which asks a web page for its newest version on import, from the network.
+
+    It has no switch for that and calls ``requests.get``. That name leads elsewhere while this
+    thread imports it; what other threads ask for goes its usual way.
+    """
     import requests
 
-    def refuse(*_args, **_keywords):
-        msg = "jwst_fusion imports pysiaf without network"
-        raise requests.ConnectionError(msg)
+    fetch, logger, here = requests.get, logging.getLogger("pysiaf"), threading.get_ident()
 
-    logger, fetch = logging.getLogger("pysiaf"), requests.get
-    level = logger.level
-    requests.get = refuse
-    logger.setLevel(logging.ERROR)
+    def get(*args, **keywords):
+        if threading.get_ident() == here:
+            msg = "jwst_fusion imports pysiaf without network"
+            raise requests.ConnectionError(msg)
+        return fetch(*args, **keywords)
+
+    def elsewhere(record):
+        return record.thread != here
+
+    requests.get = get
+    logger.addFilter(elsewhere)  # against its complaint that the web page cannot be reached
     try:
         yield
     finally:
         requests.get = fetch
-        logger.setLevel(level)
+        logger.removeFilter(elsewhere)
 
 
 def _import_stpsf():
-    """Import STPSF quietly and without network."""
-    folder = find_data()
-    os.environ.setdefault("STPSF_PATH", str(folder))
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _offline():
-        warnings.simplefilter("ignore")
-        try:
-            import stpsf
-        except ImportError as error:
-            msg = "the package stpsf cannot be imported; install it: pip install stpsf"
-            raise ImportError(msg) from error
+    """Import STPSF; the first time quietly and without network."""
+    find_data()
+    with _importing:
+        quiet = contextlib.ExitStack()
+        if "stpsf" not in sys.modules:
+            for context in (
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(io.StringIO()),
+                _offline(),
+            ):
+                quiet.enter_context(context)
+            warnings.simplefilter("ignore")
+        with quiet:
+            try:
+                import stpsf
+            except ImportError as error:
+                msg = "the package stpsf cannot be imported; install it: pip install stpsf"
+                raise ImportError(msg) from error
     return stpsf
 
 

@@ -42,8 +42,8 @@ def mrs_psf(scene, band, *, roll, spaxel=None, nodes=9, width=6.0, **options):
     """
     slices = (*_SLICES[band[0]], roll + aperture_angle("MIRI_MRS", band))
     spaxel = _SPAXELS[band[0]] if spaxel is None else spaxel
-    boxes = (slices, slices, (spaxel, spaxel, 0.0))
-    return _on_scene("MIRI_MRS", scene, roll, boxes, nodes, width, detector=band, **options)
+    pixel_kernels = (slices, slices, (spaxel, spaxel, 0.0))
+    return _on_scene("MIRI_MRS", scene, roll, pixel_kernels, nodes, width, detector=band, **options)
 
 
 def miri_imager_psf(scene, *, roll, nodes=9, width=6.0, **options):
@@ -63,14 +63,14 @@ def miri_imager_psf(scene, *, roll, nodes=9, width=6.0, **options):
     return _on_scene("MIRI", scene, roll, (pixel,) * 3, nodes, width, **options)
 
 
-def _on_scene(instrument, scene, roll, boxes, nodes, width, **options):
+def _on_scene(instrument, scene, roll, pixel_kernels, nodes, width, **options):
     return make_psf(
         instrument,
         wavelength=chebyshev_nodes(*scene.wavelength[[0, -1]], nodes),
         pixel_scale=scene.pixel_scale,
         npix=int(width / scene.pixel_scale) // 2 * 2 + 1,
         angle=roll,
-        footprints=boxes,
+        pixel_kernels=pixel_kernels,
         **{"source": "aperture", **options},
     )
 

@@ -1,7 +1,7 @@
 """PSFs with which the simulated instruments see a scene, on the pixels of the scene, north up."""
 
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
-from jwst_fusion.simulation.images import image_footprints
+from jwst_fusion.simulation.images import image_pixel_kernels
 
 __all__ = ["cube_psf", "imager_psf", "pixel_psf"]
 
@@ -57,12 +57,12 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
     jwst_fusion.psf.PsfCube
     """
     slices = roll + aperture_angle("NIRSPEC")
-    footprints = (
+    pixel_kernels = (
         (_SPAXEL, _SPAXEL, slices),
         (_SPAXEL, _SPAXEL / oversample, slices),
         (spaxel, spaxel, cube_angle),
     )
-    return _on_scene("NIRSPEC", scene, roll, footprints, **options)
+    return _on_scene("NIRSPEC", scene, roll, pixel_kernels, **options)
 
 
 def imager_psf(scene, *, roll, **options):
@@ -81,12 +81,12 @@ def imager_psf(scene, *, roll, **options):
     -------
     jwst_fusion.psf.PsfCube
     """
-    footprints = image_footprints(angle=roll + aperture_angle("NIRCAM"))
-    return _on_scene("NIRCAM", scene, roll, footprints, limit=_SHORT_CHANNEL_LIMIT, **options)
+    pixel_kernels = image_pixel_kernels(angle=roll + aperture_angle("NIRCAM"))
+    return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=_SHORT_CHANNEL_LIMIT, **options)
 
 
 def _on_scene(
-    instrument, scene, roll, footprints, *, nodes=9, width=4.0, limit=float("inf"), **options
+    instrument, scene, roll, pixel_kernels, *, nodes=9, width=4.0, limit=float("inf"), **options
 ):
     """PSF on the pixels of a scene, at nodes over the range that the instrument sees."""
     blue, red = scene.wavelength[[0, -1]]
@@ -96,6 +96,6 @@ def _on_scene(
         pixel_scale=scene.pixel_scale,
         npix=int(width / scene.pixel_scale) // 2 * 2 + 1,
         angle=roll,
-        footprints=footprints,
+        pixel_kernels=pixel_kernels,
         **options,
     )

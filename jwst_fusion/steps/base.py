@@ -1,8 +1,10 @@
 """What all steps of jwst_fusion share: names, status, opening of input, errors."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from jwst.datamodels import ModelContainer, ModelLibrary
 from jwst.stpipe import Step
@@ -10,6 +12,7 @@ from stpipe.config_parser import ConfigObj
 
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import INPUT_TYPES, fast_files, open_model
+from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["SUFFIXES", "FusionBaseStep"]
 
@@ -28,7 +31,7 @@ SUFFIXES = (
 )
 
 
-class FusionBaseStep(Step):
+class FusionBaseStep(Reusable, Step):
     """
     Base class of the steps of jwst_fusion.
 
@@ -40,7 +43,12 @@ class FusionBaseStep(Step):
     * No parameter file for these steps exists in CRDS. They look for none, so that they neither
       pick up a file meant for a step of jwst with the same class name nor need a CRDS server.
     * ``skip`` is `False` by default: a step given as a hook takes ``skip`` from its spec.
+    * A parameter that was renamed is taken under its old name, too, with a warning, if
+      ``old_names`` has it: from parameter files, keywords and the command line.
     """
+
+    #: Present names of parameters by their old ones, which are taken until version 1.0.
+    old_names: ClassVar = {}
 
     spec = """
     skip = boolean(default=False) # Skip this step
@@ -66,7 +74,34 @@ class FusionBaseStep(Step):
         """Build the configuration of the step from a parameter file and keywords only."""
         # The input matters to the parent class only for finding parameters in CRDS. Passing it on
         # would open every file twice and fail obscurely on arrays.
-        return super().build_config(None, **kwargs)
+        # Keywords are renamed before they meet the parameter file, which they override.
+        return super().build_config(None, **_renamed(cls, kwargs))
+
+    @classmethod
+    def merge_config(cls, config, config_file):
+        """Return the configuration as it is checked: with the present names of all parameters."""
+        return super().merge_config(_renamed(cls, config), config_file)
+
+    @classmethod
+    def load_spec_file(cls, *args, **kwargs):
+        """Return the specification of all parameters; the command line takes old names, too."""
+        spec = super().load_spec_file(*args, **kwargs)
+        for old, new in cls.old_names.items():
+            spec[old] = re.sub(r"default=(list\(\)|[^,)]*)", "default=None", spec[new])
+            spec.inline_comments[old] = f"# Old name of {new}, until version 1.0"
+        return spec
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **_renamed(type(self), kwargs))
+
+    def __setattr__(self, name, value):
+        if name in self.old_names:
+            # None is the default with which stpipe fills up what is not given.
+            if value is None:
+                return
+            _warn_of_old_name(name, self.old_names[name])
+            name = self.old_names[name]
+        super().__setattr__(name, value)
 
     def remove_suffix(self, name):
         """
@@ -217,3 +252,24 @@ class FusionBaseStep(Step):
         """
         warn(log, "%s: step failed: %s", self.name, reason)
         return self.set_status(models, "FAILED")
+
+
+def _warn_of_old_name(old, new):
+    warn(log, "Parameter %s is called %s now; its old name is taken until version 1.0", old, new)
+
+
+def _renamed(step, given):
+    """Parameters with the present names of those that have old ones; present names win."""
+    for old, new in step.old_names.items():
+        if old not in given:
+            continue
+        defaults = tuple(getattr(given, "defaults", ()))  # what stpipe has filled up
+        value = given.pop(old)
+        if old in defaults or (value is None and new in given):
+            continue
+        _warn_of_old_name(old, new)
+        if new not in given or new in defaults or given[new] is None:
+            given[new] = value
+        else:
+            warn(log, "Parameter %s is not used, because %s is given", old, new)
+    return given

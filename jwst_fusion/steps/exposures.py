@@ -1,5 +1,6 @@
 """Exposures within the fusion pipeline: opened, flagged together, their oversampling told."""
 
+import copy
 import logging
 from collections import Counter
 from pathlib import Path
@@ -202,8 +203,9 @@ def prepare_together(models, backgrounds, steps):
             result, _ = split_container(container)
         container = result
     if "outlier_detection" in steps:
-        steps["outlier_detection"].mode = "ifu"
-        container = steps["outlier_detection"].run(container)
+        detection = copy.copy(steps["outlier_detection"])
+        detection.mode = "ifu"
+        container = detection.run(container)
     return list(container)
 
 

@@ -15,6 +15,7 @@ from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
 from jwst_fusion.messages import collected_warnings, warn
+from jwst_fusion.parameters import spec_of
 from jwst_fusion.products.fused_cube import fused_product
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.products.open import open_model
@@ -42,56 +43,9 @@ class FusionStep(FusionBaseStep):
 
     class_alias = "fusion"
 
-    spec = """
-    rank = string(default='auto') # Number of spectral components, the part of the signal's variance that they are to explain (as 0.999), or 'auto'
-    max_rank = integer(default=12, min=1) # Largest number of components that 'auto' chooses
-    tuning = option('evidence', 'syfu', 'manual', default='evidence') # Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu and gamma by hand
-    mu = force_list(default=None) # Regularisation for tuning = manual, above 0: one value, or one per component, as 1e-3,1e-2,1e-2
-    gamma = float(default=None) # Weight of the cube for tuning = manual
-    noise_scales = boolean(default=True) # Let tuning = evidence also fit the noise of both instruments
-    regularisation = option('sobolev', 'edge_weighted', 'wavelet', 'none', default='sobolev') # What is known of the maps of the components: they are smooth, as exponent says; smooth but for the edges that the images show; sparse in starlets; or nothing
-    exponent = float(default=1.0) # Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes
-    nonnegative = boolean(default=False) # Allow no negative brightness at the resolution of the images; takes several times longer
-    outlier_sigma = float(default=6.0) # Leave out pixels and voxels beyond this many sigma, and those that stand out more than a point source can; 3 or more, 0: believe all data
-    resolution = option('imager', 'deconvolved', default='imager') # Angular resolution of the result
-    factor = string(default='auto') # Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the pixel scales
-    margin = float(default=0.5) # [arcsec] Rim around the field in which images are used too
-    wave_min = float(default=None) # [um] Shortest wavelength
-    wave_max = float(default=None) # [um] Longest wavelength
-    exclude_wave = force_list(default=None) # [um] Wavelengths to leave out, as 1.87-1.88,2.12-2.13
-    exclude_channels = force_list(default=None) # Channels of the cube to leave out, counted from 0, as 57,100-120
-    field_ra = float(default=None) # [deg] Centre of the field; default: the whole cube
-    field_dec = float(default=None) # [deg] Centre of the field
-    field_width = float(default=None) # [arcsec] Width of the field, along x of the cube
-    field_height = float(default=None) # [arcsec] Height of the field, along y of the cube
-    filters = force_list(default=None) # Use only images of these filters
-    throughputs = force_list(default=None) # Files of filter curves, as F212N=file.txt,F182M=file.fits
-    min_coverage = float(default=0.98) # Smallest part of a filter's band that the cube must cover
-    crosscal = option('eroded', 'mean', 'fitted', 'off', default='fitted') # Cross-calibration: means free of light that crosses the border, plain means, one factor per image fitted together with the scene, starting from the first, or none
-    gratings = option('joined', 'separate', 'shared', default='joined') # Several cubes: fuse each and join the results where wavelengths meet, do not join, or fuse them as one with a common spectral subspace, for which spaxels must be the same
-    alignment = option('auto', 'wcs', 'measured', default='auto') # Align images by their WCS, or by the offset measured against the cube, or auto: measured for moving targets, else by WCS
-    search = float(default=2.0) # [arcsec] Largest offset that is looked for
-    offsets = force_list(default=None) # Known offsets of the images, as F182M:0.012:-0.034 in arcsec along x and y of the cube
-    psf_source = option('auto', 'webbpsf', 'aperture', 'file', 'data', default='auto') # PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: the first two by what is there
-    psf_image = force_list(default=None) # PSF of the images. For psf_source = file: a file with the complete PSF on the grid of the result. For data: images (i2d) of a star, separated by commas
-    psf_cube = string(default=None) # PSF of the cube, likewise. For data: a cube (s3d) of a star
-    psf_nodes = string(default='auto') # Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by 1e-3
-    psf_size = float(default=None) # [arcsec] Side of the PSFs; default: 3, with MIRI 20 times the longest wavelength over the telescope's diameter, up to 10
-    psf_broadening = string(default='auto') # [arcsec] FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is
-    psf_broadening_image = float(default=0.0) # [arcsec] FWHM of a Gaussian that widens the PSF of the images
-    psf_opd = string(default=None) # Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the data, 'none'; default: the example of STPSF
-    psf_jitter = float(default=None) # [milliarcsec] Jitter of the telescope per axis, sigma; default: 0.8, as in STPSF
-    psf_position = force_list(default=None) # Column,row of the imager's detector for which STPSF computes; default: its middle
-    trace_oversample = float(default=1.0) # Factor by which the exposures of the cube were oversampled
-    roll_image = float(default=None) # [deg] Position angle of V3 for the images, if their headers lack it
-    roll_cube = float(default=None) # [deg] Position angle of V3 for the cube, if its header lacks it
-    validate_filters = force_list(default=None) # Leave these filters out one by one, fuse again, and compare with their images: F187N, several together as F187N+F212N, or all for each in turn
-    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers that tell whether to trust the result
-    save_reobserved = boolean(default=False) # Save the result as each filter (i2d) and the spectrometer (s3d) would see it
-    memory_limit = float(default=16.0) # [GB] Stop before anything is computed if more memory is needed
-    maximum_cores = string(default='none') # Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number
-    suffix = string(default='fused_s3d') # Suffix of the product
-    """  # noqa: E501
+    spec = (
+        spec_of(FusionOptions) + "    suffix = string(default='fused_s3d') # Suffix of the product"
+    )
 
     @classmethod
     def build_config(cls, input, **kwargs):
@@ -334,7 +288,7 @@ class FusionStep(FusionBaseStep):
             raise ValueError(msg)
         kind = type(models).__name__
         allow_fusion_status(models)
-        return self.fail_model(models, f"data of type {kind} are no IFU cube (IFUCubeModel)")
+        return self.fail_model(models, f"{kind} is not an IFU cube (IFUCubeModel expected)")
 
     def _unchanged(self, member, verdict, reason, product_name):
         model = open_model(member).copy()

@@ -1,7 +1,9 @@
 """The pipeline from exposures and images to the fused cube."""
 
+import copy
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 from jwst.assign_mtwcs import AssignMTWcsStep
@@ -33,6 +35,7 @@ from jwst_fusion.steps.exposures import (
 from jwst_fusion.steps.fusion import FusionStep
 from jwst_fusion.steps.outliers import FrugalOutlierStep
 from jwst_fusion.steps.resume import Record
+from jwst_fusion.steps.reuse import Reusable
 from jwst_fusion.steps.stages import Stages
 from jwst_fusion.steps.stock import forget_steps
 
@@ -41,7 +44,7 @@ __all__ = ["FusionPipeline"]
 log = logging.getLogger(__name__)
 
 
-class FusionPipeline(Pipeline):
+class FusionPipeline(Reusable, Pipeline):
     """
     Make a fused cube of exposures of an integral field unit and images.
 
@@ -142,19 +145,17 @@ class FusionPipeline(Pipeline):
         if self.save_results:
             check_names(exposures)
             check_names(cubes)
-        asked = self.output_file
         product = members.product_name
-        if asked is not None:
-            product = FusionBaseStep.remove_suffix(self.fusion, Path(asked).stem)[0]
+        if self.output_file is not None:
+            product = FusionBaseStep.remove_suffix(self.fusion, Path(self.output_file).stem)[0]
         stages = self._stages(product, [*exposures, *cubes, *members.images, *members.backgrounds])
-        try:
-            if exposures:
-                prepared = self._prepare(stages, exposures, members)
-                traced = self._trace(stages, prepared, exposures)
-                cubes = [*self._build(stages, traced, product), *cubes]
-            return self._fuse(stages, cubes, members, product)
-        finally:
-            self.output_file = asked
+        fusion = self.fusion
+        if exposures:
+            prepared = self._prepare(stages, exposures, members)
+            traced = self._trace(stages, prepared, exposures)
+            fusion = self._fusion_of(traced)
+            cubes = [*self._build(stages, traced, product), *cubes]
+        return self._fuse(stages, fusion, cubes, members, product)
 
     def save_model(self, model, *args, **kwargs):
         """
@@ -243,17 +244,33 @@ class FusionPipeline(Pipeline):
 
         return stages.each("Trace model", [job(exposure) for exposure in exposures])
 
+    def _fusion_of(self, exposures):
+        """Return the fusion for cubes of exposures: it is told how these were oversampled."""
+        factor = oversampling(exposures)
+        if factor <= 1 or self.fusion.trace_oversample != 1:
+            return self.fusion
+        log.info("The PSF of the cube is made for exposures oversampled by %g", factor)
+        fusion = copy.copy(self.fusion)
+        fusion.trace_oversample = factor
+        return fusion
+
+    @contextmanager
+    def _output(self, name):
+        """Let the steps name their products, for which they ask the pipeline's output_file."""
+        asked = self.output_file
+        self.output_file = name
+        try:
+            yield
+        finally:
+            self.output_file = asked
+
     def _build(self, stages, exposures, product):
         """Build the cubes."""
-        factor = oversampling(exposures)
-        if factor > 1 and self.fusion.trace_oversample == 1:
-            self.fusion.trace_oversample = factor
-            log.info("The PSF of the cube is made for exposures oversampled by %g", factor)
 
         def make():
             models = [open_model(exposure) for exposure in exposures]
-            self.output_file = product
-            cubes = list(self.cube_build.run(ModelContainer(models)))
+            with self._output(product):
+                cubes = list(self.cube_build.run(ModelContainer(models)))
             for cube in cubes:
                 cube.meta.filename = f"{Path(cube.meta.filename).name}_s3d.fits"
             for model, exposure in zip(models, exposures, strict=True):
@@ -264,10 +281,10 @@ class FusionPipeline(Pipeline):
         key = stages.key([self.cube_build], exposures, extra={"product": product})
         return stages.run("Cubes", key, make)[0]
 
-    def _fuse(self, stages, cubes, members, product):
+    def _fuse(self, stages, fusion, cubes, members, product):
         """Fuse each cube with the images, and join the results; or all of them as one."""
-        if len(cubes) > 1 and self.fusion.gratings == "shared":
-            return self._fuse_as_one(stages, cubes, members, product)
+        if len(cubes) > 1 and fusion.gratings == "shared":
+            return self._fuse_as_one(stages, fusion, cubes, members, product)
         results = []
         for number, cube in enumerate(cubes, 1):
             name = product
@@ -276,52 +293,40 @@ class FusionPipeline(Pipeline):
                 log.info("Fusion of cube %d of %d: %s", number, len(cubes), name)
 
             def make(cube=cube, name=name):
-                self.output_file = f"{name}_{self.fusion.suffix}.fits"
-                model = self.fusion.run([cube, *members.images])
-                model.meta.filename = self.output_file
+                filename = f"{name}_{fusion.suffix}.fits"
+                with self._output(filename):
+                    model = fusion.run([cube, *members.images])
+                model.meta.filename = filename
                 model.meta.asn.table_name = members.table_name
                 return [model]
 
-            key = self._fusion_key(stages, [cube, *members.images], name)
+            key = _fusion_key(stages, fusion, [cube, *members.images], name)
             (fused,), _ = stages.run(f"Fusion of {name}", key, make)
             if isinstance(fused, str):
                 fused = _open_product(fused)
             results.append(fused)
-        results += self._join(stages, results, cubes, members, product)
+        results += _join(stages, fusion, results, [*cubes, *members.images], product)
         return results[0] if len(results) == 1 else ModelContainer(results)
 
-    def _fusion_key(self, stages, given, name, *, joined=False):
-        if self.fusion.save_reobserved and not joined:
-            return None  # products beside the product are not recorded
-        extra = {"name": name, "joined": joined, "stpsf": os.environ.get("STPSF_PATH")}
-        return stages.key([self.fusion], given, extra=extra)
-
-    def _fuse_as_one(self, stages, cubes, members, product):
+    def _fuse_as_one(self, stages, fusion, cubes, members, product):
         """Fuse all cubes with a common spectral subspace, or each by itself if that cannot be."""
         given = [*cubes, *members.images]
 
         def make():
-            self.output_file = f"{product}_{self.fusion.suffix}.fits"
-            found = self.fusion.run(given)
+            filename = f"{product}_{fusion.suffix}.fits"
+            with self._output(filename):
+                found = fusion.run(given)
             found = [found] if isinstance(found, datamodels.JwstDataModel) else list(found)
             if len(found) == 1:
-                found[0].meta.filename = self.output_file
+                found[0].meta.filename = filename
             for model in found:
                 model.meta.asn.table_name = members.table_name
             return found
 
-        key = self._fusion_key(stages, given, product)
+        key = _fusion_key(stages, fusion, given, product)
         found, _ = stages.run(f"Fusion of {len(cubes)} cubes", key, make)
         found = [_open_product(one) if isinstance(one, str) else one for one in found]
         return found[0] if len(found) == 1 else ModelContainer(found)
-
-    def _join(self, stages, results, cubes, members, product):
-        """Join fused cubes; an empty list if they are to be separate or cannot be joined."""
-        if len(results) < 2 or self.fusion.gratings == "separate":
-            return []
-        key = self._fusion_key(stages, [*cubes, *members.images], product, joined=True)
-        found, _ = stages.run("Joined cube", key, lambda: self.fusion.join(results, product))
-        return [_open_product(one) if isinstance(one, str) else one for one in found]
 
     def _locate(self, input_data):
         if isinstance(input_data, str):
@@ -329,6 +334,22 @@ class FusionPipeline(Pipeline):
         if isinstance(input_data, (list, tuple)):
             return [self.make_input_path(item) for item in input_data]
         return input_data
+
+
+def _fusion_key(stages, fusion, given, name, *, joined=False):
+    if fusion.save_reobserved and not joined:
+        return None  # products beside the product are not recorded
+    extra = {"name": name, "joined": joined, "stpsf": os.environ.get("STPSF_PATH")}
+    return stages.key([fusion], given, extra=extra)
+
+
+def _join(stages, fusion, results, given, product):
+    """Join fused cubes; an empty list if they are to be separate or cannot be joined."""
+    if len(results) < 2 or fusion.gratings == "separate":
+        return []
+    key = _fusion_key(stages, fusion, given, product, joined=True)
+    found, _ = stages.run("Joined cube", key, lambda: fusion.join(results, product))
+    return [_open_product(one) if isinstance(one, str) else one for one in found]
 
 
 def _open_product(path):

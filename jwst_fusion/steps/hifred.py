@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from stdatamodels.jwst import datamodels
@@ -11,12 +12,13 @@ from jwst_fusion.associations.members import stem
 from jwst_fusion.datamodels import allow_hifred_status, in_memory_file
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.options import HifredOptions
-from jwst_fusion.hifred.run import solve_problem
-from jwst_fusion.hifred.s3d_problem import s3d_problem
+from jwst_fusion.hifred.run import fuse_data
+from jwst_fusion.hifred.s3d_data import data_from_s3d
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.fits_tables import open_fits
-from jwst_fusion.hifred.xray_problem import sort_cubes, xray_problem
+from jwst_fusion.hifred.xray_data import data_from_counts, sort_cubes
 from jwst_fusion.messages import collected_warnings
+from jwst_fusion.parameters import spec_of
 from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.observations import read_cube
@@ -44,42 +46,11 @@ class HifredStep(FusionBaseStep):
 
     class_alias = "hifred"
 
-    spec = """
-    regularisation = option('wavelet_2d1d', 'low_rank_sobolev', 'low_rank_wavelet', 'low_rank', 'none', default='low_rank_sobolev') # What is known of the scene: sparse in 2D-1D wavelets; few spectral components with smooth maps; few with maps sparse in wavelets; few; or nothing
-    prior = option('relative', 'absolute', default='relative') # What is kept small: maps relative to the brightness of the sharper cube and wavelets of what low-rank solutions lack, or the maps and wavelets themselves, as published
-    rank = string(default='auto') # Number of spectral components, 1 to 200, or 'auto'
-    mu = string(default='auto') # Strength of the low-rank regularisations, above 0, or 'auto'
-    kappa = string(default='auto') # Strength of wavelet_2d1d in standard deviations of the noise, above 0, or 'auto'
-    scales_space = integer(default=2) # Wavelet scales in space, 1 to 8, of wavelet_2d1d
-    scales_energy = integer(default=3) # Wavelet scales in energy, 1 to 8, of wavelet_2d1d
-    nonnegative = boolean(default=True) # Allow no negative values in the result
-    tolerance = float(default=None) # Accuracy at which the solver stops, above 0, at most 0.1; default: 1e-6 nats per half datum (low rank), else a primal-dual gap of 1e-4 of the objective
-    maximum_iterations = integer(default=None) # Largest number of iterations; default: 200 (low rank), else 2000
-    errors = boolean(default=True) # Estimate the error of each voxel
-    error_samples = integer(default=12) # Posterior samples for the errors, 2 or more
-    thinning = float(default=0.8) # Part of the data on which strengths are tried, above 0, at most 0.99; the rest judges them
-    seed = integer(default=0) # Seed of that split and of the samples
-    psf = string(default=None) # FITS file with the PSF of the cube with the coarser pixels (for JWST cubes: what makes the sharper cube as blurred), an image or a cube; in place of the association's
-    psf_fwhm = float(default=None) # [arcsec] FWHM of a Gaussian PSF, if there is no file
-    psf_angle = float(default=0.0) # [deg] Counterclockwise rotation from the PSF file to the sharper cube
-    rmf_x = string(default=None) # OGIP redistribution matrix (RMF) of the cube with the finer pixels; in place of the association's
-    arf_x = string(default=None) # OGIP effective area (ARF) of that cube
-    rmf_y = string(default=None) # OGIP RMF of the cube with the finer channels: gives energies to numbered channels, and efficiencies
-    arf_y = string(default=None) # OGIP ARF of that cube
-    lsf_fwhm = float(default=None) # FWHM of a Gaussian spectral response of the sharper cube, if there is no RMF; eV for counts, um for JWST cubes
-    margin = float(default=None) # [arcsec] Rim around the field of the coarser cube in which the sharper one is used; default: the radius that holds 90 % of the PSF
-    exposure_x = float(default=None) # [s] Exposure time of the cube with the finer pixels; default: its header's, else that of the ARF
-    exposure_y = float(default=None) # [s] Exposure time of the cube with the finer channels, likewise
-    energy_min = float(default=None) # [keV] Lowest energy
-    energy_max = float(default=None) # [keV] Highest energy
-    wave_min = float(default=None) # [um] Shortest wavelength, of JWST cubes
-    wave_max = float(default=None) # [um] Longest wavelength, of JWST cubes
-    start = string(default=None) # Checkpoint (npz) of the same data from which to go on
-    checkpoint = string(default=None) # File (npz) that takes the state every half a minute and at the end
-    memory_limit = float(default=8.0) # [GB] Stop before anything is computed if more memory is needed
-    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers that tell whether to trust the result
-    suffix = string(default='hifred') # Suffix of the product
-    """  # noqa: E501
+    spec = (
+        spec_of(HifredOptions) + "    suffix = string(default='hifred') # Suffix of the product\n"
+    )
+
+    old_names: ClassVar = {"maximum_iterations": "max_iterations"}
 
     @classmethod
     def build_config(cls, input, **kwargs):
@@ -133,24 +104,24 @@ class HifredStep(FusionBaseStep):
         y = sort_cubes(first, second, responses)[1]
         try:
             with collected_warnings() as messages:
-                problem, x, y = xray_problem(first, second, responses, options)
-                result = solve_problem(problem, options)
+                pair, x, y = data_from_counts(first, second, responses, options)
+                result = fuse_data(pair, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(unchanged_product(y, filename), str(reason))
-        product = count_product(problem, result, x, y, options, filename, messages)
+        product = count_product(pair, result, x, y, options, filename, messages)
         self.set_status(product, "COMPLETE")
         if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
-            self._save_report(product.hdus, problem, filename)
+            self._save_report(product.hdus, pair, filename)
         return product
 
     def _fuse_s3d(self, members, responses, options):
         models = [open_model(cube) for cube in members.cubes]
         name = members.product_name or stem(models[0].meta.filename or "fused")
         try:
-            product, problem = self._fuse_models(models, responses, options)
+            product, pair = self._fuse_models(models, responses, options)
         finally:
             for model, cube in zip(models, members.cubes, strict=True):
                 if model is not cube:
@@ -158,12 +129,12 @@ class HifredStep(FusionBaseStep):
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
-        if options.save_report and problem is not None:
+        if options.save_report and pair is not None:
             with in_memory_file(product) as hdus:
-                self._save_report(hdus, problem, product.meta.filename)
+                self._save_report(hdus, pair, product.meta.filename)
         return product
 
-    def _save_report(self, hdus, problem, filename):
+    def _save_report(self, hdus, pair, filename):
         given = self.search_attr("output_file")
         if given is not None:
             filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
@@ -171,32 +142,32 @@ class HifredStep(FusionBaseStep):
         cubes = [
             np.where(response.mask, data, np.nan)
             for data, response in (
-                (problem.x, problem.response_x),
-                (problem.y, problem.response_y),
+                (pair.x, pair.response_x),
+                (pair.y, pair.response_y),
             )
         ]
         report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
         log.info("Saved report in %s", report)
 
     def _fuse_models(self, models, responses, options):
-        """Fuse two open models; the product and the problem, or a copy of the finer one, None."""
+        """Fuse two open models; the product and the data, or a copy of the finer one, None."""
         for model in models:
             if not isinstance(model, datamodels.IFUCubeModel):
                 kind = type(model).__name__
-                reason = f"data of type {kind} are no IFU cube (IFUCubeModel)"
+                reason = f"{kind} is not an IFU cube (IFUCubeModel expected)"
                 return self.fail_model(allow_hifred_status(models[-1].copy()), reason), None
         finest = max(models, key=lambda model: model.data.shape[0])
         try:
             with collected_warnings() as messages:
                 cubes = [read_cube(model) for model in models]
-                problem, x, y = s3d_problem(*cubes, responses, options)
-                result = solve_problem(problem, options)
+                pair, x, y = data_from_s3d(*cubes, responses, options)
+                result = fuse_data(pair, options)
         except NotFusableError as reason:
             return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
-        product = hifred_product(problem, result, x, y, options, messages)
-        return self.set_status(product, "COMPLETE"), problem
+        product = hifred_product(pair, result, x, y, options, messages)
+        return self.set_status(product, "COMPLETE"), pair
 
     def _locate(self, input_data):
         if isinstance(input_data, (str, Path)):

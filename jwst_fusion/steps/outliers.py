@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from jwst.outlier_detection import OutlierDetectionStep, ifu
 
+from jwst_fusion.steps.reuse import Reusable
+
 __all__ = ["FrugalOutlierStep", "median_in_strips"]
 
 log = logging.getLogger(__name__)
@@ -18,13 +20,16 @@ _PATIENCE = 10.0  # seconds without a line on how far it is
 _lock = threading.Lock()
 
 
-class FrugalOutlierStep(OutlierDetectionStep):
+class FrugalOutlierStep(Reusable, OutlierDetectionStep):
     """
     The outlier detection of jwst.
 
     Its median filter of a whole detector takes 8 GB with the default kernel; here it goes over
     strips of the detector, whose rows do not depend on rows farther away than half the kernel.
     """
+
+    # The path that parameter files keep, wherever the class is defined.
+    __module__ = "jwst_fusion.step"
 
     @classmethod
     def get_config_reftype(cls):

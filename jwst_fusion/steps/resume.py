@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,6 @@ _IMMATERIAL = frozenset(
     "input_dir maximum_cores memory_limit output_dir output_ext output_file output_use_index "
     "output_use_model save_intermediate_results save_results search_output_file suffix".split()
 )
-_digests = {}
 
 
 def digest(path):
@@ -39,11 +39,13 @@ def digest(path):
     """
     path = Path(path).resolve()
     state = path.stat()
-    key = (str(path), state.st_size, state.st_mtime_ns, state.st_ino)
-    if key not in _digests:
-        with path.open("rb") as stream:
-            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _digests[key]
+    return _digest(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@cache
+def _digest(path, *_state):  # a file that has changed is another entry
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fingerprint(steps, inputs, *, extra=None):

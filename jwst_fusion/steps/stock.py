@@ -3,6 +3,7 @@
 from stpipe.config_parser import ConfigObj
 
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
+from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["WithTraceModel", "forget_steps", "with_trace_model"]
 
@@ -56,7 +57,7 @@ def forget_steps(config, names):
     return config
 
 
-class WithTraceModel:
+class WithTraceModel(Reusable):
     """
     Mixin for subclasses of pipelines of jwst.
 

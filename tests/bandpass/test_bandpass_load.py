@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from jwst_fusion import messages
 from jwst_fusion.bandpass import (
     FILTERS,
     NIRCAM_FILTERS,
@@ -13,7 +14,6 @@ from jwst_fusion.bandpass import (
     nominal_bandpass,
     read_bandpass,
 )
-from jwst_fusion.bandpass import load as load_module
 
 WAVELENGTH = np.linspace(1.7, 2.0, 31)
 THROUGHPUT = np.clip(0.4 - 8.0 * (WAVELENGTH - 1.85) ** 2 / 0.4, 0.0, None)
@@ -22,7 +22,7 @@ THROUGHPUT = np.clip(0.4 - 8.0 * (WAVELENGTH - 1.85) ** 2 / 0.4, 0.0, None)
 @pytest.fixture
 def no_stpsf(tmp_path, monkeypatch):
     monkeypatch.setenv("STPSF_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(load_module, "_reported", set())
+    monkeypatch.setattr(messages, "_said", set())
 
 
 @pytest.fixture

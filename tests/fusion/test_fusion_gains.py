@@ -7,6 +7,7 @@ import pytest
 from analytic_scene import calibration, make_scene, score
 
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.steps.fusion import FusionStep
 
@@ -21,7 +22,7 @@ def miscalibrated(scene):
 @pytest.mark.parametrize("margin", [0, 3])
 def test_gains_are_found(margin):
     scene = make_scene(margin=margin)
-    result = fuse(miscalibrated(scene), gains="fitted")
+    result = fuse(miscalibrated(scene), FusionSettings(gains="fitted"))
     pull = (result.gains - GAINS) / result.gain_errors
     assert np.abs(pull).max() < 4
     assert np.abs(result.gains / GAINS - 1).max() < 0.005
@@ -34,9 +35,9 @@ def test_gains_are_found(margin):
 
 def test_right_gains_stay(caplog):
     scene = make_scene(margin=3)
-    result = fuse(scene.data, gains="fitted", uncertainty=False)
+    result = fuse(scene.data, FusionSettings(gains="fitted", errors=False))
     assert np.abs((result.gains - 1) / result.gain_errors).max() < 4
-    fixed = fuse(scene.data, uncertainty=False)
+    fixed = fuse(scene.data, FusionSettings(errors=False))
     np.testing.assert_array_equal(fixed.gains, 1)
     np.testing.assert_array_equal(fixed.gain_errors, 0)
     assert "still change" not in caplog.text
@@ -44,17 +45,17 @@ def test_right_gains_stay(caplog):
 
 def test_a_narrow_prior_holds_the_gains():
     scene = make_scene(margin=3)
-    options = {"gains": "fitted", "uncertainty": False}
-    held = fuse(miscalibrated(scene), gain_prior=1e-5, **options)
+    options = {"gains": "fitted", "errors": False}
+    held = fuse(miscalibrated(scene), FusionSettings(gain_prior=1e-5, **options))
     assert np.abs(held.gains - 1).max() < 2e-3
 
 
 def test_invalid_options():
     scene = make_scene()
-    with pytest.raises(ValueError, match="gains must be one of"):
-        fuse(scene.data, gains="free")
-    with pytest.raises(ValueError, match="gain_prior must be above 0"):
-        fuse(scene.data, gains="fitted", gain_prior=0.0)
+    with pytest.raises(ValueError, match="gains is 'free': expected one of"):
+        fuse(scene.data, FusionSettings(gains="free"))
+    with pytest.raises(ValueError, match=r"gain_prior is 0\.0: expected a number above 0"):
+        fuse(scene.data, FusionSettings(gains="fitted", gain_prior=0.0))
 
 
 @pytest.mark.parametrize(("deep", "noisy"), [(3.0, 30.0), (0.3, 3.0)])

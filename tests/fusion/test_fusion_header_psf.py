@@ -10,16 +10,19 @@ from jwst_fusion.fusion.observed.photometry import at_centres
 from jwst_fusion.fusion.observed.registration import common_grid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.psf.broadening import Broadening, broaden, fit_broadening
-from jwst_fusion.fusion.psf.headers import image_side
+from jwst_fusion.fusion.psf.headers import image_channels
 from jwst_fusion.fusion.psf.instrument_psf import (
     PsfPair,
-    cube_boxes,
-    image_boxes,
     psf_pair,
     read_psf_pair,
 )
 from jwst_fusion.fusion.psf.observation_psf import psf_angles, psfs_of
-from jwst_fusion.fusion.psf.optics import Optics
+from jwst_fusion.fusion.psf.optics import Optics, TelescopeModel
+from jwst_fusion.fusion.psf.pixel_kernels import (
+    ChannelOptics,
+    cube_pixel_kernels,
+    image_pixel_kernels,
+)
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import PsfCube, aperture_angle, make_psf, write_psf
 
@@ -60,38 +63,40 @@ def changed(observation, **values):
 def test_what_stands_in_for_an_unknown_detector_is_logged_once(observations, caplog):
     _, images, grid = observations
     with caplog.at_level(logging.INFO):
-        image_side([changed(images[0], detector="NRCB3")], 57.0, grid.fine)
+        image_channels([changed(images[0], detector="NRCB3")], angle=57.0, fine=grid.fine)
     assert not caplog.text
     several = [changed(one, detector="MULTIPLE", filter=name) for one in images for name in FILTERS]
     with caplog.at_level(logging.INFO):
-        side = image_side(several, 57.0, grid.fine)
+        channels = image_channels(several, angle=57.0, fine=grid.fine)
     assert caplog.text.count("PSF and orientation of NRCB1 stand for it") == 1
     assert "DETECTOR is 'MULTIPLE'" in caplog.text
-    assert side["by_channel"]["detector"] == {"SHORT": None}
+    assert {name: one.detector for name, one in channels.items()} == {"SHORT": None}
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        image_side([changed(images[0], detector="", filter="F444W")], 57.0, grid.fine)
+        long = changed(images[0], detector="", filter="F444W")
+        image_channels([long], angle=57.0, fine=grid.fine)
     assert "PSF and orientation of NRCB5 stand for it" in caplog.text
 
 
 def test_images_with_other_pixels_are_told_with_numbers(observations, products, scene, caplog):
     _, images, grid = observations
+    given = {"angle": 57.0, "fine": grid.fine}
     same = changed(images[0], name="same")
-    image_side([images[0], same], 57.0, grid.fine)
+    image_channels([images[0], same], **given)
     assert not caplog.records
     turned = read_image(products.image(scene, "F210M", shape=(80, 84), pa=65.0))
-    image_side([images[0], turned], 57.0, grid.fine)
+    image_channels([images[0], turned], **given)
     assert "angles by up to 40.0 deg" in caplog.text
     caplog.clear()
     # a quarter of a turn makes no difference to square pixels
     turned = read_image(products.image(scene, "F210M", shape=(80, 84), pa=115.0))
-    image_side([images[0], turned], 57.0, grid.fine)
+    image_channels([images[0], turned], **given)
     assert not caplog.records
     fine = read_image(products.image(scene, "F210M", shape=(80, 84), pa=25.0, scale=0.02))
-    image_side([images[0], fine], 57.0, grid.fine)
+    image_channels([images[0], fine], **given)
     assert 'widths differ by up to 0.0112"' in caplog.text
     caplog.clear()
-    image_side([images[0], changed(images[0], pixfrac=None, name="raw")], 57.0, grid.fine)
+    image_channels([images[0], changed(images[0], pixfrac=None, name="raw")], **given)
     assert "raw is not resampled" in caplog.text
 
 
@@ -107,9 +112,9 @@ def test_a_focus_that_is_left_out_is_told(observations, names, noted, passed, ca
     _, images, grid = observations
     given = [changed(images[0], filter=name) for name in names]
     with caplog.at_level(logging.INFO):
-        side = image_side(given, 57.0, grid.fine)
+        channels = image_channels(given, angle=57.0, fine=grid.fine)
     assert ("The focus that F212N has of its own is left out" in caplog.text) == noted
-    assert side["by_channel"]["filter"]["SHORT"] == passed
+    assert channels["SHORT"].filter == passed
 
 
 def test_missing_roll_names_the_parameter(observations):
@@ -119,26 +124,28 @@ def test_missing_roll_names_the_parameter(observations):
         psf_angles(cube, [unknown], grid.fine, FusionOptions())
 
 
-def test_boxes_follow_the_header():
+def test_pixel_kernels_follow_the_header():
     common = {"instrument": "NIRCAM", "channel": "SHORT", "detector": "NRCB1", "angle": 50.0}
     common |= {"pixel_scale": 0.03, "grid_angle": 5.0}
     turned = 50.0 + aperture_angle("NIRCAM", "NRCB1")
-    assert image_boxes(pixfrac=None, **common) == ((0.0311, 0.0311, turned),)
-    assert image_boxes(pixfrac=0.8, **common) == (
+    assert image_pixel_kernels(pixfrac=None, **common) == ((0.0311, 0.0311, turned),)
+    assert image_pixel_kernels(pixfrac=0.8, **common) == (
         (0.0311, 0.0311, turned),
         (0.8 * 0.0311, 0.8 * 0.0311, turned),
         (0.03, 0.03, 5.0),
     )
     turned = 10.0 + aperture_angle("NIRSPEC")
-    assert cube_boxes(instrument="NIRSPEC", spaxel=0.1, angle=10.0, oversample=3.0) == (
+    assert cube_pixel_kernels(instrument="NIRSPEC", spaxel=0.1, angle=10.0, oversample=3.0) == (
         (0.1, 0.1, turned),
         (0.1, 0.1 / 3, turned),
         (0.1, 0.1, 0.0),
     )
-    assert cube_boxes(instrument="X", spaxel=0.1, angle=0.0, resampled=False) == ((0.1, 0.1, 0.0),)
+    assert cube_pixel_kernels(instrument="X", spaxel=0.1, angle=0.0, resampled=False) == (
+        (0.1, 0.1, 0.0),
+    )
 
 
-def test_boxes_widen_the_psf_as_they_should(observations):
+def test_pixel_kernels_widen_the_psf_as_they_should(observations):
     cube, images, grid = observations
     scale = grid.fine.scale
     options = {"psf_nodes": 2, "psf_size": 3.0, "psf_source": "aperture"}
@@ -240,9 +247,12 @@ def test_words_and_numbers_for_the_broadening():
     assert FusionOptions(psf_broadening="0.15x0.10").broadening_widths() == (0.15, 0.10)
 
 
-def pair(wavelength, boxes=(), cube_boxes=(), npix=31, **more):
-    image = Optics("NIRCAM", 0.0, {"SHORT": boxes}, "aperture")
-    cube = Optics("NIRSPEC", 0.0, cube_boxes, "aperture")
+def pair(wavelength, image_kernels=(), cube_kernels=(), npix=31, **more):
+    common = {"angle": 0.0, "model": TelescopeModel(source="aperture")}
+    short = {"SHORT": ChannelOptics(pixel_kernels=image_kernels)}
+    image = Optics(instrument="NIRCAM", channels=short, **common)
+    own = ChannelOptics(pixel_kernels=cube_kernels)
+    cube = Optics(instrument="NIRSPEC", channels=own, **common)
     return psf_pair(wavelength, image, cube, **{"pixel_scale": 0.033, "npix": npix, **more})
 
 
@@ -272,15 +282,15 @@ def test_single_wavelength():
 @pytest.mark.parametrize(("low", "high"), [(2.0, 2.2), (1.66, 2.3)])
 def test_number_of_nodes_follows_from_the_accuracy(low, high):
     """Both OTFs, interpolated as the fusion does, are those computed for that wavelength."""
-    boxes = ((0.0311, 0.0311, 20.0),) * 2 + ((0.033, 0.033, 0.0),)
-    cube_boxes = ((0.1, 0.1, 20.0),) * 2 + ((0.1, 0.1, 0.0),)
+    image_kernels = ((0.0311, 0.0311, 20.0),) * 2 + ((0.033, 0.033, 0.0),)
+    cube_kernels = ((0.1, 0.1, 20.0),) * 2 + ((0.1, 0.1, 0.0),)
     wavelength = np.linspace(low, high, 7)
-    both = pair(wavelength, boxes, cube_boxes, npix=61)
+    both = pair(wavelength, image_kernels, cube_kernels, npix=61)
     for kind, instrument, own in (
-        (both.image, "NIRCAM", boxes),
-        (both.cube, "NIRSPEC", cube_boxes),
+        (both.image, "NIRCAM", image_kernels),
+        (both.cube, "NIRSPEC", cube_kernels),
     ):
-        common = {"pixel_scale": 0.033, "npix": 61, "footprints": own, "source": "aperture"}
+        common = {"pixel_scale": 0.033, "npix": 61, "pixel_kernels": own, "source": "aperture"}
         direct = make_psf(instrument, wavelength=wavelength, **common).data
         difference = np.fft.fft2(np.tensordot(both.weights, kind, 1) - direct)
         error = np.linalg.norm(difference, axis=(1, 2))
@@ -385,14 +395,14 @@ def test_wavefront_of_the_dates_of_the_observations(observations, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "jwst_fusion.fusion.psf.observation_psf.psf_pair",
-        lambda _wavelength, image, side, **_grid: asked.extend((image.options, side.options)),
+        lambda _wavelength, image, side, **_grid: asked.extend((image.model, side.model)),
     )
     cube = type(cube)(**{**vars(cube), "date": "2023-05-01T10:00:00"})
     images = [type(one)(**{**vars(one), "date": "2022-11-02T03:04:05"}) for one in images]
     options = FusionOptions(psf_source="webbpsf", psf_opd="observation", psf_position="100,200")
     psfs_of(cube.wavelength, cube, images, grid, (0.0, 0.0), options)
-    assert [one["opd"] for one in asked] == ["2022-11-02T03:04:05", "2023-05-01T10:00:00"]
-    assert [one.get("position") for one in asked] == [(100, 200), None]
+    assert [one.opd for one in asked] == ["2022-11-02T03:04:05", "2023-05-01T10:00:00"]
+    assert [one.position for one in asked] == [(100, 200), None]
     images = [type(one)(**{**vars(one), "date": None}) for one in images]
     with pytest.raises(NotFusableError, match="DATE-OBS"):
         psfs_of(cube.wavelength, cube, images, grid, (0.0, 0.0), options)

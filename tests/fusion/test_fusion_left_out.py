@@ -14,11 +14,12 @@ from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.left_out import filter_groups, report, validate
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.steps.fusion import FusionStep
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["F182M", "F187N", "F210M", "F210M"]
-SETTINGS = {"tuning": "manual", "mu": 1e-2, "rank": 3}
+SETTINGS = FusionSettings(tuning="manual", mu=1e-2, rank=3)
 
 
 def blob(width):
@@ -60,7 +61,7 @@ def data():
 
 def test_each_image_is_predicted_without_it(data):
     inner = (slice(1, 11), slice(2, 12))
-    found = validate(data, NAMES, ("F187N", "F210M"), inner=inner, **SETTINGS)
+    found = validate(data, NAMES, ("F187N", "F210M"), inner=inner, settings=SETTINGS)
     assert [one.image for one in found] == [1, 2, 3], "all images of a filter are left out"
     assert [one.group for one in found] == [("F187N",), ("F210M",), ("F210M",)]
     for one in found:
@@ -71,43 +72,43 @@ def test_each_image_is_predicted_without_it(data):
     kept = np.array([True, False, True, True])
     parts = ("images", "image_sigma", "image_weight", "image_independent", "response")
     less = replace(data, **{name: getattr(data, name)[kept] for name in parts})
-    cube = fuse(less, **SETTINGS).cube[(slice(None), *fine)]
+    cube = fuse(less, SETTINGS).cube[(slice(None), *fine)]
     residual = data.images[1][fine] - np.tensordot(data.response[1], cube, 1)
     assert found[0].quality.chi2 == pytest.approx(np.mean(residual**2), rel=1e-4)
 
 
 def test_the_image_itself_does_not_enter(data):
-    before = validate(data, NAMES, ("F187N",), **SETTINGS)[0].quality
+    before = validate(data, NAMES, ("F187N",), settings=SETTINGS)[0].quality
     images = data.images.copy()
     images[1] *= 1.1
-    after = validate(replace(data, images=images), NAMES, ("F187N",), **SETTINGS)[0].quality
+    after = validate(replace(data, images=images), NAMES, ("F187N",), settings=SETTINGS)[0].quality
     assert before.relative_error < 0.06
     assert after.relative_error == pytest.approx(1 - 1 / 1.1, abs=0.02)
 
 
 def test_groups_and_every_filter(data):
-    found = validate(data, NAMES, ("all", "F182M+F187N", "F182M"), **SETTINGS)
+    found = validate(data, NAMES, ("all", "F182M+F187N", "F182M"), settings=SETTINGS)
     groups = [("F182M",), ("F187N",), ("F210M",), ("F210M",)] + [("F182M", "F187N")] * 2
     assert [one.group for one in found] == groups
     assert found[4].quality.psnr <= found[0].quality.psnr + 0.5
-    assert validate(data, NAMES, (), **SETTINGS) == []
+    assert validate(data, NAMES, (), settings=SETTINGS) == []
 
 
 def test_groups_that_cannot_be_left_out_are_warned_of(data, caplog):
-    assert validate(data, NAMES, ("F150W", "F182M+F187N+F210M"), **SETTINGS) == []
+    assert validate(data, NAMES, ("F150W", "F182M+F187N+F210M"), settings=SETTINGS) == []
     assert "No validation without F150W: no image of them is used" in caplog.text
     assert "F182M and F187N and F210M: no other image remains" in caplog.text
 
 
 def test_a_fusion_that_breaks_down_costs_no_other(data, monkeypatch, caplog):
-    def broken(problem, **settings):
+    def broken(problem, settings):
         if len(problem.images) == 2:
             msg = "matrix is not positive definite"
             raise np.linalg.LinAlgError(msg)
-        return fuse(problem, **settings)
+        return fuse(problem, settings)
 
     monkeypatch.setattr("jwst_fusion.fusion.left_out.fuse", broken)
-    found = validate(data, NAMES, ("F210M", "F187N"), **SETTINGS)
+    found = validate(data, NAMES, ("F210M", "F187N"), settings=SETTINGS)
     assert [one.filter for one in found] == ["F187N"]
     assert "No validation without F210M: matrix is not positive definite" in caplog.text
 
@@ -115,12 +116,14 @@ def test_a_fusion_that_breaks_down_costs_no_other(data, monkeypatch, caplog):
 def test_channels_without_data_do_not_matter(data):
     cube, sigma = data.cube.copy(), data.cube_sigma.copy()
     cube[[3, 55]], sigma[[3, 55]] = np.nan, np.nan
-    one = validate(replace(data, cube=cube, cube_sigma=sigma), NAMES, ("F187N",), **SETTINGS)[0]
+    one = validate(
+        replace(data, cube=cube, cube_sigma=sigma), NAMES, ("F187N",), settings=SETTINGS
+    )[0]
     assert np.isfinite(one.quality.psnr)
 
 
 def test_report(data):
-    lines = report(validate(data, NAMES, ("F182M+F187N",), **SETTINGS))
+    lines = report(validate(data, NAMES, ("F182M+F187N",), settings=SETTINGS))
     assert len(lines) == 4
     assert "F182M+F187N" in lines[3]
     assert report([]) == []

@@ -9,6 +9,7 @@ from analytic_scene import CUBE, IMAGER, NODES, render_psf
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.memory import estimate_memory
 from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 
 def random_data(channels, shape, factor=3, filters=3):
@@ -40,7 +41,7 @@ def random_data(channels, shape, factor=3, filters=3):
 def test_estimate_agrees_with_the_peak(channels, shape, rank):
     data = random_data(channels, shape)
     tracemalloc.start()
-    fuse(data, rank=rank, tuning="manual", mu=1.0, max_iterations=5)
+    fuse(data, FusionSettings(rank=rank, tuning="manual", mu=1.0, max_iterations=5))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     estimate = estimate_memory(channels, shape, 3, filters=3, nodes=len(NODES), rank=rank)
@@ -52,4 +53,4 @@ def test_estimate_grows_with_everything():
     least = estimate_memory(**usual)
     for name, value in (("channels", 3600), ("shape", (60, 40)), ("factor", 4), ("rank", 9)):
         assert estimate_memory(**{**usual, name: value}) > least
-    assert estimate_memory(**usual, uncertainty=False) < least
+    assert estimate_memory(**usual, errors=False) < least

@@ -9,9 +9,9 @@ from jwst_fusion.fusion.observed.photometry import filter_responses
 from jwst_fusion.fusion.observed.registration import common_grid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.psf.headers import across_slices, default_size
-from jwst_fusion.fusion.psf.instrument_psf import cube_boxes, image_boxes
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
 from jwst_fusion.fusion.psf.observation_psf import psfs_of
+from jwst_fusion.fusion.psf.pixel_kernels import cube_pixel_kernels, image_pixel_kernels
 from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import aperture_angle, make_psf
@@ -101,7 +101,9 @@ def test_every_band_is_as_wide_as_measured(band):
         npix=101,
         detector=band,
         source="aperture",
-        footprints=cube_boxes(instrument="MIRI_MRS", band=band, spaxel=SPAXELS[band[0]], angle=0.0),
+        pixel_kernels=cube_pixel_kernels(
+            instrument="MIRI_MRS", band=band, spaxel=SPAXELS[band[0]], angle=0.0
+        ),
     )
     assert radial_fwhm(psf.data[0], 0.04) == pytest.approx(0.033 * wavelength + 0.106, rel=0.1)
 
@@ -109,14 +111,14 @@ def test_every_band_is_as_wide_as_measured(band):
 def test_slices_run_along_ideal_x():
     turned = 10.0 + aperture_angle("MIRI_MRS", "2B")
     common = {"instrument": "MIRI_MRS", "spaxel": 0.17, "angle": 10.0, "band": "2B"}
-    assert cube_boxes(**common, oversample=2.0) == (
+    assert cube_pixel_kernels(**common, oversample=2.0) == (
         (0.196, 0.280, turned),
         (0.098, 0.280, turned),
         (0.17, 0.17, 0.0),
     )
     image = {"instrument": "MIRI", "channel": "MIRI", "detector": "MIRIMAGE", "angle": 50.0}
     turned = 50.0 + aperture_angle("MIRI")
-    assert image_boxes(pixfrac=0.5, pixel_scale=0.06, grid_angle=3.0, **image) == (
+    assert image_pixel_kernels(pixfrac=0.5, pixel_scale=0.06, grid_angle=3.0, **image) == (
         (0.11, 0.11, turned),
         (0.055, 0.055, turned),
         (0.06, 0.06, 3.0),

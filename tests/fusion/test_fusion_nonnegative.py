@@ -8,6 +8,7 @@ from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.solver.regularisation import EdgePrior, GramPrior, SobolevPrior
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 
 def small_system(size, rng, weight=1.0):
@@ -47,7 +48,7 @@ def test_blocks_of_the_bound_problem_agree_with_its_operator(size, edges):
 def test_a_dark_sky_gains(noise):
     scene = make_scene(margin=3, noise=noise, background=0.0)
     free = fuse(scene.data)
-    held = fuse(scene.data, nonnegative=True)
+    held = fuse(scene.data, FusionSettings(nonnegative=True))
     assert held.converged
     assert score(scene, held) > score(scene, free) + 0.5
     assert np.min(free.cube / free.error) < -4
@@ -58,23 +59,25 @@ def test_a_dark_sky_gains(noise):
 
 def test_a_bright_scene_is_not_touched():
     scene = make_scene(margin=3, background=60.0)
-    free = fuse(scene.data, uncertainty=False)
+    free = fuse(scene.data, FusionSettings(errors=False))
     assert free.cube.min() > 0
-    held = fuse(scene.data, nonnegative=True, uncertainty=False)
+    held = fuse(scene.data, FusionSettings(nonnegative=True, errors=False))
     np.testing.assert_array_equal(held.cube, free.cube)
 
 
 def test_lack_of_convergence_is_reported(monkeypatch, caplog):
     monkeypatch.setattr("jwst_fusion.fusion.solver.nonnegative._STEPS", 1)
     scene = make_scene(margin=3, noise=8.0, background=0.0)
-    result = fuse(scene.data, nonnegative=True, uncertainty=False)
+    result = fuse(scene.data, FusionSettings(nonnegative=True, errors=False))
     assert not result.converged
     assert "After 1 steps the scene is negative" in caplog.text
 
 
 def test_the_constraint_goes_with_edges_but_not_with_starlets():
     scene = make_scene(margin=3, noise=8.0, background=0.0)
-    edges = fuse(scene.data, nonnegative=True, regularisation="edge_weighted", uncertainty=False)
-    assert edges.cube.min() > 0.2 * fuse(scene.data, uncertainty=False).cube.min()
+    edges = fuse(
+        scene.data, FusionSettings(nonnegative=True, regularisation="edge_weighted", errors=False)
+    )
+    assert edges.cube.min() > 0.2 * fuse(scene.data, FusionSettings(errors=False)).cube.min()
     with pytest.raises(ValueError, match="nonnegative does not go with"):
-        fuse(scene.data, nonnegative=True, regularisation="wavelet")
+        fuse(scene.data, FusionSettings(nonnegative=True, regularisation="wavelet"))

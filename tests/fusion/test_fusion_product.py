@@ -6,8 +6,8 @@ import pytest
 from jwst_fusion.fusion.solver.evidence import LocalWeights
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.solver.rendering import assemble, render_rows, row_covariance
-from jwst_fusion.fusion.solver.subspace import Subspace
+from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
+from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
 RANK, ROWS = 2, 3
 
@@ -62,7 +62,7 @@ def test_covariance_of_the_rows_agrees_with_dense_algebra(system, resolution):
 def test_assembly():
     rng = np.random.default_rng(2)
     sigma = np.array([1.0, 2.0, np.inf, 0.5])
-    subspace = Subspace(
+    subspace = WhitenedSubspace(
         mean=np.array([3.0, 4.0, np.nan, 5.0]),
         basis=np.zeros((4, 2)),
         sigma=sigma,
@@ -73,7 +73,7 @@ def test_assembly():
         samples=9,
     )
     expand, rows = rng.normal(size=(4, 3)), rng.normal(size=(3, 5, 6))
-    cube, error = assemble(rows, expand, subspace)
+    cube, error = cube_from_rows(rows, expand, subspace)
     assert error is None
     expected = np.tensordot(expand, rows, 1) * sigma[:, None, None] + subspace.mean[:, None, None]
     np.testing.assert_allclose(cube[[0, 1, 3]], expected[[0, 1, 3]], rtol=1e-5, atol=1e-5)
@@ -82,7 +82,7 @@ def test_assembly():
     share[0, :, :3], share[1, :, 3:] = 1, 1
     share[:, 0, 0] = 0.5
     covariance = np.array([np.eye(3), 4 * np.eye(3)])
-    _, error = assemble(
+    _, error = cube_from_rows(
         rows,
         expand,
         subspace,
@@ -100,7 +100,7 @@ def test_assembly():
 
 def test_slabs_change_nothing(monkeypatch):
     rng = np.random.default_rng(3)
-    subspace = Subspace(
+    subspace = WhitenedSubspace(
         mean=rng.normal(size=30),
         basis=np.zeros((30, 2)),
         sigma=np.ones(30),
@@ -111,6 +111,8 @@ def test_slabs_change_nothing(monkeypatch):
         samples=9,
     )
     expand, rows = rng.normal(size=(30, 3)), rng.normal(size=(3, 5, 6))
-    whole = assemble(rows, expand, subspace)[0]
+    whole = cube_from_rows(rows, expand, subspace)[0]
     monkeypatch.setattr("jwst_fusion.fusion.solver.rendering._CHUNK", 4 * 30 * 7)
-    np.testing.assert_allclose(assemble(rows, expand, subspace)[0], whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        cube_from_rows(rows, expand, subspace)[0], whole, rtol=1e-5, atol=1e-6
+    )

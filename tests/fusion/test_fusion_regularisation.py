@@ -8,6 +8,7 @@ from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
 from jwst_fusion.fusion.solver.regularisation import EdgePrior, SobolevPrior, edge_weights
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 GRIDS = [(3, 4, 2), (4, 3, 3), (5, 2, 2)]
 
@@ -102,7 +103,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def usual(scene):
-    return score(scene, fuse(scene.data, uncertainty=False))
+    return score(scene, fuse(scene.data, FusionSettings(errors=False)))
 
 
 @pytest.mark.parametrize(
@@ -110,25 +111,25 @@ def usual(scene):
     [{"exponent": 0.7}, {"exponent": 2.0}, {"regularisation": "edge_weighted"}],
 )
 def test_strength_and_errors_are_automatic_for_every_prior(scene, usual, options):
-    result = fuse(scene.data, **options)
+    result = fuse(scene.data, FusionSettings(**options))
     assert result.converged
     assert score(scene, result) > usual - 1
     assert 0.8 < calibration(scene, result) < 1.2
 
 
 def test_without_regularisation(scene, usual):
-    result = fuse(scene.data, regularisation="none")
+    result = fuse(scene.data, FusionSettings(regularisation="none"))
     assert result.converged
     assert score(scene, result) < usual
-    other = fuse(scene.data, regularisation="none", tuning="manual", gamma=1.0)
+    other = fuse(scene.data, FusionSettings(regularisation="none", tuning="manual", gamma=1.0))
     np.testing.assert_allclose(np.ptp(np.log(other.mu / result.mu)), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"regularisation": "smooth"}, "regularisation must be one of"),
-        ({"exponent": 4.0}, "exponent must be between"),
+        ({"regularisation": "smooth"}, "regularisation is 'smooth': expected one of"),
+        ({"exponent": 4.0}, r"exponent is 4\.0: expected a number from 0\.5 to 3"),
         ({"exponent": 2.0, "regularisation": "none"}, "exponent is only used"),
         ({"regularisation": "edge_weighted", "boundary": "mirror"}, "needs boundary='free'"),
         ({"regularisation": "none", "tuning": "manual", "mu": 1.0}, "mu is not used"),
@@ -136,4 +137,4 @@ def test_without_regularisation(scene, usual):
 )
 def test_invalid_options(scene, options, message):
     with pytest.raises(ValueError, match=message):
-        fuse(scene.data, **options)
+        fuse(scene.data, FusionSettings(**options))

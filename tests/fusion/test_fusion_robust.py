@@ -9,11 +9,12 @@ from scipy.ndimage import uniform_filter
 
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.outliers import (
-    impossible_contrasts,
-    lone_peaks,
+    isolated_outliers,
+    residual_outliers,
+    sharper_than_psf,
     sharpest_contrast,
-    wild_residuals,
 )
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.whitening import usable_data
 from jwst_fusion.psf.aperture import native_psf
 
@@ -25,7 +26,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def clean(scene):
-    return score(scene, fuse(scene.data, uncertainty=False))
+    return score(scene, fuse(scene.data, FusionSettings(errors=False)))
 
 
 def spoiled(scene, amplitude, count, seed=0):
@@ -44,7 +45,7 @@ def spoiled(scene, amplitude, count, seed=0):
 @pytest.mark.parametrize(("amplitude", "count"), [(1e6, 1), (1e5, 20), (100, 10)])
 def test_outliers_do_no_harm(scene, clean, amplitude, count, caplog):
     data, voxels, pixels = spoiled(scene, amplitude, count)
-    result = fuse(data, uncertainty=False)
+    result = fuse(data, FusionSettings(errors=False))
     assert score(scene, result) > clean - 0.2
     assert result.rejected_voxels[voxels].all()
     assert result.rejected_images[pixels].mean() >= 0.9
@@ -55,7 +56,9 @@ def test_outliers_do_no_harm(scene, clean, amplitude, count, caplog):
 
 def test_outliers_are_believed_if_asked(scene, clean):
     data, *_ = spoiled(scene, 100, 10)
-    result = fuse(data, outlier_sigma=None, rank=4, tuning="manual", mu=1e-4, uncertainty=False)
+    result = fuse(
+        data, FusionSettings(outlier_sigma=None, rank=4, tuning="manual", mu=1e-4, errors=False)
+    )
     assert not result.rejected_voxels.any()
     assert not result.rejected_images.any()
     assert score(scene, result) < clean - 3
@@ -64,7 +67,7 @@ def test_outliers_are_believed_if_asked(scene, clean):
 @pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
 def test_stars_and_lines_are_not_outliers(noise):
     scene = make_scene(margin=3, noise=noise)
-    result = fuse(scene.data, uncertainty=False)
+    result = fuse(scene.data, FusionSettings(errors=False))
     assert result.rejected_images.sum() + result.rejected_voxels.sum() == 0
 
 
@@ -84,7 +87,7 @@ def test_a_lone_bright_line_star_is_kept(scene):
     images[:, part, part] += 3e4 * (data.response @ line)[:, None, None] * psf
     changed = usable_data(replace(data, cube=cube, images=images))
     assert np.nanmax(cube) > 1.5 * np.nanmax(data.cube)
-    assert not impossible_contrasts(changed).any()
+    assert not sharper_than_psf(changed).any()
     # Even if the model does not know it at all, its residual is not an outlier.
     known = np.zeros_like(data.cube), np.zeros_like(data.images)
     star = replace(
@@ -95,7 +98,7 @@ def test_a_lone_bright_line_star_is_kept(scene):
     noise = np.random.default_rng(1)
     star.cube += data.cube_sigma[:, None, None] * noise.normal(size=cube.shape)
     star.images += data.image_sigma[:, None, None] * noise.normal(size=images.shape)
-    rejection, _ = wild_residuals(star, known[1], known[0], 6.0)
+    rejection, _ = residual_outliers(star, known[1], known[0], 6.0)
     assert not rejection.any()
 
 
@@ -103,7 +106,7 @@ def test_errors_of_the_psf_are_not_outliers():
     scene = make_scene(margin=3, noise=0.3)
     wrong = scene.data.psf_image**2
     wrong /= wrong.sum((1, 2), keepdims=True)
-    result = fuse(replace(scene.data, psf_image=wrong), uncertainty=False)
+    result = fuse(replace(scene.data, psf_image=wrong), FusionSettings(errors=False))
     assert result.noise_scale_cube > 2
     assert result.rejected_images.sum() + result.rejected_voxels.sum() == 0
 
@@ -111,7 +114,7 @@ def test_errors_of_the_psf_are_not_outliers():
 def test_a_smeared_bad_pixel_is_found_whole(scene):
     images = scene.data.images.copy()
     images[2, 20:22, 30:32] += 1e5 * np.array([[0.5, 0.25], [0.2, 0.05]])
-    found = impossible_contrasts(usable_data(replace(scene.data, images=images))).images
+    found = sharper_than_psf(usable_data(replace(scene.data, images=images))).images
     assert found[2, 20:22, 30:32].all()
     assert found.sum() == 4
 
@@ -120,7 +123,7 @@ def test_outliers_at_the_border(scene):
     images, cube = scene.data.images.copy(), scene.data.cube.copy()
     images[0, 0, 0], images[1, -1, 7] = 1e6, -1e6
     cube[70, 3, 3], cube[71, 8, 13] = 1e6, -1e6
-    found = impossible_contrasts(usable_data(replace(scene.data, images=images, cube=cube)))
+    found = sharper_than_psf(usable_data(replace(scene.data, images=images, cube=cube)))
     assert found.images[0, 0, 0]
     assert found.images[1, -1, 7]
     assert found.voxels[70, 3, 3]
@@ -141,8 +144,8 @@ def test_complete_data_with_an_outlier_are_not_mirrored():
     cube[40, 5, 5] = 1e6
     data = replace(scene.data, cube=cube)
     with pytest.raises(ValueError, match="outlier_sigma=None"):
-        fuse(data, boundary="mirror")
-    assert psnr(scene.truth, fuse(data, uncertainty=False).cube) > 43
+        fuse(data, FusionSettings(boundary="mirror"))
+    assert psnr(scene.truth, fuse(data, FusionSettings(errors=False)).cube) > 43
 
 
 def test_native_guard_spares_stars_however_sampled():
@@ -152,9 +155,9 @@ def test_native_guard_spares_stars_however_sampled():
     cube[:, 6, 7] += 1e5
     cube[18:21, 10, 3] += np.array([4e3, 1e4, 4e3])  # a resolved line in one spaxel
     good = np.ones(cube.shape, bool)
-    assert not lone_peaks(cube, good, spectral=True).any()
+    assert not isolated_outliers(cube, good, spectral=True).any()
     cube[25, 3, 12] = 1e6
-    found = lone_peaks(cube, good, spectral=True)
+    found = isolated_outliers(cube, good, spectral=True)
     assert found[25, 3, 12]
     assert found.sum() == 1
 
@@ -169,4 +172,4 @@ def test_native_guard_spares_the_sharpest_stars(pixel):
         100 % width :: width, 100 % width :: width
     ]
     image = 1e6 * seen / seen.max() + np.random.default_rng(5).normal(0.0, 1.0, seen.shape)
-    assert not lone_peaks(image[None], np.ones((1, *image.shape), bool)).any()
+    assert not isolated_outliers(image[None], np.ones((1, *image.shape), bool)).any()

@@ -8,6 +8,7 @@ from analytic_scene import calibration, make_scene, psnr, score
 from scipy.ndimage import zoom
 
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.settings import FusionSettings
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_data_are_reobserved(scene, fused):
 
 
 def test_refinement_corrects_the_spectra(scene, fused):
-    plain = fuse(scene.data, refine=False)
+    plain = fuse(scene.data, FusionSettings(refine=False))
     assert score(scene, fused) > score(scene, plain) + 2
     assert fused.noise_scale_cube < plain.noise_scale_cube
     assert np.abs(calibration(scene, fused) - 1) < np.abs(calibration(scene, plain) - 1)
@@ -88,8 +89,8 @@ def test_refinement_corrects_the_spectra(scene, fused):
 def test_a_wrong_psf_is_noticed():
     scene = make_scene(margin=3, noise=0.1)
     data = scene.data
-    options = {"rank": 4, "tuning": "manual", "mu": 1e-5, "uncertainty": False}
-    best = score(scene, fuse(data, **options))
+    options = {"rank": 4, "tuning": "manual", "mu": 1e-5, "errors": False}
+    best = score(scene, fuse(data, FusionSettings(**options)))
     assert best > 55
     for change in (
         lambda p: p[:, ::-1, ::-1],  # conjugated transfer functions
@@ -97,12 +98,12 @@ def test_a_wrong_psf_is_noticed():
         lambda p: np.roll(p, 3, axis=0),  # shifted in wavelength
     ):
         wrong = replace(data, psf_image=change(data.psf_image), psf_cube=change(data.psf_cube))
-        assert score(scene, fuse(wrong, **options)) < best - 5
+        assert score(scene, fuse(wrong, FusionSettings(**options))) < best - 5
 
 
 def test_complete_field_without_margin():
     scene = make_scene()
-    free, mirror = fuse(scene.data), fuse(scene.data, boundary="mirror")
+    free, mirror = fuse(scene.data), fuse(scene.data, FusionSettings(boundary="mirror"))
     assert mirror.iterations == 0
     assert mirror.converged
     assert score(scene, free) > 43
@@ -110,7 +111,9 @@ def test_complete_field_without_margin():
     assert free.boundary == "free"
     assert 0.7 < calibration(scene, free) < 1.25
     with pytest.raises(ValueError, match="complete data"):
-        fuse(replace(scene.data, spaxel_weight=np.tri(10, 11, 3)), boundary="mirror")
+        fuse(
+            replace(scene.data, spaxel_weight=np.tri(10, 11, 3)), FusionSettings(boundary="mirror")
+        )
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -120,7 +123,7 @@ def test_even_factors(factor):
     assert score(scene, result) > 40
     assert 0.75 < calibration(scene, result) < 1.3
     shifted = replace(scene.data, images=np.roll(scene.data.images, 1, axis=2))
-    assert score(scene, fuse(shifted, uncertainty=False)) < score(scene, result) - 5
+    assert score(scene, fuse(shifted, FusionSettings(errors=False))) < score(scene, result) - 5
 
 
 def test_missing_data(scene, fused):
@@ -145,13 +148,13 @@ def test_missing_data(scene, fused):
 def test_missing_voxels_act_like_infinite_errors(scene):
     """A voxel that is absent and one that is garbage of no weight give the same result."""
     data = scene.data
-    options = {"rank": 4, "tuning": "manual", "mu": 1e-4, "uncertainty": False, "tolerance": 1e-4}
+    options = {"rank": 4, "tuning": "manual", "mu": 1e-4, "errors": False, "tolerance": 1e-4}
     absent = data.cube.copy()
     absent[30] = np.nan
     noise = data.cube_sigma.copy()
     noise[30] = np.inf
-    a = fuse(replace(data, cube=absent), **options)
-    b = fuse(replace(data, cube_sigma=noise), **options)
+    a = fuse(replace(data, cube=absent), FusionSettings(**options))
+    b = fuse(replace(data, cube_sigma=noise), FusionSettings(**options))
     np.testing.assert_allclose(a.coefficients, b.coefficients, atol=1e-6)
 
 
@@ -203,15 +206,15 @@ def test_scale_of_the_units_does_not_matter(scene, fused):
 def test_weights_and_errors_are_interchangeable(scene):
     data = scene.data
     options = {"rank": 4, "tuning": "manual", "mu": 1e-4, "tolerance": 1e-4}
-    one = fuse(data, **options)
+    one = fuse(data, FusionSettings(**options))
     other = replace(data, image_sigma=2 * data.image_sigma, image_weight=4 * data.image_weight)
-    two = fuse(other, **options)
+    two = fuse(other, FusionSettings(**options))
     np.testing.assert_allclose(two.cube, one.cube, rtol=1e-4)
     np.testing.assert_allclose(two.error, one.error, rtol=1e-4)
 
 
 def test_deconvolved_cube_is_sharper(scene, fused):
-    sharp = fuse(scene.data, resolution="deconvolved")
+    sharp = fuse(scene.data, FusionSettings(resolution="deconvolved"))
     np.testing.assert_allclose(sharp.coefficients, fused.coefficients, atol=1e-6)
     expected = np.tensordot(sharp.subspace.basis, sharp.coefficients, 1)
     expected += sharp.subspace.mean[:, None, None]
@@ -221,15 +224,16 @@ def test_deconvolved_cube_is_sharper(scene, fused):
 
 
 def test_other_tunings(scene, fused):
-    syfu = fuse(scene.data, tuning="syfu", rank=4)
+    syfu = fuse(scene.data, FusionSettings(tuning="syfu", rank=4))
     assert np.ptp(syfu.mu) == 0
     assert 30 < score(scene, syfu) < score(scene, fused)
-    manual = fuse(scene.data, tuning="manual", rank=4, mu=fused.mu, gamma=1.0)
+    manual = fuse(scene.data, FusionSettings(tuning="manual", rank=4, mu=fused.mu, gamma=1.0))
     assert score(scene, manual) == pytest.approx(score(scene, fused), abs=0.3)
 
 
 def test_iteration_limit_is_reported(scene, caplog):
-    result = fuse(scene.data, tuning="manual", rank=4, mu=1e-4, max_iterations=2, uncertainty=False)
+    options = {"tuning": "manual", "rank": 4, "mu": 1e-4, "max_iterations": 2, "errors": False}
+    result = fuse(scene.data, FusionSettings(**options))
     assert not result.converged
     assert result.error is None
     assert "stopped at" in caplog.text
@@ -238,22 +242,24 @@ def test_iteration_limit_is_reported(scene, caplog):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tuning": "best"}, "tuning must be one of"),
-        ({"resolution": "high"}, "resolution must be one of"),
-        ({"boundary": "auto"}, "boundary must be one of"),
+        ({"tuning": "best"}, "tuning is 'best': expected one of"),
+        ({"resolution": "high"}, "resolution is 'high': expected one of"),
+        ({"boundary": "auto"}, "boundary is 'auto': expected one of"),
         ({"tuning": "manual"}, "needs mu"),
         ({"mu": 1.0}, "only used with tuning='manual'"),
-        ({"tuning": "manual", "mu": -1.0}, "mu must be finite and positive"),
+        ({"tuning": "manual", "mu": -1.0}, r"mu is -1\.0: expected a number above 0"),
         ({"tuning": "manual", "mu": [1.0, 2.0], "rank": 3}, "one per component"),
-        ({"tolerance": 2.0}, "tolerance must be"),
-        ({"max_iterations": 0}, "max_iterations must be"),
+        ({"tolerance": 2.0}, r"tolerance is 2\.0: expected"),
+        ({"max_iterations": 0}, "max_iterations is 0: expected"),
         ({"rank": -1}, "rank must be"),
-        ({"outlier_sigma": 1.0}, "outlier_sigma must be None or"),
+        ({"outlier_sigma": 1.0}, r"outlier_sigma is 1\.0: expected a number from 3"),
+        ({"errors": 1}, "errors is 1: expected True or False"),
+        ({"tuning": "manual", "mu": [1.0, -1.0]}, r"mu is \[1\.0, -1\.0\]: expected"),
     ],
 )
 def test_invalid_options(scene, options, message):
     with pytest.raises(ValueError, match=message):
-        fuse(scene.data, **options)
+        fuse(scene.data, FusionSettings(**options))
 
 
 @pytest.mark.parametrize(

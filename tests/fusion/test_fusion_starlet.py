@@ -11,8 +11,9 @@ from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
-from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_thresholds
+from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_weights
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.numerics.starlet import PeriodicStarlet
 
 GRIDS = [(9, 11, 2), (7, 8, 3), (10, 6, 2)]
@@ -81,7 +82,7 @@ def test_sparse_solution_is_the_minimum(sparse):
     _, problem, tuned, found = sparse
     system, grid = problem.system, problem.system.grid
     starlet = PeriodicStarlet(grid)
-    strengths, _ = starlet_thresholds(starlet, system, problem.local, tuned)
+    strengths, _ = starlet_weights(starlet, system, problem.local, tuned)
 
     def cost(maps):
         misfit = system.misfit(grid.analyse(maps))
@@ -116,7 +117,7 @@ def test_stars_are_sharper_with_sparse_starlets(sparse):
 def test_strengths_follow_the_rule(sparse):
     _, problem, tuned, _ = sparse
     starlet = PeriodicStarlet(problem.system.grid)
-    strengths, sizes = starlet_thresholds(starlet, problem.system, problem.local, tuned)
+    strengths, sizes = starlet_weights(starlet, problem.system, problem.local, tuned)
     np.testing.assert_allclose(strengths * sizes, starlet.shares()[:, None])
     plain = np.abs(starlet.forward(problem.system.grid.synthesise(tuned.solution.solution)))
     assert np.all(sizes > plain.mean((2, 3)))
@@ -125,8 +126,8 @@ def test_strengths_follow_the_rule(sparse):
 def test_fusion_with_starlets(caplog):
     caplog.set_level(logging.INFO)
     scene = make_scene(margin=3)
-    result = fuse(scene.data, regularisation="wavelet")
+    result = fuse(scene.data, FusionSettings(regularisation="wavelet"))
     assert result.converged
-    assert score(scene, result) > score(scene, fuse(scene.data, uncertainty=False))
+    assert score(scene, result) > score(scene, fuse(scene.data, FusionSettings(errors=False)))
     assert 0.8 < calibration(scene, result) < 1.2
     assert "starlet coefficients are zero" in caplog.text

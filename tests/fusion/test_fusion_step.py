@@ -365,7 +365,7 @@ def test_other_models_fail(fuse, caplog):
     assert type(result) is datamodels.IFUImageModel
     assert result is not model
     assert result.meta.cal_step.fusion == "FAILED"
-    assert "IFUImageModel are no IFU cube" in caplog.text
+    assert "IFUImageModel is not an IFU cube" in caplog.text
 
 
 def test_solver_that_breaks_down_fails(members, fuse, monkeypatch, caplog):

@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 
-from jwst_fusion.hifred.engine import fuse
+from jwst_fusion import hifred
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.solver.settings import HifredSettings
 
 SHAPE = (6, 4, 6)
 
 
-def problem(**changes):
+def fuse(x, y, response_x, response_y, *, start=None, checkpoint=None, **settings):
+    """Fuse with settings that are given one by one, variances among them."""
+    variances = {name: settings.pop(name, None) for name in ("variance_x", "variance_y")}
+    options = HifredSettings(**settings)
+    more = {**variances, "start": start, "checkpoint": checkpoint}
+    return hifred.fuse(x, y, response_x, response_y, options, **more)
+
+
+def inputs(**changes):
     rng = np.random.default_rng(0)
     rx = Response.build(SHAPE, rebin=(3, 1, 1))
     ry = Response.build(SHAPE, rebin=(1, 2, 2))
@@ -24,7 +33,7 @@ def problem(**changes):
 
 
 def with_value(name, value):
-    data = problem()[name].copy()
+    data = inputs()[name].copy()
     data[0, 0, 0] = value
     return {name: data}
 
@@ -53,10 +62,13 @@ def with_value(name, value):
         ({"mu": np.nan}, "mu is nan"),
         ({"kappa": "large"}, "kappa is 'large'"),
         ({"kappa": np.inf}, "kappa is inf"),
-        ({"scales": (2,)}, "scales is"),
-        ({"scales": (0, 3)}, "scales is 0"),
+        ({"scales_space": 2.5}, "scales_space is 2.5"),
+        ({"scales_energy": 0}, "scales_energy is 0"),
+        ({"scales_energy": None}, "scales_energy is None"),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
-        ({"maximum_iterations": 0}, "maximum_iterations is 0"),
+        ({"tolerance": "small"}, "tolerance is 'small'"),
+        ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"max_iterations": 2.5}, "max_iterations is 2.5"),
         ({"thinning": 1.0}, "thinning is 1.0"),
         ({"nonnegative": "yes"}, "nonnegative is 'yes'"),
         ({"errors": 2}, "errors is 2"),
@@ -70,39 +82,41 @@ def with_value(name, value):
 )
 def test_values_that_cannot_be_used(changes, words):
     with pytest.raises(ValueError, match=words):
-        fuse(**problem(**changes))
+        fuse(**inputs(**changes))
 
 
 def test_objects_of_another_type():
     with pytest.raises(TypeError, match="response_x must be a Response"):
-        fuse(**problem(response_x=np.eye(3)))
+        fuse(**inputs(response_x=np.eye(3)))
     with pytest.raises(TypeError, match="start must be"):
-        fuse(**problem(start=3))
+        fuse(**inputs(start=3))
+    with pytest.raises(TypeError, match="options must be HifredSettings"):
+        hifred.fuse(**inputs(), options={"mu": 0.1})
 
 
 def test_files_that_cannot_be_used(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        fuse(**problem(start=tmp_path / "none.npz"))
+        fuse(**inputs(start=tmp_path / "none.npz"))
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        fuse(**problem(checkpoint=tmp_path / "none" / "state.npz"))
+        fuse(**inputs(checkpoint=tmp_path / "none" / "state.npz"))
     junk = tmp_path / "junk.npz"
     junk.write_bytes(b"not an archive")
     with pytest.raises(ValueError, match="not a checkpoint"):
-        fuse(**problem(start=junk))
+        fuse(**inputs(start=junk))
     np.savez(junk, version=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="not a checkpoint"):
-        fuse(**problem(start=junk))
+        fuse(**inputs(start=junk))
     np.savez(junk, cube=np.ones(3))
     with pytest.raises(ValueError, match="another version"):
-        fuse(**problem(start=junk))
+        fuse(**inputs(start=junk))
 
 
 def test_start_of_another_fusion():
-    first = fuse(**problem(), mu=0.1, rank=2, errors=False)
+    first = fuse(**inputs(), mu=0.1, rank=2, errors=False)
     with pytest.raises(ValueError, match="low_rank_sobolev"):
-        fuse(**problem(), regularisation="low_rank", start=first)
+        fuse(**inputs(), regularisation="low_rank", start=first)
     with pytest.raises(ValueError, match="start has rank 2"):
-        fuse(**problem(), start=first, rank=1)
+        fuse(**inputs(), start=first, rank=1)
     small = Response.build((6, 4, 4), rebin=(3, 1, 1)), Response.build((6, 4, 4), rebin=(1, 2, 2))
     data = {"x": np.ones((2, 4, 4)), "y": np.ones((6, 2, 2))}
     with pytest.raises(ValueError, match="not \\(6, 4, 4\\)"):
@@ -110,13 +124,13 @@ def test_start_of_another_fusion():
 
 
 def test_huge_values_are_not_used_and_said_so():
-    result = fuse(**problem(**with_value("y", 1e30)), mu=0.1)
+    result = fuse(**inputs(**with_value("y", 1e30)), mu=0.1)
     assert "1 of 36 values of y are not usable" in result.notes[0]
     assert result.cube.max() < 100
 
 
 def test_read_only_input_is_left_alone():
-    parts = problem()
+    parts = inputs()
     for name in ("x", "y"):
         parts[name].setflags(write=False)
     fuse(**parts, mu=0.1, regularisation="low_rank_wavelet")
@@ -126,7 +140,7 @@ def test_read_only_input_is_left_alone():
 @pytest.mark.parametrize("counts", [0.02, 1.0])
 def test_few_counts(kind, counts):
     rng = np.random.default_rng(1)
-    parts = problem()
+    parts = inputs()
     cube = np.full(SHAPE, counts)
     for name in ("x", "y"):
         parts[name] = rng.poisson(parts[f"response_{name}"].forward(cube)).astype(float)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from jwst_fusion.hifred.engine import fuse
+from jwst_fusion import hifred
 from jwst_fusion.hifred.response.response import Response
-from jwst_fusion.hifred.solver.data import Observation, split
+from jwst_fusion.hifred.solver.observation import Observation, split
+from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.metrics import nmse
 from jwst_fusion.simulation.xray import xray_pair
 
@@ -18,6 +19,13 @@ SIZES = {
     "counts": (4e5, 4e5),
     "energies": (0.7, 0.9),
 }
+
+
+def fuse(*data, variance_x=None, variance_y=None, start=None, checkpoint=None, **settings):
+    """Fuse with settings that are given one by one."""
+    options = HifredSettings(**settings)
+    more = {"variance_x": variance_x, "variance_y": variance_y, "start": start}
+    return hifred.fuse(*data, options, **more, checkpoint=checkpoint)
 
 
 def responses_of(pair, *, transposed=False, exposure=1.0, **more):
@@ -214,7 +222,7 @@ def test_a_fusion_goes_on_from_its_result_and_its_checkpoint(pair, tmp_path, kin
         pair.y,
         *responses_of(pair),
         kappa=2.0,
-        maximum_iterations=most,
+        max_iterations=most,
         checkpoint=path,
         **common,
     )
@@ -227,10 +235,8 @@ def test_a_fusion_goes_on_from_its_result_and_its_checkpoint(pair, tmp_path, kin
         for start in (path, first)
     ]
     assert all(one.converged for one in again)
-    assert again[0].strength == first.strength
+    assert again[0].mu == first.mu
     assert np.allclose(again[0].cube, again[1].cube, atol=1e-3 * first.cube.max())
     assert path.stat().st_size < 1.5 * size
-    full = fuse(
-        pair.x, pair.y, *responses_of(pair), **common, mu=first.strength, kappa=first.strength
-    )
+    full = fuse(pair.x, pair.y, *responses_of(pair), **common, mu=first.mu, kappa=first.mu)
     assert nmse(full.cube, again[0].cube, decibel=True) > 25

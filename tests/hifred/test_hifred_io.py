@@ -1,4 +1,4 @@
-"""Count cubes, PSFs and grids as files have them, and the problem that they make."""
+"""Count cubes, PSFs and grids as files have them, and the data that they make."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,12 +11,12 @@ from astropy.wcs import WCS
 from jwst_fusion.associations import write_association
 from jwst_fusion.associations.hifred import collect_hifred_members, make_hifred_association
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.hifred.data import nodes_in_band
 from jwst_fusion.hifred.pairing import pixel_matrix, roles
-from jwst_fusion.hifred.problem import nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, read_psf_image
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
-from jwst_fusion.hifred.xray_problem import xray_problem
+from jwst_fusion.hifred.xray_data import data_from_counts
 from jwst_fusion.products.fits_product import FitsProduct, energy_header
 from jwst_fusion.simulation.xray import xray_pair
 from jwst_fusion.simulation.xray_files import write_xray_pair
@@ -327,55 +327,55 @@ def options():
     return SimpleNamespace(**dict.fromkeys(names), psf_angle=0.0)
 
 
-def problem_of(path, options, **responses):
+def data_of(path, options, **responses):
     members = collect_hifred_members(str(path))
     cubes = [read_counts(cube) for cube in members.cubes]
-    return xray_problem(*cubes, {**members.responses, **responses}, options)[0]
+    return data_from_counts(*cubes, {**members.responses, **responses}, options)[0]
 
 
 def test_files_give_the_responses_of_the_simulation(small, options):
     pair, path = small
-    problem = problem_of(path, options)
-    assert np.array_equal(problem.x, pair.x)
-    assert np.array_equal(problem.y, pair.y)
-    for response, model in ((problem.response_x, pair.x_model), (problem.response_y, pair.y_model)):
+    data = data_of(path, options)
+    assert np.array_equal(data.x, pair.x)
+    assert np.array_equal(data.y, pair.y)
+    for response, model in ((data.response_x, pair.x_model), (data.response_y, pair.y_model)):
         assert response.mask.all()
         assert np.allclose(response.forward(pair.truth), model, atol=1e-6 * model.max())
-    assert all(part.all() for part in problem.origin())
-    assert problem.notes == []
+    assert all(part.all() for part in data.constrained())
+    assert data.notes == []
 
 
 def test_part_of_the_band(small, options):
     pair, path = small
     options.band = (0.65, 0.9)
-    problem = problem_of(path, options)
-    low, high = problem.coordinate[[0, -1]]
+    data = data_of(path, options)
+    low, high = data.coordinate[[0, -1]]
     assert 0.645 < low < 0.67
     assert 0.88 < high < 0.905
-    assert problem.x.shape[0] * pair.rebin[0] <= problem.y.shape[0]
+    assert data.x.shape[0] * pair.rebin[0] <= data.y.shape[0]
     # Channels near the ends hold photons from beyond, and are left out.
-    used = problem.response_x.mask[:, 0, 0]
+    used = data.response_x.mask[:, 0, 0]
     assert used.sum() >= 4
     assert not used[[0, -1]].any()
     options.band = (3.0, 4.0)
     with pytest.raises(NotFusableError, match="fewer than two channels"):
-        problem_of(path, options)
+        data_of(path, options)
 
 
 def test_gaussian_responses_without_files(small, options):
     pair, path = small
     options.lsf_fwhm, options.psf_fwhm = 21.0 * 2.3548, 22.0 * 2.3548
-    problem = problem_of(path, options, rmf_x=None, psf=None)
-    for response, model in ((problem.response_x, pair.x_model), (problem.response_y, pair.y_model)):
+    data = data_of(path, options, rmf_x=None, psf=None)
+    for response, model in ((data.response_x, pair.x_model), (data.response_y, pair.y_model)):
         found = response.forward(pair.truth)
         # Kernels at the centres of channels, or means over them: 21 eV and 3.75 eV, 2.2 pixels.
         assert np.allclose(found[2:-2], model[2:-2], atol=0.02 * model.max())
     options.psf_fwhm = None
     with pytest.raises(ValueError, match="give psf or psf_fwhm"):
-        problem_of(path, options, psf=None)
+        data_of(path, options, psf=None)
     options.lsf_fwhm = None
     with pytest.raises(ValueError, match="give rmf_x"):
-        problem_of(path, options, rmf_x=None)
+        data_of(path, options, rmf_x=None)
 
 
 def test_area_within_the_matrix_counts_once(tmp_path, small, options, caplog):
@@ -389,10 +389,10 @@ def test_area_within_the_matrix_counts_once(tmp_path, small, options, caplog):
         contains_area=True,
     )
     write_arf(tmp_path / "x.arf", area, pair.edges)
-    problem = problem_of(path, options, rmf_x=tmp_path / "full.rsp", arf_x=tmp_path / "x.arf")
-    both = problem_of(path, options, arf_x=tmp_path / "x.arf")
+    data = data_of(path, options, rmf_x=tmp_path / "full.rsp", arf_x=tmp_path / "x.arf")
+    both = data_of(path, options, arf_x=tmp_path / "x.arf")
     assert "arf_x is not used: the RMF already holds the area" in caplog.text
-    for one in (problem, both):
+    for one in (data, both):
         found = one.response_x.forward(pair.truth / area[:, None, None])
         assert np.allclose(found, pair.x_model, atol=1e-6 * pair.x_model.max())
 
@@ -407,12 +407,12 @@ def test_numbered_channels_take_their_energies_from_the_matrix(tmp_path, small, 
         data = hdus[0].data[2:28]
         fits.PrimaryHDU(data, header).writeto(tmp_path / "pi.fits")
     cubes = [read_counts(tmp_path / "pi.fits"), read_counts(members.cubes[1])]
-    problem = xray_problem(*cubes, members.responses, options)[0]
-    assert np.array_equal(problem.x, pair.x[2:28])
-    assert np.allclose(problem.coordinate[[0, -1]], pair.edges_x[[2, 28]])
+    data = data_from_counts(*cubes, members.responses, options)[0]
+    assert np.array_equal(data.x, pair.x[2:28])
+    assert np.allclose(data.coordinate[[0, -1]], pair.edges_x[[2, 28]])
     without = {k: v for k, v in members.responses.items() if k != "rmf_x"}
     with pytest.raises(ValueError, match=r"pi\.fits numbers its channels: give rmf_x"):
-        xray_problem(*cubes, without, options)
+        data_from_counts(*cubes, without, options)
 
 
 def test_empty_cubes_are_not_fusable(small, options):
@@ -421,10 +421,10 @@ def test_empty_cubes_are_not_fusable(small, options):
     x, y = (read_counts(cube) for cube in members.cubes)
     empty = CountCube(np.zeros(x.counts.shape), x.good, x.energies, wcs=x.wcs, name="empty")
     with pytest.raises(NotFusableError, match="empty has no counts"):
-        xray_problem(empty, y, members.responses, options)
+        data_from_counts(empty, y, members.responses, options)
     masked = CountCube(y.counts, np.zeros(y.good.shape, bool), y.energies, wcs=y.wcs, name="bad")
     with pytest.raises(NotFusableError, match="bad has no counts"):
-        xray_problem(x, masked, members.responses, options)
+        data_from_counts(x, masked, members.responses, options)
 
 
 def test_vignetting_background_and_psf_cube(tmp_path, small, options):
@@ -439,12 +439,12 @@ def test_vignetting_background_and_psf_cube(tmp_path, small, options):
     with fits.open(members.responses["psf"]) as hdus:
         stack = np.array([hdus[0].data, hdus[0].data])
     psf = psf_file(tmp_path / "cube.fits", stack, scale=10.0, nodes=[0.2, 2.0])
-    problem = xray_problem(x, y, {**members.responses, "psf": psf}, options)[0]
-    found = problem.response_x.observe(pair.truth)
+    data = data_from_counts(x, y, {**members.responses, "psf": psf}, options)[0]
+    found = data.response_x.observe(pair.truth)
     # Factors change within the response of a channel, too.
     expected = pair.x_model * shade * factor + 0.3
     assert np.allclose(found[3:-3], expected[3:-3], rtol=0.02)
-    found = problem.response_y.observe(pair.truth)
+    found = data.response_y.observe(pair.truth)
     assert np.allclose(found, pair.y_model * coarse, atol=1e-6 * pair.y_model.max())
 
 
@@ -455,14 +455,14 @@ def test_turned_telescope(small, options):
     x, y = (read_counts(cube) for cube in members.cubes)
     other = tangent((9, 7), 30.0, 70.0, ra=350.85, dec=58.815)
     turned = CountCube(y.counts, y.good, y.energies, wcs=other, exposure=1.0, name="turned")
-    problem = xray_problem(x, turned, members.responses, options)[0]
-    assert not problem.response_y.mask.all()
-    total = problem.response_y.forward(pair.truth)[:, problem.response_y.mask[0]].sum()
+    data = data_from_counts(x, turned, members.responses, options)[0]
+    assert not data.response_y.mask.all()
+    total = data.response_y.forward(pair.truth)[:, data.response_y.mask[0]].sum()
     assert 0.5 * pair.y_model.sum() < total < pair.y_model.sum()
-    z = np.random.default_rng(3).random(problem.response_y.shape)
-    v = np.random.default_rng(4).random(problem.response_y.observed_shape)
-    assert np.vdot(problem.response_y.forward(z), v) == pytest.approx(
-        np.vdot(z, problem.response_y.adjoint(v))
+    z = np.random.default_rng(3).random(data.response_y.shape)
+    v = np.random.default_rng(4).random(data.response_y.observed_shape)
+    assert np.vdot(data.response_y.forward(z), v) == pytest.approx(
+        np.vdot(z, data.response_y.adjoint(v))
     )
 
 
@@ -473,17 +473,17 @@ def test_wide_fields_are_cropped(small, options):
     x, y = (read_counts(cube) for cube in members.cubes)
     few = y.cropped((slice(3, 6), slice(2, 5)))
     options.margin = 20.0
-    problem, cropped, _ = xray_problem(x, few, members.responses, options)
-    assert problem.x.shape[1:] == (13, 13)
-    assert np.array_equal(problem.x, pair.x[:, 7:20, 4:17])
-    assert problem.response_y.mask.all()
+    data, cropped, _ = data_from_counts(x, few, members.responses, options)
+    assert data.x.shape[1:] == (13, 13)
+    assert np.array_equal(data.x, pair.x[:, 7:20, 4:17])
+    assert data.response_y.mask.all()
     here, there = cropped.wcs.pixel_to_world(1, 2), x.wcs.pixel_to_world(5, 9)
     assert here.separation(there).arcsec < 1e-6
     options.margin = None
-    problem, cropped, _ = xray_problem(x, few, members.responses, options)
+    data, cropped, _ = data_from_counts(x, few, members.responses, options)
     # The PSF has a standard deviation of 2.2 pixels: 90 % lie within 4.7.
-    assert problem.x.shape[1:] == (19, 19)
-    inside = problem.response_y.forward(pair.truth[:, 4:23, 1:20])
+    assert data.x.shape[1:] == (19, 19)
+    inside = data.response_y.forward(pair.truth[:, 4:23, 1:20])
     whole = pair.y_model[:, 3:6, 2:5]
     assert np.allclose(inside, whole, atol=0.05 * whole.max())
 

@@ -1,4 +1,4 @@
-"""The problem that two JWST cubes make: their responses give the cubes of a known scene."""
+"""The data that two JWST cubes make: their responses give the cubes of a known scene."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.hifred.s3d_problem import s3d_problem
+from jwst_fusion.hifred.s3d_data import data_from_s3d
 from jwst_fusion.products.observations import read_cube
 
 PSF = 1.5 * 2.3548 * 0.05  # FWHM, arcsec
@@ -28,25 +28,25 @@ def observed(s3d_pair):
 @pytest.mark.parametrize("order", [1, -1])
 def test_responses_give_the_cubes(observed, options, order):
     truth, wave, cubes = observed
-    problem, x, y = s3d_problem(*cubes[::order], {}, options)
+    data, x, y = data_from_s3d(*cubes[::order], {}, options)
     assert (x.name, y.name) == ("sharp_s3d.fits", "fine_s3d.fits")
-    assert np.allclose(problem.coordinate, wave)
-    assert problem.response_x.mask.all()
-    assert problem.response_y.mask.all()
-    assert np.allclose(problem.response_x.forward(truth), problem.x, atol=2e-3)
+    assert np.allclose(data.coordinate, wave)
+    assert data.response_x.mask.all()
+    assert data.response_y.mask.all()
+    assert np.allclose(data.response_x.forward(truth), data.x, atol=2e-3)
     # Pixels are boxes for one Gaussian and points for the other, and the border is guessed.
-    off = problem.response_y.forward(truth) - problem.y
-    assert np.abs(off[:, 1:-1, 1:-1]).max() < 0.03 * problem.y.max()
-    flat = np.full(problem.response_y.shape, 3.0)
-    assert np.allclose(problem.response_y.forward(flat), 3.0)
-    assert np.allclose(problem.response_x.forward(flat), 3.0)
-    assert problem.sigma_x == pytest.approx(1e-4)
+    off = data.response_y.forward(truth) - data.y
+    assert np.abs(off[:, 1:-1, 1:-1]).max() < 0.03 * data.y.max()
+    flat = np.full(data.response_y.shape, 3.0)
+    assert np.allclose(data.response_y.forward(flat), 3.0)
+    assert np.allclose(data.response_x.forward(flat), 3.0)
+    assert data.sigma_x == pytest.approx(1e-4)
 
 
 def test_adjoints(observed, options):
-    problem = s3d_problem(*observed[2], {}, replace_of(options, lsf_fwhm=0.01))[0]
+    data = data_from_s3d(*observed[2], {}, replace_of(options, lsf_fwhm=0.01))[0]
     rng = np.random.default_rng(0)
-    for response in (problem.response_x, problem.response_y):
+    for response in (data.response_x, data.response_y):
         z, v = rng.random(response.shape), rng.random(response.observed_shape)
         assert np.vdot(response.forward(z), v) == pytest.approx(np.vdot(z, response.adjoint(v)))
 
@@ -58,10 +58,10 @@ def replace_of(options, **changes):
 def test_broadening_of_the_sharper_cube(observed, options):
     """A line one channel wide spreads with the FWHM that is given."""
     wave, cubes = observed[1:]
-    problem = s3d_problem(*cubes, {}, replace_of(options, lsf_fwhm=0.02))[0]
-    line = np.zeros(problem.response_x.shape)
+    data = data_from_s3d(*cubes, {}, replace_of(options, lsf_fwhm=0.02))[0]
+    line = np.zeros(data.response_x.shape)
     line[24] = 1.0
-    seen = problem.response_x.forward(line)[:, 5, 5]
+    seen = data.response_x.forward(line)[:, 5, 5]
     centres = wave.reshape(-1, 4).mean(axis=1)
     mean = (seen * centres).sum() / seen.sum()
     width = np.sqrt((seen * (centres - mean) ** 2).sum() / seen.sum())
@@ -71,13 +71,13 @@ def test_broadening_of_the_sharper_cube(observed, options):
 
 def test_part_of_the_wavelengths(observed, options):
     cubes = observed[2]
-    problem = s3d_problem(*cubes, {}, replace_of(options, wave_band=(2.02, 2.06)))[0]
+    data = data_from_s3d(*cubes, {}, replace_of(options, wave_band=(2.02, 2.06)))[0]
     # Y may reach beyond the channels of X that lie within, by less than one of them.
-    assert problem.x.shape[0] == 4
-    assert 16 <= problem.y.shape[0] < 16 + 2 * 4
-    assert problem.coordinate.min() > 2.02
+    assert data.x.shape[0] == 4
+    assert 16 <= data.y.shape[0] < 16 + 2 * 4
+    assert data.coordinate.min() > 2.02
     with pytest.raises(NotFusableError, match="fewer than two channels"):
-        s3d_problem(*cubes, {}, replace_of(options, wave_band=(3.0, 4.0)))
+        data_from_s3d(*cubes, {}, replace_of(options, wave_band=(3.0, 4.0)))
 
 
 def test_sharp_cube_that_covers_more(observed, options):
@@ -86,14 +86,14 @@ def test_sharp_cube_that_covers_more(observed, options):
     part = (slice(3, 8), slice(2, 7))
     arrays = {name: getattr(y, name)[(slice(None), *part)] for name in ("data", "err", "good")}
     few = replace(y, grid=y.grid.cropped(part), **arrays)
-    problem, cropped, _ = s3d_problem(x, few, {}, replace_of(options, margin=0.1))
-    assert problem.x.shape[1:] == (19, 19)
+    data, cropped, _ = data_from_s3d(x, few, {}, replace_of(options, margin=0.1))
+    assert data.x.shape[1:] == (19, 19)
     assert np.array_equal(cropped.data, x.data[:, 7:26, 4:23])
-    assert problem.response_y.mask.all()
+    assert data.response_y.mask.all()
     arrays = {name: getattr(x, name)[:, 9:24, 6:21] for name in ("data", "err", "good")}
     narrow = replace(x, grid=x.grid.cropped((slice(9, 24), slice(6, 21))), **arrays)
-    problem = s3d_problem(narrow, y, {}, options)[0]
-    used = problem.response_y.mask[0]
+    data = data_from_s3d(narrow, y, {}, options)[0]
+    used = data.response_y.mask[0]
     assert used[3:8, 2:7].all()
     assert used.sum() == 25
 
@@ -101,6 +101,6 @@ def test_sharp_cube_that_covers_more(observed, options):
 def test_what_is_missing_or_does_not_belong_is_named(observed, options):
     cubes = observed[2]
     with pytest.raises(ValueError, match="give psf"):
-        s3d_problem(*cubes, {}, replace_of(options, psf_fwhm=None))
+        data_from_s3d(*cubes, {}, replace_of(options, psf_fwhm=None))
     with pytest.raises(ValueError, match="rmf_x, arf_x cannot be used with JWST cubes"):
-        s3d_problem(*cubes, {"rmf_x": "a.rmf", "arf_x": "a.arf"}, options)
+        data_from_s3d(*cubes, {"rmf_x": "a.rmf", "arf_x": "a.arf"}, options)

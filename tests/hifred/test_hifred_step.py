@@ -126,7 +126,7 @@ def test_every_regularisation_runs(cubes, members, regularisation):
         "low_rank": {"rank": 2},
         "none": {},
     }[regularisation]
-    options = {"regularisation": regularisation, "maximum_iterations": 40, "errors": False}
+    options = {"regularisation": regularisation, "max_iterations": 40, "errors": False}
     result = HifredStep.call(cubes, **members.responses, **options, **strength)
     assert result.meta.cal_step.hifred == "COMPLETE"
     assert result.header["HIFREGUL"] == regularisation
@@ -269,7 +269,7 @@ def test_other_models_fail(s3d_pair, caplog):
     assert type(result) is datamodels.ImageModel
     assert result is not model
     assert result.meta.cal_step.hifred == "FAILED"
-    assert "ImageModel are no IFU cube" in caplog.text
+    assert "ImageModel is not an IFU cube" in caplog.text
     assert HifredStep.call(model).meta.cal_step.hifred == "FAILED"
 
 
@@ -348,7 +348,7 @@ PARAMETERS = {
     "rank": [0, -3, 1000, "many", "nan"],
     "mu": [0, -1.0, "nan", "inf", "some"],
     "tolerance": [0.0, -1e-3, 2.0, float("nan")],
-    "maximum_iterations": [0, -5],
+    "max_iterations": [0, -5],
     "psf_fwhm": [0.0, -1.0, float("nan"), float("inf")],
     "psf_angle": [float("nan"), 1e9],
     "lsf_fwhm": [0.0, float("nan")],
@@ -413,3 +413,29 @@ def test_negative_background_of_jwst_cubes_is_noted(s3d_pair, caplog):
         model.data -= 100.0
     HifredStep.call(list(models), **QUICK, **S3D)
     assert "nonnegative=False" in caplog.text
+
+
+def test_old_name_of_the_number_of_iterations(tmp_path, xray_files, cubes, quick, caplog):
+    """Parameter files, calls and commands of before the new name keep working until 1.0."""
+    expected = HifredStep.call(cubes, **quick, max_iterations=2)
+    assert "is called" not in caplog.text
+    found = HifredStep.call(cubes, **quick, maximum_iterations=2)
+    assert np.array_equal(found.data, expected.data)
+    warned = [one for one in caplog.records if "maximum_iterations" in one.getMessage()]
+    assert [one.levelname for one in warned] == ["WARNING"]
+    assert "is called max_iterations now" in warned[0].getMessage()
+    shown = dict(found.hdus["PARAMETERS"].data)
+    assert shown["max_iterations"] == "2"
+    assert "maximum_iterations" not in shown
+    text = (CONFIGS / "hifred.asdf").read_text()
+    old = tmp_path / "old.asdf"
+    old.write_text(text.replace("max_iterations: null", "maximum_iterations: 2"))
+    found = HifredStep.call(cubes, config_file=str(old), **quick)
+    assert np.array_equal(found.data, expected.data)
+    command = [STRUN, "hifred", str(xray_files[1]), "--maximum_iterations=2", "--mu=0.02"]
+    command += ["--rank=4", "--errors=false", f"--output_dir={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (done.stdout + done.stderr).count("is called max_iterations now") == 1
+    with fits.open(tmp_path / "remnant_hifred.fits") as hdus:
+        assert np.array_equal(hdus["SCI"].data, expected.data)

@@ -60,7 +60,7 @@ def star_image(
         pixel_scale=scale,
         npix=int(6.3 / scale) // 2 * 2 + 1,
         angle=turn,
-        footprints=boxes(PIXEL, turn, scale),
+        pixel_kernels=boxes(PIXEL, turn, scale),
         source="aperture",
     ).data[0]
     large = np.array(shape) + 120
@@ -90,7 +90,7 @@ def star_cube(path, wavelength, *, roll=60.0, pa=10.0, spaxel=0.05, noise=1.0, t
         pixel_scale=spaxel,
         npix=81,
         angle=turn,
-        footprints=boxes(0.1, turn, spaxel),
+        pixel_kernels=boxes(0.1, turn, spaxel),
         source="aperture",
     ).data
     rng = np.random.default_rng(4)

@@ -350,7 +350,7 @@ def test_version_of_stpsf_changes_the_entry(webbpsf_data, monkeypatch):
         {"npix": 19},
         {"broadening": 0.03},
         {"jitter": 20.0},
-        {"footprints": [(0.05, 0.03, 10.0)]},
+        {"pixel_kernels": [(0.05, 0.03, 10.0)]},
     ],
 )
 def test_output_grid_and_widening_are_right_from_a_warm_cache(change):

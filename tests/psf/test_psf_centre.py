@@ -49,7 +49,7 @@ def test_psfs_are_centred_to_a_hundredth_of_a_pixel(instrument, angle):
         pixel_scale=1 / 30,
         npix=61,
         angle=angle,
-        footprints=BOXES[instrument],
+        pixel_kernels=BOXES[instrument],
         source="aperture",
     )
     for image in psf.data:

@@ -6,7 +6,8 @@ import asdf
 import numpy as np
 import pytest
 
-from jwst_fusion.psf import aperture_angle, make, make_psf
+from jwst_fusion import messages
+from jwst_fusion.psf import aperture_angle, make_psf
 from jwst_fusion.psf.instruments import identify
 
 GOOD = {
@@ -43,8 +44,8 @@ GOOD = {
         ({"filter": "F999W"}, "no NIRCam filter"),
         ({"instrument": "NIRSPEC", "filter": "F170LP"}, "no meaning"),
         ({"source": "guess"}, "source must be"),
-        ({"footprints": [(0.1, 0.1)]}, "footprints"),
-        ({"footprints": [(0.1, -0.1, 0.0)]}, "footprints"),
+        ({"pixel_kernels": [(0.1, 0.1)]}, "pixel_kernels"),
+        ({"pixel_kernels": [(0.1, -0.1, 0.0)]}, "pixel_kernels"),
         ({"broadening": -0.1}, "broadening"),
         ({"maximum_cores": "many"}, "maximum_cores"),
         ({"maximum_cores": 0}, "maximum_cores"),
@@ -66,7 +67,7 @@ def test_webbpsf_without_data_says_what_to_do(monkeypatch, tmp_path):
 
 def test_auto_without_data_warns_once_and_records_the_source(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("STPSF_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(make, "_warned", type(make._warned)())
+    monkeypatch.setattr(messages, "_said", set())
     with caplog.at_level(logging.WARNING):
         psfs = [make_psf(**{**GOOD, "source": "auto"}) for _ in range(3)]
     warned = [r for r in caplog.records if "STPSF_PATH" in r.getMessage()]
@@ -85,13 +86,13 @@ def test_importing_the_room_loads_no_heavy_package():
 
 
 def test_shape_sum_order_and_meta():
-    psf = make_psf(**{**GOOD, "wavelength": [2.2, 1.8], "footprints": [(0.03, 0.03, 5.0)]})
+    psf = make_psf(**{**GOOD, "wavelength": [2.2, 1.8], "pixel_kernels": [(0.03, 0.03, 5.0)]})
     assert psf.data.shape == (2, 21, 21)
     np.testing.assert_array_equal(psf.wavelength, [1.8, 2.2])
     np.testing.assert_allclose(psf.data.sum(axis=(1, 2)), 1.0, rtol=1e-12)
     assert psf.data[0].max() > psf.data[1].max()
     assert np.unravel_index(np.argmax(psf.data[0]), (21, 21)) == (10, 10)
-    assert psf.meta["footprints"] == [[0.03, 0.03, 5.0]]
+    assert psf.meta["pixel_kernels"] == [[0.03, 0.03, 5.0]]
 
 
 def test_long_channel_and_its_detector_names():

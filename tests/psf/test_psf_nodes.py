@@ -39,7 +39,7 @@ def direct_error(instrument, low, high, count, source="aperture", **grid):
     ],
 )
 def test_number_of_nodes_is_enough_and_not_lavish(instrument, low, high, boxes, tolerance):
-    grid = {**GRID, "footprints": boxes}
+    grid = {**GRID, "pixel_kernels": boxes}
     count = count_nodes(instrument, low, high, **grid, tolerance=tolerance)
     assert direct_error(instrument, low, high, count, **grid) < 1.3 * tolerance
     assert direct_error(instrument, low, high, count - 2, **grid) > tolerance
@@ -47,7 +47,7 @@ def test_number_of_nodes_is_enough_and_not_lavish(instrument, low, high, boxes, 
 
 def test_estimate_agrees_with_direct_computation():
     for count in (4, 7, 10):
-        grid = {**GRID, "footprints": IMAGE}
+        grid = {**GRID, "pixel_kernels": IMAGE}
         estimate = interpolation_error("NIRCAM", 1.66, 2.3, count, **grid)
         assert estimate == pytest.approx(direct_error("NIRCAM", 1.66, 2.3, count, **grid), rel=0.3)
 
@@ -55,7 +55,7 @@ def test_estimate_agrees_with_direct_computation():
 @pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "boxes"), [("NIRCAM", IMAGE), ("NIRSPEC", CUBE)])
 def test_number_found_on_the_aperture_model_serves_stpsf(instrument, boxes, stpsf_path):
-    grid = {**GRID, "footprints": boxes}
+    grid = {**GRID, "pixel_kernels": boxes}
     count = count_nodes(instrument, 1.66, 2.3, **grid, tolerance=1e-3)
     error = direct_error(instrument, 1.66, 2.3, count, source="webbpsf", **grid)
     assert error < 1.5e-3
@@ -98,7 +98,7 @@ def test_bad_counts_are_named(count):
 
 
 def test_number_is_remembered_and_listed(monkeypatch):
-    given = {**GRID, "footprints": IMAGE, "tolerance": 1e-2}
+    given = {**GRID, "pixel_kernels": IMAGE, "tolerance": 1e-2}
     first = count_nodes("NIRCAM", 2.0, 2.2, **given)
     (entry,) = cache.entries()
     assert describe(entry).startswith("aperture NIRCAM_SW, number of wavelengths for 2.000 to 2.2")

@@ -48,7 +48,12 @@ def test_box_is_exact_and_turned_with_the_output_grid(angle):
     sigma, width, tall = 0.05, 0.1, 0.23
     round_psf = gaussian(sigma**2 * np.eye(2), (0, 0), *grid(SIZE, SCALE))
     out = resample_psf(
-        round_psf, SCALE, npix=41, pixel_scale=0.02, angle=12.0, footprints=[(width, tall, angle)]
+        round_psf,
+        SCALE,
+        npix=41,
+        pixel_scale=0.02,
+        angle=12.0,
+        pixel_kernels=[(width, tall, angle)],
     )
     x, y = grid(41, 0.02)
     c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -65,9 +70,9 @@ def test_box_is_exact_and_turned_with_the_output_grid(angle):
 
 def test_two_boxes_are_two_convolutions(image):
     boxes = [(0.1, 0.06, 20.0), (0.05, 0.05, 0.0)]
-    both = resample_psf(image, SCALE, npix=61, pixel_scale=SCALE, footprints=boxes)
-    first = resample_psf(image, SCALE, npix=SIZE, pixel_scale=SCALE, footprints=boxes[:1])
-    second = resample_psf(first, SCALE, npix=61, pixel_scale=SCALE, footprints=boxes[1:])
+    both = resample_psf(image, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=boxes)
+    first = resample_psf(image, SCALE, npix=SIZE, pixel_scale=SCALE, pixel_kernels=boxes[:1])
+    second = resample_psf(first, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=boxes[1:])
     assert np.abs(both - second).max() < 1e-4 * both.max()
 
 

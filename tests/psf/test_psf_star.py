@@ -22,7 +22,7 @@ GRID = {"pixel_scale": 1 / 30, "npix": 61}
 def image_truth(wavelength, angle, pa=35.0, roll=60.0):
     """What the image of the star shows, in a frame turned otherwise."""
     boxes = ((PIXEL, PIXEL, angle),) * 2 + ((PIXEL, PIXEL, angle - (roll - pa)),)
-    common = {"source": "aperture", "footprints": boxes, "angle": angle, **GRID}
+    common = {"source": "aperture", "pixel_kernels": boxes, "angle": angle, **GRID}
     return make_psf("NIRCAM", wavelength=wavelength, **common).data
 
 
@@ -101,7 +101,7 @@ def test_cube_of_a_star_gives_the_psf_at_each_wavelength(cube, channels, table, 
     with caplog.at_level(logging.INFO):
         psf = star_psf(cube, wavelength=nodes, angle=-70.0, **GRID)
     boxes = ((0.1, 0.1, -70.0),) * 2 + ((0.05, 0.05, -120.0),)
-    common = {"source": "aperture", "footprints": boxes, "angle": -70.0, **GRID}
+    common = {"source": "aperture", "pixel_kernels": boxes, "angle": -70.0, **GRID}
     expected = make_psf("NIRSPEC", wavelength=nodes, **common).data
     for found, truth in zip(psf.data, expected, strict=True):
         # single spaxels are interpolated at twice the width of the slices

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import warnings
@@ -149,3 +150,27 @@ for source in ("aperture", "webbpsf", "auto"):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.endswith("[]")]
     assert [line.split()[0] for line in lines] == ["aperture", "webbpsf", "webbpsf"]
+
+
+def test_importing_stpsf_leaves_the_process_as_it_was(stpsf_path, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stpsf-data").symlink_to(stpsf_path)
+    code = (
+        "import logging, os, requests, sys, threading, warnings\n"
+        "from jwst_fusion.psf import webbpsf\n"
+        "asked, fetch = [], requests.get\n"
+        "requests.get = lambda *args, **_: asked.append(args)\n"
+        "before = requests.get, dict(os.environ), sys.stdout, list(warnings.filters)\n"
+        "model = webbpsf.OpticalModel('NIRCAM_SW', 'NRCB1')\n"
+        "after = requests.get, dict(os.environ), sys.stdout\n"
+        "assert before[:3] == after and 'pysiaf' in sys.modules and not asked\n"
+        "assert not logging.getLogger('pysiaf').filters\n"
+        "with webbpsf._offline():\n"
+        "    other = threading.Thread(target=requests.get, args=('x',))\n"
+        "    other.start()\n"
+        "    other.join()\n"
+        "assert asked == [('x',)]\n"
+    )
+    known = {key: value for key, value in os.environ.items() if key != "STPSF_PATH"}
+    environment = {**known, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -109,7 +109,7 @@ def test_the_page_is_complete_and_stands_alone(pair, fault):
 @pytest.mark.parametrize("fault", ["none", "jwst"])
 def test_what_the_product_keeps_is_what_was_seen(pair, fault):
     product = pair(fault).read()
-    for side in product.sides:
+    for side in product.cubes:
         total = np.nansum(side.images[0])
         part = slice(side.channels["channel"][0], side.channels["channel"][-1] + 1)
         with fits.open(pair(fault).folder / side.file) as hdus:
@@ -262,7 +262,7 @@ def test_cubes_without_sky_coordinates_and_full_cubes(tmp_path):
         lsf_fwhm=21.0 * 2.3548,
         regularisation="wavelet_2d1d",
         kappa=1.0,
-        maximum_iterations=60,
+        max_iterations=60,
         save_report=True,
         save_results=True,
         output_dir=str(tmp_path),

@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 # A channel with data in fewer than this fraction of the spaxels is the torn end of a band, and a
 # spaxel with fewer than this fraction of its channels lies at the rim of the field.
 _LEAST = 0.5
-# A pixel counts at most this many times as much as a typical one.
+# A pixel counts at most this many times as much as a typical one, so that a few with tiny
+# stated errors do not decide alone.
 _LARGEST_WEIGHT = 10.0
 
 

@@ -17,6 +17,7 @@ from jwst_fusion.fusion.observed.sky import SkyGrid
 
 __all__ = ["CubePart", "joined", "memory_of_join", "same_grid", "union_grid"]
 
+# Arrays of a cube that have an axis of wavelength.
 _ARRAYS = ("wavelength", "data", "err", "dq", "weightmap")
 # Positions that differ by less than this are the same, in pixels.
 _SAME = 1e-3

@@ -5,8 +5,8 @@ from scipy import fft, signal
 
 __all__ = ["blur_with_gaps", "matching_kernel", "sample_spaxels"]
 
-# Frequencies at which the imager passes less than the square root of this are left alone; there
-# the cube passes nothing.
+# Squared transfer function of the imager below which frequencies are left alone; there the cube
+# passes nothing.
 _FLOOR = 1e-5
 
 

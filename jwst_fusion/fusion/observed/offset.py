@@ -9,8 +9,10 @@ from jwst_fusion.fusion.observed.photometry import noise_of_image
 
 __all__ = ["coarse_offset", "image_offset", "measure_offset"]
 
-# Where less than this share of a PSF falls on data, a pixel is not compared.
+# Where less than this share of a PSF falls on data, a pixel is not compared: two per cent at most
+# stand for what is missing.
 _COMPLETE = 0.98
+# Spaxels at least from which four numbers (offset, scale, background) are fitted.
 _FEWEST = 16
 # A match counts if its correlation coefficient exceeds this many of its standard deviations in
 # noise, 1 / sqrt(number of spaxels), and the first but not more than the second of these.

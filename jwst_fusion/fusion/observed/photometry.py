@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 # Median absolute deviation of a normal distribution, in standard deviations.
 _MAD = 0.674489750196082
-# The weight of the cross-calibration falls to zero over this many spaxels.
+# The weight of the cross-calibration falls to zero over this many spaxels, about the width of the
+# PSF of the cube.
 _TAPER = 2.0
 
 

@@ -25,8 +25,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# Order of the splines: with 5, images sampled at the diffraction limit come out truest.
 _ORDER = 5
-# The cardinal spline of order 5 has fallen below one part in a thousand this far out.
+# The cardinal spline of order 5 has fallen below one part in a thousand this many pixels out.
 _REACH = 6
 
 

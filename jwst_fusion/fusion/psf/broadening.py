@@ -19,8 +19,10 @@ FWHM = 2 * np.sqrt(2 * np.log(2))
 _WIDEST = 0.5
 # Where less than this share of a PSF falls on data, a spaxel is not compared.
 _COMPLETE = 0.98
+# Spaxels at least from which two widths are fitted, with four numbers that are free besides.
 _FEWEST = 25
-# The residual has to fall by this factor for a broadening to be believed.
+# The residual has to fall by this factor for a broadening to be believed: a smaller gain may
+# be noise that the two widths fit.
 _IMPROVEMENT = 0.95
 
 

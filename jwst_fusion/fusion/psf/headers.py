@@ -1,4 +1,4 @@
-"""What the headers of images and cube say of their PSFs: detector, pixels, resampling, slices."""
+"""Read from headers what shapes the PSFs: detector, pixels, resampling, slices."""
 
 import logging
 
@@ -6,26 +6,32 @@ import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion.psf.instrument_psf import CHANNEL_LIMIT, cube_boxes, image_boxes
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
+from jwst_fusion.fusion.psf.pixel_kernels import (
+    CHANNEL_LIMIT,
+    ChannelOptics,
+    cube_pixel_kernels,
+    image_pixel_kernels,
+)
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
 from jwst_fusion.psf.instruments import identify
 
-__all__ = ["LARGEST_SIDE", "across_slices", "cube_side", "default_size", "image_side"]
+__all__ = ["LARGEST_SIDE", "across_slices", "cube_channels", "default_size", "image_channels"]
 
 log = logging.getLogger(__name__)
 
-#: Largest side of the PSFs, arcsec.
+#: Largest side of the PSFs, arcsec; beyond it they cost more memory than their wings are worth.
 LARGEST_SIDE = 10.0
-# Their default side, arcsec, and for MIRI in lambda / D.
+# Their default side, arcsec, and for MIRI in lambda / D: the wings grow with the wavelength.
 _SIDE, _RINGS = 3.0, 20.0
-_DIAMETER = 6.6
-_ARCSEC = 206264.806
+_DIAMETER = 6.6  # of the telescope, m
+_ARCSEC = 206264.806  # arcsec in a radian
 # Filters of NIRCam that STPSF gives another focus than the others of their channel.
 _OWN_FOCUS = ("F212N", "F323N")
-# Boxes of images of one channel are the same if their widths differ by less than this share, and
-# their angles by less than this (degrees).
+# Pixel kernels of images of one channel are the same if their widths differ by less than this
+# share, and their angles by less than this (degrees): smaller changes of the OTF are below what is
+# known of the optics.
 _SAME_WIDTH, _SAME_ANGLE = 0.02, 2.0
 
 
@@ -52,14 +58,15 @@ def default_size(wavelength, instrument):
     return float(min(max(size, _SIDE), LARGEST_SIDE))
 
 
-def image_side(images, angle, fine):
+def image_channels(images, *, angle, fine):
     """
-    Describe the PSF of the images.
+    Describe the pixels of the images in each channel of their instrument.
 
     Parameters
     ----------
     images : list of ImageObservation
-        The images; the first one of each channel of NIRCam stands for all of that channel.
+        The images, all of one instrument; the first one of each channel of NIRCam stands for all of
+        that channel.
     angle : float
         Degrees counterclockwise from +y of the fine grid to V3.
     fine : `~jwst_fusion.fusion.observed.sky.SkyGrid`
@@ -67,20 +74,21 @@ def image_side(images, angle, fine):
 
     Returns
     -------
-    dict
-        ``boxes``, and ``by_channel`` or ``options`` of `jwst_fusion.fusion.psf.optics.Optics`.
+    ChannelOptics or dict of str to ChannelOptics
+        That of the instrument; of NIRCam by channel, "SHORT" and "LONG", as far as there are
+        images.
 
     Raises
     ------
     NotFusableError
         If there is no model for the PSF of the instrument.
     """
-    boxes, detector, filter_name, first = {}, {}, {}, {}
+    found, first = {}, {}
     for image in images:
         channel = _channel(image)
         known = _detector(image)
         try:
-            own = image_boxes(
+            kernels = image_pixel_kernels(
                 instrument=image.instrument,
                 channel=channel,
                 detector=known,
@@ -91,19 +99,16 @@ def image_side(images, angle, fine):
             )
         except ValueError as reason:
             raise NotFusableError(no_model(image, reason)) from reason
-        if channel in boxes:
-            _compare(first[channel], boxes[channel], image, own)
+        if channel in found:
+            _compare(first[channel], found[channel].pixel_kernels, image, kernels)
             continue
-        boxes[channel], detector[channel], first[channel] = own, known, image
         # a filter with a focus of its own must not stand for the others
         same = sorted({other.filter for other in images if _channel(other) == channel})
-        filter_name[channel] = image.filter if len(same) == 1 else None
+        alone = image.filter if len(same) == 1 else None
+        found[channel] = ChannelOptics(pixel_kernels=kernels, detector=known, filter=alone)
+        first[channel] = image
         _report(image, known, same)
-    if images[0].instrument != "NIRCAM":
-        one = images[0].instrument
-        own = {"detector": detector[one], "filter": filter_name[one]}
-        return {"boxes": boxes[one], "options": own}
-    return {"boxes": boxes, "by_channel": {"detector": detector, "filter": filter_name}}
+    return found if images[0].instrument == "NIRCAM" else found[images[0].instrument]
 
 
 def _channel(image):
@@ -140,9 +145,9 @@ def _report(image, detector, filters):
         )
 
 
-def _compare(first, boxes, image, own):
+def _compare(first, kernels, image, own):
     """Warn if an image has other pixels than the one whose PSF stands for it."""
-    if len(boxes) != len(own):
+    if len(kernels) != len(own):
         warn(
             log,
             "%s is %sresampled, %s is %s: the PSF of the latter is used for both",
@@ -152,11 +157,11 @@ def _compare(first, boxes, image, own):
             "not" if len(own) > 1 else "resampled",
         )
         return
-    one, two = np.array(boxes), np.array(own)
+    one, two = np.array(kernels), np.array(own)
     widths = np.abs(one[:, 0] - two[:, 0]).max()
     # a square looks the same after a quarter of a turn
     turns = np.abs((one[:, 2] - two[:, 2] + 45) % 90 - 45).max()
-    if widths > _SAME_WIDTH * boxes[0][0] or turns > _SAME_ANGLE:
+    if widths > _SAME_WIDTH * kernels[0][0] or turns > _SAME_ANGLE:
         warn(
             log,
             '%s has other pixels than %s (widths differ by up to %.4f", angles by up to %.1f deg): '
@@ -168,9 +173,9 @@ def _compare(first, boxes, image, own):
         )
 
 
-def cube_side(wavelength, cube, angle, spaxel, oversample):
+def cube_channels(wavelength, cube, *, angle, spaxel, oversample):
     """
-    Describe the PSF of the cube.
+    Describe the pixels and slices of the cube in each channel of its instrument.
 
     Parameters
     ----------
@@ -187,8 +192,8 @@ def cube_side(wavelength, cube, angle, spaxel, oversample):
 
     Returns
     -------
-    dict
-        ``instrument``, ``boxes`` and ``by_channel`` of `jwst_fusion.fusion.psf.optics.Optics`.
+    ChannelOptics or dict of str to ChannelOptics
+        That of the instrument; of MIRI by channel of the spectrometer, "1" to "4".
 
     Raises
     ------
@@ -199,16 +204,17 @@ def cube_side(wavelength, cube, angle, spaxel, oversample):
     common["oversample"] = oversample
     try:
         if cube.instrument != "MIRI":
-            boxes = cube_boxes(instrument=cube.instrument, **common)
-            return {"instrument": cube.instrument, "boxes": boxes}
-        bands = _bands(wavelength, cube)
-        boxes = {
-            channel: cube_boxes(instrument="MIRI_MRS", band=band, **common)
-            for channel, band in bands.items()
+            kernels = cube_pixel_kernels(instrument=cube.instrument, **common)
+            return ChannelOptics(pixel_kernels=kernels)
+        return {
+            channel: ChannelOptics(
+                pixel_kernels=cube_pixel_kernels(instrument="MIRI_MRS", band=band, **common),
+                detector=band,
+            )
+            for channel, band in _bands(wavelength, cube).items()
         }
     except ValueError as reason:
         raise NotFusableError(no_model(cube, reason)) from reason
-    return {"instrument": "MIRI_MRS", "boxes": boxes, "by_channel": {"detector": bands}}
 
 
 def _bands(wavelength, cube):

@@ -1,4 +1,4 @@
-"""PSFs of a cube and of the images on their common grid: optics, pixels and resampling kernels."""
+"""PSFs of a cube and of the images at common wavelengths on their common grid."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -6,23 +6,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.fusion.psf.mrs import mrs_parts
-from jwst_fusion.psf import aperture_angle, chebyshev_nodes, read_psf
+from jwst_fusion.fusion.psf.pixel_kernels import CHANNEL_LIMIT
+from jwst_fusion.psf import chebyshev_nodes, read_psf
 from jwst_fusion.psf.cube import lagrange_weights
-from jwst_fusion.psf.instruments import pixel_of
 
-__all__ = ["PsfPair", "cube_boxes", "image_boxes", "psf_pair", "read_psf_pair"]
+__all__ = ["PsfPair", "psf_pair", "read_psf_pair"]
 
 log = logging.getLogger(__name__)
 
-#: The two channels of NIRCam meet here (um).
-CHANNEL_LIMIT = 2.35
 # Wavelengths at which measured PSFs, smooth already, are sampled.
 _STAR_NODES = 16
-# Nodes at most for files, and the sum of the absolute weights from which a polynomial is not
-# trusted to interpolate between the wavelengths of one.
+# Wavelengths at most for files: PSFs of a grating or channel need 10 to 20.
 _FILE_NODES = 32
+# Sum of the absolute weights (1 without any overshoot) from which one polynomial is not trusted to
+# interpolate between the wavelengths of a file.
 _UNSTABLE = 5.0
-_IMAGERS = {"SHORT": "NIRCAM_SW", "LONG": "NIRCAM_LW", "MIRI": "MIRI_IMAGER"}
 
 
 @dataclass(frozen=True)
@@ -49,101 +47,6 @@ class PsfPair:
     nodes: np.ndarray
 
 
-def image_boxes(*, instrument, channel, detector, pixfrac, pixel_scale, grid_angle, angle):
-    """
-    Boxes that detector and drizzling add to the optics of an image.
-
-    Parameters
-    ----------
-    instrument : {"NIRCAM", "MIRI"}
-        Instrument.
-    channel : {"SHORT", "LONG", "MIRI"}
-        Channel of NIRCam; "MIRI" for MIRI.
-    detector : str or None
-        Detector whose axes the pixels follow.
-    pixfrac : float or None
-        Drizzle pixel fraction; None if the image was not resampled.
-    pixel_scale : float
-        Pixel of the resampled image, arcsec.
-    grid_angle : float
-        Degrees counterclockwise from the axes of the common grid to those of the image.
-    angle : float
-        Degrees counterclockwise from +y of the common grid to the telescope's V3 axis.
-
-    Returns
-    -------
-    tuple
-        Boxes (width_x, width_y, angle): detector pixel, drop, output pixel.
-
-    Raises
-    ------
-    ValueError
-        If the pixels of the instrument are not known.
-    """
-    _check(instrument, ("NIRCAM", "MIRI"))
-    native = pixel_of(_IMAGERS[channel])
-    turned = angle + aperture_angle(instrument, detector)
-    boxes = [(*native, turned)]
-    if pixfrac is not None:
-        # An output pixel takes each drop by the area they share: drop and output pixel, convolved.
-        if pixfrac > 0:
-            boxes.append((*(pixfrac * width for width in native), turned))
-        boxes.append((pixel_scale, pixel_scale, grid_angle))
-    return tuple(boxes)
-
-
-def cube_boxes(*, instrument, spaxel, angle, resampled=True, oversample=1.0, band=None):
-    """
-    Boxes that slices, detector pixels and cube building add to the optics of a cube.
-
-    Parameters
-    ----------
-    instrument : {"NIRSPEC", "MIRI_MRS"}
-        Instrument.
-    spaxel : float
-        Spaxel of the cube, arcsec.
-    angle : float
-        Degrees counterclockwise from +y of the cube's grid to the telescope's V3 axis.
-    resampled : bool, optional
-        Whether the cube was built from detector pixels by drizzling or weighting. If not, spaxels
-        are taken to be the detector's own pixels, aligned with the grid.
-    oversample : float, optional
-        Factor by which the exposures were oversampled along the slices before.
-    band : str, optional
-        Band of the MIRI spectrometer, for which it is needed, such as "2A".
-
-    Returns
-    -------
-    tuple
-        Boxes (width_x, width_y, angle): slice and pixel, their footprint in the cube, spaxel.
-
-    Raises
-    ------
-    ValueError
-        If the pixels of the instrument are not known.
-
-    Notes
-    -----
-    Oversampling divides the footprint with which a sample enters the cube, not the detector pixel
-    that integrated the light.
-    """
-    if not resampled:
-        return ((spaxel, spaxel, 0.0),)
-    _check(instrument, ("NIRSPEC", "MIRI_MRS"))
-    turned = angle + aperture_angle(instrument, band)
-    pixel = width_x, width_y = pixel_of(instrument, band)
-    # slices run along ideal y in NIRSpec, along ideal x in MIRI
-    along_x = instrument == "MIRI_MRS"
-    drop = (width_x / oversample, width_y) if along_x else (width_x, width_y / oversample)
-    return ((*pixel, turned), (*drop, turned), (spaxel, spaxel, 0.0))
-
-
-def _check(instrument, known):
-    if instrument not in known:
-        msg = f"footprints of pixels are known for {' and '.join(known)} only"
-        raise ValueError(msg)
-
-
 def psf_pair(wavelength, image, cube, *, count="auto", pixel_scale, npix):
     """
     Make the PSFs of images and cube at common wavelength nodes.
@@ -153,7 +56,7 @@ def psf_pair(wavelength, image, cube, *, count="auto", pixel_scale, npix):
     wavelength : array (L,)
         Channels of the cube, micrometre.
     image, cube : `~jwst_fusion.fusion.psf.optics.Optics`
-        The two sides.
+        How the PSFs of the images and of the cube are made.
     count : int or "auto"
         Number of nodes, or as many as it takes to interpolate both PSFs to the accuracy of
         `jwst_fusion.psf.nodes.TOLERANCE`.
@@ -189,14 +92,13 @@ def psf_pair(wavelength, image, cube, *, count="auto", pixel_scale, npix):
         if high - low > 1e-6 * high:
             number = count
             if count == "auto":
-                sides = [one.count(low, high, channel, grid) for one in (image, cube)]
-                number = _STAR_NODES if image.star and cube.star else max(sides)
+                counts = [one.count(low, high, channel, **grid) for one in (image, cube)]
+                number = _STAR_NODES if image.star and cube.star else max(counts)
             else:
                 number = max(min(4, count), round(count * share))
             nodes = chebyshev_nodes(low, high, number)
-        has_image = bool(image.star) or image.footprints(channel) is not None
-        ours = image.psf(nodes, channel, grid) if has_image else None
-        parts.append((inside, ours, cube.psf(nodes, channel, grid)))
+        ours = image.psf(nodes, channel, **grid) if image.serves(channel) else None
+        parts.append((inside, ours, cube.psf(nodes, channel, **grid)))
     parts = _continued(parts)
     weights = np.zeros((len(wavelength), sum(len(one.data) for _, one, _ in parts)))
     start = 0
@@ -301,8 +203,8 @@ def _at(psf, nodes, path):
 
 def _channels(wavelength, image, cube):
     """Parts of the wavelengths between which a PSF jumps, each with a name."""
-    if cube.instrument == "MIRI_MRS" and isinstance(cube.boxes, dict):
-        return list(mrs_parts(wavelength, "".join(cube.boxes)).items())
+    if cube.instrument == "MIRI_MRS" and isinstance(cube.channels, dict):
+        return list(mrs_parts(wavelength, "".join(cube.channels)).items())
     if image.instrument != "NIRCAM":
         return [(image.instrument, np.ones(len(wavelength), bool))]
     short = wavelength < CHANNEL_LIMIT

@@ -1,28 +1,24 @@
 """PSFs for given observations: what their headers say about roll, detector and resampling."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.fusion.psf.broadening import FWHM, Broadening, broaden, fit_broadening
-from jwst_fusion.fusion.psf.headers import (
-    LARGEST_SIDE,
-    across_slices,
-    cube_side,
-    default_size,
-    image_side,
-)
+from jwst_fusion.fusion.psf.headers import LARGEST_SIDE, across_slices, default_size
 from jwst_fusion.fusion.psf.instrument_psf import psf_pair, read_psf_pair
-from jwst_fusion.fusion.psf.optics import Optics
+from jwst_fusion.fusion.psf.optics import Optics, TelescopeModel
 from jwst_fusion.messages import warn
 
 __all__ = ["broadened", "psf_angles", "psfs_of"]
 
 log = logging.getLogger(__name__)
 
-# Images of one channel are described by one PSF if their rolls differ by less (degrees).
+# Images of one channel are described by one PSF if their rolls differ by less (degrees): at 1.5
+# arcsec, the rim of the PSF, that is less than two pixels of the images.
 _SAME_ROLL = 2.0
 
 
@@ -117,36 +113,31 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
         files = (options.psf_image[0], options.psf_cube)
         return read_psf_pair(wavelength, *files, broadening=sigma, **grid_of_psf)
     stars = options.psf_files()
-    common = {"source": "auto" if options.psf_kind == "data" else options.psf_kind}
-    common["options"] = {"maximum_cores": options.maximum_cores, "jitter": options.psf_jitter}
-    by_header = {} if "psf_image" in stars else image_side(images, angles[0], fine)
-    own = {"opd": _wavefront(images[0], options), "position": options.position()}
-    own |= by_header.pop("options", {})
-    image = Optics(
-        **{"boxes": {}, **by_header},
-        source=common["source"],
-        options={**common["options"], **own},
-        instrument=images[0].instrument,
+    model = TelescopeModel(
+        source="auto" if options.psf_kind == "data" else options.psf_kind,
+        opd=_wavefront(cube, options),
+        jitter=options.psf_jitter,
+        maximum_cores=options.maximum_cores,
+    )
+    imager = replace(model, opd=_wavefront(images[0], options), position=options.position())
+    image_optics = Optics.of_images(
+        images,
         angle=angles[0],
+        fine=fine,
+        model=imager,
         broadening=sigma,
-        star=stars.get("psf_image", []),
-        parameter="psf_image",
-        pixel=images[0].grid.scale,
+        star=stars.get("psf_image", ()),
     )
-    by_header = {"instrument": cube.instrument, "boxes": ()}
-    if "psf_cube" not in stars:
-        given = angles[1], grid.coarse.scale, options.trace_oversample
-        by_header = cube_side(wavelength, cube, *given)
-    side = Optics(
-        **by_header,
+    cube_optics = Optics.of_cube(
+        wavelength,
+        cube,
         angle=angles[1],
-        star=stars.get("psf_cube", []),
-        parameter="psf_cube",
-        pixel=grid.coarse.scale,
-        source=common["source"],
-        options={**common["options"], "opd": _wavefront(cube, options)},
+        spaxel=grid.coarse.scale,
+        model=model,
+        oversample=options.trace_oversample,
+        star=stars.get("psf_cube", ()),
     )
-    return psf_pair(wavelength, image, side, count=options.psf_nodes, **grid_of_psf)
+    return psf_pair(wavelength, image_optics, cube_optics, count=options.psf_nodes, **grid_of_psf)
 
 
 def _wavefront(observation, options):

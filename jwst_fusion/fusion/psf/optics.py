@@ -1,73 +1,188 @@
-"""How the PSFs of one instrument are made: a model with the boxes of its pixels, or a star."""
+"""How the PSFs of one instrument are made: a model and the kernels of its pixels, or a star."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from jwst_fusion.fusion.psf.headers import cube_channels, image_channels
+from jwst_fusion.fusion.psf.pixel_kernels import ChannelOptics
 from jwst_fusion.psf import count_nodes, make_psf, star_psf
 from jwst_fusion.psf.instruments import identify
 
-__all__ = ["Optics"]
+__all__ = ["Optics", "TelescopeModel"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class TelescopeModel:
+    """
+    Model of the telescope, as `jwst_fusion.psf.make_psf` takes it.
+
+    Attributes
+    ----------
+    source : {"auto", "webbpsf", "aperture"}
+        What computes it.
+    opd : str or None
+        Wavefront.
+    jitter : float or None
+        Sigma per axis, milliarcsec.
+    position : tuple of int or None
+        Column and row of the imager's detector.
+    maximum_cores : int or str
+        Processes.
+    """
+
+    source: str = "auto"
+    opd: str | None = None
+    jitter: float | None = None
+    position: tuple | None = None
+    maximum_cores: int | str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optics:
     """
-    One instrument of a fusion.
+    Optics of the images or of the cube of a fusion.
 
     Attributes
     ----------
     instrument : str
-        Instrument.
+        Instrument, as `jwst_fusion.psf.make_psf` names it.
     angle : float
         Degrees counterclockwise from +y of the grid to V3.
-    boxes : tuple or dict
-        What detector and resampling add, see `jwst_fusion.fusion.psf.instrument_psf`; for images of
-        NIRCam by channel, "SHORT" and "LONG", for cubes of MIRI by channel, "1" to "4".
-    source : {"auto", "webbpsf", "aperture"}
-        Model of the optics.
-    options : dict
-        Further parameters of `jwst_fusion.psf.make_psf`; those that differ between the channels as
-        dictionaries in ``by_channel``.
-    by_channel : dict
-        See above: name of the parameter, then channel.
+    channels : ChannelOptics or dict of str to ChannelOptics
+        What pixels and resampling add; for images of NIRCam by channel, "SHORT" and "LONG", for
+        cubes of MIRI by channel, "1" to "4".
+    model : TelescopeModel
+        Model of the telescope.
     broadening : float
-        Sigma of a Gaussian that widens the PSF beyond the optics, arcsec.
-    star : list of str
+        Sigma of a Gaussian that widens the PSF beyond the model, arcsec.
+    star : tuple of str
         Exposures of a star that take the place of the model, if any.
     parameter : str
-        The parameter that named them.
+        The parameter that named them, for messages.
     pixel : float or None
         Pixel of the resampled data, arcsec; only for stars.
     """
 
     instrument: str
     angle: float
-    boxes: tuple | dict
-    source: str = "auto"
-    options: dict = field(default_factory=dict)
-    by_channel: dict = field(default_factory=dict)
+    channels: ChannelOptics | dict
+    model: TelescopeModel = TelescopeModel()
     broadening: float = 0.0
-    star: list = field(default_factory=list)
+    star: tuple = ()
     parameter: str = ""
     pixel: float | None = None
 
-    def footprints(self, channel):
+    @classmethod
+    def of_images(cls, images, *, angle, fine, model, broadening=0.0, star=()):
         """
-        Return the boxes of a channel.
+        Describe the optics of images by what their headers say.
 
         Parameters
         ----------
-        channel : str
+        images : list of ImageObservation
+            The images, all of one instrument; the first one of each channel of NIRCam stands for
+            all of that channel.
+        angle : float
+            Degrees counterclockwise from +y of the fine grid to V3.
+        fine : `~jwst_fusion.fusion.observed.sky.SkyGrid`
+            Fine grid.
+        model : TelescopeModel
+            Model of the telescope.
+        broadening : float, optional
+            Sigma of a Gaussian that widens the PSF beyond the model, arcsec.
+        star : sequence of str, optional
+            Images of a star that take the place of the model.
+
+        Returns
+        -------
+        Optics
+            The optics.
+
+        Raises
+        ------
+        NotFusableError
+            If there is no model for the PSF of the instrument.
+        """
+        channels = {} if star else image_channels(images, angle=angle, fine=fine)
+        return cls(
+            instrument=images[0].instrument,
+            angle=angle,
+            channels=channels,
+            model=model,
+            broadening=broadening,
+            star=tuple(star),
+            parameter="psf_image",
+            pixel=images[0].grid.scale,
+        )
+
+    @classmethod
+    def of_cube(cls, wavelength, cube, *, angle, spaxel, model, oversample=1.0, star=()):
+        """
+        Describe the optics of a cube by what its header says.
+
+        Parameters
+        ----------
+        wavelength : array (L,)
+            Channels, micrometre.
+        cube : CubeObservation
+            The cube.
+        angle : float
+            Degrees counterclockwise from +y of the grid to V3.
+        spaxel : float
+            Spaxel, arcsec.
+        model : TelescopeModel
+            Model of the telescope.
+        oversample : float, optional
+            Factor by which the exposures were oversampled along the slices.
+        star : sequence of str, optional
+            Cubes of a star that take the place of the model.
+
+        Returns
+        -------
+        Optics
+            The optics.
+
+        Raises
+        ------
+        NotFusableError
+            If there is no model for the PSF of the instrument.
+        """
+        instrument, channels = cube.instrument, ChannelOptics()
+        if not star:
+            given = {"angle": angle, "spaxel": spaxel, "oversample": oversample}
+            channels = cube_channels(wavelength, cube, **given)
+            instrument = "MIRI_MRS" if instrument == "MIRI" else instrument
+        return cls(
+            instrument=instrument,
+            angle=angle,
+            channels=channels,
+            model=model,
+            star=tuple(star),
+            parameter="psf_cube",
+            pixel=spaxel,
+        )
+
+    def channel(self, name):
+        """
+        Return the optics of a channel.
+
+        Parameters
+        ----------
+        name : str
             Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
 
         Returns
         -------
-        tuple or None
-            The boxes; None if there are no images in that channel.
+        ChannelOptics or None
+            Its pixels; None if there are no images in that channel.
         """
-        return self.boxes.get(channel) if isinstance(self.boxes, dict) else self.boxes
+        return self.channels.get(name) if isinstance(self.channels, dict) else self.channels
 
-    def psf(self, nodes, channel, grid):
+    def serves(self, name):
+        """Return whether PSFs can be made for a channel."""
+        return bool(self.star) or self.channel(name) is not None
+
+    def psf(self, nodes, name, *, pixel_scale, npix):
         """
         Make the PSFs.
 
@@ -75,10 +190,12 @@ class Optics:
         ----------
         nodes : array (R,)
             Wavelengths, micrometre.
-        channel : str
+        name : str
             Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
-        grid : dict
-            ``pixel_scale`` (arcsec) and ``npix``.
+        pixel_scale : float
+            Pixel of the PSFs, arcsec.
+        npix : int
+            Their size in pixels, odd.
 
         Returns
         -------
@@ -87,33 +204,34 @@ class Optics:
         """
         if self.star:
             return star_psf(
-                self.star,
+                list(self.star),
                 wavelength=nodes,
                 angle=self.angle,
                 broadening=self.broadening,
                 pixel=self.pixel,
                 parameter=self.parameter,
-                **grid,
+                pixel_scale=pixel_scale,
+                npix=npix,
             )
-        own = {name: values.get(channel) for name, values in self.by_channel.items()}
+        own = self.channel(name)
         return make_psf(
             self.instrument,
             wavelength=nodes,
             angle=self.angle,
-            footprints=self.footprints(channel),
-            broadening=self._sigma(nodes, own.get("detector")),
-            source=self.source,
-            **own,
-            **self.options,
-            **grid,
+            detector=own.detector,
+            filter=own.filter,
+            pixel_kernels=own.pixel_kernels,
+            broadening=self._sigma(nodes, own.detector),
+            source=self.model.source,
+            opd=self.model.opd,
+            jitter=self.model.jitter,
+            position=self.model.position,
+            maximum_cores=self.model.maximum_cores,
+            pixel_scale=pixel_scale,
+            npix=npix,
         )
 
-    def _sigma(self, nodes, detector=None):
-        """Charge diffusion of the detector and broadening."""
-        model, _ = identify(self.instrument, (nodes[0], nodes[-1]), detector)
-        return math.hypot(model.broadening, self.broadening)
-
-    def count(self, low, high, channel, grid):
+    def count(self, low, high, name, *, pixel_scale, npix):
         """
         Count the wavelengths that it takes to interpolate the PSF.
 
@@ -121,7 +239,7 @@ class Optics:
         ----------
         low, high : float
             Range, micrometre.
-        channel, grid
+        name, pixel_scale, npix
             As for `psf`.
 
         Returns
@@ -129,14 +247,20 @@ class Optics:
         int
             The number; 2 for stars, whose PSFs are smooth in wavelength as they were measured.
         """
-        if self.star or self.footprints(channel) is None:
+        if self.star or self.channel(name) is None:
             return 2
         return count_nodes(
             self.instrument,
             low,
             high,
-            footprints=self.footprints(channel),
+            pixel_kernels=self.channel(name).pixel_kernels,
             broadening=self._sigma((low, high)),
-            jitter=self.options.get("jitter"),
-            **grid,
+            jitter=self.model.jitter,
+            pixel_scale=pixel_scale,
+            npix=npix,
         )
+
+    def _sigma(self, nodes, detector=None):
+        """Charge diffusion of the detector and broadening, arcsec."""
+        model, _ = identify(self.instrument, (nodes[0], nodes[-1]), detector)
+        return math.hypot(model.broadening, self.broadening)

@@ -20,7 +20,8 @@ __all__ = ["BlockSystem"]
 
 log = logging.getLogger(__name__)
 
-_DOUBLE_LIMIT = 1_500_000_000  # bytes of blocks above which single precision is used
+# Bytes of blocks above which single precision is used, to save memory.
+_DOUBLE_LIMIT = 1_500_000_000
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
 _STALE = 0.1  # logarithmic change of hyperparameters up to which a preconditioner is used again
 _RIDGE = 1e-13  # relative to the largest diagonal element; keeps unobserved constants solvable
@@ -37,7 +38,7 @@ class BlockSystem:
         Spectrometer on noise-whitened rows.
     power : ndarray (group, d * d), optional
         Transfer function of the prior, or one per component (group, d * d, k), or a matrix
-        (group, d * d, k, k) that contains the strengths; that of the squared gradient by default.
+        (group, d * d, k, k) that contains the weights mu; that of the squared gradient by default.
 
     Notes
     -----
@@ -148,7 +149,7 @@ class BlockSystem:
         cube_weight : float
             Weight of the whitened rows of the cube.
         mu : ndarray (k,)
-            Strength of the gradient prior per component.
+            Weight of the prior per component.
 
         Returns
         -------
@@ -202,7 +203,7 @@ class BlockSystem:
 
         The inverse Cholesky factors are kept, in single precision: rounded factors still make a
         positive definite preconditioner. Those of the last call serve again as long as no weight
-        and no strength has changed by more than a tenth.
+        and no mu has changed by more than a tenth.
 
         Parameters
         ----------

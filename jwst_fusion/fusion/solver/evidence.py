@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -22,11 +22,14 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_LOG_INTERVAL = 10.0
+_LOG_INTERVAL = 10.0  # seconds between progress lines
 _EMPTY = 1e-4  # weight, relative to the lightest data, that stands for no data
 _THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which there are no data
-_LOOSE = 0.05  # accuracy of linear solves on the way, in posterior standard deviations
-_SCALE_LIMIT = 100.0  # the noise scales stay within this factor of the given errors
+# Accuracy of linear solves on the way, in posterior standard deviations; hyperparameters
+# are wanted to 3 % only.
+_LOOSE = 0.05
+# Factor on the given errors within which the noise scales stay, against runaways.
+_SCALE_LIMIT = 100.0
 
 
 class LocalWeights:
@@ -102,7 +105,7 @@ class TuningStep:
     run : int
         Which of the fixed-point iterations, each with its own data and subspace, from 1.
     mu : ndarray (k,)
-        Strengths of the prior after the step.
+        Weights of the prior after the step.
     scale_image, scale_cube : float
         Factors on the inverse variances after the step.
     change : float
@@ -123,7 +126,7 @@ class Tuning:
     Attributes
     ----------
     mu : ndarray (k,)
-        Strength of the gradient prior per component.
+        Weight of the prior per component.
     scale_image, scale_cube : float
         Factors on the inverse variances of images and cube.
     solution : Solution
@@ -151,7 +154,7 @@ def maximise_evidence(
     local,
     mu,
     *,
-    strengths=True,
+    fit_mu=True,
     noise_scales=True,
     scales=(1.0, 1.0),
     start=None,
@@ -160,7 +163,7 @@ def maximise_evidence(
     accuracy=0.03,
     **solver,
 ):
-    r"""Fixed point of the evidence for the prior strengths and the noise scales.
+    r"""Fixed point of the evidence for the weights of the prior and the noise scales.
 
     Parameters
     ----------
@@ -169,9 +172,9 @@ def maximise_evidence(
     local : LocalWeights
         Amount of data around every pixel.
     mu : ndarray (k,)
-        Initial prior strengths.
-    strengths : bool
-        Fit the prior strengths.
+        Initial weights of the prior.
+    fit_mu : bool
+        Fit the weights of the prior.
     noise_scales : bool
         Fit one factor per instrument on the inverse variances as well.
     scales : tuple of float
@@ -217,7 +220,7 @@ def maximise_evidence(
         total, history = total + solution.iterations, history + solution.history
         effective, fitted = _degrees_of_freedom(system, local, mu, scales)
         wanted = np.zeros(len(mu) + 2)
-        if strengths:
+        if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
             wanted[:-2] = np.log(np.maximum(effective, 1e-3) / energy / mu)
         if noise_scales:
@@ -226,7 +229,7 @@ def maximise_evidence(
             new = np.maximum(counts - fitted, 0.01 * counts) / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
-        # What goes to and fro is half as far away.
+        # Halve updates whose sign alternates.
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
         path.append(TuningStep(run, mu, float(scales[0]), float(scales[1]), float(change)))
@@ -237,8 +240,11 @@ def maximise_evidence(
             settled = True
             break
     solution = system.solve(mu, *scales, start=groups, **solver)
-    solution.iterations += total
-    solution.history = history + solution.history
+    solution = replace(
+        solution,
+        iterations=total + solution.iterations,
+        history=history + solution.history,
+    )
     return Tuning(mu, float(scales[0]), float(scales[1]), solution, step, settled, path)
 
 

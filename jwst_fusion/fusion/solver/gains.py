@@ -17,7 +17,7 @@ _PRECISION = 0.01  # of the information on a gain that the solve for its column 
 _SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
 _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
-_STEPS = 16
+_STEPS = 16  # at most, each with one solve; as the problem is nearly linear, few are needed
 _FAR = 5  # widths of the prior, or a factor of two, that gains of sound data do not reach
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
@@ -51,13 +51,13 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem whose responses contain the gains.
     tuned : Tuning
         Its hyperparameters and solution.
     gains : Gains
         Gains so far.
-    settings : Settings
+    settings : FusionSettings
         Options.
     scales : tuple of float
         Factors on the inverse variances of images and cube.
@@ -66,7 +66,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
 
     Returns
     -------
-    problem : Problem
+    problem : LowRankProblem
         The problem with the responses that belong to the gains.
     tuned : Tuning
         Its solution, with `scales`.

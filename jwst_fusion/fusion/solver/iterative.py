@@ -134,7 +134,7 @@ class WeightedSystem:
         Parameters
         ----------
         mu : ndarray (k,)
-            Strength of the gradient prior.
+            Weight of the prior per component.
         scale_image, scale_cube : float
             Factors on the inverse variances of the two instruments.
         rhs : ndarray (group, d * d, k), optional

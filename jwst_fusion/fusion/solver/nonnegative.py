@@ -17,11 +17,11 @@ __all__ = ["solve_nonnegative"]
 
 log = logging.getLogger(__name__)
 
-_STEPS = 300
+_STEPS = 300  # at most, each with one solve
 _ALLOWED = 0.2  # posterior standard deviations below zero that are accepted
 _INNER = 0.5  # accuracy of inner solves, relative to what is asked for
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
-_LOG_INTERVAL = 10.0
+_LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def solve_nonnegative(problem, tuned, settings):
@@ -29,11 +29,11 @@ def solve_nonnegative(problem, tuned, settings):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem with a quadratic prior.
     tuned : Tuning
         Its hyperparameters and solution.
-    settings : Settings
+    settings : FusionSettings
         Options.
 
     Returns

@@ -1,4 +1,4 @@
-"""Outliers that no flag marks: impossible contrasts before the fusion, wild residuals within it.
+"""Find outliers that no flag marks: sharper than the PSF, or unexplained by a first solution.
 
 Cubes are (wavelength, y, x), images (y, x). What a point source may look like is taken from the
 PSFs, so that neither stars nor emission lines are mistaken for outliers.
@@ -16,15 +16,15 @@ from jwst_fusion.messages import warn
 
 __all__ = [
     "Rejection",
-    "impossible_contrasts",
-    "lone_peaks",
+    "isolated_outliers",
+    "residual_outliers",
+    "sharper_than_psf",
     "sharpest_contrast",
-    "wild_residuals",
 ]
 
 log = logging.getLogger(__name__)
 
-_MAD = 0.674489750196082  # median absolute deviation of a normal distribution
+_MAD = 0.674489750196082  # median absolute deviation of a normal distribution, standard deviations
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
 _GUARD = 10.0  # standard deviations that the test before the fusion ignores
 _NATIVE_CONTRAST = 100.0  # twice that of a star on NIRSpec's spaxels at 0.8 um, the sharpest case
@@ -34,7 +34,9 @@ _PEAK = 0.5  # height of an outlier, relative to its brightest neighbour
 _MISFIT = 0.1  # part of the local range of the model that errors of the PSF may explain
 _LINE = 4.0  # a line that a spectrograph resolves is not this much brighter than both neighbours
 _SMALLEST_SCATTER = 0.3  # of residuals in given errors: a close fit must not look like outliers
-_SPECTRAL, _SPATIAL = 7, 7  # channels and pixels of the running medians
+# Channels and pixels of the running medians: wider than a resolved line, and than a star's core.
+_SPECTRAL, _SPATIAL = 7, 7
+# Steps to the eight neighbours of a pixel.
 _AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
 
@@ -101,7 +103,7 @@ def sharpest_contrast(psf, factor):
     return float(best)
 
 
-def lone_peaks(planes, good, *, spectral=False):
+def isolated_outliers(planes, good, *, spectral=False):
     """Find gross outliers of native data, before anything is resampled or calibrated with them.
 
     Parameters
@@ -128,7 +130,7 @@ def lone_peaks(planes, good, *, spectral=False):
     return found
 
 
-def impossible_contrasts(data):
+def sharper_than_psf(data):
     """Find samples that stand out more than a point source would, before any model exists.
 
     Images are compared with their running median. Spectra are split into their running median,
@@ -167,7 +169,7 @@ def impossible_contrasts(data):
     return found
 
 
-def wild_residuals(data, images_model, cube_model, limit):
+def residual_outliers(data, images_model, cube_model, limit):
     """Find data that a model of them cannot explain.
 
     Parameters

@@ -1,4 +1,4 @@
-"""A fusion problem from its data: subspace, operators, weights, hyperparameters, solution."""
+"""The fusion of given data in a spectral subspace: operators, hyperparameters, solution."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from jwst_fusion.fusion.solver.evidence import (
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.solver.regularisation import make_prior
-from jwst_fusion.fusion.solver.rendering import assemble
-from jwst_fusion.fusion.solver.subspace import Subspace, estimate_subspace
+from jwst_fusion.fusion.solver.rendering import cube_from_rows
+from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace
 from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
 
-__all__ = ["Problem", "find_subspace", "initial_strength", "plain_noise"]
+__all__ = ["LowRankProblem", "find_subspace", "initial_mu", "plain_noise"]
 
-_UNIQUE = 1e-4  # strength of "none", relative to what the gradients of the cube suggest
+# Prior weight of the regularisation "none", relative to what the gradients of the cube suggest:
+# small enough not to be seen, large enough for a solution that is unique to rounding.
+_UNIQUE = 1e-4
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Problem:
-    """Data, a subspace for them, and what follows from both.
+class LowRankProblem:
+    """A fusion with component maps as its unknowns: data, their subspace, what follows from both.
 
     Attributes
     ----------
     data : FusionData
         Observations, from `~jwst_fusion.fusion.solver.whitening.usable_data`.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Spectral subspace.
     compression : Compression
         Rows that stand for the channels.
@@ -47,14 +49,28 @@ class Problem:
     """
 
     data: FusionData
-    subspace: Subspace
+    subspace: WhitenedSubspace
     compression: Compression
     system: WeightedSystem
     local: LocalWeights
 
     @classmethod
     def pose(cls, data, subspace, settings):
-        """Derive everything from data and subspace."""
+        """Derive everything from data and subspace.
+
+        Parameters
+        ----------
+        data : FusionData
+            Observations, from `~jwst_fusion.fusion.solver.whitening.usable_data`.
+        subspace : WhitenedSubspace
+            Spectral subspace.
+        settings : FusionSettings
+            Regularisation and boundary.
+
+        Returns
+        -------
+        LowRankProblem
+        """
         compression = Compression(data.psf_weights, subspace)
         kind, exponent = settings.regularisation, settings.exponent
         system = whitened_system(
@@ -73,14 +89,14 @@ class Problem:
         d, (h, w) = self.data.factor, self.data.cube.shape[1:]
         return slice(0, d * h), slice(0, d * w)
 
-    def tune(self, strength, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=()):
+    def tune(self, mu, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=()):
         """Hyperparameters and the solution for them.
 
         Parameters
         ----------
-        strength : ndarray (k,)
-            Prior strengths to begin with, or to use.
-        settings : Settings
+        mu : ndarray (k,)
+            Weights of the prior to begin with, or to use.
+        settings : FusionSettings
             Options.
         tolerance : float
             Accuracy in posterior standard deviations.
@@ -99,11 +115,11 @@ class Problem:
         solver["start"] = start
         if settings.tuning == "evidence":
             solver |= {"scales": scales, "noise_scales": settings.noise_scales, "path": path}
-            solver["strengths"] = settings.regularisation != "none"
-            return maximise_evidence(self.system, self.local, strength, **solver)
+            solver["fit_mu"] = settings.regularisation != "none"
+            return maximise_evidence(self.system, self.local, mu, **solver)
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
-        solution = self.system.solve(strength, 1.0, scale, **solver)
-        return Tuning(strength, 1.0, scale, solution, 0, True)
+        solution = self.system.solve(mu, 1.0, scale, **solver)
+        return Tuning(mu, 1.0, scale, solution, 0, True)
 
     def images_of(self, groups):
         """Images (F, d * h, d * w) that component groups predict, in the unit of the data."""
@@ -118,7 +134,7 @@ class Problem:
         h, w = self.data.cube.shape[1:]
         seen = self.system.spectrometer.forward_groups(groups)
         rows = self.system.grid.synthesise_coarse(seen)[:, :h, :w]
-        return assemble(rows, self.compression.expand, self.subspace)[0]
+        return cube_from_rows(rows, self.compression.expand, self.subspace)[0]
 
 
 def plain_noise(data):
@@ -152,12 +168,12 @@ def find_subspace(data, settings):
     ----------
     data : FusionData
         Observations.
-    settings : Settings
+    settings : FusionSettings
         Options.
 
     Returns
     -------
-    Subspace
+    WhitenedSubspace
     """
     syfu = settings.tuning == "syfu" and settings.rank == "auto"
     subspace = estimate_subspace(
@@ -174,16 +190,16 @@ def find_subspace(data, settings):
     return subspace
 
 
-def initial_strength(subspace, factor, settings):
-    """Prior strengths (k,) that are given or follow from the gradients of the cube.
+def initial_mu(subspace, factor, settings):
+    """Weights of the prior (k,) that are given or follow from the gradients of the cube.
 
     Parameters
     ----------
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Spectral subspace.
     factor : int
         Fine pixels per spaxel, d.
-    settings : Settings
+    settings : FusionSettings
         Options.
 
     Returns
@@ -201,8 +217,8 @@ def initial_strength(subspace, factor, settings):
     if settings.tuning == "evidence":
         return 1 / energy
     given = 1 / np.mean(energy) if settings.tuning == "syfu" else settings.mu
-    strength = np.asarray(given, float)
-    if strength.ndim > 1 or strength.size not in (1, subspace.rank):
+    mu = np.asarray(given, float)
+    if mu.ndim > 1 or mu.size not in (1, subspace.rank):
         msg = f"mu must have one value, or one per component ({subspace.rank}), got {settings.mu!r}"
         raise ValueError(msg)
-    return np.full(subspace.rank, strength) if strength.size == 1 else strength
+    return np.full(subspace.rank, mu) if mu.size == 1 else mu

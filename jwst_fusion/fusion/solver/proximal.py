@@ -12,17 +12,17 @@ from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.starlet import PeriodicStarlet
 
-__all__ = ["solve_sparse", "starlet_thresholds"]
+__all__ = ["solve_sparse", "starlet_weights"]
 
 log = logging.getLogger(__name__)
 
-_STEPS = 200
-_LOG_INTERVAL = 10.0
+_STEPS = 200  # at most, each with one solve
+_LOG_INTERVAL = 10.0  # seconds between progress lines
 _INNER = 0.5  # accuracy of inner solves, relative to what is asked for
 
 
-def starlet_thresholds(starlet, system, local, tuned):
-    r"""Strength of the absolute values of each scale and component.
+def starlet_weights(starlet, system, local, tuned):
+    r"""Weights of the absolute values of the coefficients of each scale and component.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def starlet_thresholds(starlet, system, local, tuned):
 
     Returns
     -------
-    strengths : ndarray (J, k)
+    weights : ndarray (J, k)
         :math:`\lambda_{ja} = s_j / \langle|w_{ja}|\rangle`.
     sizes : ndarray (J, k)
         Mean absolute coefficients: those of the quadratic solution, with its posterior variance.
@@ -69,11 +69,11 @@ def solve_sparse(problem, tuned, settings):
 
     Parameters
     ----------
-    problem : Problem
+    problem : LowRankProblem
         Problem with a quadratic prior.
     tuned : Tuning
-        Its hyperparameters and solution; strengths follow from them by `starlet_thresholds`.
-    settings : Settings
+        Its hyperparameters and solution; weights follow from them by `starlet_weights`.
+    settings : FusionSettings
         Options.
 
     Returns
@@ -91,19 +91,19 @@ def solve_sparse(problem, tuned, settings):
     """
     system, starlet = problem.system, PeriodicStarlet(problem.system.grid)
     grid, scales = system.grid, (tuned.scale_image, tuned.scale_cube)
-    strengths, sizes = starlet_thresholds(starlet, system, problem.local, tuned)
-    rho = strengths / sizes
+    weights, sizes = starlet_weights(starlet, system, problem.local, tuned)
+    rho = weights / sizes
     sparse = system.with_prior(FourierPrior(grid, starlet.power(rho)))
     data = scales[0] * system.rhs_image + scales[1] * system.rhs_cube
     groups, one = tuned.solution.solution, np.ones(system.rank)
     coefficients = starlet.forward(grid.synthesise(groups))
     split, dual = coefficients, np.zeros_like(coefficients)
-    limit, weight = (strengths / rho)[:, :, None, None], rho[:, :, None, None]
+    limit, coupling = (weights / rho)[:, :, None, None], rho[:, :, None, None]
     norm = np.sqrt(system.rank * grid.shape[0] * grid.shape[1])
     iterations, history = tuned.solution.iterations, list(tuned.solution.history)
     started = logged = time.monotonic()
     for step in range(1, _STEPS + 1):
-        rhs = data + grid.analyse(starlet.adjoint(weight * (split - dual)))
+        rhs = data + grid.analyse(starlet.adjoint(coupling * (split - dual)))
         solution = sparse.solve(
             one,
             *scales,

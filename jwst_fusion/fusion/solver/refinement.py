@@ -25,7 +25,7 @@ def refine_subspace(data, subspace, grid, groups):
     ----------
     data : FusionData
         Observations, from `usable_data`.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Subspace of the first solution.
     grid : Grid
         Domain of the first solution.
@@ -34,7 +34,7 @@ def refine_subspace(data, subspace, grid, groups):
 
     Returns
     -------
-    Subspace
+    WhitenedSubspace
         With new mean and basis; the basis is no longer exactly orthonormal.
 
     Notes

@@ -8,7 +8,7 @@ import scipy.ndimage as ndi
 __all__ = ["EdgePrior", "FourierPrior", "GramPrior", "SobolevPrior", "edge_weights", "make_prior"]
 
 _SMOOTH = 1.0  # fine pixels, before gradients are taken of noisy images
-_SMALLEST = 0.05  # weight of the sharpest edges
+_SMALLEST = 0.05  # weight of the sharpest edges: without any, single pixels would be left open
 
 
 class SobolevPrior:
@@ -34,11 +34,11 @@ class SobolevPrior:
         self.power = grid.gradient_power() ** exponent
 
     def apply(self, groups):
-        """Gradient of half the penalty, of strength one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
         return self.power[:, :, None] * groups
 
     def energy(self, groups):
-        """Penalty (k,) of each component at strength one."""
+        """Penalty (k,) of each component at weight one."""
         weight = self.grid.multiplicity
         product = np.einsum("gda,gda->ga", groups.conj(), self.apply(groups)).real
         return weight @ product
@@ -59,19 +59,19 @@ class FourierPrior(SobolevPrior):
         self.grid, self.power = grid, power
 
     def apply(self, groups):
-        """Gradient of half the penalty, of strength one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
         return self.power * groups
 
 
 class GramPrior(SobolevPrior):
-    """A prior at given strengths, and a quadratic form for each frequency.
+    """A prior at given weights, and a quadratic form for each frequency.
 
     Parameters
     ----------
     base : SobolevPrior
         The prior.
     mu : ndarray (k,)
-        Its strengths; the strength of the whole is one.
+        Its weights; the weight of the whole is one.
     gram : ndarray (group, d * d, k, k)
         Hermitian matrices.
     """
@@ -111,7 +111,7 @@ class EdgePrior(SobolevPrior):
         self.power = self.power * weights.mean()
 
     def apply(self, groups):
-        """Gradient of half the penalty, of strength one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
         maps = self.grid.synthesise(groups)
         total = np.zeros_like(maps)
         for axis, weight in enumerate(self.weights, start=1):

@@ -7,12 +7,12 @@ import time
 
 import numpy as np
 
-__all__ = ["assemble", "render_rows", "row_covariance"]
+__all__ = ["cube_from_rows", "render_rows", "row_covariance"]
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
-_LOG_INTERVAL = 10.0
+_LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def render_rows(grid, psf, mixing, groups):
@@ -49,7 +49,9 @@ def row_covariance(system, local, mu, scales, psf, mixing):
     return np.array(result)
 
 
-def assemble(rows, expand, subspace, *, covariance=None, share=None, leverage=None, noise=1.0):
+def cube_from_rows(
+    rows, expand, subspace, *, covariance=None, share=None, leverage=None, noise=1.0
+):
     """Cube and error (L, Y, X) from whitened rows, in slabs of channels.
 
     Parameters
@@ -58,7 +60,7 @@ def assemble(rows, expand, subspace, *, covariance=None, share=None, leverage=No
         Whitened rows on the output grid.
     expand : ndarray (L, n)
         Channels from rows.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Mean spectrum and whitening.
     covariance : ndarray (node, n, n), optional
         Posterior covariance of the rows for each weight node.

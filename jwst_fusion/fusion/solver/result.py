@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_fusion.fusion.solver.subspace import Subspace
+from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
 __all__ = ["FusionResult"]
 
@@ -23,10 +23,10 @@ class FusionResult:
         Posterior 1-sigma of the same.
     coefficients : ndarray (k, d * h, d * w)
         Deconvolved component maps.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Mean, basis and diagnostics of the spectral subspace that was used.
     mu : ndarray (k,)
-        Strength of the gradient prior per component, for noise-whitened data.
+        Weight of the prior per component, for noise-whitened data.
     noise_scale_image, noise_scale_cube : float
         Factors by which the given 1-sigma errors were multiplied.
     images_model : ndarray (F, d * h, d * w)
@@ -56,7 +56,7 @@ class FusionResult:
     cube: np.ndarray
     error: np.ndarray | None
     coefficients: np.ndarray
-    subspace: Subspace
+    subspace: WhitenedSubspace
     mu: np.ndarray
     noise_scale_image: float
     noise_scale_cube: float

@@ -1,4 +1,4 @@
-"""The options of `~jwst_fusion.fusion.engine.fuse`, checked before any work is done."""
+"""The settings of the solver, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -7,21 +7,69 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.solver.subspace import parse_rank
+from jwst_fusion.parameters import check_options, option
 
-__all__ = ["Settings"]
-
-_CHOICES = {
-    "tuning": ("evidence", "syfu", "manual"),
-    "regularisation": ("sobolev", "edge_weighted", "wavelet", "none"),
-    "resolution": ("imager", "deconvolved"),
-    "boundary": ("free", "mirror"),
-    "gains": ("fixed", "fitted"),
-}
+__all__ = ["FusionSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Options of a fusion; `~jwst_fusion.fusion.engine.fuse` documents them.
+class FusionSettings:
+    r"""Settings of `~jwst_fusion.fusion.engine.fuse`.
+
+    Parameters
+    ----------
+    rank : "auto", int, float or str
+        Dimension of the spectral subspace; or the fraction of the signal's variance that it is to
+        explain, as 0.999 or "explained:0.999".
+    max_rank : int
+        Upper limit of the automatic rank.
+    tuning : {"evidence", "syfu", "manual"}
+        Hyperparameters by maximum evidence with one prior weight per component; by the automatic
+        rule of Marquis et al. 2026, appendix B; or as given by `mu` and `gamma`.
+    mu : float or array (k,), optional
+        Weight of the prior, one for all components or one for each, for noise-whitened data; needed
+        by, and only allowed with, "manual".
+    gamma : float, optional
+        Extra weight on the cube, 1 by default; only allowed with "manual".
+    noise_scales : bool
+        With "evidence", also fit one factor per instrument on the errors, which protects against
+        wrong error arrays, correlated noise and imperfect registration.
+    regularisation : {"sobolev", "edge_weighted", "wavelet", "none"}
+        Penalise :math:`|D|^s z`; or gradients, less where the images have edges (Guilloteau et al.
+        2022); or the absolute values of starlet coefficients, see
+        `~jwst_fusion.fusion.solver.proximal.solve_sparse`, where errors, weights and noise scales
+        are those of the gradient that it begins with; or nothing, but for a trace of the gradient
+        that makes the solution unique.
+    exponent : float
+        s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
+    nonnegative : bool
+        Keep the scene at the imager's resolution from being negative, see
+        `~jwst_fusion.fusion.solver.nonnegative.solve_nonnegative`; the errors do not know of it.
+        Not for background-subtracted data, and not with "wavelet".
+    outlier_sigma : float or None
+        Leave out what is sharper than the PSF, and residuals of the first solve beyond this many
+        robust standard deviations, see `~jwst_fusion.fusion.solver.outliers`; 3 or more. None
+        believes all data. With the boundary "mirror", or with "syfu", residuals are not looked at.
+    resolution : {"imager", "deconvolved"}
+        Give every channel the imager's PSF at its wavelength, or none.
+    boundary : {"free", "mirror"}
+        Outside the data the scene is estimated by the prior, or mirrored. The mirror needs
+        complete, uniformly weighted data; its solve is direct and fast, but its error at the edges
+        raises the fitted noise of the imager.
+    refine : bool
+        Solve twice, the second time with spectra fitted to the cube through its PSFs, see
+        `~jwst_fusion.fusion.solver.refinement.refine_subspace`. Without effect on "syfu".
+    errors : bool
+        Compute the errors of the cube.
+    gains : {"fixed", "fitted"}
+        Believe `FusionData.response`, or fit one factor per image together with the scene, see
+        `~jwst_fusion.fusion.solver.gains.fit_gains`.
+    gain_prior : float
+        1-sigma width of the prior of these factors about one, above 0 to 1.
+    tolerance : float
+        Accuracy of the iterative solve in posterior standard deviations, above 0 to 1.
+    max_iterations : int
+        Upper limit of its iterations, 1 or more.
 
     Raises
     ------
@@ -29,47 +77,98 @@ class Settings:
         If an option is out of range or does not go with another; the message names it.
     """
 
-    rank: str | int | float
-    max_rank: int
-    tuning: str
-    mu: float | np.ndarray | None
-    gamma: float | None
-    noise_scales: bool
-    regularisation: str
-    exponent: float
-    nonnegative: bool
-    resolution: str
-    boundary: str = "free"
-    refine: bool = True
-    uncertainty: bool = True
-    gains: str
-    gain_prior: float = 0.1
-    outlier_sigma: float | None
-    tolerance: float = 0.01
-    max_iterations: int = 500
+    rank: str | int | float = option(
+        "auto",
+        "Number of spectral components, the part of the signal's variance that they are to explain "
+        "(as 0.999), or 'auto'",
+    )
+    max_rank: int = option(12, "Largest number of components that 'auto' chooses", low=1)
+    tuning: str = option(
+        "evidence",
+        "Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu "
+        "and gamma by hand",
+        choices=("evidence", "syfu", "manual"),
+    )
+    mu: float | tuple | None = option(
+        None,
+        "Regularisation for tuning = manual, above 0: one value, or one per component, as "
+        "1e-3,1e-2,1e-2",
+        kind="force_list",
+        low=0.0,
+        closed=False,
+    )
+    gamma: float | None = option(
+        None, "Weight of the cube for tuning = manual", kind="float", low=0.0, closed=False
+    )
+    noise_scales: bool = option(
+        True, "Let tuning = evidence also fit the noise of both instruments"
+    )
+    regularisation: str = option(
+        "sobolev",
+        "What is known of the maps of the components: they are smooth, as exponent says; smooth "
+        "but for the edges that the images show; sparse in starlets; or nothing",
+        choices=("sobolev", "edge_weighted", "wavelet", "none"),
+    )
+    exponent: float = option(
+        1.0,
+        "Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes",
+        low=0.5,
+        high=3.0,
+    )
+    nonnegative: bool = option(
+        False,
+        "Allow no negative brightness at the resolution of the images; takes several times longer",
+    )
+    outlier_sigma: float | None = option(
+        6.0,
+        "Leave out pixels and voxels beyond this many sigma, and those that stand out more than a "
+        "point source can; 3 or more, None: believe all data",
+        low=3.0,
+    )
+    resolution: str = option(
+        "imager", "Angular resolution of the result", choices=("imager", "deconvolved")
+    )
+    boundary: str = option(
+        "free",
+        "Outside the data the scene is estimated by the prior, or mirrored",
+        choices=("free", "mirror"),
+    )
+    refine: bool = option(True, "Solve twice, the second time with spectra fitted through the PSFs")
+    errors: bool = option(True, "Compute the errors of the cube")
+    gains: str = option(
+        "fixed",
+        "Believe the responses of the images, or fit one factor per image with the scene",
+        choices=("fixed", "fitted"),
+    )
+    gain_prior: float = option(
+        0.1,
+        "Width of the prior of these factors about one, sigma",
+        low=0.0,
+        high=1.0,
+        closed=False,
+    )
+    tolerance: float = option(
+        0.01,
+        "Accuracy of the iterative solve in posterior standard deviations",
+        low=0.0,
+        high=1.0,
+        closed=False,
+    )
+    max_iterations: int = option(500, "Largest number of its iterations", low=1)
 
     def __post_init__(self):
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
-                raise ValueError(msg)
+        check_options(self)
         parse_rank(self.rank)
-        self._check_strength()
-        if self.outlier_sigma is not None and not 3 <= self.outlier_sigma < np.inf:
-            msg = f"outlier_sigma must be None or a number from 3, got {self.outlier_sigma!r}"
-            raise ValueError(msg)
+        self._check_weights()
         self._check_regularisation()
-        if not 0 < self.gain_prior <= 1:
-            msg = f"gain_prior must be above 0 and at most 1, got {self.gain_prior!r}"
-            raise ValueError(msg)
-        if not 0 < self.tolerance < 1:
-            msg = f"tolerance must be between 0 and 1, got {self.tolerance!r}"
-            raise ValueError(msg)
-        if self.max_iterations < 1:
-            msg = f"max_iterations must be at least 1, got {self.max_iterations!r}"
-            raise ValueError(msg)
 
-    def _check_strength(self):
+    def _check_weights(self):
+        """Check mu, which may be an array, and that mu and gamma are given where they are used."""
+        if self.mu is not None:
+            values = np.asarray(self.mu, float)
+            if not (np.all(np.isfinite(values)) and np.all(values > 0)):
+                msg = f"mu is {self.mu}: expected a number above 0, or one per component"
+                raise ValueError(msg)
         needed = self.tuning == "manual" and self.regularisation != "none"
         if needed and self.mu is None:
             msg = "tuning='manual' needs mu"
@@ -77,18 +176,11 @@ class Settings:
         if self.tuning != "manual" and (self.mu is not None or self.gamma is not None):
             msg = f"mu and gamma are only used with tuning='manual', got tuning={self.tuning!r}"
             raise ValueError(msg)
-        for name in ("mu", "gamma"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not (np.all(np.isfinite(value)) and np.all(np.asarray(value) > 0)):
-                msg = f"{name} must be finite and positive, got {value!r}"
-                raise ValueError(msg)
+        if self.regularisation == "none" and self.mu is not None:
+            msg = f"mu is not used with regularisation='none', got {self.mu!r}"
+            raise ValueError(msg)
 
     def _check_regularisation(self):
-        if not 0.5 <= self.exponent <= 3:
-            msg = f"exponent must be between 0.5 and 3, got {self.exponent!r}"
-            raise ValueError(msg)
         if self.regularisation != "sobolev" and self.exponent != 1:
             msg = f"exponent is only used with regularisation='sobolev', got {self.exponent!r}"
             raise ValueError(msg)
@@ -97,9 +189,6 @@ class Settings:
             raise ValueError(msg)
         if self.nonnegative and self.regularisation == "wavelet":
             msg = "nonnegative does not go with regularisation='wavelet'"
-            raise ValueError(msg)
-        if self.regularisation == "none" and self.mu is not None:
-            msg = f"mu is not used with regularisation='none', got {self.mu!r}"
             raise ValueError(msg)
 
     @property

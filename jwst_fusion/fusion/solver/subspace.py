@@ -12,18 +12,18 @@ import scipy.linalg as sla
 
 from jwst_fusion.messages import warn
 
-__all__ = ["Subspace", "estimate_subspace", "noise_edge", "parse_rank"]
+__all__ = ["WhitenedSubspace", "estimate_subspace", "noise_edge", "parse_rank"]
 
 log = logging.getLogger(__name__)
 
-_IMPUTATION_STEPS = 60
-_IMPUTATION_TOLERANCE = 0.02  # of one sigma
+_IMPUTATION_STEPS = 60  # at most; sums of the series of changes keep them few
+_IMPUTATION_TOLERANCE = 0.02  # of one sigma: what is imputed is then far below the noise
 _LOG_INTERVAL = 10.0  # seconds between progress lines
 _EDGE_MARGIN = 1.03  # the largest noise eigenvalue scatters about the edge by a few per cent
 
 
 @dataclass(frozen=True)
-class Subspace:
+class WhitenedSubspace:
     """Affine spectral subspace ``mean + basis @ z``.
 
     Attributes
@@ -89,7 +89,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
 
     Returns
     -------
-    Subspace
+    WhitenedSubspace
         Mean, basis and diagnostics.
 
     Raises
@@ -155,7 +155,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     scores = np.full((k, *good.shape), np.nan)
     scores[:, good] = (centred @ vectors[:, :k]).T
     total = np.cumsum(values)
-    return Subspace(
+    return WhitenedSubspace(
         mean=full_mean,
         basis=basis,
         sigma=sigma,

@@ -31,7 +31,7 @@ class Compression:
     ----------
     psf_weights : ndarray (L, R)
         Interpolation weights of the node PSFs.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Spectral subspace.
     tolerance : float
         Relative eigenvalue below which a row is dropped.
@@ -128,7 +128,7 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
     ----------
     data : FusionData
         Observations, from `usable_data`.
-    subspace : Subspace
+    subspace : WhitenedSubspace
         Spectral subspace.
     compression : Compression
         Rows that stand for the channels.

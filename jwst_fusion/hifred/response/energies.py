@@ -12,7 +12,7 @@ __all__ = ["interpolation", "nodes_of", "thinned"]
 log = logging.getLogger(__name__)
 
 _ACCURACY = 1e-3  # of the largest value, between nodes that are kept
-_MOST = 32
+_MOST = 32  # nodes; each is a term of the response, with a matrix and a product of its own
 
 
 def nodes_of(name, nodes, number, size):

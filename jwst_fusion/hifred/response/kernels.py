@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 _CLOSE = 1e-6  # sample; a kernel that is nearer to a sample is only moved by whole samples
 _CLIPPED = 0.01  # part of a kernel that may be lost by clipping the lobes of cubic interpolation
 _CENTRES = ("centroid", "middle")
+# Sums and centroids (samples) that differ by more than this from what is expected are logged.
+_NORMALISED, _OFFSET = 1e-3, 0.05
 
 
 def _taps(fraction, *, cubic):
@@ -178,7 +180,7 @@ def kernel_stack(name, kernels, *, dimensions, centre="centroid"):
             f"{flat.min():.3g}, its smallest sum {sums.min():.3g}"
         )
         raise ValueError(msg)
-    if np.abs(sums - 1).max() > 1e-3:
+    if np.abs(sums - 1).max() > _NORMALISED:
         log.info(
             "%s: %d kernel(s) of sums %.4g to %.4g normalised to 1",
             name,
@@ -192,6 +194,6 @@ def kernel_stack(name, kernels, *, dimensions, centre="centroid"):
         for one in flat
         for a in range(dimensions)
     )
-    if centre == "centroid" and moved > 0.05:
+    if centre == "centroid" and moved > _OFFSET:
         log.info("%s: centroid up to %.2f samples from the middle, moved to a sample", name, moved)
     return out

@@ -10,7 +10,7 @@ from scipy import sparse
 __all__ = ["Term", "apply", "apply_right", "compact", "cost", "dense", "transposed"]
 
 _DENSE = 0.03  # density above which products with a full matrix are faster
-_LARGEST = 20_000_000  # elements of a full matrix
+_LARGEST = 20_000_000  # elements of a full matrix (160 MB); larger ones stay sparse
 
 
 def compact(matrix):

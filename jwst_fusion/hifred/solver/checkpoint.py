@@ -12,8 +12,8 @@ import numpy as np
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-_INTERVAL = 30.0
-_VERSION = 1
+_INTERVAL = 30.0  # s; what an interruption may cost
+_VERSION = 1  # of the format; to be raised where files of before cannot be understood
 
 
 def read_checkpoint(path):

@@ -8,7 +8,7 @@ from jwst_fusion.hifred.response.operators import apply, apply_right
 
 __all__ = ["Instrument"]
 
-_BLOCKS = 64_000_000  # elements of stored curvature blocks; above, they are applied by factors
+_BLOCKS = 64_000_000  # elements of stored curvature blocks (0.5 GB); above, they are not stored
 
 
 class Instrument:
@@ -23,6 +23,9 @@ class Instrument:
         Response.
     basis : ndarray (L, r)
         Spectra V that span the subspace.
+    most_elements : int
+        Largest number of elements of curvature blocks that are stored; beyond, the curvature is
+        applied by factors.
 
     Notes
     -----
@@ -32,7 +35,7 @@ class Instrument:
     of conjugate gradients involve neither energies nor channels.
     """
 
-    def __init__(self, likelihood, response, basis):
+    def __init__(self, likelihood, response, basis, *, most_elements=_BLOCKS):
         self.likelihood = likelihood
         self.terms = response.terms
         self.rank = basis.shape[1]
@@ -40,7 +43,8 @@ class Instrument:
         self.spectra = np.concatenate(spectra, axis=1)  # l, T * r
         stacked = self.spectra.shape[1]
         pixels = response.observed_shape[1] * response.observed_shape[2]
-        self.blocked = stacked <= 2 * len(self.spectra) and pixels * stacked**2 <= _BLOCKS
+        few = pixels * stacked**2 <= most_elements
+        self.blocked = stacked <= 2 * len(self.spectra) and few
         self._upper = np.triu_indices(stacked)
         self._products = None
         if self.blocked:

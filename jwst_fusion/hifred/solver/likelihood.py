@@ -7,8 +7,9 @@ from scipy.special import xlogy
 
 __all__ = ["Gaussian", "Poisson"]
 
-_LOW = 0.02  # of the data, or of half a count: where the logarithm is continued quadratically;
-# where counts are sparse, times their mean, below which a single one is no surprise
+# Where the logarithm is continued quadratically, as a part of a datum, or of half a count; times
+# the mean where counts are sparse, since a single count is no surprise there.
+_LOW = 0.02
 
 
 class Poisson:

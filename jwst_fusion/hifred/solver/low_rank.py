@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,15 +15,17 @@ __all__ = ["LowRank", "component_weights"]
 
 log = logging.getLogger(__name__)
 
+# Weight of the barrier against negative values, in units of the whitened source: stage by stage,
+# since a steep barrier from the start makes Newton steps short.
 _BARRIERS = (1.0, 10.0, 100.0)
 _WIDTHS = (1.0, 0.3, 0.1)  # of the rounded absolute value, in noise standard deviations
 _DRAFT = 30.0  # tolerance of all but the last stage, in units of the last
-_SCALES = 3
+_SCALES = 3  # starlet scales of the maps, at most; coarser structure is not penalised
 
 
 def component_weights(singular):
     r"""
-    Relative strength of the penalty of each component.
+    Relative weight of the penalty of each component.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def component_weights(singular):
 
 class LowRank:
     """
-    Low-rank problem with its data.
+    Low-rank fusion of given data, to be solved for one weight of the penalty or another.
 
     Parameters
     ----------
@@ -49,8 +52,8 @@ class LowRank:
         Data of the instruments.
     responses : list of Response
         Their responses.
-    subspace : Subspace
-        Spectral subspace.
+    subspace : SpectralSubspace
+        Spectra that span those of the source.
     image : ndarray (M, N) or None
         Brightness that the penalty is relative to; None for the published penalties, which are
         absolute and treat all components alike.
@@ -79,41 +82,42 @@ class LowRank:
         """Source (L, M * N) of maps (r, M, N), negative values included."""
         return self.subspace.basis @ maps.reshape(self.shape[0], -1)
 
-    def penalty(self, strength, width=None):
-        """Penalty of a strength."""
+    def penalty(self, mu, width=None):
+        """Penalty of a weight; `width` rounds the absolute value of starlets, see `_WIDTHS`."""
         image = np.ones(self.shape[1:]) if self.image is None else self.image
         weights = np.ones(self.shape[0])
         if self.image is not None:
             weights = component_weights(self.subspace.singular)
         if self.kind == "low_rank_sobolev":
-            return Sobolev(strength * weights, image)
+            return Sobolev(mu * weights, image)
         if self.kind == "low_rank_wavelet":
             scales = int(np.clip(np.log2(min(self.shape[1:])) - 1, 1, _SCALES))
-            return SparseStarlet(strength * np.sqrt(weights), image, scales, width)
+            return SparseStarlet(mu * np.sqrt(weights), image, scales, width)
         return NoPenalty()
 
-    def solve(self, strength, maps, *, tolerance, most, draft=False):
+    def solve(self, mu, maps, *, tolerance, max_iterations, draft=False):
         """
-        Minimise at a strength of the penalty.
+        Minimise at a weight of the penalty.
 
         Parameters
         ----------
-        strength : float
-            Strength of the penalty.
+        mu : float
+            Weight of the penalty.
         maps : ndarray (r, M, N)
             Start.
         tolerance : float
             Newton decrement at which to stop, in nats.
-        most : int
+        max_iterations : int
             Largest number of Newton steps.
         draft : bool
             Start at the last stage of the continuation, close to `maps`.
 
         Returns
         -------
-        Solution
+        NewtonResult
+            The solution, with the steps of all stages.
         Objective
-            What was minimised, with curvature at the solution.
+            What was minimised, with its curvature frozen at the solution.
         """
         barriers = _BARRIERS if self.nonnegative else (0.0,) * len(_BARRIERS)
         widths = _WIDTHS
@@ -124,18 +128,18 @@ class LowRank:
         history, steps = [], 0
         directions = self.subspace.directions if self.nonnegative else None
         for stage, (barrier, width) in enumerate(zip(barriers, widths, strict=True)):
-            penalty = self.penalty(strength, width)
-            objective = Objective(self.instruments, penalty, self.shape, directions)
-            objective.barrier = barrier
+            penalty = self.penalty(mu, width)
+            objective = Objective(
+                self.instruments, penalty, self.shape, directions, barrier=barrier
+            )
             last = stage == len(barriers) - 1
             found = minimise(
                 objective,
                 maps,
                 tolerance=tolerance if last else _DRAFT * tolerance,
-                most=most - steps,
+                max_iterations=max_iterations - steps,
                 history=history,
                 what="Low rank",
             )
             maps, steps = found.maps, steps + found.iterations
-        found.iterations = steps
-        return found, objective
+        return replace(found, iterations=steps), objective

@@ -10,19 +10,19 @@ import numpy as np
 
 from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 
-__all__ = ["Objective", "Solution", "minimise"]
+__all__ = ["NewtonResult", "Objective", "minimise"]
 
 log = logging.getLogger(__name__)
 
-_LOG_INTERVAL = 10.0
-_ARMIJO = 1e-4
-_SMALLEST = 1e-8
+_LOG_INTERVAL = 10.0  # s
+_ARMIJO = 1e-4  # part of the expected decrease that a step must reach (Armijo's rule)
+_SMALLEST = 1e-8  # shortest part of a Newton step; below, rounding outweighs what it would gain
 
 
-@dataclass
-class Solution:
+@dataclass(frozen=True)
+class NewtonResult:
     """
-    Outcome of a minimisation.
+    Result of a minimisation.
 
     Attributes
     ----------
@@ -63,13 +63,15 @@ class Objective:
     directions : ndarray (L, r), optional
         Spectra V, each energy divided by the square root of its mean, in single precision; the
         barrier is :math:`\frac{\rho}{2} \| \min(V W, 0) \|^2`. Without them there is none.
+    barrier : float
+        Weight :math:`\rho` of the barrier.
     """
 
-    def __init__(self, instruments, penalty, shape, directions=None):
+    def __init__(self, instruments, penalty, shape, directions=None, *, barrier=0.0):
         self.instruments, self.penalty, self.shape = instruments, penalty, shape
         self.rank, self.pixels = shape[0], shape[1] * shape[2]
         self.directions = None if directions is None else directions.astype(np.float32)
-        self.barrier = 0.0
+        self.barrier = barrier
         self._inverse = self._active = None
         if directions is not None:
             self._upper = np.triu_indices(self.rank)
@@ -173,7 +175,7 @@ class Objective:
         )
 
 
-def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="Newton"):
+def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=None, what="Newton"):
     """
     Minimise a convex objective.
 
@@ -185,7 +187,7 @@ def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="
         Start.
     tolerance : float
         Newton decrement at which to stop, in nats.
-    most : int
+    max_iterations : int
         Largest number of Newton steps.
     inner : int
         Largest number of steps of conjugate gradients in each.
@@ -196,7 +198,7 @@ def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="
 
     Returns
     -------
-    Solution
+    NewtonResult
     """
     maps = np.array(maps, float).reshape(objective.rank, -1)
     history = [] if history is None else history
@@ -212,7 +214,7 @@ def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="
         decrement = -0.5 * slope
         history.append((value, decrement, time.process_time() - cpu))
         log.debug("%s: step %d, %.6g, %.3g nats, %d cg", what, steps, value, decrement, count)
-        if decrement <= tolerance or steps >= most:
+        if decrement <= tolerance or steps >= max_iterations:
             converged = decrement <= tolerance
             break
         length = 1.0
@@ -233,4 +235,4 @@ def minimise(objective, maps, *, tolerance, most, inner=60, history=None, what="
             logged = time.monotonic()
             log.info("%s: step %d, expected decrease %.3g nats", what, steps, decrement)
     shape = objective.shape
-    return Solution(maps.reshape(shape), converged, steps, value, decrement, history)
+    return NewtonResult(maps.reshape(shape), converged, steps, value, decrement, history)

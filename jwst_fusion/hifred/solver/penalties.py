@@ -8,7 +8,7 @@ from jwst_fusion.numerics.starlet import Starlet2D
 
 __all__ = ["NoPenalty", "Sobolev", "SparseStarlet"]
 
-_TINY = 1e-10
+_TINY = 1e-10  # curvature beside which that of any datum is large, for a mean response of one
 
 
 class NoPenalty:
@@ -22,7 +22,7 @@ class NoPenalty:
     """
 
     def __init__(self, *_):
-        self.strengths = 0.0
+        self.mu = 0.0
 
     def local(self, maps):
         """Value and gradient at maps (r, M, N)."""
@@ -50,8 +50,8 @@ class Sobolev(NoPenalty):
 
     Parameters
     ----------
-    strengths : ndarray (r,)
-        :math:`\mu_a` of each map.
+    mu : ndarray (r,)
+        Weight :math:`\mu_a` of each map.
     image : ndarray (M, N)
         Brightness I; ones for the published penalty.
 
@@ -62,8 +62,8 @@ class Sobolev(NoPenalty):
     of the spectrum per brightness, whose noise has the variance :math:`1 / I`.
     """
 
-    def __init__(self, strengths, image):
-        self.strengths = np.asarray(strengths, float)[:, None, None]
+    def __init__(self, mu, image):
+        self.mu = np.asarray(mu, float)[:, None, None]
         self.image = image
         self.down = np.sqrt(image[1:] * image[:-1])
         self.across = np.sqrt(image[:, 1:] * image[:, :-1])
@@ -76,7 +76,7 @@ class Sobolev(NoPenalty):
         d = np.diff(maps, axis=2) * self.across
         out[:, :, 1:] += d
         out[:, :, :-1] -= d
-        return 2.0 * self.strengths / self.image * out
+        return 2.0 * self.mu / self.image * out
 
     def local(self, maps):
         """Value and gradient at maps (r, M, N)."""
@@ -94,7 +94,7 @@ class Sobolev(NoPenalty):
         weights[:-1] += self.down
         weights[:, 1:] += self.across
         weights[:, :-1] += self.across
-        return 2.0 * self.strengths * weights / self.image**2 + _TINY
+        return 2.0 * self.mu * weights / self.image**2 + _TINY
 
     def sample(self, rng, shape):
         """Noise (r, M, N) whose covariance is the curvature."""
@@ -105,7 +105,7 @@ class Sobolev(NoPenalty):
         noise = rng.standard_normal((shape[0], shape[1], shape[2] - 1)) * np.sqrt(self.across)
         out[:, :, 1:] += noise
         out[:, :, :-1] -= noise
-        return np.sqrt(2.0 * self.strengths) / self.image * out
+        return np.sqrt(2.0 * self.mu) / self.image * out
 
 
 class SparseStarlet(NoPenalty):
@@ -114,8 +114,8 @@ class SparseStarlet(NoPenalty):
 
     Parameters
     ----------
-    strengths : ndarray (r,)
-        :math:`\mu_a` of each map.
+    mu : ndarray (r,)
+        Weight :math:`\mu_a` of each map.
     image : ndarray (M, N)
         Brightness I; ones for the published penalty.
     scales : int
@@ -131,8 +131,8 @@ class SparseStarlet(NoPenalty):
     squares.
     """
 
-    def __init__(self, strengths, image, scales, width):
-        self.strengths = np.asarray(strengths, float)[:, None, None]
+    def __init__(self, mu, image, scales, width):
+        self.mu = np.asarray(mu, float)[:, None, None]
         self.image, self.root = image, np.sqrt(image)
         self.starlet = Starlet2D(image.shape, scales)
         self.width = width
@@ -149,15 +149,13 @@ class SparseStarlet(NoPenalty):
         """Value and gradient at maps (r, M, N)."""
         coefficients = self._forward(maps)
         rounded = [np.sqrt(c * c + self.width**2) for c in coefficients]
-        value = sum(float((self.strengths * (r - self.width)).sum()) for r in rounded)
-        slopes = [self.strengths * c / r for c, r in zip(coefficients, rounded, strict=True)]
+        value = sum(float((self.mu * (r - self.width)).sum()) for r in rounded)
+        slopes = [self.mu * c / r for c, r in zip(coefficients, rounded, strict=True)]
         return value, self._adjoint(slopes)
 
     def freeze(self, maps):
         """Fix the curvature at maps (r, M, N)."""
-        self._curvature = [
-            self.strengths / np.sqrt(c * c + self.width**2) for c in self._forward(maps)
-        ]
+        self._curvature = [self.mu / np.sqrt(c * c + self.width**2) for c in self._forward(maps)]
 
     def hessian(self, maps):
         """Product of the curvature with maps (r, M, N)."""

@@ -7,9 +7,9 @@ from scipy.ndimage import uniform_filter
 
 __all__ = ["covariances", "local_square", "low_rank_errors", "shrinkage", "voxel_errors"]
 
-_ORDERS = 3
+_ORDERS = 3  # how often the bias of the bias is taken into account; further terms are small
+_WINDOW = (9, 3, 3)  # energies and pixels over which squares are averaged, about one response
 _ACCURACY = 1e-2  # part of the residual of a solve: far below the noise of sampling
-_WINDOW = (9, 3, 3)
 
 
 def covariances(objective, *, samples=12, seed=0, inner=100):

@@ -1,31 +1,37 @@
-"""What every fusion starts from: scale, mean spectrum, brightness, subspace, a tuned low rank."""
+"""Data prepared for the solvers: scale, mean spectrum, brightness, subspace, tuned low rank."""
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jwst_fusion.hifred.solver.brightness import brightness
-from jwst_fusion.hifred.solver.data import Observation, split
 from jwst_fusion.hifred.solver.low_rank import LowRank
-from jwst_fusion.hifred.solver.subspace import Subspace, find_subspace
+from jwst_fusion.hifred.solver.observation import Observation, split
+from jwst_fusion.hifred.solver.settings import HifredSettings
+from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
 from jwst_fusion.hifred.solver.tuning import search
 
-__all__ = ["Pilot", "gauge", "held_out", "mean_spectrum"]
+__all__ = ["PreparedData", "held_out_deviance", "mean_response", "mean_spectrum"]
 
 log = logging.getLogger(__name__)
 
+# Limit of every rank: the curvature of each pixel is a full matrix of that size.
 _MOST_COMPONENTS = 60
+# Where the search for mu begins, for a mean response of one.
 _FIRST = {"low_rank_sobolev": 1e-3, "low_rank_wavelet": 0.1, "low_rank": 0.0}
-_DRAFT_NATS = 3.0
-_TRIED = 9
+_STEP = 10**0.5  # factor between trials of mu; a parabola through three finds the minimum
+_TRIED = 9  # most trials: four decades
+# Trials stop where a Newton step expects to gain less than these nats, which are within the noise
+# of held-out deviances, or after these steps.
+_TRIAL_NATS, _TRIAL_STEPS = 3.0, 60
 
 
-def gauge(x, y):
-    """Mean response to a voxel of the source, half the sum over both instruments."""
+def mean_response(x, y):
+    """Mean response to a voxel of the source, counts per unit, averaged over both instruments."""
     total = 0.0
     for one in (x, y):
         ones = np.ones(one.data.shape)
@@ -59,7 +65,7 @@ def mean_spectrum(one):
     return np.maximum(np.maximum(spectrum, faintest), 1e-3 * np.abs(spectrum).mean())
 
 
-def held_out(observations, cube, *, nonnegative):
+def held_out_deviance(observations, cube, *, nonnegative):
     """
     Half deviance of held-out data.
 
@@ -92,8 +98,8 @@ def _components(subspace, rank):
     return found, f"rank {found}: {above} components above the edge of noise, and some below"
 
 
-@dataclass
-class Pilot:
+@dataclass(frozen=True)
+class PreparedData:
     """
     Scaled data with what the solvers need to know about them.
 
@@ -101,27 +107,27 @@ class Pilot:
     ----------
     observations : list of Observation
         Data of X and Y with scaled responses.
-    subspace : Subspace
-        Spectral subspace of the rank that is used.
+    subspace : SpectralSubspace
+        Subspace of the rank that is used.
     spectrum : ndarray (L,)
         Mean spectrum.
     image : ndarray (M, N)
         Brightness, of mean 1.
-    options : Options
-        Parameters.
-    chosen : list of str
-        How parameters were chosen.
+    settings : HifredSettings
+        Settings of the solver.
+    chosen : tuple of str
+        How settings were chosen so far.
     """
 
     observations: list[Observation]
-    subspace: Subspace
+    subspace: SpectralSubspace
     spectrum: np.ndarray
     image: np.ndarray
-    options: object
-    chosen: list
+    settings: HifredSettings
+    chosen: tuple
 
     @classmethod
-    def of(cls, x, y, options):
+    def of(cls, x, y, settings):
         """
         Prepare a pair of scaled observations.
 
@@ -129,23 +135,39 @@ class Pilot:
         ----------
         x, y : Observation
             Data of both instruments, with responses of mean 1.
-        options : Options
-            Parameters.
+        settings : HifredSettings
+            Settings of the solver.
 
         Returns
         -------
-        Pilot
+        PreparedData
         """
         spectrum = mean_spectrum(y)
         subspace = find_subspace(y.likelihood, y.response, spectrum, _MOST_COMPONENTS)
-        rank, text = _components(subspace, options.rank)
+        rank, text = _components(subspace, settings.rank)
         log.info("Subspace: %s", text)
         image = brightness(x.likelihood, x.response)
-        return cls([x, y], subspace.truncated(rank), spectrum, image, options, [text])
+        return cls([x, y], subspace.truncated(rank), spectrum, image, settings, (text,))
 
-    def problem(self, kind, *, observations=None, subspace=None, relative=True):
+    def within(self, subspace):
         """
-        Low-rank problem of these data, or of others.
+        Return the same data with the subspace of an earlier fusion.
+
+        Parameters
+        ----------
+        subspace : SpectralSubspace
+            The subspace, whose maps are known.
+
+        Returns
+        -------
+        PreparedData
+        """
+        chosen = (f"rank {subspace.directions.shape[1]} of the start", *self.chosen[1:])
+        return replace(self, subspace=subspace, chosen=chosen)
+
+    def low_rank(self, kind, *, observations=None, subspace=None, relative=True):
+        """
+        Low-rank fusion of these data, or of others, to be solved.
 
         Parameters
         ----------
@@ -153,7 +175,7 @@ class Pilot:
             Regularisation.
         observations : list of Observation, optional
             Other data.
-        subspace : Subspace, optional
+        subspace : SpectralSubspace, optional
             Another subspace.
         relative : bool
             Whether the penalty is relative to brightness and graded by component.
@@ -169,13 +191,13 @@ class Pilot:
             subspace or self.subspace,
             self.image if relative else None,
             kind,
-            nonnegative=self.options.nonnegative,
+            nonnegative=self.settings.nonnegative,
         )
 
-    def halves(self):
+    def held_out_split(self):
         """Return training and held-out data, and the subspace of the training data."""
-        rng = np.random.default_rng([self.options.seed, 7])
-        pairs = [split(one, self.options.thinning, rng) for one in self.observations]
+        rng = np.random.default_rng([self.settings.seed, 7])
+        pairs = [split(one, self.settings.thinning, rng) for one in self.observations]
         train, held = ([pair[k] for pair in pairs] for k in (0, 1))
         y = train[1]
         subspace = find_subspace(y.likelihood, y.response, self.spectrum, _MOST_COMPONENTS)
@@ -183,7 +205,7 @@ class Pilot:
 
     def tune(self, kind, train, held, subspace, *, relative=True):
         """
-        Strength of a low-rank penalty by held-out data.
+        Weight of a low-rank penalty by held-out data.
 
         Parameters
         ----------
@@ -191,39 +213,37 @@ class Pilot:
             Regularisation.
         train, held : list of Observation
             Training and held-out data.
-        subspace : Subspace
+        subspace : SpectralSubspace
             Subspace of the training data.
         relative : bool
-            See `problem`.
+            See `low_rank`.
 
         Returns
         -------
-        strength : float
+        mu : float
         table : list of dict
             See `search`.
         text : str
             How it was chosen.
         maps : ndarray (r, M, N)
-            Coefficients of the training data at the last strength that was tried.
+            Coefficients of the training data at the last weight that was tried.
         """
-        problem = self.problem(kind, observations=train, subspace=subspace, relative=relative)
-        state = {"maps": problem.start(self.spectrum, self.image), "first": True}
+        fusion = self.low_rank(kind, observations=train, subspace=subspace, relative=relative)
+        state = {"maps": fusion.start(self.spectrum, self.image), "first": True}
 
-        def evaluate(strength):
-            found, _ = problem.solve(
-                strength,
+        def evaluate(mu):
+            found, _ = fusion.solve(
+                mu,
                 state["maps"],
-                tolerance=_DRAFT_NATS,
-                most=60,
+                tolerance=_TRIAL_NATS,
+                max_iterations=_TRIAL_STEPS,
                 draft=not state["first"],
             )
             state.update(maps=found.maps, first=False)
-            cube = problem.cube(found.maps)
-            return held_out(held, cube, nonnegative=self.options.nonnegative)
+            cube = fusion.cube(found.maps)
+            return held_out_deviance(held, cube, nonnegative=self.settings.nonnegative)
 
-        strength, table, bracketed = search(
-            evaluate, _FIRST[kind], step=10**0.5, most=_TRIED, what="mu"
-        )
-        text = f"mu = {strength:.3g} by {len(table)} trials on {self.options.thinning:.0%} of the "
+        mu, table, bracketed = search(evaluate, _FIRST[kind], step=_STEP, most=_TRIED, what="mu")
+        text = f"mu = {mu:.3g} by {len(table)} trials on {self.settings.thinning:.0%} of the "
         text += "data, judged on the rest" + ("" if bracketed else " (at the end of the range)")
-        return strength, table, text, state["maps"]
+        return mu, table, text, state["maps"]

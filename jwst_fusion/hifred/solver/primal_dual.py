@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PrimalDual", "State"]
+__all__ = ["PrimalDual", "PrimalDualResult"]
 
 log = logging.getLogger(__name__)
 
-_RELAXATION = 1.8
+_RELAXATION = 1.8  # takes a tenth fewer iterations than 1; converges for all values below 2
 _CHECK = 10  # iterations from one gap to the next
-_LOG_INTERVAL = 10.0
+_LOG_INTERVAL = 10.0  # s
 
 
-@dataclass
-class State:
+@dataclass(frozen=True)
+class PrimalDualResult:
     r"""
-    Where an iteration stands.
+    Solution, or where the iteration stands.
 
     Attributes
     ----------
@@ -165,6 +165,17 @@ class PrimalDual:
             values[...] = state["starlets"][place : place + values.size].reshape(values.shape)
             place += values.size
 
+    def rescale_penalty(self, factor):
+        """
+        Multiply the weight of the penalty; dual variables stay as far as they may.
+
+        Parameters
+        ----------
+        factor : float
+            The factor.
+        """
+        self.sparse.rescale(factor)
+
     def value(self, cube):
         """Objective at a source (L, M * N)."""
         pairs = zip(self.likelihoods, self.responses, strict=True)
@@ -198,7 +209,9 @@ class PrimalDual:
             dual -= float(np.vdot(back, self.reference))
         return value, value - dual
 
-    def run(self, cube, *, tolerance, most, history=None, what="Primal-dual", on_check=None):
+    def run(
+        self, cube, *, tolerance, max_iterations, history=None, what="Primal-dual", on_check=None
+    ):
         """
         Iterate.
 
@@ -208,31 +221,31 @@ class PrimalDual:
             Start.
         tolerance : float
             Gap divided by the objective at which to stop; with a denoiser, relative change.
-        most : int
+        max_iterations : int
             Largest number of iterations.
         history : list, optional
             History to continue.
         what : str
             For log lines.
         on_check : callable, optional
-            Called with the `State` at every check.
+            Called with the `PrimalDualResult` at every check.
 
         Returns
         -------
-        State
+        PrimalDualResult
         """
         cube = np.ascontiguousarray(cube, dtype=np.float32)
         history = [] if history is None else history
         cpu, started = time.process_time(), time.monotonic()
         logged = started
-        state = State(cube, False, 0, np.nan, np.inf, history)
+        state = PrimalDualResult(cube, False, 0, np.nan, np.inf, history)
         ahead = cube
         relaxation = np.float32(_RELAXATION if self.denoiser is None else 1.0)
-        if self.sparse is not None:
-            self.sparse.relaxation = relaxation
         relaxed = self._back()
-        for count in range(1, most + 1):
-            back = 0.0 if self.sparse is None else self.sparse.update(self._change(ahead))
+        for count in range(1, max_iterations + 1):
+            back = 0.0
+            if self.sparse is not None:
+                back = self.sparse.update(self._change(ahead), relaxation=relaxation)
             gradient, feasible = back, []
             pairs = zip(self.likelihoods, self.responses, self.steps, self.duals, strict=True)
             for one, response, step, dual in pairs:
@@ -246,7 +259,7 @@ class PrimalDual:
             relaxed *= 1 - relaxation
             relaxed += relaxation * gradient
             new = self._primal(cube - self.tau * relaxed)
-            if count % _CHECK == 0 or count == most:
+            if count % _CHECK == 0 or count == max_iterations:
                 # the gradient belongs to the new dual variables: a point of the dual problem
                 if self.denoiser is None:
                     value, gap = self._gap(new, feasible, gradient, back)
@@ -256,7 +269,9 @@ class PrimalDual:
                     accuracy = float(np.linalg.norm(new - cube) / np.linalg.norm(new))
                     gap = accuracy
                 history.append((value, gap, time.process_time() - cpu))
-                state = State(new, accuracy <= tolerance, count, value, accuracy, history)
+                state = PrimalDualResult(
+                    new, accuracy <= tolerance, count, value, accuracy, history
+                )
                 log.debug("%s: %d, %.7g, accuracy %.3g", what, count, value, accuracy)
                 if on_check is not None:
                     on_check(state)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Result"]
+__all__ = ["HifredResult"]
 
 
 @dataclass
-class Result:
+class HifredResult:
     """
-    What `fuse` returns; cubes are (energy, y, x).
+    What `~jwst_fusion.hifred.fuse` returns; cubes are (energy, y, x).
 
     Attributes
     ----------
@@ -41,12 +41,14 @@ class Result:
     rank : int
         Dimension of the spectral subspace, for a full cube that of the low-rank source it starts
         from.
-    strength : float
-        `mu` or `kappa` that was used; 0 without a penalty.
+    mu : float
+        Weight of the penalty that was used; of "wavelet_2d1d" this is `kappa`, and 0 without a
+        penalty.
     chosen : str
-        How rank and strength were chosen, in words.
+        How rank and weight of the penalty were chosen, in words.
     tuning : list of dict
-        Strengths that were tried and their held-out deviance; empty if the strength was given.
+        ``mu`` (or `kappa`) that were tried and their held-out ``deviance``, above the smallest, in
+        order; empty if the weight was given.
     basis : ndarray (L, r) or None
         Spectra that span the subspace.
     coefficients : ndarray (r, M, N) or None
@@ -59,7 +61,7 @@ class Result:
     state : dict
         What a continuation needs; see `start` of `fuse`.
     notes : list of str
-        What the user should know: data left out, settings that were changed.
+        What the user should know: data that were left out, no convergence.
     """
 
     cube: np.ndarray
@@ -74,7 +76,7 @@ class Result:
     regularisation: str
     likelihood: str
     rank: int
-    strength: float
+    mu: float
     chosen: str
     tuning: list
     basis: np.ndarray | None

@@ -1,104 +1,157 @@
-"""The parameters of a fusion of counts, checked before anything is computed."""
+"""The settings of the solver, checked before anything is computed."""
 
 from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
 
-import numpy as np
+from jwst_fusion.parameters import check_options, option, options_of
 
-__all__ = ["KINDS", "LOW_RANK", "Options"]
+__all__ = ["KINDS", "LOW_RANK", "HifredSettings"]
 
 LOW_RANK = ("low_rank_sobolev", "low_rank_wavelet", "low_rank")
 KINDS = ("wavelet_2d1d", *LOW_RANK, "none", "plug_and_play")
-_STRENGTHS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
-_TOLERANCES = {"plug_and_play": 1e-4, "wavelet_2d1d": 1e-4, "none": 1e-4}
-_ITERATIONS = dict.fromkeys(LOW_RANK, 200)
+# Which option holds the weight of the penalty; the other regularisations have no penalty.
+_WEIGHTS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
+# Where the final solve stops by default. Low rank: the decrease that a Newton step still expects,
+# nats per half datum. Full cubes: the gap relative to the objective, which itself is some ten times
+# nearer to its minimum.
+_TOLERANCE_LOW_RANK, _TOLERANCE_FULL = 1e-6, 1e-4
+# Newton steps and primal-dual iterations after which a solve that does not converge is given up.
+_ITERATIONS_LOW_RANK, _ITERATIONS_FULL = 200, 2000
 
 
-def _whole(name, value, low, high):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = low - 1
-    if not low <= number <= high or isinstance(value, bool):
-        msg = f"{name} is {value!r}: expected a whole number from {low} to {high}"
-        raise ValueError(msg)
-    return number
+@dataclass(frozen=True, kw_only=True)
+class HifredSettings:
+    r"""
+    Settings of `~jwst_fusion.hifred.fuse`.
 
-
-def _positive(name, value, high):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not 0 < number <= high:
-        msg = f"{name} is {value!r}: expected a number above 0, at most {high:g}"
-        raise ValueError(msg)
-    return number
-
-
-@dataclass
-class Options:
-    """
-    Parameters of `~jwst_fusion.hifred.engine.fuse`, where they are described.
+    Parameters
+    ----------
+    regularisation : str
+        "low_rank_sobolev" (LRS), "low_rank_wavelet" (LRW2D), "low_rank", "wavelet_2d1d" (W2D1D),
+        "none" or "plug_and_play".
+    prior : "relative" or "absolute"
+        What is kept small. "absolute": the differences or starlet coefficients of the maps or of
+        the cube, as published. "relative": low-rank penalties act on the maps divided by the
+        brightness that X shows and are graded by the significance of the components; starlets act
+        on the difference to a low-rank solution.
+    rank : "auto" or int
+        Dimension of the spectral subspace, 1 to 200.
+    mu : "auto" or float
+        Weight of the penalty of low-rank solutions, above 0; "auto" finds it from the data.
+    kappa : "auto" or float
+        Threshold of starlet coefficients of a cube, in standard deviations of their noise, above 0.
+    scales_space, scales_energy : int
+        Numbers of starlet scales in space and in energy, 1 to 8, of "wavelet_2d1d".
+    nonnegative : bool
+        Whether the source must not be negative.
+    tolerance : float, optional
+        When to stop, above 0, at most 0.1. Low rank: Newton decrement per half datum, by default
+        1e-6. Others: primal-dual gap divided by the objective (relative change for a denoiser), by
+        default 1e-4.
+    max_iterations : int, optional
+        Largest number of iterations of the final solve, by default 200 Newton steps or 2000
+        primal-dual iterations.
+    errors : bool
+        Whether to compute the errors of the voxels.
+    error_samples : int
+        Number of posterior samples for them, 2 to 10,000.
+    thinning : float
+        Part of the data on which weights of the penalty are tried, above 0, at most 0.99; the rest
+        judges them.
+    seed : int
+        Seed of thinning and of these samples, 0 or more.
+    likelihood : "poisson" or "gaussian"
+        Noise of the data.
+    denoiser : callable, optional
+        Function of a cube (L, M, N) that returns one, for "plug_and_play".
 
     Raises
     ------
     ValueError
-        If a parameter is out of range or does not go with another.
+        If an option is out of range or does not go with another; the message names it.
     """
 
-    regularisation: str = "low_rank_sobolev"
-    prior: str = "relative"
-    rank: object = "auto"
-    mu: object = "auto"
-    kappa: object = "auto"
-    scales: tuple = (2, 3)
-    likelihood: str = "poisson"
-    nonnegative: bool = True
-    tolerance: float | None = None
-    maximum_iterations: int | None = None
-    denoiser: object = None
-    thinning: float = 0.8
-    errors: bool = True
-    error_samples: int = 12
-    seed: int = 0
+    regularisation: str = option(
+        "low_rank_sobolev",
+        "What is known of the scene: sparse in 2D-1D wavelets; few spectral components with smooth "
+        "maps; few with maps sparse in wavelets; few; or nothing",
+        choices=KINDS,
+    )
+    prior: str = option(
+        "relative",
+        "What is kept small: maps relative to the brightness of the sharper cube and wavelets of "
+        "what low-rank solutions lack, or the maps and wavelets themselves, as published",
+        choices=("relative", "absolute"),
+    )
+    rank: str | int = option(
+        "auto", "Number of spectral components, 1 to 200, or 'auto'", low=1, high=200
+    )
+    mu: str | float = option(
+        "auto",
+        "Strength of the low-rank regularisations, above 0, or 'auto'",
+        low=0.0,
+        high=1e12,
+        closed=False,
+    )
+    kappa: str | float = option(
+        "auto",
+        "Strength of wavelet_2d1d in standard deviations of the noise, above 0, or 'auto'",
+        low=0.0,
+        high=1e12,
+        closed=False,
+    )
+    scales_space: int = option(2, "Wavelet scales in space, 1 to 8, of wavelet_2d1d", low=1, high=8)
+    scales_energy: int = option(
+        3, "Wavelet scales in energy, 1 to 8, of wavelet_2d1d", low=1, high=8
+    )
+    nonnegative: bool = option(True, "Allow no negative values in the result")
+    tolerance: float | None = option(
+        None,
+        "Accuracy at which the solver stops, above 0, at most 0.1; default: 1e-6 nats per half "
+        "datum (low rank), else a primal-dual gap of 1e-4 of the objective",
+        kind="float",
+        low=0.0,
+        high=0.1,
+        closed=False,
+    )
+    max_iterations: int | None = option(
+        None,
+        "Largest number of iterations; default: 200 (low rank), else 2000",
+        kind="integer",
+        low=1,
+        high=10**7,
+    )
+    errors: bool = option(True, "Estimate the error of each voxel")
+    error_samples: int = option(
+        12, "Posterior samples for the errors, 2 or more", low=2, high=10_000
+    )
+    thinning: float = option(
+        0.8,
+        "Part of the data on which strengths are tried, above 0, at most 0.99; the rest judges "
+        "them",
+        low=0.0,
+        high=0.99,
+        closed=False,
+    )
+    seed: int = option(0, "Seed of that split and of the samples", low=0, high=2**63)
+    likelihood: str = option("poisson", "Noise of the data", choices=("poisson", "gaussian"))
+    # No type of a step's parameters: a function can be given in Python only.
+    denoiser: object = option(
+        None, "Function of a cube that returns one, for plug_and_play", kind="function"
+    )
 
     def __post_init__(self):
-        choices = {
-            "regularisation": KINDS,
-            "prior": ("relative", "absolute"),
-            "likelihood": ("poisson", "gaussian"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                msg = f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}"
-                raise ValueError(msg)
-        if self.rank != "auto":
-            self.rank = _whole("rank", self.rank, 1, 200)
-        for name in ("mu", "kappa"):
-            if isinstance(getattr(self, name), str) and getattr(self, name) == "auto":
-                continue
-            setattr(self, name, _positive(name, getattr(self, name), 1e12))
-        if np.shape(self.scales) != (2,):
-            msg = f"scales is {self.scales!r}: expected numbers of scales in space and in energy"
-            raise ValueError(msg)
-        self.scales = tuple(_whole("scales", n, 1, 8) for n in self.scales)
-        if self.tolerance is None:
-            self.tolerance = _TOLERANCES.get(self.regularisation, 1e-6)
-        self.tolerance = _positive("tolerance", self.tolerance, 0.1)
-        if self.maximum_iterations is None:
-            self.maximum_iterations = _ITERATIONS.get(self.regularisation, 2000)
-        most = self.maximum_iterations
-        self.maximum_iterations = _whole("maximum_iterations", most, 1, 10**7)
-        self.error_samples = _whole("error_samples", self.error_samples, 2, 10_000)
-        self.seed = _whole("seed", self.seed, 0, 2**63)
-        self.thinning = _positive("thinning", self.thinning, 0.99)
-        for name in ("nonnegative", "errors"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                msg = f"{name} is {getattr(self, name)!r}: expected True or False"
-                raise ValueError(msg)
+        kinds = {"integer": _whole, "float": _number}
+        by_name = {"rank": _whole, "mu": _number, "kappa": _number}
+        for name, one in options_of(self).items():
+            parse = by_name.get(name, kinds.get(one.kind))
+            value, default = getattr(self, name), self.__dataclass_fields__[name].default
+            automatic = value is default or (isinstance(value, str) and value == default)
+            if parse is not None and not automatic:
+                object.__setattr__(self, name, parse(name, value, one))
+        check_options(self)
         if (self.denoiser is not None) != (self.regularisation == "plug_and_play"):
             msg = "denoiser and regularisation='plug_and_play' must be given together"
             raise ValueError(msg)
@@ -107,17 +160,48 @@ class Options:
             raise ValueError(msg)
 
     @property
-    def strength(self):
-        """What is asked of the strength of the penalty: a number, "auto", or None without one."""
-        name = self.strength_name
-        return None if name is None else getattr(self, name)
-
-    @property
-    def strength_name(self):
-        """Name of the parameter that holds the strength, or None."""
-        return _STRENGTHS.get(self.regularisation)
-
-    @property
     def low_rank(self):
         """Whether the solution is one of low rank."""
         return self.regularisation in LOW_RANK
+
+    @property
+    def weight_name(self):
+        """Name of the option that holds the weight of the penalty; None if there is no penalty."""
+        return _WEIGHTS.get(self.regularisation)
+
+    @property
+    def weight(self):
+        """What is asked of the weight of the penalty: a number, "auto", or None without one."""
+        return None if self.weight_name is None else getattr(self, self.weight_name)
+
+    @property
+    def tolerance_in_use(self):
+        """Tolerance of the final solve: as given, or what the regularisation takes by default."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return _TOLERANCE_LOW_RANK if self.low_rank else _TOLERANCE_FULL
+
+    @property
+    def max_iterations_in_use(self):
+        """Most iterations of the final solve: as given, or the default of the regularisation."""
+        if self.max_iterations is not None:
+            return self.max_iterations
+        return _ITERATIONS_LOW_RANK if self.low_rank else _ITERATIONS_FULL
+
+
+def _whole(name, value, one):
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        msg = f"{name} is {value!r}: expected a whole number from {one.low} to {one.high}"
+        raise ValueError(msg) from None
+
+
+def _number(name, value, one):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        msg = f"{name} is {value!r}: expected a number above {one.low:g}, at most {one.high:g}"
+        raise ValueError(msg) from None

@@ -8,22 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
 from jwst_fusion.hifred.solver.posterior import low_rank_errors
-from jwst_fusion.hifred.solver.prepared import Pilot
-from jwst_fusion.hifred.solver.subspace import Subspace
-from jwst_fusion.hifred.solver.wavelets import Cubes, local_errors
+from jwst_fusion.hifred.solver.prepared import PreparedData
+from jwst_fusion.hifred.solver.subspace import SpectralSubspace
 
-__all__ = ["Outcome", "solve"]
+__all__ = ["ScaledSolution", "solve"]
 
 log = logging.getLogger(__name__)
 
-_PILOT = "low_rank_sobolev"
+_STARTS_FROM = "low_rank_sobolev"  # regularisation of the solution that a full cube starts from
+# Accuracy of that solution: Newton decrement per half datum, and steps. For trials of kappa: nats
+# in all, which are within the noise of held-out deviances, and steps.
+_FIRST_TOLERANCE, _FIRST_STEPS = 1e-6, 200
+_TRIAL_NATS, _TRIAL_STEPS = 3.0, 60
 
 
-@dataclass
-class Outcome:
+@dataclass(frozen=True)
+class ScaledSolution:
     """
-    Solution in the scale of the solvers.
+    Solution in the scale of the solvers, where the mean response is one.
 
     Attributes
     ----------
@@ -39,12 +43,16 @@ class Outcome:
         Whether the tolerance was reached.
     iterations : int
         Number of iterations.
-    strength : float
-        Strength of the penalty.
+    mu : float
+        Weight of the penalty, of "wavelet_2d1d" `kappa`.
     table : list of dict
         Trials.
     maps : ndarray (r, M, N) or None
         Coefficients of a low-rank solution.
+    subspace : SpectralSubspace
+        Subspace of the low-rank solution, the result or what it starts from.
+    chosen : tuple of str
+        How settings were chosen.
     state : dict
         What a continuation needs.
     """
@@ -56,20 +64,22 @@ class Outcome:
     history: list
     converged: bool
     iterations: int
-    strength: float
+    mu: float
     table: list
     maps: np.ndarray | None
+    subspace: SpectralSubspace
+    chosen: tuple
     state: dict
 
 
-def solve(pilot: Pilot, start, checkpoint):
+def solve(prepared: PreparedData, start, checkpoint):
     """
     Tune and solve.
 
     Parameters
     ----------
-    pilot : Pilot
-        Prepared data.
+    prepared : PreparedData
+        The data.
     start : dict or None
         State of an earlier fusion of the same data and regularisation.
     checkpoint : Checkpoint
@@ -77,32 +87,34 @@ def solve(pilot: Pilot, start, checkpoint):
 
     Returns
     -------
-    Outcome
+    ScaledSolution
     """
     with threadpool_limits(limits=1, user_api="blas"):
         if start is not None:
             # the maps belong to the subspace in which they were found
-            pilot.subspace = Subspace(start["directions"], start["scale"], start["singular"])
-            pilot.chosen[0] = f"rank {start['directions'].shape[1]} of the start"
-        solver = _low_rank if pilot.options.low_rank else _full
-        return solver(pilot, start, checkpoint)
+            found = SpectralSubspace(start["directions"], start["scale"], start["singular"])
+            prepared = prepared.within(found)
+        solver = _low_rank if prepared.settings.low_rank else _full
+        return solver(prepared, start, checkpoint)
 
 
-def _state(pilot, maps, strength, mu, **more):
+def _state(prepared, maps, weight, mu, **more):
+    """State for a continuation: the weight of the penalty, and `mu` of the low-rank solution."""
     return {
-        "regularisation": np.array(pilot.options.regularisation),
-        "directions": pilot.subspace.directions,
-        "scale": pilot.subspace.scale,
-        "singular": pilot.subspace.singular,
+        "regularisation": np.array(prepared.settings.regularisation),
+        "directions": prepared.subspace.directions,
+        "scale": prepared.subspace.scale,
+        "singular": prepared.subspace.singular,
         "maps": maps,
-        "strength": np.array(strength),
+        # the name that it has in all checkpoints of this version
+        "strength": np.array(weight),
         "mu": np.array(mu),
         **more,
     }
 
 
 def _given(wanted, start, name):
-    """Strength that is given by the user or by the start, with the words for it; None to tune."""
+    """Weight that is given by the user or by the start, with the words for it; None to tune."""
     if wanted is None:
         return 0.0, "no strength to choose"
     if wanted != "auto":
@@ -112,104 +124,107 @@ def _given(wanted, start, name):
     return None, ""
 
 
-def _low_rank(pilot, start, checkpoint):
-    options, table = pilot.options, []
-    relative = options.prior == "relative"
-    kind = options.regularisation
-    strength, text = _given(options.strength, start, "mu")
-    if strength is None:
-        strength, table, text, _ = pilot.tune(kind, *pilot.halves(), relative=relative)
-    pilot.chosen.append(text)
-    problem = pilot.problem(kind, relative=relative)
-    maps = problem.start(pilot.spectrum, pilot.image) if start is None else start["maps"]
-    size = _size(problem, maps)
-    found, objective = problem.solve(
-        strength,
+def _low_rank(prepared, start, checkpoint):
+    settings, table = prepared.settings, []
+    relative = settings.prior == "relative"
+    kind = settings.regularisation
+    mu, text = _given(settings.weight, start, "mu")
+    if mu is None:
+        mu, table, text, _ = prepared.tune(kind, *prepared.held_out_split(), relative=relative)
+    fusion = prepared.low_rank(kind, relative=relative)
+    maps = fusion.start(prepared.spectrum, prepared.image) if start is None else start["maps"]
+    size = _size(fusion)
+    found, objective = fusion.solve(
+        mu,
         maps,
-        tolerance=options.tolerance * size,
-        most=options.maximum_iterations,
+        tolerance=settings.tolerance_in_use * size,
+        max_iterations=settings.max_iterations_in_use,
         draft=start is not None,
     )
     error = None
-    if options.errors:
-        log.info("Errors from %d samples", options.error_samples)
-        error = _errors(pilot, objective, found.maps)
-    state = _state(pilot, found.maps, strength, strength)
+    if settings.errors:
+        log.info("Errors from %d samples", settings.error_samples)
+        error = _errors(prepared, objective, found.maps)
+    state = _state(prepared, found.maps, mu, mu)
     checkpoint.write(state)
-    return Outcome(
-        cube=problem.cube(found.maps),
+    return ScaledSolution(
+        cube=fusion.cube(found.maps),
         error=error,
         value=found.value,
         accuracy=found.decrement / size,
         history=found.history,
         converged=found.converged,
         iterations=found.iterations,
-        strength=strength,
+        mu=mu,
         table=table,
         maps=found.maps,
+        subspace=prepared.subspace,
+        chosen=(*prepared.chosen, text),
         state=state,
     )
 
 
-def _errors(pilot, objective, maps):
-    options = pilot.options
+def _errors(prepared, objective, maps):
+    settings = prepared.settings
     return low_rank_errors(
         objective,
-        pilot.subspace.basis,
+        prepared.subspace.basis,
         maps,
-        samples=options.error_samples,
-        seed=options.seed,
+        samples=settings.error_samples,
+        seed=settings.seed,
     )
 
 
-def _size(problem, maps):
+def _size(fusion):
     """Half the number of data that are used: about the half deviance of a good model."""
     total = 0
-    for one in problem.likelihoods:
+    for one in fusion.likelihoods:
         total += one.data.size if one.weights is None else np.count_nonzero(one.weights)
     return 0.5 * total
 
 
-def _full(pilot, start, checkpoint):
-    options, table = pilot.options, []
-    strength, text = _given(options.strength, start, "kappa")
-    halves = None
+def _full(prepared, start, checkpoint):
+    settings, table, chosen = prepared.settings, [], list(prepared.chosen)
+    weight, text = _given(settings.weight, start, "kappa")
+    parts = None
     if start is None:
-        halves = pilot.halves()
-        mu, _, said, maps = pilot.tune(_PILOT, *halves)
-        pilot.chosen.append(f"low rank that it starts from: {said}")
+        parts = prepared.held_out_split()
+        mu, _, said, maps = prepared.tune(_STARTS_FROM, *parts)
+        chosen.append(f"low rank that it starts from: {said}")
     else:
         mu, maps = float(start["mu"]), start["maps"]
-    problem = pilot.problem(_PILOT)
-    if strength is None:
-        train, held, subspace = halves
-        draft = pilot.problem(_PILOT, observations=train, subspace=subspace)
-        first, _ = draft.solve(mu, maps, tolerance=3.0, most=60, draft=True)
-        trial = Cubes(train, draft.cube(first.maps), options)
-        strength, table, text = trial.tune(held)
+    fusion = prepared.low_rank(_STARTS_FROM)
+    if weight is None:
+        train, held, subspace = parts
+        draft = prepared.low_rank(_STARTS_FROM, observations=train, subspace=subspace)
+        first, _ = draft.solve(
+            mu, maps, tolerance=_TRIAL_NATS, max_iterations=_TRIAL_STEPS, draft=True
+        )
+        trial = FullCube(train, draft.cube(first.maps), settings)
+        weight, table, text = trial.tune(held)
         del trial
-    pilot.chosen.append(text)
-    begin = problem.start(pilot.spectrum, pilot.image) if start is None else maps
-    found, objective = problem.solve(
+    chosen.append(text)
+    begin = fusion.start(prepared.spectrum, prepared.image) if start is None else maps
+    found, objective = fusion.solve(
         mu,
         begin,
-        tolerance=1e-6 * _size(problem, begin),
-        most=200,
+        tolerance=_FIRST_TOLERANCE * _size(fusion),
+        max_iterations=_FIRST_STEPS,
         draft=start is not None,
     )
     errors = None
-    if options.errors:
-        errors = _errors(pilot, objective, found.maps)
+    if settings.errors:
+        errors = _errors(prepared, objective, found.maps)
     del objective
-    cubes = Cubes(pilot.observations, problem.cube(found.maps), options)
-    solver = cubes.solver(strength)
-    cube = cubes.pilot
+    full = FullCube(prepared.observations, fusion.cube(found.maps), settings)
+    solver = full.solver(weight)
+    cube = full.low_rank
     if start is not None and "cube" in start:
         cube = start["cube"]
         solver.restore(start)
 
     def state():
-        return _state(pilot, found.maps, strength, mu, **solver.state())
+        return _state(prepared, found.maps, weight, mu, **solver.state())
 
     def on_check(now):
         if checkpoint.due:
@@ -217,16 +232,16 @@ def _full(pilot, start, checkpoint):
 
     now = solver.run(
         cube,
-        tolerance=options.tolerance,
-        most=options.maximum_iterations,
-        what=options.regularisation,
+        tolerance=settings.tolerance_in_use,
+        max_iterations=settings.max_iterations_in_use,
+        what=settings.regularisation,
         on_check=on_check,
     )
     last = {**state(), "cube": now.cube}
     checkpoint.write(last)
     if errors is not None:
-        errors = local_errors(errors, cubes.pilot, now.cube, cubes.shape)
-    return Outcome(
+        errors = local_errors(errors, full.low_rank, now.cube, full.shape)
+    return ScaledSolution(
         cube=now.cube,
         error=errors,
         value=now.value,
@@ -234,8 +249,10 @@ def _full(pilot, start, checkpoint):
         history=now.history,
         converged=now.converged,
         iterations=now.iterations,
-        strength=strength,
+        mu=weight,
         table=table,
         maps=None,
+        subspace=prepared.subspace,
+        chosen=tuple(chosen),
         state=last,
     )

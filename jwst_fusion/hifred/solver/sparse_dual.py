@@ -9,7 +9,7 @@ from jwst_fusion.numerics.starlet import Starlet2D1D
 
 __all__ = ["SparseDual"]
 
-_WIDTH = 64  # pixels of a block
+_WIDTH = 64  # pixels of a block, few enough that its bands fit the cache
 
 
 class SparseDual:
@@ -36,7 +36,7 @@ class SparseDual:
     """
 
     def __init__(self, starlet: Starlet2D1D, limits, scale, weight, balance=1.0):
-        self.starlet, self.relaxation = starlet, 1.0
+        self.starlet = starlet
         size, pixels = scale.shape
         self.size, self.pixels = size, pixels
         lines = (np.abs(m).astype(np.float32) for m in starlet.spectra.matrices())
@@ -84,7 +84,7 @@ class SparseDual:
             value /= np.float32(factor)
             np.clip(value, -1.0, 1.0, out=value)
 
-    def update(self, cube):
+    def update(self, cube, *, relaxation=1.0):
         """
         Ascend in the dual variables.
 
@@ -92,13 +92,16 @@ class SparseDual:
         ----------
         cube : ndarray (L, M * N) of float32
             Source at which to update.
+        relaxation : float
+            Part of the step from the old dual variables to the new ones that is kept; above 1 it
+            goes beyond them.
 
         Returns
         -------
         ndarray (L, M * N)
-            The adjoint of the transform at the new dual variables.
+            The adjoint of the transform at the new dual variables, without relaxation.
         """
-        return self._pass(cube, ascend=True)[1]
+        return self._pass(cube, relaxation)[1]
 
     def back(self):
         """Return the adjoint of the transform at the dual variables (L, M * N)."""
@@ -116,9 +119,10 @@ class SparseDual:
 
     def penalty(self, cube):
         """Weighted sum of absolute coefficients of a source (L, M * N)."""
-        return self._pass(cube, ascend=False)[0]
+        return self._pass(cube)[0]
 
-    def _pass(self, cube, *, ascend):
+    def _pass(self, cube, relaxation=None):
+        """Weighted sum of coefficients; or, with a relaxation, adjoint at the new variables."""
         starlet, spectra = self.starlet, self.starlet.spectra
         n, shape = spectra.scales + 1, starlet.shape
         parts, smooth = [], cube.reshape(shape)
@@ -136,7 +140,7 @@ class SparseDual:
                 bands = slice(a * n, (a + 1) * n)
                 block = np.ascontiguousarray(part[:, columns])
                 details = spectra.forward(block, rest=a < starlet.images.scales)
-                if not ascend:
+                if relaxation is None:
                     for limit, detail in zip(limits[bands], details, strict=True):
                         np.abs(detail, out=detail)
                         total += float(np.vdot(limit, detail))
@@ -147,11 +151,11 @@ class SparseDual:
                     detail *= step
                     detail += value
                     np.clip(detail, -1.0, 1.0, out=detail)
-                    value *= np.float32(1.0 - self.relaxation)
-                    value += np.float32(self.relaxation) * detail
+                    value *= np.float32(1.0 - relaxation)
+                    value += np.float32(relaxation) * detail
                     detail *= limit
                 part[:, columns] = spectra.adjoint(details)
-        if not ascend:
+        if relaxation is None:
             return total, None
         back = starlet.images.adjoint([part.reshape(shape) for part in parts])
         return None, back.reshape(self.size, -1)

@@ -10,13 +10,13 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 
 from jwst_fusion.hifred.response.operators import apply
 
-__all__ = ["Subspace", "find_subspace"]
+__all__ = ["SpectralSubspace", "find_subspace"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Subspace:
+class SpectralSubspace:
     """
     Spectra that span the source's spectra.
 
@@ -41,7 +41,7 @@ class Subspace:
 
     def truncated(self, rank):
         """Return the subspace of the first components."""
-        return Subspace(self.directions[:, :rank], self.scale, self.singular[:rank])
+        return SpectralSubspace(self.directions[:, :rank], self.scale, self.singular[:rank])
 
 
 def _filled(data, used, rows, columns):
@@ -89,8 +89,8 @@ def find_subspace(likelihood, response, spectrum, most):
 
     Returns
     -------
-    Subspace
-        Components in order of their strength.
+    SpectralSubspace
+        Components in order of their significance.
 
     Notes
     -----
@@ -126,12 +126,12 @@ def find_subspace(likelihood, response, spectrum, most):
     first = left if likelihood.name == "poisson" else None
     left_vectors, singular = _leading(white, most, first)
     edge = noise * (np.sqrt(energies) + np.sqrt(white.shape[1]))
-    strength = singular / edge
+    significance = singular / edge
     scale = np.sqrt(spectrum)
     if likelihood.name == "gaussian":
         scale = left if len(left) == len(spectrum) else np.full(len(spectrum), left.mean())
-    directions = _unfolded(response, left[:, None] * left_vectors, left, scale, strength)
-    return Subspace(directions, scale, strength)
+    directions = _unfolded(response, left[:, None] * left_vectors, left, scale, significance)
+    return SpectralSubspace(directions, scale, significance)
 
 
 def _mean(data, used, axis):
@@ -162,7 +162,7 @@ def _leading(white, most, first=None):
     return left[:, kept], singular[kept]
 
 
-def _unfolded(response, spectra, noise, scale, strength):
+def _unfolded(response, spectra, noise, scale, significance):
     """Whitened spectra of the source, orthonormal, that the instrument sees as given ones."""
     terms = response.terms
     if all(t.spectral is None or t.spectral.ndim == 1 for t in terms):
@@ -187,7 +187,7 @@ def _unfolded(response, spectra, noise, scale, strength):
         matrix = LinearOperator(shape, matvec=forward, rmatvec=adjoint, dtype=float)
         columns = [
             lsqr(matrix, one / noise, damp=size / max(s, 1.0), iter_lim=200)[0]
-            for one, s in zip(spectra.T, strength, strict=True)
+            for one, s in zip(spectra.T, significance, strict=True)
         ]
         found = np.array(columns).T
     found, upper = np.linalg.qr(found)

@@ -1,4 +1,4 @@
-"""The strength of a penalty from data held out: search for the smallest held-out deviance."""
+"""The weight of a penalty from data held out: search for the smallest held-out deviance."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ log = logging.getLogger(__name__)
 
 def search(evaluate, start, *, step, most, what):
     """
-    Find the strength whose solution predicts held-out data best.
+    Find the weight of a penalty whose solution predicts held-out data best.
 
     Parameters
     ----------
     evaluate : callable
-        Held-out half deviance of the solution at a strength.
+        Held-out half deviance of the solution at a weight.
     start : float
-        First strength.
+        First weight.
     step : float
-        Factor between the strengths that are tried.
+        Factor between the weights that are tried.
     most : int
-        Largest number of strengths to try.
+        Largest number of weights to try.
     what : str
-        Name of the strength, for log lines.
+        Name of the weight, for log lines.
 
     Returns
     -------
-    strength : float
-        The minimum of the parabola, in the logarithm, through the best strength and its two
-        neighbours; the best strength itself at the end of the range that was tried.
+    mu : float
+        The minimum of the parabola, in the logarithm, through the best weight and its two
+        neighbours; the best weight itself at the end of the range that was tried.
     table : list of dict
-        ``strength`` and ``deviance`` (held out, relative to the best), in order of strength.
+        ``mu`` and ``deviance`` (held out, relative to the best), in order of the weight.
     bracketed : bool
-        Whether the best strength has worse ones on both sides.
+        Whether the best weight has worse ones on both sides.
     """
     found = {}
 
@@ -62,7 +62,5 @@ def search(evaluate, start, *, step, most, what):
         if np.isfinite(bend) and bend > 0:
             place += 0.5 * (left - right) / bend
     lowest = found[best]
-    table = [
-        {"strength": start * step**k, "deviance": 2.0 * (found[k] - lowest)} for k in sorted(found)
-    ]
+    table = [{"mu": start * step**k, "deviance": 2.0 * (found[k] - lowest)} for k in sorted(found)]
     return start * step**place, table, bracketed

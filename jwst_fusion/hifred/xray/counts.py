@@ -22,12 +22,12 @@ __all__ = ["CountCube", "read_counts"]
 
 log = logging.getLogger(__name__)
 
+# What observatories call their axes (CTYPE) and exposure times.
 _ENERGY_AXES = ("ENER", "ENERGY")
 _CHANNEL_AXES = ("PI", "PHA", "CHANNEL", "CHAN")
 _EXPOSURES = ("EXPOSURE", "LIVETIME", "ONTIME", "EXPTIME")
-_DO_NOT_USE = 1
-# Counts beyond this are left over from something else.
-_MOST = 1e15
+_DO_NOT_USE = 1  # bit of DQ
+_MOST = 1e15  # counts; larger values are fill values
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def read_counts(path):
     path = existing_file(path, "count cube")
     with open_fits(path, "count cube") as hdus:
         image = _image(hdus, path)
-        data = _whole(image, path)
+        data = _read_image(image, path)
         header = image.header
         axis, kind = _spectral_axis(header, path)
         # Axes of FITS are in reverse order.
@@ -211,8 +211,8 @@ def _image(hdus, path):
     return next((hdu for hdu in cubes if hdu.name in ("COUNTS", "SCI")), cubes[0])
 
 
-def _whole(hdu, path):
-    """Data of an extension; a truncated file is an error of its own."""
+def _read_image(hdu, path):
+    """Data of an extension; if the file is cut off, an error says so."""
     try:
         return np.asarray(hdu.data)
     except (OSError, ValueError, TypeError) as error:
@@ -239,7 +239,7 @@ def _spectral_axis(header, path):
 def _extra(hdus, name, image, order, shape, path):
     if name not in hdus or hdus[name] is image:
         return None
-    array = _whole(hdus[name], path)
+    array = _read_image(hdus[name], path)
     if name == "VIGNETTING" and array.ndim == 2:
         rows_first = order[1:] == sorted(order[1:])
         array = array if rows_first else array.T

@@ -25,8 +25,10 @@ __all__ = ["Arf", "Rmf", "read_arf", "read_rmf"]
 
 log = logging.getLogger(__name__)
 
+# Names that the extension has in files of different age and kind.
 _MATRICES = ("MATRIX", "SPECRESP MATRIX")
-# No redistribution gives more than one count per photon; larger sums are areas.
+# No redistribution gives more than one count per photon: larger sums of a row are areas (cm2), or
+# else, beyond the second limit, faults of the file; below it they are rounding.
 _AREA = 2.0
 _NORMALISED = 1.02
 

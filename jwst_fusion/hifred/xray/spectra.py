@@ -15,8 +15,9 @@ __all__ = ["area_at", "area_y", "exposure_time", "span", "spectral_matrix_x"]
 
 log = logging.getLogger(__name__)
 
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
-# Part of a channel's response that must lie within the energies of the result.
+_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
+_NOTHING = 1e-9  # probability of a channel; smaller ones are left out
+# Part of a channel's photons that must come from within the energies of the result.
 _WITHIN = 0.9
 
 
@@ -30,7 +31,7 @@ def spectral_matrix_x(responses, channels, edges, options, name):
         middle = 0.5 * (edges[1:] + edges[:-1])
         sigma = max(1e-3 * options.lsf_fwhm / _FWHM, 1e-9)
         matrix = np.diff(norm.cdf((channels[:, None] - middle) / sigma), axis=0)
-        return sparse.csr_array(np.where(matrix > 1e-9, matrix, 0.0)), False, everything
+        return sparse.csr_array(np.where(matrix > _NOTHING, matrix, 0.0)), False, everything
     rmf = read_rmf(responses["rmf_x"])
     if rmf.channels is not None:
         share = overlap(rmf.channels, channels)
@@ -71,15 +72,15 @@ def spectral_matrix_x(responses, channels, edges, options, name):
     return matrix, rmf.contains_area, inside
 
 
-def area_at(responses, side, edges, contained, notes):
+def area_at(responses, letter, edges, contained, notes):
     """Return the effective area from an ARF, or None if the RMF holds it or no file is given."""
-    path = responses.get(f"arf_{side}")
+    path = responses.get(f"arf_{letter}")
     if contained:
         if path is not None:
-            warn(log, "arf_%s is not used: the RMF already holds the area", side)
+            warn(log, "arf_%s is not used: the RMF already holds the area", letter)
         return None
     if path is None:
-        notes.append(f"no arf_{side}: its area is taken as 1 at all energies")
+        notes.append(f"no arf_{letter}: its area is taken as 1 at all energies")
         return None
     return read_arf(path).at(edges)
 

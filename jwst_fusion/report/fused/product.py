@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from jwst_fusion.products.keywords import brightness_factor
+from jwst_fusion.products.wavelength import file_wavelengths
 
 __all__ = [
     "FusedProduct",
@@ -18,7 +19,6 @@ __all__ = [
     "celestial",
     "read_fused",
     "read_input_cube",
-    "wavelengths_of",
 ]
 
 _TABLES = {
@@ -255,7 +255,7 @@ def read_input_cube(hdus, product, name=None):
     """
     name = name or hdus[0].header.get("FILENAME", "cube")
     header = hdus["SCI"].header
-    wavelength = wavelengths_of(hdus)
+    wavelength = file_wavelengths(hdus, name)
     start = int(np.argmin(np.abs(wavelength - product.wavelength[0])))
     part = wavelength[start : start + len(product.wavelength)]
     if part.shape != product.wavelength.shape or not np.allclose(
@@ -270,28 +270,6 @@ def read_input_cube(hdus, product, name=None):
     data[~np.isfinite(data)] = np.nan
     data *= brightness_factor(header.get("BUNIT"), header.get("PIXAR_SR"), name)
     return InputCube(name, data, celestial(header))
-
-
-def wavelengths_of(hdus):
-    """
-    Read the wavelengths of a cube.
-
-    Parameters
-    ----------
-    hdus : `~astropy.io.fits.HDUList`
-        The cube (s3d).
-
-    Returns
-    -------
-    array (L,)
-        Micrometre.
-    """
-    header = hdus["SCI"].header
-    if header.get("CTYPE3") == "WAVE-TAB":
-        return np.array(hdus["WCS-TABLE"].data["wavelength"], float).ravel()
-    steps = np.arange(hdus["SCI"].data.shape[0]) + 1 - header["CRPIX3"]
-    unit = {"um": 1.0, "m": 1e6, "Angstrom": 1e-4, "nm": 1e-3}.get(header.get("CUNIT3", "um"), 1.0)
-    return (header["CRVAL3"] + header.get("CDELT3", 1.0) * steps) * unit
 
 
 def celestial(header):

@@ -7,16 +7,17 @@ from jwst_fusion.report.page import Finding
 
 __all__ = ["field_causes", "find_brightness", "response_causes"]
 
-# Y against X: logarithm of the brightness; offset in pixels of X; error of the squared width of the
-# PSF in squared pixels of X.
+# Y against X, from where on a caution and a fault: logarithm of the brightness; offset in pixels
+# of X; error of the squared width of the PSF in squared pixels of X.
 BRIGHTNESS = (0.04, 0.15)
 SHIFT = (0.2, 0.5)
 SPREAD = (0.5, 2.0)
-_SIGMA = 5.0
-# Uniform light of Y beyond that of X, relative to the mean of the image.
+_SIGMA = 5.0  # significance from which any of these counts
+# Uniform light of Y beyond that of X, relative to the mean of the image, likewise.
 LEVEL = (0.03, 0.12)
-_LEVEL_SIGMA = 6.0
-# Shift and error of the squared width of the spectral response, in channels of X.
+_LEVEL_SIGMA = 6.0  # higher: residuals at the edges of the field look like a little of it
+# Shift, and error of the squared width, of the spectral response that are worth a word, in channels
+# of X and in squared channels.
 _SPECTRAL_SHIFT, _SPECTRAL_SPREAD = 0.05, 0.15
 
 

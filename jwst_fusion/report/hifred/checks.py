@@ -23,7 +23,7 @@ __all__ = [
 IMAGE = (0.02, 0.08)
 # The same of the spectrum of all pixels.
 SPECTRUM = (0.04, 0.15)
-# They matter only if this reduced chi-square says that they are no noise.
+# They matter only if this reduced chi-square says that they are more than noise.
 _SIGNIFICANT = 2.0
 # Reduced chi-square of a whole cube, and below which noise was fitted.
 CHI2 = (1.5, 4.0)
@@ -90,7 +90,7 @@ def _convergence(product):
             "caution",
             "the solution did not converge",
             f"It stopped after {product.header.get('HIFITER', '?')} iterations, at "
-            f"{product.header.get('HIFACCUR', np.nan):.2g}: raise maximum_iterations, or go on "
+            f"{product.header.get('HIFACCUR', np.nan):.2g}: raise max_iterations, or go on "
             "from a checkpoint (start).",
             "solver",
         )
@@ -103,19 +103,19 @@ def _level(parts, limits):
 
 def _images(product):
     """Images of all channels, and what their residuals look like."""
-    levels = [_level(side.total, IMAGE) for side in product.sides]
+    levels = [_level(compared.total, IMAGE) for compared in product.cubes]
     yield from find_brightness(product)
     worst = worse(*levels)
     if worst is None:
         return
     yield from field_causes(product, worst)
     texts = [
-        f"{side.letter}: {100 * excess(*side.total):.1f} % of it, reduced chi-square "
-        f"{short(reduced(*side.total))}"
-        for side, level in zip(product.sides, levels, strict=True)
+        f"{compared.letter}: {100 * excess(*compared.total):.1f} % of it, reduced chi-square "
+        f"{short(reduced(*compared.total))}"
+        for compared, level in zip(product.cubes, levels, strict=True)
         if level
     ]
-    names = " and ".join(s.letter for s, level in zip(product.sides, levels, strict=True) if level)
+    names = " and ".join(s.letter for s, level in zip(product.cubes, levels, strict=True) if level)
     yield Finding(
         "image",
         worst,
@@ -126,32 +126,32 @@ def _images(product):
 
 
 def _spectra(product):
-    levels = [_level(side.spectrum, SPECTRUM) for side in product.sides]
+    levels = [_level(compared.spectrum, SPECTRUM) for compared in product.cubes]
     worst = worse(*levels)
     if worst is None:
         return
     yield from response_causes(product, worst)
-    names = " and ".join(s.letter for s, level in zip(product.sides, levels, strict=True) if level)
+    names = " and ".join(s.letter for s, level in zip(product.cubes, levels, strict=True) if level)
     yield Finding(
         "spectrum",
         worst,
         f"the spectrum of {names} is not reproduced",
         "Residuals of all pixels together, beyond noise: "
-        + "; ".join(f"{s.letter} {100 * excess(*s.spectrum):.1f} %" for s in product.sides)
+        + "; ".join(f"{s.letter} {100 * excess(*s.spectrum):.1f} %" for s in product.cubes)
         + " of the spectrum.",
         "spectrum",
     )
 
 
 def _chi2(product):
-    for side in product.sides:
-        value = product.header.get(f"HIFCHI2{side.letter}", np.nan)
+    for compared in product.cubes:
+        value = product.header.get(f"HIFCHI2{compared.letter}", np.nan)
         level = level_of(value, CHI2)
         if level:
             yield Finding(
-                f"chi2_{side.letter.lower()}",
+                f"chi2_{compared.letter.lower()}",
                 level,
-                f"{side.letter} is not reproduced within its errors",
+                f"{compared.letter} is not reproduced within its errors",
                 f"Reduced chi-square {short(value)}. A wrong response, too few components, or "
                 "understated errors.",
                 "agreement",
@@ -160,7 +160,7 @@ def _chi2(product):
             yield Finding(
                 "noise",
                 "caution" if product.counts else "note",
-                f"{side.letter} is fitted closer than its errors allow",
+                f"{compared.letter} is fitted closer than its errors allow",
                 f"Reduced chi-square {short(value)}: "
                 + ("noise" if product.counts else "errors are overstated, or noise")
                 + " was fitted; a stronger regularisation makes the result smoother.",
@@ -228,16 +228,16 @@ def _voxels(product):
             "They are flagged in DQ.",
             "weights",
         )
-    for side in product.sides:
-        lost = int(np.sum(np.asarray(side.channels["used"]) == 0))
-        dark = int(np.sum(~np.isfinite(side.images[0])))
-        texts = [f"{lost} of {len(side.channels)} channels"] if lost else []
-        texts += [f"{dark} of {side.images[0].size} pixels"] if dark else []
+    for compared in product.cubes:
+        lost = int(np.sum(np.asarray(compared.channels["used"]) == 0))
+        dark = int(np.sum(~np.isfinite(compared.images[0])))
+        texts = [f"{lost} of {len(compared.channels)} channels"] if lost else []
+        texts += [f"{dark} of {compared.images[0].size} pixels"] if dark else []
         if texts:
             yield Finding(
                 "left_out",
                 "note",
-                f"not all of {side.letter} was used",
+                f"not all of {compared.letter} was used",
                 f"Left out: {', '.join(texts)}.",
                 "weights",
             )

@@ -6,14 +6,15 @@ from astropy.wcs.utils import pixel_to_pixel
 
 from jwst_fusion.hifred.xray.counts import read_counts
 from jwst_fusion.products.keywords import brightness_factor
-from jwst_fusion.report.fused.product import celestial, wavelengths_of
+from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.fused.product import celestial
 
 __all__ = ["read_hifred_cube"]
 
-_CLOSE = 0.1  # pixel; relative to a channel
+_CLOSE = 0.1  # of a pixel or channel: grids that differ by less are the same but for rounding
 
 
-def read_hifred_cube(path, product, side):
+def read_hifred_cube(path, product, compared):
     """
     Read one of the cubes that were fused.
 
@@ -23,13 +24,13 @@ def read_hifred_cube(path, product, side):
         The file.
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
         What it became.
-    side : `~jwst_fusion.report.hifred.product.HifredSide`
-        X or Y of the product.
+    compared : `~jwst_fusion.report.hifred.product.ComparedCube`
+        What the product says of it, as X or Y.
 
     Returns
     -------
     array (l, y, x)
-        Counts or MJy/sr, on the channels and pixels of the side; NaN where they cannot be used.
+        Counts or MJy/sr, on the channels and pixels of that; NaN where they cannot be used.
 
     Raises
     ------
@@ -38,17 +39,17 @@ def read_hifred_cube(path, product, side):
     """
     reader = _counts if product.counts else _brightness
     data, edges, wcs = reader(path)
-    channels = np.asarray(side.channels["channel"])
+    channels = np.asarray(compared.channels["channel"])
     part = slice(int(channels[0]), int(channels[-1]) + 1)
     cube = data[part]
     fits_in = len(cube) == len(channels)
     if fits_in and edges is not None:
-        off = np.abs(edges[part.start : part.stop + 1] - side.edges)
-        fits_in = off.max() < _CLOSE * np.diff(side.edges).min()
-    if side.letter == "X" and fits_in:
+        off = np.abs(edges[part.start : part.stop + 1] - compared.edges)
+        fits_in = off.max() < _CLOSE * np.diff(compared.edges).min()
+    if compared.letter == "X" and fits_in:
         cube = _cropped(cube, wcs, product)
-    if not fits_in or cube.shape != side.model.shape:
-        msg = f"{path.name} does not have the channels and pixels of {side.letter} in "
+    if not fits_in or cube.shape != compared.model.shape:
+        msg = f"{path.name} does not have the channels and pixels of {compared.letter} in "
         msg += f"{product.name}: is it the cube that was fused?"
         raise ValueError(msg)
     return cube
@@ -61,7 +62,7 @@ def _counts(path):
 
 def _brightness(path):
     with fits.open(path) as hdus:
-        header, wavelength = hdus["SCI"].header, wavelengths_of(hdus)
+        header, wavelength = hdus["SCI"].header, file_wavelengths(hdus, path.name)
         data = np.array(hdus["SCI"].data, np.float32)
         if "DQ" in hdus:
             data[(np.asarray(hdus["DQ"].data) & 1) > 0] = np.nan

@@ -10,7 +10,7 @@ from jwst_fusion.report.picture import Picture, sky_panel, stretch
 
 __all__ = ["band_pictures", "line_pictures", "map_pictures", "quality_pictures"]
 
-_SIGMA = 5.0
+_SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is no noise
 
 
 def _band_text(product, band):
@@ -25,9 +25,9 @@ def _on_scale(product, band, images, models):
         return images[0], product.on_fine(images[1]), fused
     shown = []
     seen = (np.isfinite(models[0]), product.on_fine(np.isfinite(models[1]).astype(float)) == 1)
-    for side, image, model, part in zip(product.sides, images, models, seen, strict=True):
+    for compared, image, model, part in zip(product.cubes, images, models, seen, strict=True):
         factor = np.nansum(np.where(part, fused, 0.0)) / max(np.nansum(model), 1e-300)
-        if side.letter == "Y":
+        if compared.letter == "Y":
             image = product.on_fine(image / np.maximum(product.shares, 1))
         shown.append(factor * image)
     return *shown, fused
@@ -53,8 +53,8 @@ def band_pictures(product, index, *, name, marks=()):
     """
     band, frame = product.bands[index], Frame.of(product)
     text = _band_text(product, band)
-    images = [side.images[index] for side in product.sides]
-    models = [side.models[index] for side in product.sides]
+    images = [compared.images[index] for compared in product.cubes]
+    models = [compared.models[index] for compared in product.cubes]
     x, y, fused = _on_scale(product, band, images, models)
     norm = stretch(x, y, fused)
     name = f"{name}_{index}"
@@ -79,28 +79,31 @@ def band_pictures(product, index, *, name, marks=()):
         )
         for key, title, image, alt in words
     ]
-    return [*parts, *(_residual(product, side, index, name, frame) for side in product.sides)]
+    return [
+        *parts,
+        *(_residual(product, compared, index, name, frame) for compared in product.cubes),
+    ]
 
 
-def _residual(product, side, index, name, frame):
+def _residual(product, compared, index, name, frame):
     from matplotlib.colors import Normalize
 
-    parts = side.images[index], side.models[index], side.sigmas[index]
+    parts = compared.images[index], compared.models[index], compared.sigmas[index]
     # Where no count is expected, one that is there stands out by two.
     least = 0.5 if product.counts else 1e-30
     pull = (parts[0] - parts[1]) / np.maximum(parts[2], least)
     chi2 = reduced(*parts)
     return Picture(
-        f"{name}_residual_{side.letter.lower()}",
+        f"{name}_residual_{compared.letter.lower()}",
         sky_panel(
-            pull if side.letter == "X" else product.on_fine(pull),
+            pull if compared.letter == "X" else product.on_fine(pull),
             frame,
-            title=f"({side.letter} − fused) / σ, χ² {short(chi2)}",
+            title=f"({compared.letter} − fused) / σ, χ² {short(chi2)}",
             norm=Normalize(-_SIGMA, _SIGMA),
             label="σ",
         ),
-        f"What {side.letter} has beyond the fused cube as it would see it, in units of its errors, "
-        f"reduced chi-square {short(chi2)}.",
+        f"What {compared.letter} has beyond the fused cube as it would see it, in units of its "
+        f"errors, reduced chi-square {short(chi2)}.",
     )
 
 
@@ -121,11 +124,11 @@ def line_pictures(product, lines):
     for band in lines:
         text = _band_text(product, band)
         options = {"mean": not product.counts}
-        models = [band_image(one.model, one.edges, band, **options) for one in product.sides]
-        cubes = [one.model * np.nan if one.cube is None else one.cube for one in product.sides]
+        models = [band_image(one.model, one.edges, band, **options) for one in product.cubes]
+        cubes = [one.model * np.nan if one.cube is None else one.cube for one in product.cubes]
         images = [
             band_image(cube, one.edges, band, **options)
-            for cube, one in zip(cubes, product.sides, strict=True)
+            for cube, one in zip(cubes, product.cubes, strict=True)
         ]
         shown = _on_scale(product, band, images, models)
         norm = stretch(shown[2])
@@ -179,20 +182,21 @@ def map_pictures(product):
                 f"{alt} those that the fused cube gives it.",
             )
         )
-    for side in product.sides:
-        image = side.pixels[0]
-        image = image if side.letter == "X" else product.on_fine(image)
+    for compared in product.cubes:
+        image = compared.pixels[0]
+        image = image if compared.letter == "X" else product.on_fine(image)
         parts.append(
             Picture(
-                f"chi2_{side.letter.lower()}",
+                f"chi2_{compared.letter.lower()}",
                 sky_panel(
                     np.clip(image, 0.1, 10.0),
                     frame,
-                    title=f"χ² along the spectrum: {side.letter}",
+                    title=f"χ² along the spectrum: {compared.letter}",
                     norm=LogNorm(0.1, 10.0),
                     label="reduced χ²",
                 ),
-                f"Reduced chi-square of the spectrum of pixels of {side.letter}; noise gives 1.",
+                f"Reduced chi-square of the spectrum of pixels of {compared.letter}; noise "
+                "gives 1.",
             )
         )
     error = product.relative_error

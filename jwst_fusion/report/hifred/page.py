@@ -110,7 +110,7 @@ def _look(product, places, lines):
         fields.map_pictures(product),
     ]
     spectra = Section("spectra", "Spectra of single pixels", [])
-    if any(side.cube is None for side in product.sides):
+    if any(compared.cube is None for compared in product.cubes):
         spectra.parts.append(
             "The cubes that were fused were not found; shown is what is expected of them."
         )
@@ -123,7 +123,7 @@ def _agreement(product):
     agreement = Section("agreement", "Re-observed against observed", [])
     agreement.parts += [tables.agreement_table(product), tables.mismatch_table(product)]
     spectrum = Section("spectrum", "Total spectra", [])
-    worst = max(product.sides, key=lambda side: np.nan_to_num(excess(*side.spectrum)))
+    worst = max(product.cubes, key=lambda compared: np.nan_to_num(excess(*compared.spectrum)))
     most = np.nan_to_num(excess(*worst.spectrum))
     spectrum.parts += [
         f"Residuals beyond noise are largest in {worst.letter}: {100 * most:.2f} % of its spectrum."

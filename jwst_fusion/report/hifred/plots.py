@@ -33,14 +33,14 @@ def spectrum_picture(product, place):
     y, x, middle = place.y, place.x, product.middle
     spectrum = np.array(product.data[:, y, x], float)
     spectra = [spectrum]
-    for side, colour, width in ((product.y, "cube", 0.7), (product.x, "other", 1.0)):
-        values, word = _at(product, side, y, x)
+    for compared, colour, width in ((product.y, "cube", 0.7), (product.x, "other", 1.0)):
+        values, word = _at(product, compared, y, x)
         spectra.append(values)
-        style = {"color": COLOURS[colour], "lw": width, "label": f"{side.letter}{word}"}
-        if side.letter == "X":
-            axis.stairs(values, side.edges, baseline=None, **style)
+        style = {"color": COLOURS[colour], "lw": width, "label": f"{compared.letter}{word}"}
+        if compared.letter == "X":
+            axis.stairs(values, compared.edges, baseline=None, **style)
         else:
-            axis.plot(side.middle, values, **style)
+            axis.plot(compared.middle, values, **style)
     if product.err is not None:
         error = np.array(product.err[:, y, x], float)
         low, high = spectrum - error, spectrum + error
@@ -71,39 +71,41 @@ def _where(product, y, x):
     return f'{where}; {right:+.4g}", {up:+.4g}" from the middle; RA {ra[0]:.6f}, Dec {dec[0]:.6f}'
 
 
-def _at(product, side, y, x):
+def _at(product, compared, y, x):
     """Spectrum of X or Y at a pixel of the result, in its unit, and words for what it is."""
-    known = side.cube is not None
-    cube, word = (side.cube, "") if known else (side.model, ", as expected of the fused cube")
-    if side.letter == "X":
+    known = compared.cube is not None
+    cube, word = (
+        (compared.cube, "") if known else (compared.model, ", as expected of the fused cube")
+    )
+    if compared.letter == "X":
         values = np.array(cube[:, y, x], float)
     else:
         number = int(product.owner[y, x])
         if number < 0:
-            return np.full(len(side.model), np.nan), ", none here"
+            return np.full(len(compared.model), np.nan), ", none here"
         row, column = divmod(number, cube.shape[2])
         values = np.array(cube[:, row, column], float)
         word = ", pixel around it" + word
     if product.counts:
-        values = values * _to_scene(product, side, values.size)
-        if side.letter == "Y":
+        values = values * _to_scene(product, compared, values.size)
+        if compared.letter == "Y":
             values = values / max(product.shares[row, column], 1)
     return values, word
 
 
-def _to_scene(product, side, size):
+def _to_scene(product, compared, size):
     """Photons of the scene in a channel of Y for each count of a channel of X or Y."""
-    inside = product.owner >= 0 if side.letter == "Y" else np.isfinite(side.images[0])
+    inside = product.owner >= 0 if compared.letter == "Y" else np.isfinite(compared.images[0])
     scene = np.array([np.nansum(plane[inside]) for plane in product.data], float)
     number = np.ones(size)
-    if side.letter == "X":
-        which = np.searchsorted(side.edges, product.middle) - 1
+    if compared.letter == "X":
+        which = np.searchsorted(compared.edges, product.middle) - 1
         good = (which >= 0) & (which < size)
         scene = np.bincount(which[good], scene[good], minlength=size)
         number = np.maximum(np.bincount(which[good], minlength=size), 1)
-        seen = np.array([np.nansum(plane[inside]) for plane in side.model], float)
+        seen = np.array([np.nansum(plane[inside]) for plane in compared.model], float)
     else:
-        seen = np.array([np.nansum(plane) for plane in side.model], float)
+        seen = np.array([np.nansum(plane) for plane in compared.model], float)
     return np.divide(scene, seen, out=np.full(size, np.nan), where=seen > 0) / number
 
 
@@ -120,33 +122,37 @@ def total_pictures(product):
     list of Picture
     """
     what = "counts" if product.counts else f"mean [{product.unit}]"
-    return [_total(product, side, what) for side in product.sides]
+    return [_total(product, compared, what) for compared in product.cubes]
 
 
-def _total(product, side, what):
-    observed, expected, sigma = side.spectrum
+def _total(product, compared, what):
+    observed, expected, sigma = compared.spectrum
     figure, (top, below) = new_figure(height=1.25, rows=2, ratios=(2, 1))
-    style = {"edges": side.edges, "baseline": None}
-    top.stairs(observed, color=COLOURS["cube"], lw=2.2, label=f"{side.letter} observed", **style)
+    style = {"edges": compared.edges, "baseline": None}
+    top.stairs(
+        observed, color=COLOURS["cube"], lw=2.2, label=f"{compared.letter} observed", **style
+    )
     top.stairs(expected, color=COLOURS["fused"], lw=0.9, label="re-observed", **style)
     top.set_ylabel(what, fontsize=10)
-    top.set_title(f"{side.letter}: {side.file}", fontsize=10)
+    top.set_title(f"{compared.letter}: {compared.file}", fontsize=10)
     top.legend(fontsize=9, frameon=False)
     size = np.where(np.abs(expected) > 0, np.abs(expected), np.nan)
     error, noise = 100 * (observed - expected) / size, 100 * sigma / size
     below.fill_between(
-        side.middle, -noise, noise, color=COLOURS["faint"], alpha=0.35, lw=0, label="± 1 σ"
+        compared.middle, -noise, noise, color=COLOURS["faint"], alpha=0.35, lw=0, label="± 1 σ"
     )
     below.axhline(0, color=COLOURS["faint"], lw=0.8)
-    below.plot(side.middle, error, color=COLOURS["other"], lw=0.9, label="observed − re-observed")
+    below.plot(
+        compared.middle, error, color=COLOURS["other"], lw=0.9, label="observed − re-observed"
+    )
     range_of(below, error, 2 * noise, -1.3 * noise)
     below.set_ylabel("error [%]", fontsize=10)
     below.set_xlabel(product.axis_label, fontsize=10)
     below.legend(fontsize=8, framealpha=0.85, edgecolor="none", ncols=2)
     return Picture(
-        f"total_{side.letter.lower()}",
+        f"total_{compared.letter.lower()}",
         figure,
-        f"Spectrum of all pixels of {side.letter} and what the fused cube gives, with the "
+        f"Spectrum of all pixels of {compared.letter} and what the fused cube gives, with the "
         "difference.",
         "All pixels that were used. Re-observed: the fused cube through PSF and spectral response.",
         wide=True,
@@ -166,14 +172,14 @@ def chi2_picture(product):
     Picture
     """
     figure, axes = new_figure(height=1.0, rows=2)
-    for axis, side in zip(axes, product.sides, strict=True):
-        chi2 = np.asarray(side.channels["chi2"], float)
+    for axis, compared in zip(axes, product.cubes, strict=True):
+        chi2 = np.asarray(compared.channels["chi2"], float)
         axis.axhline(1, color=COLOURS["faint"], lw=0.8)
-        axis.plot(side.middle, chi2, color=COLOURS["fused"], lw=0.8)
+        axis.plot(compared.middle, chi2, color=COLOURS["fused"], lw=0.8)
         known = chi2[np.isfinite(chi2)]
         if known.size and known.max() > 10 * max(np.median(known), 1e-6):
             axis.set_yscale("log")
-        axis.set_ylabel(f"χ² of {side.letter}", fontsize=10)
+        axis.set_ylabel(f"χ² of {compared.letter}", fontsize=10)
     axes[-1].set_xlabel(product.axis_label, fontsize=10)
     return Picture(
         "chi2_channels",
@@ -225,7 +231,7 @@ def component_plots(product):
 
 def history_picture(product):
     """
-    Show the way of the solver.
+    Show how the solver came near the minimum, step by step.
 
     Parameters
     ----------
@@ -286,7 +292,7 @@ def tuning_pictures(product):
     Returns
     -------
     list of Picture
-        None if the strength was given.
+        Empty if the strength was given.
     """
     table = product.tables.get("tuning")
     if table is None:

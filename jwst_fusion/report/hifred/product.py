@@ -11,18 +11,19 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from jwst_fusion.hifred.agreement import Band
-from jwst_fusion.report.fused.product import celestial, wavelengths_of
+from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.fused.product import celestial
 from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
 
-__all__ = ["HifredProduct", "HifredSide", "read_hifred"]
+__all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
 
 _ARRAYS = ("images", "models", "sigmas", "pixels")
 _TABLES = ("HISTORY", "PARAMETERS", "SOFTWARE", "NOTES", "TUNING", "COMPONENTS", "BANDS")
-_SAMPLED = 240  # channels that stand for all
+_SAMPLED = 240  # channels that stand for all in a map, so that large products take no longer
 
 
 @dataclass(frozen=True)
-class HifredSide:
+class ComparedCube:
     """
     One of the two cubes against the fused one.
 
@@ -98,7 +99,7 @@ class HifredProduct:
         Extension ERR.
     wcs : `~astropy.wcs.WCS` or None
         Celestial coordinates.
-    x, y : HifredSide
+    x, y : ComparedCube
         The sharper cube, and that with the finer channels.
     owner : array of int (y, x)
         Number of the pixel of Y in which each pixel lies; -1 for none.
@@ -117,14 +118,14 @@ class HifredProduct:
     err: np.ndarray | None
     dq: np.ndarray
     wcs: WCS | None
-    x: HifredSide
-    y: HifredSide
+    x: ComparedCube
+    y: ComparedCube
     owner: np.ndarray
     tables: dict
     arrays: dict
 
     @property
-    def sides(self):
+    def cubes(self):
         """X and Y."""
         return self.x, self.y
 
@@ -157,7 +158,7 @@ class HifredProduct:
 
     @property
     def bands(self):
-        """Bands of the images of both sides."""
+        """Bands of the images of both cubes."""
         rows = self.tables["bands"]
         return [Band(str(row["name"]), float(row["low"]), float(row["high"])) for row in rows]
 
@@ -201,7 +202,7 @@ class HifredProduct:
     @cached_property
     def spectral(self):
         """How the spectra of both cubes differ."""
-        widths = tuple(float(np.mean(np.diff(side.edges))) for side in self.sides)
+        widths = tuple(float(np.mean(np.diff(compared.edges))) for compared in self.cubes)
         return spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
 
     def on_fine(self, image):
@@ -237,7 +238,7 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
     name = name or header.get("FILENAME", "fused cube")
     status = header.get("S_HIFRED")
     if status != "COMPLETE":
-        msg = f"{name} is no fused cube: its keyword S_HIFRED is {status!r}, not 'COMPLETE'"
+        msg = f"{name} is not a fused cube: its keyword S_HIFRED is {status!r}, not 'COMPLETE'"
         raise ValueError(msg)
     counts = "EBOUNDS" in hdus
 
@@ -261,10 +262,10 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
 
     order = slice(None)
     if not counts:
-        wavelength = wavelengths_of(hdus)
+        wavelength = file_wavelengths(hdus, name)
         order = slice(None, None, -1 if wavelength[0] > wavelength[-1] else 1)
-    sides = [
-        HifredSide(
+    compared = [
+        ComparedCube(
             letter,
             str(header.get(f"HIFCUBE{letter}", "–")),
             **{one: np.array(get(f"{one.upper()}_{letter}")) for one in _ARRAYS},
@@ -274,7 +275,7 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         )
         for letter, cube in zip("XY", cubes, strict=True)
     ]
-    sides = [_lower(side) for side in sides]
+    compared = [_lower(one) for one in compared]
     main = hdus["SCI"].header
     return HifredProduct(
         name=name,
@@ -285,8 +286,8 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         err=_errors(hdus, order),
         dq=hdus["DQ"].data[order],
         wcs=celestial(main) if main.get("CTYPE1") else None,
-        x=sides[0],
-        y=sides[1],
+        x=compared[0],
+        y=compared[1],
         owner=np.array(get("OWNER")),
         tables={one.lower(): _lowered(get(one)) for one in _TABLES if extension(one) in hdus},
         arrays={
@@ -303,9 +304,9 @@ def _errors(hdus, order):
     return error if np.isfinite(error).any() else None
 
 
-def _lower(side):
-    values = {key: getattr(side, key) for key in side.__dataclass_fields__}
-    return HifredSide(**{**values, "channels": _lowered(side.channels)})
+def _lower(compared):
+    values = {key: getattr(compared, key) for key in compared.__dataclass_fields__}
+    return ComparedCube(**{**values, "channels": _lowered(compared.channels)})
 
 
 def _lowered(table):

@@ -51,24 +51,24 @@ def agreement_table(product):
     Table
     """
     rows, marked = [], set()
-    for number, side in enumerate(product.sides):
-        chi2 = product.header.get(f"HIFCHI2{side.letter}", np.nan)
-        image, spectrum = side.total, side.spectrum
+    for number, compared in enumerate(product.cubes):
+        chi2 = product.header.get(f"HIFCHI2{compared.letter}", np.nan)
+        image, spectrum = compared.total, compared.spectrum
         sums = [float(np.nansum(one)) for one in spectrum[:2]]
         off = 100 * (sums[0] / sums[1] - 1) if sums[1] else np.nan
-        used = np.asarray(side.channels["used"])
+        used = np.asarray(compared.channels["used"])
         rows.append(
             (
-                side.letter,
+                compared.letter,
                 short(chi2),
                 short(reduced(*image)),
                 f"{100 * excess(*image):.2f}",
                 short(reduced(*spectrum)),
                 f"{100 * excess(*spectrum):.2f}",
                 f"{off:+.2f}",
-                f"{np.nanmedian(side.pixels[1]):.2f} ({np.nanmedian(side.pixels[2]):.2f})",
+                f"{np.nanmedian(compared.pixels[1]):.2f} ({np.nanmedian(compared.pixels[2]):.2f})",
                 f"{int(np.sum(used > 0))} of {len(used)}",
-                f"{int(np.isfinite(side.images[0]).sum())} of {side.images[0].size}",
+                f"{int(np.isfinite(compared.images[0]).sum())} of {compared.images[0].size}",
             )
         )
         for column, value, limit in (
@@ -181,7 +181,7 @@ def record_tables(product):
     tuple of Table
     """
     header = product.header
-    files = [(f"{side.letter}", side.file) for side in product.sides]
+    files = [(f"{compared.letter}", compared.file) for compared in product.cubes]
     if header.get("ASNTABLE"):
         files.append(("association", header["ASNTABLE"]))
     parameters = _pairs(product.tables.get("parameters"), "name", "value")

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from jwst_fusion.numerics.robust import robust_sigma
-from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused, wavelengths_of
+from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch
 
 __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
@@ -162,7 +163,7 @@ def _labels(rows):
 
 
 def _whole(hdus, name):
-    data, wavelength = hdus["SCI"].data, wavelengths_of(hdus)
+    data, wavelength = hdus["SCI"].data, file_wavelengths(hdus, name)
     kinds = [("wavelength", float), ("voxels", int), ("mean_fused", float)]
     channels = np.zeros(len(data), kinds)
     channels["wavelength"] = wavelength

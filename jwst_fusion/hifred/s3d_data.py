@@ -1,4 +1,4 @@
-"""From two JWST cubes (s3d) of different resolution to the problem that is solved."""
+"""From two JWST cubes (s3d) of different resolution to the data of a fusion."""
 
 import logging
 from dataclasses import replace
@@ -8,19 +8,21 @@ from scipy import sparse
 from scipy.stats import norm
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
-from jwst_fusion.hifred.problem import Problem, coarse_response, nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
 
-__all__ = ["s3d_problem"]
+__all__ = ["data_from_s3d"]
 
 log = logging.getLogger(__name__)
 
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
+_ROUNDING = 1e-3  # channel; edges that agree within it are taken to be the same
+_NOTHING = 1e-9  # of the largest element of a response; smaller ones are left out
 
 
-def s3d_problem(first, second, responses, options):
+def data_from_s3d(first, second, responses, options):
     """
     Set up the fusion of two cubes with Gaussian noise.
 
@@ -36,8 +38,8 @@ def s3d_problem(first, second, responses, options):
 
     Returns
     -------
-    problem : Problem
-        The problem; Y in the order of rising wavelength.
+    pair : HifredData
+        Both observations; Y in the order of rising wavelength.
     x, y : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cubes, sorted: X, of which the part that is used, has the finer spaxels, Y the finer
         channels.
@@ -72,9 +74,9 @@ def s3d_problem(first, second, responses, options):
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.wave_band)
     wavelength = np.sort(y.wavelength)[channels_y]
     psf, nodes = _psf(responses, x, wavelength, options)
-    x = _around(x, y, psf, options.margin)
+    x = _near_coarse(x, y, psf, options.margin)
     (data_x, sigma_x, good_x), (data_y, sigma_y, good_y) = (
-        _rising(one, channels) for one, channels in ((x, channels_x), (y, channels_y))
+        _ascending(one, channels) for one, channels in ((x, channels_x), (y, channels_y))
     )
     shape = (wavelength.size, *data_x.shape[1:])
     pixels, _, covered = pixel_matrix(
@@ -94,7 +96,7 @@ def s3d_problem(first, second, responses, options):
     response_y = coarse_response(
         shape, pixels, data_y.shape[1:], psf=psf, nodes=nodes, mean=True, mask=good_y
     )
-    problem = Problem(
+    pair = HifredData(
         x=data_x,
         y=data_y,
         response_x=response_x,
@@ -108,10 +110,10 @@ def s3d_problem(first, second, responses, options):
         edges=edges,
         pixels=pixels,
     )
-    return problem, x, y
+    return pair, x, y
 
 
-def _around(x, y, psf, margin):
+def _near_coarse(x, y, psf, margin):
     """X without the spaxels that are too far from Y to matter."""
     rim = psf_reach(psf) if margin is None else margin / x.grid.scale
     window = field_window(x.data.shape[1:], y.data.shape[1:], x.grid.wcs, y.grid.wcs, rim)
@@ -132,7 +134,7 @@ def _band(x, y, edges_x, edges_y, band):
         low, high = max(low, band[0]), min(high, band[1])
     found = []
     for one, edges in ((y, edges_y), (x, edges_x)):
-        close = 1e-3 * float(np.diff(edges).min())
+        close = _ROUNDING * float(np.diff(edges).min())
         inside = np.flatnonzero((edges[:-1] >= low - close) & (edges[1:] <= high + close))
         if inside.size < 2:
             msg = (
@@ -146,7 +148,7 @@ def _band(x, y, edges_x, edges_y, band):
     return found[1], found[0]
 
 
-def _rising(one, channels):
+def _ascending(one, channels):
     """Data, errors and mask in the order of rising wavelength; zero and one where masked."""
     order = slice(None, None, 1 if one.wavelength[0] < one.wavelength[-1] else -1)
     data, err, good = (array[order][channels] for array in (one.data, one.err, one.good))
@@ -166,7 +168,7 @@ def _spectral(channels, edges, options, name):
     else:
         low = np.maximum(channels[:-1, None], edges[:-1])
         matrix = np.clip(np.minimum(channels[1:, None], edges[1:]) - low, 0.0, None)
-    matrix[matrix < 1e-9 * matrix.max()] = 0.0
+    matrix[matrix < _NOTHING * matrix.max()] = 0.0
     return sparse.csr_array(matrix / matrix.sum(axis=1, keepdims=True))
 
 

@@ -62,9 +62,11 @@ class Spy:
 
     def __init__(self, name, calls, status=None):
         self.name, self.calls, self.status = name, calls, status
+        self.modes = []
 
     def run(self, models):
         self.calls.append((self.name, [model.meta.filename for model in models]))
+        self.modes.append(getattr(self, "mode", None))
         for model in models:
             if self.status:
                 setattr(model.meta.cal_step, self.name, self.status)
@@ -85,7 +87,8 @@ def test_steps_run_in_the_order_of_spec3(status):
     assert [name for name, _ in calls] == list(names)
     assert [sorted(files) for _, files in calls] == [both, sorted([*both, "b_x1d.fits"]), both]
     assert [model.meta.filename for model in result] == both
-    assert steps["outlier_detection"].mode == "ifu"
+    assert steps["outlier_detection"].modes == ["ifu"]
+    assert not hasattr(steps["outlier_detection"], "mode")
 
 
 def test_models_of_the_caller_are_copied():

@@ -1,4 +1,4 @@
-"""From two count cubes and the responses of their telescopes to the problem that is solved."""
+"""From two count cubes and the responses of their telescopes to the data of a fusion."""
 
 import logging
 
@@ -6,17 +6,20 @@ import numpy as np
 from scipy import sparse
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
-from jwst_fusion.hifred.problem import Problem, coarse_response, nodes_in_band
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.xray.ogip import read_rmf
 from jwst_fusion.hifred.xray.spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
 from jwst_fusion.messages import warn
 
-__all__ = ["sort_cubes", "xray_problem"]
+__all__ = ["data_from_counts", "sort_cubes"]
 
 log = logging.getLogger(__name__)
+
+_ROUNDING = 1e-6  # of the highest energy; edges that agree within it are taken to be the same
+_SAME_VIGNETTING = 0.02  # change over the energies up to which a mean vignetting is no surprise
 
 
 def sort_cubes(first, second, responses):
@@ -50,7 +53,7 @@ def sort_cubes(first, second, responses):
     return x, y, _edges(x, responses.get("rmf_x"), "x"), _edges(y, responses.get("rmf_y"), "y")
 
 
-def xray_problem(first, second, responses, options):
+def data_from_counts(first, second, responses, options):
     """
     Set up the fusion of two count cubes.
 
@@ -66,8 +69,8 @@ def xray_problem(first, second, responses, options):
 
     Returns
     -------
-    problem : Problem
-        The problem.
+    pair : HifredData
+        Both observations.
     x, y : `~jwst_fusion.hifred.xray.counts.CountCube`
         The cubes, sorted; of X the part that is used.
 
@@ -82,7 +85,7 @@ def xray_problem(first, second, responses, options):
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]
     psf, nodes = _psf(responses, x, edges, options)
-    x = _around(x, y, psf, options.margin)
+    x = _near_coarse(x, y, psf, options.margin)
     given = edges_x[channels_x.start : channels_x.stop + 1]
     shape = (edges.size - 1, *x.counts.shape[1:])
     notes = []
@@ -91,9 +94,9 @@ def xray_problem(first, second, responses, options):
     arf_y = area_y(responses, edges, notes)
     exposures = [
         exposure_time(
-            cube, getattr(options, f"exposure_{side}"), responses.get(f"arf_{side}"), notes
+            cube, getattr(options, f"exposure_{letter}"), responses.get(f"arf_{letter}"), notes
         )
-        for cube, side in ((x, "x"), (y, "y"))
+        for cube, letter in ((x, "x"), (y, "y"))
     ]
     vignetting, vignetting_nodes = _vignetting(x, channels_x, given, edges)
     good_x = x.good[channels_x] & inside[:, None, None]
@@ -133,7 +136,7 @@ def xray_problem(first, second, responses, options):
     unit = "photon cm-2 s-1" if physical or area else "photon s-1"
     if exposures == [1.0, 1.0]:
         unit = unit.removesuffix(" s-1")
-    problem = Problem(
+    pair = HifredData(
         x=counts_x,
         y=counts_y,
         response_x=response_x,
@@ -148,10 +151,10 @@ def xray_problem(first, second, responses, options):
         pixels=pixels,
         notes=notes,
     )
-    return problem, x, y
+    return pair, x, y
 
 
-def _around(x, y, psf, margin):
+def _near_coarse(x, y, psf, margin):
     """X without the pixels that are too far from Y to matter."""
     rim = psf_reach(psf) if margin is None or x.wcs is None else margin / x.pixel_scale
     window = field_window(x.counts.shape[1:], y.counts.shape[1:], x.wcs, y.wcs, rim)
@@ -169,11 +172,13 @@ def _around(x, y, psf, margin):
     return x.cropped(window)
 
 
-def _edges(cube, rmf, side):
+def _edges(cube, rmf, letter):
     if cube.energies is not None:
         return cube.energies
     if rmf is None:
-        msg = f"{cube.name} numbers its channels: give rmf_{side}, whose EBOUNDS has their energies"
+        msg = (
+            f"{cube.name} numbers its channels: give rmf_{letter}, whose EBOUNDS has their energies"
+        )
         raise ValueError(msg)
     rmf = read_rmf(rmf)
     if rmf.channels is None:
@@ -196,7 +201,7 @@ def _band(x, y, edges_x, edges_y, band):
     low, high = max(edges_x[0], edges_y[0]), min(edges_x[-1], edges_y[-1])
     if band is not None:
         low, high = max(low, band[0]), min(high, band[1])
-    close = 1e-6 * max(abs(high), 1.0)
+    close = _ROUNDING * max(abs(high), 1.0)
     found = []
     for cube, edges in ((y, edges_y), (x, edges_x)):
         inside = np.flatnonzero((edges[:-1] >= low - close) & (edges[1:] <= high + close))
@@ -228,7 +233,7 @@ def _vignetted(pixels, cube, channels):
     image = cube.vignetting
     if image.ndim == 3:
         image = image[channels]
-        if np.ptp(image, axis=0).max() > 0.02:
+        if np.ptp(image, axis=0).max() > _SAME_VIGNETTING:
             warn(log, "%s: its vignetting varies with energy; the mean is used", cube.name)
         image = image.mean(axis=0)
     return sparse.diags_array(image.ravel()) @ pixels

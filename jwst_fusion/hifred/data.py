@@ -1,4 +1,4 @@
-"""What a fusion solves: data and responses of both telescopes on the grid of the result."""
+"""Data and responses of both telescopes on the grid of the result."""
 
 from dataclasses import dataclass, field
 
@@ -8,18 +8,21 @@ from scipy import sparse
 from jwst_fusion.hifred.response.build import build_terms
 from jwst_fusion.hifred.response.response import Response
 
-__all__ = ["Problem", "coarse_response", "nodes_in_band"]
+__all__ = ["HifredData", "coarse_response", "nodes_in_band"]
+
+# Part of the largest response below which data are taken not to depend on a voxel.
+_REACH = 1e-6
 
 
 @dataclass(frozen=True)
-class Problem:
+class HifredData:
     """
-    Two observations of a scene Z (L, M, N).
+    Two observations of a scene Z (L, M, N), cubes (channel, y, x): what a fusion is made of.
 
     Attributes
     ----------
     x, y : ndarray (l, M, N), (L, m, n)
-        Counts, or surface brightness.
+        Counts, or surface brightness [MJy/sr].
     response_x, response_y : `~jwst_fusion.hifred.response.response.Response`
         Responses with masks and backgrounds.
     sigma_x, sigma_y : ndarray or None
@@ -54,9 +57,9 @@ class Problem:
     pixels: sparse.csr_matrix
     notes: list = field(default_factory=list)
 
-    def origin(self):
+    def constrained(self):
         """
-        Say which data constrain each voxel of Z.
+        Tell which data constrain each voxel of Z.
 
         Returns
         -------
@@ -69,12 +72,12 @@ class Problem:
             if response.mask is not None:
                 used = response.mask.astype(float)
             reach = response.adjoint(used)
-            found.append(reach > 1e-6 * reach.max())
+            found.append(reach > _REACH * reach.max())
         return tuple(found)
 
     def owner(self):
         """
-        Say on which coarse pixel most of the light of each fine pixel falls.
+        Tell on which coarse pixel most of the light of each fine pixel falls.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What one fusion gives: the cube, how it came about, and how well it agrees with the data."""
+"""The result of a fusion of observations: the cube, how it was made, and its quality."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from jwst_fusion.fusion.psf.instrument_psf import PsfPair
 from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.validation import Quality
 
-__all__ = ["Outcome"]
+__all__ = ["FusedObservation"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FusedObservation:
     """
-    The fused cube and how it came about.
+    The fused cube, how it was made, and how well it agrees with the data.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ __all__ = ["Observation", "observation", "split"]
 
 log = logging.getLogger(__name__)
 
-_ABSURD = 1e12
+_LARGEST = 1e12  # larger data are fill values; their squares would spoil all sums
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def observation(name, data, response, likelihood, variance, notes):
         raise TypeError(msg)
     shape = response.observed_shape
     data = _flat(name, data, shape)
-    used = np.isfinite(data) & (np.abs(np.nan_to_num(data, nan=0.0)) < _ABSURD)
+    used = np.isfinite(data) & (np.abs(np.nan_to_num(data, nan=0.0)) < _LARGEST)
     if not used.all():
         notes.append(f"{np.count_nonzero(~used)} of {used.size} values of {name} are not usable")
         warn(log, "%s", notes[-1])

@@ -1,0 +1,76 @@
+"""What the package logs is shown, recorded in products and silenced with what jwst logs."""
+
+import logging
+
+import numpy as np
+import pytest
+from jwst.stpipe import Step
+from stdatamodels.jwst import datamodels
+
+from jwst_fusion.messages import warn
+from jwst_fusion.steps.base import FusionBaseStep
+
+log = logging.getLogger("jwst_fusion.fusion.somewhere")
+
+
+class Talking(FusionBaseStep):
+    """A step whose engine says something."""
+
+    class_alias = "fusion"
+
+    def process(self, given):
+        model = self.open_input(given)
+        log.info("engine at work")
+        warn(log, "engine worries")
+        model.meta.cal_step.cube_build = "COMPLETE"
+        return model
+
+
+@pytest.fixture
+def image():
+    model = datamodels.ImageModel(np.ones((4, 5), "f4"))
+    model.meta.filename = "a_i2d.fits"
+    return model
+
+
+@pytest.fixture
+def silenced():
+    logger = logging.getLogger("jwst_fusion")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(before)
+
+
+def recorded(result):
+    return "\n".join(result.cal_logs.fusion)
+
+
+@pytest.mark.parametrize("way", ["call", "run"])
+def test_records_go_into_the_product(image, way):
+    result = Talking.call(image) if way == "call" else Talking().run(image)
+    assert "engine worries" in recorded(result)
+    # whoever runs a step without configuring logs gets warnings, as from Python's logging
+    assert ("engine at work" in recorded(result)) == (way == "call")
+
+
+def test_strun_shows_and_records_them(image, tmp_path, capsys):
+    image.save(str(tmp_path / "a_i2d.fits"))
+    name = f"{__name__}.Talking"
+    words = [name, str(tmp_path / "a_i2d.fits"), f"--output_dir={tmp_path}", "--suffix=said"]
+    Step.from_cmdline(words)
+    shown = capsys.readouterr().err
+    assert "engine at work" in shown
+    assert "engine worries" in shown
+    with datamodels.open(str(tmp_path / "a_said.fits")) as saved:
+        assert "engine worries" in recorded(saved)
+
+
+@pytest.mark.parametrize("way", ["call", "run"])
+def test_a_user_can_silence_them(image, way, silenced, capsys, caplog):
+    result = Talking.call(image) if way == "call" else Talking().run(image)
+    assert "engine" not in caplog.text
+    assert "engine" not in capsys.readouterr().err
+    assert "engine" not in recorded(result)
+    if way == "call":
+        assert "Step Talking" in recorded(result)  # what others log goes on
