@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter
 
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 
 __all__ = ["fill_gaps", "smooth_channels"]
@@ -133,7 +134,7 @@ def _best_polynomial(data, weights, wavelength, dead):
 def _excess(data, fit, weights):
     """How much larger the scatter of the channels is than their errors say."""
     used = weights > 0
-    return max(1.4826 * np.median(np.abs(data - fit)[used] * np.sqrt(weights[used])), 1e-12)
+    return max(robust_sigma((data - fit)[used] * np.sqrt(weights[used])), 1e-12)
 
 
 def fill_gaps(image, good):

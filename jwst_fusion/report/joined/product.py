@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.products.wavelength import file_wavelengths
 from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch
@@ -214,7 +215,7 @@ def _step(whole, low, high):
         # Robust against lines: medians of both halves.
         slope = _robust_slope(wave[part], mean[part])
         level = mean[part] - slope * (wave[part] - middle)
-        spread = 1.4826 * np.median(np.abs(level - np.median(level)))
+        spread = robust_sigma(level - np.median(level))
         reach = np.abs(np.mean(wave[part]) - middle) / np.std(wave[part])
         error = 1.25 * spread * np.hypot(1.0, reach) / np.sqrt(part.size)
         ends.append((np.median(level), error))
