@@ -55,8 +55,8 @@ MIRI_FILTERS = {
     "F2550W": (23.288, 26.684),
 }
 
-_EDGE = 0.006
-_SAMPLES = 400
+_EDGE = 0.006  # width of an edge over its wavelength
+_SAMPLES = 400  # along a curve
 
 
 def nominal_bandpass(name):

@@ -11,7 +11,7 @@ __all__ = ["add_parser", "examine"]
 _GOOD, _NOTE, _BAD = "ok", "note", "missing"
 # Memory [GB] of a fusion of one cube of NIRSpec with five images.
 _MEMORY = 6.0
-_DISK = 10.0
+_DISK = 10.0  # GB that the products of one observation take
 
 
 def add_parser(rooms):

@@ -7,7 +7,7 @@ from jwst_fusion.command.screen import logged
 
 __all__ = ["add_parser"]
 
-_DAY = 86400.0
+_DAY = 86400.0  # s
 _INSTRUMENTS = ("nircam", "nirspec", "miri", "miri_mrs")
 
 

@@ -6,7 +6,7 @@ from jwst_fusion.command.screen import logged
 
 __all__ = ["add_parser"]
 
-_PRODUCT = "jw09999-o001_t001"
+_PRODUCT = "jw09999-o001_t001"  # as jwst names products: program, observation, target
 # Channels of a cube that is simulated without exposures; those of the instrument are 4e-4 um apart.
 _STEP = 2e-3
 

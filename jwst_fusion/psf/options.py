@@ -25,6 +25,7 @@ __all__ = [
 _LARGEST_FIELD = 10.0
 #: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
 JITTER = 0.8
+# ISO format, with or without time.
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 

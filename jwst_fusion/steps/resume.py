@@ -14,7 +14,7 @@ __all__ = ["Record", "digest", "fingerprint"]
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 1  # layout of the record; one of another layout is begun anew
 _SOFTWARE = ("jwst_fusion", "jwst", "stdatamodels", "stpsf", "numpy", "scipy")
 # How and where, not what: none of these changes a pixel.
 _IMMATERIAL = frozenset(

@@ -29,9 +29,9 @@ LOW_CHI2 = 0.2
 RELATIVE_ERROR = (0.05, 0.15)
 # Rank correlation of residuals with gradients, in an image whose chi-square is above the second.
 STRUCTURE = (0.2, 2.0)
-# Offset that was not taken out, fine pixels: caution, fault; only if this many sigma.
+# Offset that was not taken out, fine pixels: caution, fault.
 OFFSET = (0.3, 1.0)
-OFFSET_SIGMA = 5.0
+OFFSET_SIGMA = 5.0  # standard deviations that it must have to count
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.

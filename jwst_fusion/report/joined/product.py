@@ -16,7 +16,7 @@ __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
 
 # Channels on either side of a border from which its step is measured.
 _BESIDE = 12
-_FEWEST = 4
+_FEWEST = 4  # channels on each side that a step is measured from at least
 
 
 @dataclass(frozen=True)
