@@ -1,4 +1,4 @@
-"""Which wavelengths cubes and exposures hold, and which filters lie within them."""
+"""Wavelength ranges of cubes and exposures, and the filters that lie within them."""
 
 from functools import lru_cache
 

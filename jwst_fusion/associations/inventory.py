@@ -1,4 +1,4 @@
-"""What the files of a folder are: their headers read in parallel, each one kept or left out."""
+"""Inventory of folders: headers read in parallel, each file kept, or left out with a reason."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Synthetic photometry of a spectrum sampled anyhow, as a list of weights."""
+"""Synthetic photometry of a spectrum with any sampling, as weights of its samples."""
 
 import numpy as np
 

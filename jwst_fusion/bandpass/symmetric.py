@@ -1,4 +1,4 @@
-"""Which filters of the imager can be fused with which wavelengths of the spectrograph."""
+"""Filters of the imager that can be fused with given wavelengths of the spectrograph."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The whole road on one simulated observation: exposures, trace model, cube, fused cube, picture.
+"""Every step on one simulated observation: exposures, trace model, cube, fused cube, picture.
 
 Run it with ``make demo`` or ``python -m jwst_fusion.command.demo_run --output FOLDER``.
 """

@@ -11,17 +11,17 @@ _PRODUCT = "jw09999-o001_t001"  # as jwst names products: program, observation, 
 _STEP = 2e-3
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "make exposures or a cube, and images, of a scene with known truth"
-    one = rooms.add_parser("simulate", help=text, description=text.capitalize() + ".")
+    one = subparsers.add_parser("simulate", help=text, description=text.capitalize() + ".")
     add = one.add_argument
     add("output", help="folder, made if absent")
     add("--scene", choices=("nebula", "star", "crowded"), default="nebula")

@@ -42,7 +42,7 @@ _FOCUS = {
         (-8.0, -21.0, -54.0, -82.0, -101.0, -110.0, -106.0, -87.0, -49.0, 10.0, 62.0, 162.0),
     ),
 }
-_INSTRUMENT_TERMS = range(5, 16)  # Zernike terms (Noll) from astigmatism on; focus (4) is given apart
+_INSTRUMENT_TERMS = range(5, 16)  # Zernike terms (Noll) from astigmatism on; focus is given apart
 # Where each instrument begins in the sequence of deviates.
 _STARTS = {
     "NIRCAM_LW": 0.5,

@@ -1,4 +1,4 @@
-"""Where a star's position is found in its image: the centre of the core."""
+"""Centre of the core of a PSF, where the position of a star is measured."""
 
 import numpy as np
 from scipy.ndimage import label

@@ -1,4 +1,4 @@
-"""What the PSF models need to know of each instrument, as data."""
+"""Properties of the instruments on which their PSFs depend."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How many wavelength nodes a PSF needs, measured on a model of the same grid and broadening."""
+"""Number of wavelength nodes that a PSF needs, measured on a model of the same grid."""
 
 import math
 

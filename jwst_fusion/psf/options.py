@@ -88,7 +88,7 @@ def check_filter(name, instrument):
     camera = "MIRI" if instrument.name == "MIRI_IMAGER" else "NIRCam"
     known = FILTERS[camera.upper()]
     if text not in known:
-        msg = f"filter={name!r} is no {camera} filter; known are {', '.join(known)}"
+        msg = f"filter={name!r} is not a filter of {camera}; known are {', '.join(known)}"
         raise ValueError(msg)
     return text
 

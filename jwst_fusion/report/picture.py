@@ -1,4 +1,4 @@
-"""Figures of a report: how they are made, look and become PNG."""
+"""Make the figures of a report, in one style, and write them as PNG."""
 
 import io
 from dataclasses import dataclass

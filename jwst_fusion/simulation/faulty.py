@@ -1,4 +1,4 @@
-"""Small observations with a known fault, which shows what a report on their fusion looks like."""
+"""Small observations with a known fault, for reports that show what it looks like."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A record of what each product was made from, so that a later run uses it again or not."""
+"""Record of what each product was made from, so that a later run can use it again."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Whether to trust a cube joined from several: its parts, and how they fit together."""
+"""Verdict on a cube joined from several: its parts, and how they fit together."""
 
 import numpy as np
 
