@@ -92,7 +92,7 @@ def test_bad_input_is_one_line_and_status_2(words):
 
 def test_version_needs_no_heavy_package():
     code = (
-        "import sys; from jwst_fusion import cli\n"
+        "import sys; from jwst_fusion.command import main as cli\n"
         "try: cli.main(['--version'])\n"
         "finally: print({'numpy', 'astropy', 'stpsf', 'jwst'} & set(sys.modules))"
     )
