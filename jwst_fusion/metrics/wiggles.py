@@ -1,4 +1,4 @@
-"""How much the spectra of single spaxels oscillate because a cube was resampled.
+"""Amplitude of the oscillations that resampling leaves in the spectra of single spaxels.
 
 Cubes are (wavelength, y, x), spectra (wavelength,).
 """

@@ -10,10 +10,10 @@ __all__ = ["fill_gaps", "smooth_channels"]
 
 # Channels that differ from the smooth PSF by more than this many standard deviations are left out.
 _OUTLIER = 6.0
-_OFTEN = 0.2
+_OFTEN = 0.2  # share of the channels: what is off in more of them is not an outlier
 # Spikes are sought among this many channels, within which a PSF changes by less than this share.
 _AROUND, _CHANGE = 15, 0.3
-_MOST_NODES = 12
+_MOST_NODES = 12  # largest degree of the polynomial in wavelength
 # Channels in which the star has less than this share of its median brightness are left out.
 _FAINT_CHANNEL = 0.05
 

@@ -1,4 +1,4 @@
-"""Two X-ray telescopes that look at a supernova remnant: the set-ups of Lascar et al. (2025)."""
+"""Two X-ray telescopes observing a supernova remnant: the set-ups of Lascar et al. (2025)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

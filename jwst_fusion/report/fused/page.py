@@ -1,4 +1,4 @@
-"""The report on a fused cube, put together: what is shown, in which order, with which words."""
+"""Assemble the report on a fused cube: what is shown, in which order, with which words."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def write_fusion_report(path, hdus, *, name=None, cube=None, positions=(), lines
     Raises
     ------
     ValueError
-        If this is no fused cube, the cube is another, or a position or line lies outside.
+        If this is not a fused cube, the cube is another, or a position or line lies outside.
     """
     product = read_fused(hdus, name)
     before = None if cube is None else read_input_cube(cube, product)

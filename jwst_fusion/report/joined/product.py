@@ -1,4 +1,4 @@
-"""What a report needs of a cube joined from several fused ones, and of these.
+"""Read a cube joined from several fused ones, and these, as a report needs them.
 
 Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightness in MJy/sr.
 """
@@ -17,7 +17,7 @@ __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
 
 # Channels on either side of a border from which its step is measured.
 _BESIDE = 12
-_FEWEST = 4
+_FEWEST = 4  # channels on each side that a step is measured from at least
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,13 @@ def read_joined(hdus, name=None, *, parts=None):
     Raises
     ------
     ValueError
-        If this is no joined cube, or one of the parts is no fused cube.
+        If this is not a joined cube, or one of the parts not a fused cube.
     """
     header = hdus[0].header
     name = name or header.get("FILENAME", "joined cube")
     status = header.get("S_FUSION")
     if status != "COMPLETE" or "FUSCUBES" not in hdus:
-        msg = f"{name} is no cube joined from fused ones: S_FUSION is {status!r}"
+        msg = f"{name} is not a cube joined from fused ones: S_FUSION is {status!r}"
         msg += "" if "FUSCUBES" in hdus else " and there is no extension FUSCUBES"
         raise ValueError(msg)
     whole = _whole(hdus, name)
