@@ -111,7 +111,7 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
 
     Returns
     -------
-    matrix : scipy.sparse.csr_matrix (coarse pixels, fine pixels)
+    matrix : scipy.sparse.csr_array (coarse pixels, fine pixels)
         Sums fine pixels; both are numbered along x first.
     factors : tuple of int or None
         Fine pixels per coarse pixel along y and x if the grids are nested, their first pixels at

@@ -102,7 +102,7 @@ class XrayPair:
         PSF of Y on the pixels of X, centred, of sum 1.
     lsf_x : ndarray (odd,) or None
         Spectral response of X on the channels of Y, centred, of sum 1; None if it varies.
-    rmf_x : scipy.sparse.csr_matrix (l, L)
+    rmf_x : scipy.sparse.csr_array (l, L)
         Spectral response of X with its rebinning: channels from energies, without areas.
     arf_x, arf_y : ndarray (L,)
         Effective areas, cm2; 1 for the Gaussian set-ups.

@@ -50,7 +50,7 @@ def overlap(source, target):
 
     Returns
     -------
-    scipy.sparse.csr_matrix (m, n)
+    scipy.sparse.csr_array (m, n)
         Sums counts of source bins into target bins; columns sum to one where the target covers
         the source bin.
     """
@@ -77,7 +77,7 @@ def interpolation_weights(source, target):
 
     Returns
     -------
-    weights : scipy.sparse.csr_matrix (n, m)
+    weights : scipy.sparse.csr_array (n, m)
         ``values @ weights`` is the mean over each target bin of the line through the values at the
         centres of the source bins, which is level beyond the outermost centres; its value at the
         centre for target bins that are not wider.

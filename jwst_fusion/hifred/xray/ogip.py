@@ -40,7 +40,7 @@ class Rmf:
 
     Attributes
     ----------
-    matrix : scipy.sparse.csr_matrix (channel, energy)
+    matrix : scipy.sparse.csr_array (channel, energy)
         Probability of each channel, or area times probability [cm2].
     energies : ndarray (energy + 1,)
         Edges of the energies, keV, ascending.
