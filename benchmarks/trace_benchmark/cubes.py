@@ -14,6 +14,7 @@ from jwst_fusion.metrics.wiggles import (
     brightest_spaxels,
     measure_wiggles,
 )
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.products.wavelength import wavelengths
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
@@ -405,4 +406,4 @@ def _groups(cube):
 def _robust_scatter(values):
     """Standard deviation from the median absolute deviation."""
     values = values[np.isfinite(values)]
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+    return float(robust_sigma(values - np.median(values)))

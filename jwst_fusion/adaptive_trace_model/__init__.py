@@ -28,44 +28,17 @@ What ``__all__`` of this package lists is stable: it changes only in a minor ver
 the change log. Modules and names beside it may change at any time.
 """
 
-from importlib import import_module
+import lazy_loader
 
-# Where each public name is defined; a module is imported when a name of it is first asked for.
-_HOMES = {
-    "ArrayGeometry": "geometry_array",
-    "GeometryError": "geometry",
-    "MODES": "modes",
-    "TraceFit": "trace",
-    "TraceMode": "modes",
-    "TraceResult": "engine",
-    "TraceSettings": "settings",
-    "find_mode": "modes",
-    "fit_trace": "trace",
-    "make_geometry": "geometry",
-    "oversample": "engine",
-}
-
-__all__ = [
-    "MODES",
-    "ArrayGeometry",
-    "GeometryError",
-    "TraceFit",
-    "TraceMode",
-    "TraceResult",
-    "TraceSettings",
-    "find_mode",
-    "fit_trace",
-    "make_geometry",
-    "oversample",
-]
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted(__all__)
+# Names load when they are asked for: nobody waits for what another needs.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "engine": ["TraceResult", "oversample"],
+        "geometry": ["GeometryError", "make_geometry"],
+        "geometry_array": ["ArrayGeometry"],
+        "modes": ["MODES", "TraceMode", "find_mode"],
+        "settings": ["TraceSettings"],
+        "trace": ["TraceFit", "fit_trace"],
+    },
+)

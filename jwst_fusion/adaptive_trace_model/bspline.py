@@ -9,10 +9,10 @@ import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
 from scipy.sparse import csr_array
 
-__all__ = ["SurfaceFitter", "UniformKnots", "evaluate_surface"]
+__all__ = ["PAIRS", "SurfaceFitter", "UniformKnots", "evaluate_surface"]
 
 #: Pairs of the four cubic B-splines that overlap in a knot interval.
-_PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
+PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
 
 #: Weight of the second difference of the coefficients along the slit, in units of the median
 #: diagonal. It only keeps coefficients without data finite and smooth.
@@ -175,9 +175,7 @@ class SurfaceFitter:
         self._column_index = np.arange(len(order))
         self._u = np.repeat(self.fraction, interval.shape[1])[self._pixel]
         self._basis = np.ascontiguousarray(basis.reshape(4, -1)[:, self._pixel].T)
-        self._products = np.stack(
-            [self._basis[:, p] * self._basis[:, q] for p, q in _PAIRS], axis=1
-        )
+        self._products = np.stack([self._basis[:, p] * self._basis[:, q] for p, q in PAIRS], axis=1)
 
     def solve(self, target, weight):
         """
@@ -222,7 +220,7 @@ class SurfaceFitter:
         band = np.zeros((3 * n_node + 2, n, n_node))
         right = np.zeros((n, n_node))
         here, next_, cross = (np.ascontiguousarray(gram[i].T) for i in (0, 2, 1))
-        for i, (p, q) in enumerate(_PAIRS):
+        for i, (p, q) in enumerate(PAIRS):
             at_p = slice(p, p + n_interval)
             offset = (q - p) * n_node
             band[offset, at_p, :-1] += here[i]

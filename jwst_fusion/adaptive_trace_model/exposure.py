@@ -15,6 +15,7 @@ from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch, signif
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
 from jwst_fusion.adaptive_trace_model.trace import fit_trace
+from jwst_fusion.numerics.robust import robust_sigma
 
 __all__ = [
     "ExposureImages",
@@ -209,4 +210,4 @@ def estimate_noise(flux):
     """
     difference = np.diff(flux, axis=1)
     difference = difference[np.isfinite(difference)]
-    return float(1.4826 * np.median(np.abs(difference)) / np.sqrt(2)) if difference.size else np.nan
+    return float(robust_sigma(difference) / np.sqrt(2)) if difference.size else np.nan

@@ -9,12 +9,12 @@ import logging
 import numpy as np
 from scipy.sparse import csc_array
 
+from jwst_fusion.adaptive_trace_model.bspline import PAIRS
+
 __all__ = ["WindowFitter", "solve_banded_columns", "window_sum"]
 
 log = logging.getLogger(__name__)
 
-#: Pairs of the four cubic B-splines that overlap in a knot interval.
-_PAIRS = tuple((p, q) for p in range(4) for q in range(p, 4))
 #: Weight of the second difference of three coefficients along the slit, relative to the weight of
 #: their data. It calms the fit in gaps between the samples and is too small to smooth a trace.
 _CURVATURE = 2e-3
@@ -90,8 +90,8 @@ class WindowFitter:
         values = basis.reshape(4, -1)[:, self._pixel]
         # Sums of the products B_p B_q as (column, band, coefficient), of B_p as (column, ...).
         self._gram = _scatter(
-            [(4 * column + q - p) * n_coef + first + p for p, q in _PAIRS],
-            [values[p] * values[q] for p, q in _PAIRS],
+            [(4 * column + q - p) * n_coef + first + p for p, q in PAIRS],
+            [values[p] * values[q] for p, q in PAIRS],
             4 * n_coef * n_column,
         )
         self._side = _scatter(

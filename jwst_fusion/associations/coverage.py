@@ -1,4 +1,4 @@
-"""Which wavelengths cubes and exposures hold, and which filters lie within them."""
+"""Wavelength ranges of cubes and exposures, and the filters that lie within them."""
 
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ _NIRSPEC = {
 }
 _GAPS = dict(zip(("G140H", "G235H", "G395H"), NIRSPEC_GAPS, strict=True))
 _LETTERS = {"SHORT": "A", "MEDIUM": "B", "LONG": "C"}
-_SAMPLES = 4001
+_SAMPLES = 4001  # wavelengths at which coverage is counted
 
 
 def ranges_of_exposure(header):

@@ -7,8 +7,8 @@ from astropy.io import fits
 
 __all__ = ["is_exposure", "read_headers"]
 
-_BLOCK = 2880
-_END = b"END" + 77 * b" "
+_BLOCK = 2880  # bytes of a FITS block
+_END = b"END" + 77 * b" "  # last card of a header
 # Products have their science image first; more than this many extensions are not looked through.
 _EXTENSIONS = 8
 

@@ -1,4 +1,4 @@
-"""From files, cubes or an association to the members of one HIFReD fusion, and its rule."""
+"""Members of one HIFReD fusion, from files, cubes or an association, and its rule."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What the files of a folder are: their headers read in parallel, each one kept or left out."""
+"""Inventory of folders: headers read in parallel, each file kept, or left out with a reason."""
 
 import logging
 import os
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 _IMAGES = ("NRC_IMAGE", "MIR_IMAGE")
 _SPECTRA = ("NRS_IFU", "MIR_MRS")
-_SINGLE = re.compile(r"^jw\d{11}_\d{5}_\d{5}_")
+_SINGLE = re.compile(r"^jw\d{11}_\d{5}_\d{5}_")  # name of a product of one exposure
 # Reading waits for the disk more than it computes.
 _THREADS = 16
-_PATIENCE = 10.0
+_PATIENCE = 10.0  # s without a line on how far it is
 
 
 @dataclass(frozen=True)

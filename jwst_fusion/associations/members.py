@@ -1,4 +1,4 @@
-"""From files, models or an association to the cubes and images of one fusion."""
+"""Members of one fusion, cubes and images, from files, models or an association."""
 
 import json
 import logging

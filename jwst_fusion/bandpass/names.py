@@ -53,7 +53,7 @@ def filter_name(name, *, instrument=None, parameter="filter"):
         return text
     likely = difflib.get_close_matches(text, known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(likely)}?" if likely else f"known are {', '.join(known)}"
-    msg = f"{parameter}: {str(name)!r} is no imaging filter of {of}; {hint}"
+    msg = f"{parameter}: {str(name)!r} is not an imaging filter of {of}; {hint}"
     raise ValueError(msg)
 
 

@@ -55,8 +55,8 @@ MIRI_FILTERS = {
     "F2550W": (23.288, 26.684),
 }
 
-_EDGE = 0.006
-_SAMPLES = 400
+_EDGE = 0.006  # width of an edge over its wavelength
+_SAMPLES = 400  # along a curve
 
 
 def nominal_bandpass(name):
@@ -82,7 +82,7 @@ def nominal_bandpass(name):
     text = str(name).upper()
     known = NIRCAM_FILTERS | MIRI_FILTERS
     if text not in known:
-        msg = f"{name!r} is no filter of NIRCam or MIRI; known are {', '.join(known)}"
+        msg = f"{name!r} is not a filter of NIRCam or MIRI; known are {', '.join(known)}"
         raise ValueError(msg)
     blue, red = known[text]
     blue_edge = min(_EDGE * blue, 0.1 * (red - blue))

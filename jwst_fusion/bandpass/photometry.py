@@ -1,4 +1,4 @@
-"""Synthetic photometry of a spectrum sampled anyhow, as a list of weights."""
+"""Synthetic photometry of a spectrum with any sampling, as weights of its samples."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ __all__ = ["coverage", "photometry_weights", "sampling_cells"]
 
 # Neighbours further apart than this many local steps have a gap between them.
 _GAP = 2.5
-_WINDOW = 9
+_WINDOW = 9  # samples whose median distance is the usual one
 
 
 def sampling_cells(wavelength, valid=None):

@@ -50,11 +50,11 @@ def read_bandpass(path, *, name=None):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be read, its unit is unclear, or its numbers are no throughput curve.
+        If the file cannot be read, its unit is unclear, or its numbers are not a throughput curve.
     """
     path = Path(path)
     if not path.is_file():
-        msg = f"the throughput file {path} does not exist or is no file"
+        msg = f"the throughput file {path} does not exist or is not a file"
         raise FileNotFoundError(msg)
     if path.stat().st_size == 0:
         msg = f"the throughput file {path} is empty"

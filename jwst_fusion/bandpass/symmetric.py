@@ -1,4 +1,4 @@
-"""Which filters of the imager can be fused with which wavelengths of the spectrograph."""
+"""Filters of the imager that can be fused with given wavelengths of the spectrograph."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ NIRSPEC_GAPS = ((1.4078, 1.4858), (2.36067, 2.49153), (3.98276, 4.20323))
 
 # A range is one of the table if both ends agree to this [um], half a unit of its last digit.
 _SAME = 0.005
-_MINIMUM = 0.98
+_MINIMUM = 0.98  # share of a filter that the spectra must cover, as the fusion asks by default
 # The wing of a filter counts as nothing.
 _NOTHING = 0.005
 

@@ -10,17 +10,17 @@ __all__ = ["add_parser"]
 _NAMES = 3
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "pair cubes or exposures with images that overlap on the sky and in wavelength"
-    one = rooms.add_parser(
+    one = subparsers.add_parser(
         "associate",
         help=text,
         description=f"{text.capitalize()}, and write an association for each. Only headers are "

@@ -59,17 +59,17 @@ def config_path(name):
     return found[stem]
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "list the parameter files of the package, or give the path of one"
-    one = rooms.add_parser(
+    one = subparsers.add_parser(
         "configs",
         help=text,
         description=f"{text.capitalize()}, as in: strun $(jwst-fusion configs NAME) asn.json",

@@ -1,19 +1,21 @@
-"""``jwst-fusion demo``: the whole road on one simulated observation."""
+"""``jwst-fusion demo``: every step on one simulated observation."""
 
 __all__ = ["add_parser"]
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "simulate an observation, run the steps on it, compare with the truth, draw"
-    one = rooms.add_parser("demo", help=text, description=f"{text.capitalize()}: 3 minutes, 3 GB.")
+    one = subparsers.add_parser(
+        "demo", help=text, description=f"{text.capitalize()}: 3 minutes, 3 GB."
+    )
     one.add_argument("--output", default="demo_output", help="folder for all files")
     one.add_argument("--oversample", type=float, default=2.0, help="factor of the trace model")
     one.add_argument(

@@ -1,4 +1,4 @@
-"""What the demo prints and draws: cubes before and after each step against the truth."""
+"""Results of the demo, printed and drawn: cubes before and after each step against the truth."""
 
 import numpy as np
 from astropy.io import fits

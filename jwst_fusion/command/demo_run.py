@@ -1,4 +1,4 @@
-"""The whole road on one simulated observation: exposures, trace model, cube, fused cube, picture.
+"""Every step on one simulated observation: exposures, trace model, cube, fused cube, picture.
 
 Run it with ``make demo`` or ``python -m jwst_fusion.command.demo_run --output FOLDER``.
 """
@@ -26,7 +26,7 @@ __all__ = ["main", "run_demo"]
 
 ROLL, IMAGE_ROLL = 30.0, 77.0  # degree: spectrograph and imager observed months apart
 WAVE_MAX = 2.32  # micrometre: the last of the filters ends there
-PRODUCT = "jw09999-o001_t001"
+PRODUCT = "jw09999-o001_t001"  # as jwst names products: program, observation, target
 
 
 def run_demo(folder, *, oversample=2.0, psf_source="aperture", cores=2):

@@ -11,20 +11,20 @@ __all__ = ["add_parser", "examine"]
 _GOOD, _NOTE, _BAD = "ok", "note", "missing"
 # Memory [GB] of a fusion of one cube of NIRSpec with five images.
 _MEMORY = 6.0
-_DISK = 10.0
+_DISK = 10.0  # GB that the products of one observation take
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "say what is installed and what is missing"
-    one = rooms.add_parser(
+    one = subparsers.add_parser(
         "doctor", help=text, description=f"{text.capitalize()}. Status 1 if steps cannot run."
     )
     one.set_defaults(run=_run)

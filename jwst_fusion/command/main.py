@@ -65,9 +65,9 @@ def main(arguments=None):
 def _parser():
     parser = _Parser(prog="jwst-fusion", description="Tools beside the steps of jwst_fusion.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    rooms = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
+    subparsers = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
     for name in COMMANDS:
-        import_module(f"jwst_fusion.command.{name}").add_parser(rooms)
+        import_module(f"jwst_fusion.command.{name}").add_parser(subparsers)
     return parser
 
 

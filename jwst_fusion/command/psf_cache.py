@@ -7,20 +7,20 @@ from jwst_fusion.command.screen import logged
 
 __all__ = ["add_parser"]
 
-_DAY = 86400.0
+_DAY = 86400.0  # s
 _INSTRUMENTS = ("nircam", "nirspec", "miri", "miri_mrs")
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
-    psf = rooms.add_parser("psf", help="PSFs kept on disk")
+    psf = subparsers.add_parser("psf", help="PSFs kept on disk")
     verbs = psf.add_subparsers(required=True, metavar="list|clear|make")
 
     one = verbs.add_parser("list", help="say what the cache holds")

@@ -123,7 +123,7 @@ def _folder(options):
     if given is None:
         return options.product.parent
     if not given.is_dir():
-        msg = f"--input: {given} is no folder, which it must be: the product was made of several"
+        msg = f"--input: {given} is not a folder, as needed for a product that was made of several"
         raise (
             ValueError(msg)
             if given.exists()

@@ -6,22 +6,22 @@ from jwst_fusion.command.screen import logged
 
 __all__ = ["add_parser"]
 
-_PRODUCT = "jw09999-o001_t001"
+_PRODUCT = "jw09999-o001_t001"  # as jwst names products: program, observation, target
 # Channels of a cube that is simulated without exposures; those of the instrument are 4e-4 um apart.
 _STEP = 2e-3
 
 
-def add_parser(rooms):
+def add_parser(subparsers):
     """
     Add the command.
 
     Parameters
     ----------
-    rooms : argparse action
+    subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
     text = "make exposures or a cube, and images, of a scene with known truth"
-    one = rooms.add_parser("simulate", help=text, description=text.capitalize() + ".")
+    one = subparsers.add_parser("simulate", help=text, description=text.capitalize() + ".")
     add = one.add_argument
     add("output", help="folder, made if absent")
     add("--scene", choices=("nebula", "star", "crowded"), default="nebula")

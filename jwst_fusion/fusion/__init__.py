@@ -54,50 +54,22 @@ spectrometer whose spaxels are three times as large as the pixels of the images:
 (True, True)
 """
 
-from importlib import import_module
+import lazy_loader
 
-_HOMES = {
-    "CubeObservation": "jwst_fusion.fusion.observed.observation",
-    "FusedObservation": "jwst_fusion.fusion.fused_observation",
-    "FusionData": "jwst_fusion.fusion.solver.operators",
-    "FusionOptions": "jwst_fusion.fusion.options",
-    "FusionResult": "jwst_fusion.fusion.solver.result",
-    "FusionSettings": "jwst_fusion.fusion.solver.settings",
-    "ImageObservation": "jwst_fusion.fusion.observed.observation",
-    "NotFusableError": "jwst_fusion.errors",
-    "Quality": "jwst_fusion.fusion.validation",
-    "SkyGrid": "jwst_fusion.fusion.observed.sky",
-    "WhitenedSubspace": "jwst_fusion.fusion.solver.subspace",
-    "assess": "jwst_fusion.fusion.validation",
-    "fuse": "jwst_fusion.fusion.engine",
-    "fuse_observations": "jwst_fusion.fusion.run",
-}
-
-__all__ = [
-    "CubeObservation",
-    "FusedObservation",
-    "FusionData",
-    "FusionOptions",
-    "FusionResult",
-    "FusionSettings",
-    "ImageObservation",
-    "NotFusableError",
-    "Quality",
-    "SkyGrid",
-    "WhitenedSubspace",
-    "assess",
-    "fuse",
-    "fuse_observations",
-]
-
-
-def __getattr__(name):
-    # Names load when they are asked for: the solver needs neither bandpasses nor sky coordinates.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+# Names load when they are asked for: nobody waits for what another needs.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "engine": ["fuse"],
+        "fused_observation": ["FusedObservation"],
+        "observed.observation": ["CubeObservation", "ImageObservation"],
+        "observed.sky": ["SkyGrid"],
+        "options": ["FusionOptions"],
+        "run": ["fuse_observations"],
+        "solver.operators": ["FusionData"],
+        "solver.result": ["FusionResult"],
+        "solver.settings": ["FusionSettings"],
+        "solver.subspace": ["WhitenedSubspace"],
+        "validation": ["Quality", "assess"],
+    },
+)

@@ -29,40 +29,24 @@ by six pixels and twelve channels.
 True
 """
 
-from importlib import import_module
+import lazy_loader
 
-# Where each public name is defined; a module is imported when one of its names is asked for.
-_PLACES = {
-    "Arf": "xray.ogip",
-    "CountCube": "xray.counts",
-    "HifredData": "data",
-    "HifredOptions": "options",
-    "HifredResult": "solver.result",
-    "HifredSettings": "solver.settings",
-    "Response": "response.response",
-    "Rmf": "xray.ogip",
-    "data_from_counts": "xray_data",
-    "data_from_s3d": "s3d_data",
-    "fuse": "engine",
-    "fuse_data": "run",
-    "gaussian_psf": "psf_image",
-    "read_arf": "xray.ogip",
-    "read_counts": "xray.counts",
-    "read_psf_image": "psf_image",
-    "read_rmf": "xray.ogip",
-    "write_arf": "xray.ogip_write",
-    "write_rmf": "xray.ogip_write",
-}
-
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name):
-    if name in __all__:
-        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+# Names load when they are asked for: nobody waits for what another needs.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "data": ["HifredData"],
+        "engine": ["fuse"],
+        "options": ["HifredOptions"],
+        "psf_image": ["gaussian_psf", "read_psf_image"],
+        "response.response": ["Response"],
+        "run": ["fuse_data"],
+        "s3d_data": ["data_from_s3d"],
+        "solver.result": ["HifredResult"],
+        "solver.settings": ["HifredSettings"],
+        "xray.counts": ["CountCube", "read_counts"],
+        "xray.ogip": ["Arf", "Rmf", "read_arf", "read_rmf"],
+        "xray.ogip_write": ["write_arf", "write_rmf"],
+        "xray_data": ["data_from_counts"],
+    },
+)

@@ -37,7 +37,7 @@ class HifredData:
         Names of the cubes X and Y.
     edges : tuple of ndarray
         Edges of the channels of `x` (l + 1,) and of `y` (L + 1,), keV or um.
-    pixels : scipy.sparse.csr_matrix (m * n, M * N)
+    pixels : scipy.sparse.csr_array (m * n, M * N)
         Part of the light of each fine pixel that falls on each coarse one.
     notes : list of str
         What was assumed.
@@ -54,7 +54,7 @@ class HifredData:
     channels: tuple
     names: tuple
     edges: tuple
-    pixels: sparse.csr_matrix
+    pixels: sparse.csr_array
     notes: list = field(default_factory=list)
 
     def constrained(self):
@@ -84,7 +84,7 @@ class HifredData:
         ndarray of int32 (M, N)
             Numbers of pixels of Y, along x first; -1 beyond it.
         """
-        shares = sparse.csc_matrix(self.pixels)
+        shares = sparse.csc_array(self.pixels)
         found = np.asarray(shares.argmax(axis=0)).ravel().astype(np.int32)
         found[np.asarray(shares.sum(axis=0)).ravel() <= 0] = -1
         return found.reshape(self.response_x.shape[1:])

@@ -111,7 +111,7 @@ def pixel_matrix(fine_shape, coarse_shape, fine_wcs=None, coarse_wcs=None, names
 
     Returns
     -------
-    matrix : scipy.sparse.csr_matrix (coarse pixels, fine pixels)
+    matrix : scipy.sparse.csr_array (coarse pixels, fine pixels)
         Sums fine pixels; both are numbered along x first.
     factors : tuple of int or None
         Fine pixels per coarse pixel along y and x if the grids are nested, their first pixels at
@@ -161,10 +161,10 @@ def _log_ratio(ratio):
 
 def _sums(shape, factors):
     blocks = [
-        sparse.kron(sparse.identity(n), np.ones((1, factor)))
+        sparse.kron(sparse.eye_array(n), np.ones((1, factor)))
         for n, factor in zip(shape, factors, strict=True)
     ]
-    return sparse.csr_matrix(sparse.kron(*blocks))
+    return sparse.csr_array(sparse.kron(*blocks))
 
 
 def _positions(shape, wcs, other, points=_POINTS):
@@ -193,10 +193,10 @@ def _nested(x, y, fine_shape, coarse_shape):
 def _spread(x, y, shape):
     column, row = np.floor(x + 0.5), np.floor(y + 0.5)
     inside = np.isfinite(x) & (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
-    fine = np.broadcast_to(np.arange(len(x))[:, None], x.shape)[inside]
-    coarse = (row[inside] * shape[1] + column[inside]).astype(int)
+    fine = np.broadcast_to(np.arange(len(x), dtype=np.int32)[:, None], x.shape)[inside]
+    coarse = (row[inside] * shape[1] + column[inside]).astype(np.int32)
     part = np.full(fine.size, 1.0 / x.shape[1])
-    return sparse.csr_matrix((part, (coarse, fine)), (shape[0] * shape[1], len(x)))
+    return sparse.csr_array((part, (coarse, fine)), (shape[0] * shape[1], len(x)))
 
 
 def _covered(fine_shape, coarse_shape, fine_wcs, coarse_wcs):

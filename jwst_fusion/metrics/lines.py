@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from jwst_fusion.numerics.robust import robust_sigma
+
 __all__ = ["Line", "continuum_of", "find_lines", "line_at", "line_map", "mean_of"]
 
 # A channel is part of the continuum if it lies within this many robust deviations of it.
@@ -72,7 +74,7 @@ def find_lines(wavelength, spectrum, *, count=2):
     """
     above = spectrum - continuum_of(spectrum)
     above[~np.isfinite(above)] = 0
-    spread = 1.4826 * np.median(np.abs(above)) + 1e-12
+    spread = robust_sigma(above) + 1e-12
     found, left = [], above.copy()
     for _ in range(count):
         peak = int(np.argmax(left))

@@ -1,4 +1,4 @@
-"""What every measure does first: check two arrays and find the pixels that both hold."""
+"""Check two arrays that are to be compared, and find the pixels that both hold."""
 
 import numpy as np
 

@@ -13,7 +13,7 @@ _SSIM_WINDOWS = {
     "uniform": (7, {"win_size": 7}),
     "gaussian": (11, {"gaussian_weights": True, "use_sample_covariance": False}),
 }
-_UIQI_WINDOW = 8
+_UIQI_WINDOW = 8  # pixels a side, as in Wang & Bovik (2002)
 
 
 def ssim(truth, estimate, mask=None, *, window="uniform", extent="range"):

@@ -1,4 +1,4 @@
-"""How much the spectra of single spaxels oscillate because a cube was resampled.
+"""Amplitude of the oscillations that resampling leaves in the spectra of single spaxels.
 
 Cubes are (wavelength, y, x), spectra (wavelength,).
 """
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+
+from jwst_fusion.numerics.robust import robust_sigma
 
 __all__ = ["Wiggles", "aperture_spectrum", "brightest_spaxels", "measure_wiggles"]
 
@@ -151,6 +153,6 @@ def _robust_trend(x, ratio, good, order):
     for _ in range(3):
         trend = np.polynomial.Chebyshev.fit(x[good], ratio[good], order)(x)
         residual = ratio - trend
-        sigma = 1.4826 * np.median(np.abs(residual[good])) + 1e-12
+        sigma = robust_sigma(residual[good]) + 1e-12
         good = good & (np.abs(residual) < 3 * sigma)
     return trend

@@ -1,4 +1,4 @@
-"""The product of a fusion: pixels, flags and provenance."""
+"""Write the product of a fusion: pixels, flags and provenance."""
 
 import numpy as np
 from stdatamodels.jwst.datamodels import dqflags

@@ -1,4 +1,4 @@
-"""What the metadata of a product say: units, wavelengths, sky coordinates, filter, roll."""
+"""Read the metadata of a product: units, sky coordinates, filter, roll."""
 
 import numpy as np
 from astropy import units as u

@@ -1,4 +1,4 @@
-"""The fused cube as either instrument would have seen it, as products of their own."""
+"""Products with the fused cube as either instrument would have seen it."""
 
 from collections import Counter
 

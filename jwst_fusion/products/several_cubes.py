@@ -1,4 +1,4 @@
-"""Cubes of several gratings as one: before they are fused, and after."""
+"""Join cubes of several gratings: before they are fused, and after."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tables and arrays of a fused cube that say how it was made and how well it agrees with data."""
+"""Tables and arrays of a fused cube: how it was made and how well it agrees with the data."""
 
 import platform
 from dataclasses import fields

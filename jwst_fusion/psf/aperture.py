@@ -17,18 +17,18 @@ DIAMETER = 6.603464
 # Segment flat-to-flat distance and gap, radius of the hole behind the secondary, struts [m]. The
 # vertical strut points to +V3. Geometry of the pupil "RevW" of STPSF, matched to 0.99 in overlap.
 _FLAT_TO_FLAT = 1.3088
-_GAP = 0.0132
-_SECONDARY = 0.37
-_STRUT_ANGLES = (0.0, 150.0, 210.0)
-_STRUT_WIDTHS = (0.09, 0.12, 0.12)
+_GAP = 0.0132  # m
+_SECONDARY = 0.37  # m, radius
+_STRUT_ANGLES = (0.0, 150.0, 210.0)  # degree from +V3
+_STRUT_WIDTHS = (0.09, 0.12, 0.12)  # m
 
-_SAMPLES = 512
-_SUBSAMPLES = 2
+_SAMPLES = 512  # of the pupil along a side, 13 mm apart: about as wide as a gap
+_SUBSAMPLES = 2  # within a sample along a side: its transmission at edges and gaps
 
 # Shares of the telescope in the wavefront error [nm rms]: pistons and tilts of the segments,
 # figure of the segments (power and astigmatism). The instrument makes up the rest.
 _SEGMENT_ALIGNMENT = 22.0
-_SEGMENT_FIGURE = 23.0
+_SEGMENT_FIGURE = 23.0  # nm rms
 # Focus of NIRCam against wavelength: wavelength [um], defocus [nm rms]. Its lenses are not quite
 # achromatic. Read from the models of STPSF 2.2 (data 2.1) in the middle of NRCA1 and NRCB1, NRCA5
 # and NRCB5; means of the two.
@@ -42,7 +42,7 @@ _FOCUS = {
         (-8.0, -21.0, -54.0, -82.0, -101.0, -110.0, -106.0, -87.0, -49.0, 10.0, 62.0, 162.0),
     ),
 }
-_INSTRUMENT_TERMS = range(5, 16)
+_INSTRUMENT_TERMS = range(5, 16)  # Zernike terms (Noll) from astigmatism on; focus is given apart
 # Where each instrument begins in the sequence of deviates.
 _STARTS = {
     "NIRCAM_LW": 0.5,

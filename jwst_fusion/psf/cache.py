@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 #: To be raised whenever the layout of an entry changes; entries of other formats are not read.
 FORMAT = 3
-_STALE = 86400.0
+_STALE = 86400.0  # s after which a partial file belongs to no run that still writes
 # Earlier versions wrote the second kind of file.
 _PATTERNS = ("psf_*.fits", "psf_*.npz")
-_BLANK = b"0" * 64
+_BLANK = b"0" * 64  # place of the checksum while it is computed
 _CHECKSUM = re.compile(rb"SHA256  = '([0-9a-f]{64})'")
 
 

@@ -1,15 +1,14 @@
-"""Where a star's position is found in its image: the centre of the core."""
+"""Centre of the core of a PSF, where the position of a star is measured."""
 
 import numpy as np
 from scipy.ndimage import label
 
 __all__ = ["core_centre"]
 
-_PRECISION = 1e-5
-_MOST_STEPS = 200
-# Narrowest window [pixel], and how far it reaches in standard deviations.
-_NARROWEST = 0.7
-_REACH = 4.0
+_PRECISION = 1e-5  # pixel
+_MOST_STEPS = 200  # against a centre that does not settle
+_NARROWEST = 0.7  # pixel, standard deviation of the window
+_REACH = 4.0  # standard deviations to which the window reaches
 
 
 def core_centre(image, *, start=None):

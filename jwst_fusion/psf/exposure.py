@@ -88,7 +88,7 @@ def read_exposure(path, *, parameter="path"):
             warnings.simplefilter("ignore", FITSFixedWarning)
             return _exposure(hdus, f"{parameter}: {path}")
     except (OSError, KeyError, TypeError) as error:
-        msg = f"{parameter}: {path} is no image (i2d) or cube (s3d) that can be read: {error}"
+        msg = f"{parameter}: {path} cannot be read as an image (i2d) or cube (s3d): {error}"
         raise ValueError(msg) from error
 
 

@@ -16,9 +16,8 @@ __all__ = ["read_psf", "write_psf"]
 log = logging.getLogger(__name__)
 
 _EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
-# Pixels off centre that are left, and beyond which a note is due.
-_CENTRED = 0.01
-_NOTABLE = 0.25
+# Offset from the centre [pixel] below which a PSF is left as it is, and above which it is noted.
+_CENTRED, _NOTABLE = 0.01, 0.25
 
 
 def write_psf(psf, path):

@@ -1,4 +1,4 @@
-"""What the PSF models need to know of each instrument, as data."""
+"""Properties of the instruments on which their PSFs depend."""
 
 from dataclasses import dataclass
 
@@ -40,6 +40,7 @@ class Instrument:
     detector_shape: tuple | None = None
 
 
+# Angles of the apertures [deg], see `Instrument.aperture_angle`.
 _NIRCAM_SHORT = {
     "NRCB1": 0.3448,
     "NRCB2": 0.8466,
@@ -70,6 +71,7 @@ MRS_BANDS = {
     "4B": (8.198, 20.69, 24.48),
     "4C": (8.093, 24.40, 28.70),
 }
+# Channels that fall on each detector.
 _MRS_DETECTORS = {"MIRIFUSHORT": "12", "MIRIFULONG": "34"}
 
 #: Detector pixel [arcsec] along ideal x and y; for an integral field unit the pixel along a slice
@@ -104,6 +106,7 @@ INSTRUMENTS = {
     )
 }
 
+# Names of the header keyword DETECTOR that SIAF and STPSF do not use.
 _DETECTOR_ALIAS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5"}
 
 

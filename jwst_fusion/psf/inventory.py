@@ -1,4 +1,4 @@
-"""What the entries of the cache are, in words, and whether they can still be used."""
+"""Description of the entries of the cache, and whether they can still be used."""
 
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.native import versions

@@ -1,4 +1,4 @@
-"""How many wavelength nodes a PSF needs, measured on a model of the same grid and broadening."""
+"""Number of wavelength nodes that a PSF needs, measured on a model of the same grid."""
 
 import math
 
@@ -16,7 +16,7 @@ __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 #: Default relative error of an interpolated PSF. Its OTF is then nowhere off by twice as much.
 TOLERANCE = 5e-4
 
-_MOST = 65
+_MOST = 65  # a power of two and one: `_Model.refine` halves intervals
 # Samples of the pupil along a side. Images of it repeat beyond this many lambda / D, which is
 # further out than the largest field reaches.
 _PUPIL = 256

@@ -25,6 +25,7 @@ __all__ = [
 _LARGEST_FIELD = 10.0
 #: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
 JITTER = 0.8
+# ISO format, with or without time.
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 
@@ -87,7 +88,7 @@ def check_filter(name, instrument):
     camera = "MIRI" if instrument.name == "MIRI_IMAGER" else "NIRCam"
     known = FILTERS[camera.upper()]
     if text not in known:
-        msg = f"filter={name!r} is no {camera} filter; known are {', '.join(known)}"
+        msg = f"filter={name!r} is not a filter of {camera}; known are {', '.join(known)}"
         raise ValueError(msg)
     return text
 

@@ -16,6 +16,7 @@ from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
 
 __all__ = ["channels_of", "prepare", "usual_pixel_kernels"]
 
+# Wavelength [um] at which NIRCam's channels meet.
 _CHANNEL_LIMIT = INSTRUMENTS["NIRCAM_SW"].wavelength[1]
 # Spaxels of the cubes that the pipeline builds by default [arcsec].
 _SPAXEL = {"NIRSPEC": 0.1, "1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}

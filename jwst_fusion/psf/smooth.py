@@ -3,16 +3,17 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter
 
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 
 __all__ = ["fill_gaps", "smooth_channels"]
 
 # Channels that differ from the smooth PSF by more than this many standard deviations are left out.
 _OUTLIER = 6.0
-_OFTEN = 0.2
+_OFTEN = 0.2  # share of the channels: what is off in more of them is not an outlier
 # Spikes are sought among this many channels, within which a PSF changes by less than this share.
 _AROUND, _CHANGE = 15, 0.3
-_MOST_NODES = 12
+_MOST_NODES = 12  # largest degree of the polynomial in wavelength
 # Channels in which the star has less than this share of its median brightness are left out.
 _FAINT_CHANNEL = 0.05
 
@@ -133,7 +134,7 @@ def _best_polynomial(data, weights, wavelength, dead):
 def _excess(data, fit, weights):
     """How much larger the scatter of the channels is than their errors say."""
     used = weights > 0
-    return max(1.4826 * np.median(np.abs(data - fit)[used] * np.sqrt(weights[used])), 1e-12)
+    return max(robust_sigma((data - fit)[used] * np.sqrt(weights[used])), 1e-12)
 
 
 def fill_gaps(image, good):

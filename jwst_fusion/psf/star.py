@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.optimize import nnls
 
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.smooth import fill_gaps, smooth_channels
 
@@ -139,7 +140,7 @@ def _find(white, good, name):
         msg = f"{name} has hardly any usable pixel"
         raise ValueError(msg)
     level = np.median(white[known])
-    noise = 1.4826 * np.median(np.abs(white[known] - level))
+    noise = robust_sigma(white[known] - level)
     # Smoothed, so that no single hot pixel is taken for a star.
     share = uniform_filter(known.astype(float), 3)
     smooth = uniform_filter(np.where(known, white - level, 0.0), 3) / np.maximum(share, 0.5)
@@ -205,10 +206,10 @@ def _errors(data, err, good, distance):
     far = distance > 0.6 * distance.max()
     if len(data) > 2:
         jumps = np.diff(np.where(good, data, np.nan), n=2, axis=0)[:, far]
-        sigma = 1.4826 * np.nanmedian(np.abs(jumps)) / np.sqrt(6.0)
+        sigma = robust_sigma(jumps[~np.isnan(jumps)]) / np.sqrt(6.0)
     else:
         values = data[good & far]
-        sigma = 1.4826 * np.median(np.abs(values - np.median(values)))
+        sigma = robust_sigma(values - np.median(values))
     return np.full(data.shape, max(sigma, np.finfo(float).tiny))
 
 
@@ -225,7 +226,7 @@ def _backgrounds(data, err, good, distance, radius):
             # Both signs of the constant, but wings that are not negative.
             solution = nnls(terms[:, keep].T, values[keep])[0]
             residual = values - terms.T @ solution
-            spread = 1.4826 * np.median(np.abs(residual[keep]))
+            spread = robust_sigma(residual[keep])
             found[channel] = solution[0] - solution[1]
             keep = usable & (np.abs(residual) <= 4.0 * spread)
     known = np.isfinite(found)

@@ -155,7 +155,7 @@ def wavefront_map_of_date(date):
         If there is none from within a week, which says how to get it. Wavefronts are measured
         every two days or so.
     ValueError
-        If it is no date.
+        If it is not a date.
     """
     from astropy.io import fits
     from astropy.time import Time
@@ -163,7 +163,7 @@ def wavefront_map_of_date(date):
     try:
         wanted = Time(date, scale="utc")
     except ValueError as error:
-        msg = f"opd={date!r} is no date: {error}"
+        msg = f"opd={date!r} is not a date: {error}"
         raise ValueError(msg) from error
     folder = find_data() / "MAST_JWST_WSS_OPDs"
     distances = {}

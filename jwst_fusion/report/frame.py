@@ -6,6 +6,7 @@ import numpy as np
 
 __all__ = ["Frame"]
 
+# Lengths [arcsec] that a scale bar may have.
 _BARS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 

@@ -1,4 +1,4 @@
-"""Findings of a report: how much they matter."""
+"""Levels of the findings of a report."""
 
 import numpy as np
 

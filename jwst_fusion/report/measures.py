@@ -1,4 +1,4 @@
-"""Numbers that a report derives from a fused cube: structure of residuals, lines, places to look.
+"""Numbers that a report derives from a fused cube: residuals, correlation, places to look at.
 
 Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre.
 """
@@ -12,7 +12,7 @@ from jwst_fusion.metrics.lines import mean_of
 
 __all__ = [
     "Place",
-    "likeness",
+    "correlation",
     "pick_places",
     "pixels_of",
     "residual_structure",
@@ -87,7 +87,7 @@ def spaxel_means(image, shape):
     return mean_of(blocks.transpose(1, 3, 0, 2).reshape(factor**2, *shape))
 
 
-def likeness(image, model):
+def correlation(image, model):
     """
     Correlation coefficient of an image with what is predicted for it.
 

@@ -1,4 +1,4 @@
-"""How two cubes of one scene differ: brightness, position, width of the PSF, energies.
+"""Mismatch of two cubes of one scene: brightness, position, width of the PSF, energies.
 
 What the expectation of a cube lacks is, to first order, a sum of the expectation itself, its
 slopes, its curvature and a background. Their amounts are fitted, and those of both cubes compared:

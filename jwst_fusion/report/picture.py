@@ -1,4 +1,4 @@
-"""Figures of a report: how they are made, look and become PNG."""
+"""Make the figures of a report, in one style, and write them as PNG."""
 
 import io
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ MAP = "cividis"
 MISSING = "#d9d9d9"
 #: Colours (Okabe & Ito 2008) that differ in brightness, too.
 COLOURS = {"cube": "#E69F00", "fused": "#0072B2", "other": "#000000", "faint": "#888888"}
-_DPI = 150
-# inch: width of a panel, room above and below its image, rim; size of a plot
+_DPI = 150  # pixels per inch
+# inch: width of a panel, room above and below its image, rim
 _PANEL, _TITLE, _BAR, _RIM = 3.3, 0.3, 0.62, 0.05
-_PLOT = (6.4, 3.6)
+_PLOT = (6.4, 3.6)  # inch: size of a plot
 # An image is drawn no flatter and no taller than this many times its width.
 _FLAT, _TALL = 0.4, 2.0
-_COLOURS_KEPT = 256
+_COLOURS_KEPT = 256  # of a picture that is stored with a palette
 
 
 @dataclass(frozen=True)

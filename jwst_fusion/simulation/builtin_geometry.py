@@ -17,7 +17,7 @@ from jwst.assign_wcs import pointing
 
 __all__ = ["GRATINGS", "attach_builtin_geometry"]
 
-SHAPE = (2048, 2048)
+SHAPE = (2048, 2048)  # rows and columns of a detector
 SLICES = 30
 # micrometre at the blue end, at the red end, and per column
 GRATINGS = {
@@ -31,8 +31,8 @@ GRATINGS = {
     ("G395H", "F290LP"): (2.87, 5.27, 6.68e-4),
 }
 
-_ROWS_BETWEEN_SLICES = 66.5
-_FIRST_ROW = 26.0
+_ROWS_BETWEEN_SLICES = 66.5  # from centre to centre
+_FIRST_ROW = 26.0  # centre of the lowest slice
 _HALF_LENGTH = 15.3  # rows
 _ALONG = 4.0e-4  # metre at the slicer per row
 _ACROSS = 8.0e-4  # metre at the slicer per slice

@@ -12,7 +12,7 @@ _PRISM = (("PRISM", "CLEAR"), (0.60, 5.30, 0.005))
 # range and step [micrometre] of the tables that serve several gratings of one resolving power
 _TABLES = {"prism": (0.60, 5.30, 0.005), "med": (0.70, 5.30, 1.1e-3), "high": (0.70, 5.30, 4e-4)}
 _ROI = 0.2  # arcsec
-_POWER, _SOFTENING, _SCALE = 2.0, 0.01, 0.1
+_POWER, _SOFTENING, _SCALE = 2.0, 0.01, 0.1  # no unit; of the spaxel; arcsec: weights of a sample
 
 
 def write_nirspec_cube_parameters(path):

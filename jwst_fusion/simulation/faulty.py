@@ -1,4 +1,4 @@
-"""Small observations with a known fault, which shows what a report on their fusion looks like."""
+"""Small observations with a known fault, for reports that show what it looks like."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ __all__ = ["FAULTS", "simulate_fault"]
 #: image, which puts it elsewhere; an image that holds noise alone.
 FAULTS = ("none", "psf", "offset", "dead")
 
+# Filters within the wavelengths of the scene.
 _FILTERS = ("F187N", "F210M", "F212N")
 _WRONG = "F210M"  # the image that is misplaced, or dead
 _SHIFT = 0.06  # arcsec

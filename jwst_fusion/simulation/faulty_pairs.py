@@ -1,4 +1,4 @@
-"""Small pairs of X-ray cubes with a known fault, which shows what a report on their fusion says."""
+"""Small pairs of X-ray cubes with a known fault, for reports that show what it looks like."""
 
 from dataclasses import replace
 from pathlib import Path

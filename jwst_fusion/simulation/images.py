@@ -8,7 +8,7 @@ __all__ = ["image_pixel_kernels", "simulate_i2d"]
 
 # arcsec per pixel of the two channels of NIRCam, and of the MIRI imager
 PIXEL_SCALE = {"SHORT": 0.0311, "LONG": 0.063, "MIRI": 0.11}
-# V2, V3 of NRCB1_FULL and its angle, SIAF
+# V2, V3 [arcsec] of NRCB1_FULL and its angle [deg], SIAF
 _V2V3 = (-85.1, -492.6)
 _ANGLE = -0.1
 

@@ -233,7 +233,7 @@ class ObservedScene:
         index = (row[:, :, None] * nx + column[:, None, :]).reshape(-1)
         weight = (wy[:, :, None] * wx[:, None, :] * inside[:, None, None]).reshape(-1)
         start = np.arange(0, 16 * len(x) + 1, 16)
-        taps = sparse.csr_matrix((weight, index, start), shape=(len(x), ny * nx))
+        taps = sparse.csr_array((weight, index, start), shape=(len(x), ny * nx))
         k = len(self.scene.spectra)
         return (taps @ self._coefficients).reshape(len(x), k, -1)
 

@@ -9,7 +9,7 @@ from jwst_fusion.simulation.scene import PointSource, Scene
 
 __all__ = ["nebula", "orion_bar", "single_star", "with_stars"]
 
-RESOLVING_POWER = 2700.0
+RESOLVING_POWER = 2700.0  # of the high-resolution gratings of NIRSpec
 # vacuum wavelengths [micrometre] and relative strengths
 _HYDROGEN = {
     1.0052: 0.08,
@@ -28,6 +28,7 @@ _HYDROGEN = {
     4.0523: 0.45,
     4.6538: 0.08,
 }
+# Likewise: molecular hydrogen, [Fe II], and absorption lines of hot stars.
 _MOLECULAR = {
     1.6877: 0.05,
     1.7480: 0.15,

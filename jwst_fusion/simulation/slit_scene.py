@@ -13,7 +13,7 @@ __all__ = ["LRS_PROFILE", "NIRSPEC_PROFILE", "SlitProfile", "SlitScene", "SlitSo
 
 # share, position and width of what a star shows along the slit, in units of its FWHM
 _LOBES = ((0.80, 0.0, 1.0), (0.04, -1.7, 0.6), (0.02, 1.6, 0.6))
-_WINGS = 0.14
+_WINGS = 0.14  # share of the light beyond the lobes, so that all make one
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class SlitProfile:
         return total
 
 
+# arcsec: FWHM as at wavelength zero, its growth per um, distance of the pixels along the slit
 NIRSPEC_PROFILE = SlitProfile(smallest=0.055, growth=0.027, pitch=0.1)
 LRS_PROFILE = SlitProfile(smallest=0.14, growth=0.029, pitch=0.11)
 

@@ -34,10 +34,10 @@ SLITS = {
     "S200B1": (3.20, 0.2, 30.0, 0.0, 900),
 }
 _SHUTTER, _BARRED = 0.46, 1.15  # open height, arcsec; distance of neighbours, open heights
-_POINTING = {"ra": 83.8187, "dec": -5.4083, "roll": 30.0}
-_LRS_V2V3 = {"slit": (-414.27, -400.71), "slitless": (-378.83, -344.94)}
+_POINTING = {"ra": 83.8187, "dec": -5.4083, "roll": 30.0}  # degree, a field in Orion
+_LRS_V2V3 = {"slit": (-414.27, -400.71), "slitless": (-378.83, -344.94)}  # arcsec, SIAF
 _LRS_APERTURE = {"slit": "MIRIM_SLIT", "slitless": "MIRIM_SLITLESSPRISM"}
-_LRS_ANGLE = 4.8
+_LRS_ANGLE = 4.8  # degree, SIAF
 
 
 def fixed_slit_exposure(

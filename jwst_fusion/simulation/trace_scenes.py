@@ -11,8 +11,8 @@ __all__ = ["SCENES", "make_scene"]
 
 #: Light of a star over that of its brightest pixel.
 _TOTAL = 1.6
-_BRIGHT = 400.0
-_CENTER = 0.37
+_BRIGHT = 400.0  # brightest pixel of a star
+_CENTER = 0.37  # native pixels: at neither the middle nor the edge of one
 #: Positions of narrow lines, as shares of the columns.
 _LINES = (0.07, 0.16, 0.23, 0.31, 0.42, 0.52, 0.61, 0.73, 0.84, 0.93)
 

@@ -22,12 +22,12 @@ __all__ = [
     "pixel_profile",
 ]
 
-_OBSTRUCTION = 0.2
+_OBSTRUCTION = 0.2  # diameter of the secondary mirror over that of the primary
 #: Full width at half maximum of the Airy pattern, in wavelength / diameter.
 _AIRY_FWHM = 1.029
 #: Width of a slice in units of the PSF's full width at half maximum.
 _SLICE_WIDTH = 0.9
-_REACH = 60.0
+_REACH = 60.0  # in units of the FWHM: how far the profile is tabulated
 #: Relative error of the errors that an exposure reports.
 _ERROR_SCATTER = 0.03
 

@@ -1,4 +1,4 @@
-"""What a perfect instrument would have delivered: true cubes on the grid of a product."""
+"""True cubes on the grid of a product, as a perfect instrument would have delivered them."""
 
 import numpy as np
 from astropy.wcs import WCS

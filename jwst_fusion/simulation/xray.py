@@ -1,4 +1,4 @@
-"""Two X-ray telescopes that look at a supernova remnant: the set-ups of Lascar et al. (2025)."""
+"""Two X-ray telescopes observing a supernova remnant: the set-ups of Lascar et al. (2025)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +102,7 @@ class XrayPair:
         PSF of Y on the pixels of X, centred, of sum 1.
     lsf_x : ndarray (odd,) or None
         Spectral response of X on the channels of Y, centred, of sum 1; None if it varies.
-    rmf_x : scipy.sparse.csr_matrix (l, L)
+    rmf_x : scipy.sparse.csr_array (l, L)
         Spectral response of X with its rebinning: channels from energies, without areas.
     arf_x, arf_y : ndarray (L,)
         Effective areas, cm2; 1 for the Gaussian set-ups.
@@ -127,7 +127,7 @@ class XrayPair:
     truth: np.ndarray | None
     psf_y: np.ndarray
     lsf_x: np.ndarray | None
-    rmf_x: sparse.csr_matrix
+    rmf_x: sparse.csr_array
     arf_x: np.ndarray
     arf_y: np.ndarray
     exposure_x: float

@@ -62,9 +62,10 @@ def rebinned_rows(lsf, fine, coarse):
     half = lsf.size // 2
     # Nothing lies beyond the ends. Row i, column j holds lsf[half + i - j].
     offsets = np.arange(-half, half + 1)
-    band = sparse.diags([np.full(fine, v) for v in lsf[half - offsets]], offsets, (fine, fine))
-    sums = sparse.kron(sparse.identity(coarse), np.ones((1, fine // coarse)))
-    return sparse.csr_matrix(sums @ band)
+    taps = [np.full(fine, v) for v in lsf[half - offsets]]
+    band = sparse.dia_array((taps, offsets), shape=(fine, fine))
+    sums = sparse.kron(sparse.eye_array(coarse), np.ones((1, fine // coarse)))
+    return sparse.csr_array(sums @ band)
 
 
 def ccd_response(edges, channels, sigma):
@@ -76,4 +77,4 @@ def ccd_response(edges, channels, sigma):
     shifted = norm.cdf((below - energy + 1.8 * width) / (1.5 * width))
     share = np.diff(0.88 * core + 0.12 * shifted, axis=0)
     share[share < 1e-7] = 0.0
-    return sparse.csr_matrix(share)
+    return sparse.csr_array(share)

@@ -1,1 +1,1 @@
-"""All that stpipe knows of: steps, pipelines, and how their stages are resumed."""
+"""Steps and pipelines as stpipe runs them, and how their stages are resumed."""

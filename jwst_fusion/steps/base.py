@@ -1,4 +1,4 @@
-"""What all steps of jwst_fusion share: names, status, opening of input, errors."""
+"""Base class of the steps of jwst_fusion: names, status, opening of input, errors."""
 
 import logging
 import re

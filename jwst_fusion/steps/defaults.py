@@ -1,4 +1,4 @@
-"""Steps as the fusion pipeline runs them if nothing else is asked for."""
+"""Steps with the defaults that they have in the fusion pipeline."""
 
 from jwst.pixel_replace import PixelReplaceStep
 

@@ -1,4 +1,4 @@
-"""Exposures within the fusion pipeline: opened, flagged together, their oversampling told."""
+"""Exposures in the fusion pipeline: opened, flagged together, their oversampling found."""
 
 import copy
 import logging

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 # Rows filtered at a time: stcal stacks one copy of them for each pixel of the kernel.
 _STRIP = 128
 _PATIENCE = 10.0  # seconds without a line on how far it is
-_lock = threading.Lock()
+_lock = threading.Lock()  # of the swap of jwst's function; to other threads both give the same
 
 
 class FrugalOutlierStep(Reusable, OutlierDetectionStep):

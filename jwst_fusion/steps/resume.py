@@ -1,4 +1,4 @@
-"""A record of what each product was made from, so that a later run uses it again or not."""
+"""Record of what each product was made from, so that a later run can use it again."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ __all__ = ["Record", "digest", "fingerprint"]
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 1  # layout of the record; one of another layout is begun anew
 _SOFTWARE = ("jwst_fusion", "jwst", "stdatamodels", "stpsf", "numpy", "scipy")
 # How and where, not what: none of these changes a pixel.
 _IMMATERIAL = frozenset(

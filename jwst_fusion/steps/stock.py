@@ -1,4 +1,4 @@
-"""What pipelines of jwst with our trace model in place of its own have in common."""
+"""Put the trace model of this package into pipelines of jwst."""
 
 from stpipe.config_parser import ConfigObj
 

@@ -1,19 +1,14 @@
 """The public function on plain arrays, and the public names of the package."""
 
-import doctest
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jwst_fusion import adaptive_trace_model
 from jwst_fusion.adaptive_trace_model import TraceSettings, make_geometry, oversample
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
 from jwst_fusion.simulation.slits import fixed_slit_exposure
 from jwst_fusion.step import AdaptiveTraceModelStep
 
-API = Path(__file__).resolve().parents[2] / "docs" / "api.rst"
 MRS = {"mode": "MIRI MRS", "settings": TraceSettings(oversample=1.7)}
 
 
@@ -24,26 +19,6 @@ def scene(synthetic):
     flux, error = slice_.observe()
     flux[50:60, 8:11] = np.nan
     return flux.T, error.T, slice_.coordinate().T
-
-
-def test_example():
-    outcome = doctest.testmod(adaptive_trace_model)
-    assert outcome.attempted > 5
-    assert outcome.failed == 0
-
-
-def test_public_names():
-    names = adaptive_trace_model.__all__
-    assert dir(adaptive_trace_model) == sorted(names) == sorted(set(names))
-    homes = set()
-    for name in names:
-        found = getattr(adaptive_trace_model, name)
-        homes.add(getattr(found, "__module__", "jwst_fusion.adaptive_trace_model.modes"))
-    homes = {home.replace("geometry_wcs", "geometry") for home in homes}
-    listed = set(re.findall(r"jwst_fusion\.adaptive_trace_model\.\w+", API.read_text()))
-    assert listed == homes
-    with pytest.raises(AttributeError, match="has no attribute 'undersample'"):
-        _ = adaptive_trace_model.undersample
 
 
 def test_same_as_the_step():

@@ -85,7 +85,7 @@ def test_only_the_filters_asked_for_are_judged():
         ({"low": float("nan"), "high": 1.0}, "low and high must"),
         ({"low": 1.0, "high": 2.0, "minimum": 2.0}, "minimum must"),
         ({"low": 1.0, "high": 2.0, "filters": ["F18M"]}, "filters: 'F18M'.* did you mean F182M"),
-        ({"low": 1.0, "high": 2.0, "filters": ["F770W"]}, "filters: 'F770W' is no .* of NIRCAM"),
+        ({"low": 1.0, "high": 2.0, "filters": ["F770W"]}, "filters: 'F770W' is not .* of NIRCAM"),
     ],
 )
 def test_bad_arguments_are_named(arguments, text):

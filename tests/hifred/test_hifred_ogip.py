@@ -230,7 +230,7 @@ def test_overlap_keeps_counts(source, target):
 @given(source=edges_of, target=edges_of)
 def test_interpolation_keeps_constants(source, target):
     weights, covered = interpolation_weights(source, target)
-    assert isinstance(weights, sparse.csr_matrix)
+    assert isinstance(weights, sparse.csr_array)
     assert np.allclose(np.ones(source.size - 1) @ weights, covered)
 
 

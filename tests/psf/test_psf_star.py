@@ -175,10 +175,10 @@ def test_files_that_are_no_exposures_are_named(image, cube, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"psf_image: .*none\.fits"):
         star_psf(tmp_path / "none.fits", **given)
     (tmp_path / "junk.fits").write_bytes(b"junk" * 100)
-    with pytest.raises(ValueError, match=r"psf_image: .*junk\.fits is no image"):
+    with pytest.raises(ValueError, match=r"psf_image: .*junk\.fits cannot be read as an image"):
         star_psf(tmp_path / "junk.fits", **given)
     fits.PrimaryHDU(np.ones((9, 9))).writeto(tmp_path / "plain.fits")
-    with pytest.raises(ValueError, match=r"psf_image: .*plain\.fits is no image"):
+    with pytest.raises(ValueError, match=r"psf_image: .*plain\.fits cannot be read as an image"):
         star_psf(tmp_path / "plain.fits", **given)
     for number, (extension, keys, text) in enumerate(
         [

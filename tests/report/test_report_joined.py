@@ -84,7 +84,7 @@ def test_command_with_and_without_the_parts(whole, tmp_path, capsys):
     assert 'href="x_01_fused_report.html"' in text
     assert "Every part is good" in text
     assert cli.main(["report", str(product), "--input", str(product)]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert cli.main(["report", str(product), "--input", str(tmp_path / "empty")]) == 2
     assert "x_01_fused_s3d.fits is not in" in capsys.readouterr().err

@@ -50,19 +50,20 @@ def overlap(source, target):
 
     Returns
     -------
-    scipy.sparse.csr_matrix (m, n)
+    scipy.sparse.csr_array (m, n)
         Sums counts of source bins into target bins; columns sum to one where the target covers
         the source bin.
     """
     edges = np.unique(np.concatenate([source, target]))
     middle = 0.5 * (edges[1:] + edges[:-1])
-    i, j = np.searchsorted(source, middle) - 1, np.searchsorted(target, middle) - 1
+    # 32 bits are enough for indices, whose type sparse arrays keep
+    i, j = (np.searchsorted(a, middle).astype(np.int32) - 1 for a in (source, target))
     both = (i >= 0) & (i < source.size - 1) & (j >= 0) & (j < target.size - 1)
     share = np.diff(edges)[both] / np.diff(source)[i[both]]
     # Slivers from rounding would only make the matrix longer.
     keep = share > 1e-9
     shape = (target.size - 1, source.size - 1)
-    return sparse.csr_matrix((share[keep], (j[both][keep], i[both][keep])), shape)
+    return sparse.csr_array((share[keep], (j[both][keep], i[both][keep])), shape)
 
 
 def interpolation_weights(source, target):
@@ -76,7 +77,7 @@ def interpolation_weights(source, target):
 
     Returns
     -------
-    weights : scipy.sparse.csr_matrix (n, m)
+    weights : scipy.sparse.csr_array (n, m)
         ``values @ weights`` is the mean over each target bin of the line through the values at the
         centres of the source bins, which is level beyond the outermost centres; its value at the
         centre for target bins that are not wider.
@@ -95,13 +96,13 @@ def interpolation_weights(source, target):
     for step in (np.arange(points) + 0.5) / points - 0.5:
         at = middle + step * width
         place = np.interp(at, centres, np.arange(centres.size))
-        low = np.minimum(place.astype(int), max(last - 1, 0))
+        low = np.minimum(place.astype(np.int32), max(last - 1, 0))
         part = place - low
         for index, share in ((low, 1 - part), (np.minimum(low + 1, last), part)):
             rows.append(index)
-            columns.append(np.arange(middle.size))
+            columns.append(np.arange(middle.size, dtype=np.int32))
             values.append(share / points * covered)
     triplets = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    weights = sparse.csr_matrix(triplets, (centres.size, middle.size))
+    weights = sparse.csr_array(triplets, (centres.size, middle.size))
     weights.eliminate_zeros()
     return weights, covered

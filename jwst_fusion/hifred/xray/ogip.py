@@ -40,7 +40,7 @@ class Rmf:
 
     Attributes
     ----------
-    matrix : scipy.sparse.csr_matrix (channel, energy)
+    matrix : scipy.sparse.csr_array (channel, energy)
         Probability of each channel, or area times probability [cm2].
     energies : ndarray (energy + 1,)
         Edges of the energies, keV, ascending.
@@ -54,7 +54,7 @@ class Rmf:
         File name.
     """
 
-    matrix: sparse.csr_matrix
+    matrix: sparse.csr_array
     energies: np.ndarray
     channels: np.ndarray | None
     first_channel: int
@@ -162,7 +162,7 @@ def read_rmf(path):
     count = channels.size - 1 if channels is not None else max(part.count for part in parts)
     finest = max(parts, key=lambda part: part.energies.size)
     matrix = sum(_onto(part, finest.energies, count, path) for part in parts)
-    matrix = sparse.csr_matrix(matrix)
+    matrix = sparse.csr_array(matrix)
     matrix, area = _normalised(matrix, any(part.full for part in parts), path)
     return Rmf(matrix, finest.energies, channels, finest.first, area, path.name)
 
@@ -260,15 +260,17 @@ def _onto(part, energies, count, path):
         )
         raise ValueError(msg)
     shape = (count, part.energies.size - 1)
-    matrix = sparse.csr_matrix((part.values, (part.channels, part.columns)), shape)
+    # 32 bits are enough for indices, whose type sparse arrays keep
+    places = tuple(one.astype(np.int32) for one in (part.channels, part.columns))
+    matrix = sparse.csr_array((part.values, places), shape)
     if part.energies.size == energies.size and np.allclose(part.energies, energies, rtol=1e-5):
         return matrix
     middle = 0.5 * (energies[1:] + energies[:-1])
-    coarse = np.searchsorted(part.energies, middle) - 1
+    coarse = np.searchsorted(part.energies, middle).astype(np.int32) - 1
     inside = (coarse >= 0) & (coarse < shape[1])
     ones = np.ones(np.count_nonzero(inside))
-    spread = (ones, (coarse[inside], np.flatnonzero(inside)))
-    return matrix @ sparse.csr_matrix(spread, (shape[1], middle.size))
+    spread = (ones, (coarse[inside], np.flatnonzero(inside).astype(np.int32)))
+    return matrix @ sparse.csr_array(spread, (shape[1], middle.size))
 
 
 def _normalised(matrix, full, path):
@@ -288,8 +290,8 @@ def _normalised(matrix, full, path):
             sums.size,
             sums.max(),
         )
-        matrix = matrix @ sparse.diags(np.where(large, 1 / np.where(large, sums, 1.0), 1.0))
-    return sparse.csr_matrix(matrix), False
+        matrix = matrix @ sparse.diags_array(np.where(large, 1 / np.where(large, sums, 1.0), 1.0))
+    return sparse.csr_array(matrix), False
 
 
 def _channels(bounds, path):

@@ -26,7 +26,7 @@ def write_rmf(path, matrix, energies, channels=None, *, first_channel=1, contain
     contains_area : bool
         Whether the matrix holds the area: the extension is named SPECRESP MATRIX then.
     """
-    columns = sparse.csc_matrix(matrix)
+    columns = sparse.csc_array(matrix)
     columns.eliminate_zeros()
     columns.sort_indices()
     groups = [_groups(columns, j, first_channel) for j in range(columns.shape[1])]

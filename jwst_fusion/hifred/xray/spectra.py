@@ -36,7 +36,7 @@ def spectral_matrix_x(responses, channels, edges, options, name):
     if rmf.channels is not None:
         share = overlap(rmf.channels, channels)
     elif rmf.matrix.shape[0] == channels.size - 1:
-        share = sparse.identity(rmf.matrix.shape[0])
+        share = sparse.eye_array(rmf.matrix.shape[0])
     else:
         msg = (
             f"the RMF {rmf.name} has {rmf.matrix.shape[0]} channels without energies (no EBOUNDS), "

@@ -1,4 +1,4 @@
-"""What a fused cube warns of as a whole: convergence, noise, spectra, voxels, messages.
+"""Checks of a fused cube as a whole: convergence, noise, spectra, voxels, messages.
 
 The limits are those at which simulated scenes, with their truth known, go wrong.
 """

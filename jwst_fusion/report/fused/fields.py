@@ -16,7 +16,7 @@ __all__ = [
     "worst_filter",
 ]
 
-_SIGMA = 5.0
+_SIGMA = 5.0  # ends of the scale of residual maps, standard deviations
 _GREY = "Grey: no data."
 
 

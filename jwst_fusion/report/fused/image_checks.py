@@ -1,4 +1,4 @@
-"""What the images of a fused cube warn of: likeness, residuals, offsets, calibration.
+"""Checks of the images of a fused cube: correlation, residuals, offsets, calibration.
 
 The limits are those at which simulated scenes, with their truth known, go wrong.
 """
@@ -6,7 +6,7 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 import numpy as np
 
 from jwst_fusion.report.levels import level_of, worse
-from jwst_fusion.report.measures import likeness, residual_structure
+from jwst_fusion.report.measures import correlation, residual_structure
 from jwst_fusion.report.page import Finding, short
 
 __all__ = [
@@ -29,15 +29,15 @@ LOW_CHI2 = 0.2
 RELATIVE_ERROR = (0.05, 0.15)
 # Rank correlation of residuals with gradients, in an image whose chi-square is above the second.
 STRUCTURE = (0.2, 2.0)
-# Offset that was not taken out, fine pixels: caution, fault; only if this many sigma.
+# Offset that was not taken out, fine pixels: caution, fault.
 OFFSET = (0.3, 1.0)
-OFFSET_SIGMA = 5.0
+OFFSET_SIGMA = 5.0  # standard deviations that it must have to count
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
-LIKENESS = 0.8, 0.4
-# Scatter of the prediction over the noise of the image from which on likeness can be expected.
-LIKENESS_SIGNAL = 3.0
+CORRELATION = 0.8, 0.4
+# Scatter of the prediction over the noise of the image from which on a correlation can be expected.
+CORRELATION_SIGNAL = 3.0
 
 
 def check_unlike(product):
@@ -56,15 +56,15 @@ def check_unlike(product):
         image = product.arrays["images"][index]
         model = image - product.arrays["residuals"][index]
         noise = np.nanmedian(product.arrays["image_errors"][index])
-        value = likeness(image, model)
+        value = correlation(image, model)
         # A fitted gain makes the prediction of a dead image as faint as that image.
         signal = np.nanstd(model) / float(product.filters["calibration"][index])
-        # Where noise is as large as the scene, no likeness can be expected.
-        if value >= LIKENESS[0] or not signal > LIKENESS_SIGNAL * noise:
+        # Where noise is as large as the scene, no correlation can be expected.
+        if value >= CORRELATION[0] or not signal > CORRELATION_SIGNAL * noise:
             continue
         yield Finding(
             "unlike",
-            "caution" if value >= LIKENESS[1] else "fault",
+            "caution" if value >= CORRELATION[1] else "fault",
             f"{label} does not show the scene",
             f"Its correlation with what the fused cube predicts is {value:.2f}. The image may be "
             "without signal, of another field or badly misplaced: leave it out (parameter filters) "

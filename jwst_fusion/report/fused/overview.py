@@ -1,4 +1,4 @@
-"""One picture of a fusion: the field as each instrument saw it, fused and true, and spectra.
+"""Overview of a fusion: the field as each instrument saw it, fused and true, and spectra.
 
 Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightness in MJy/sr.
 """

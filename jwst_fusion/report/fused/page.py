@@ -1,8 +1,9 @@
-"""The report on a fused cube, put together: what is shown, in which order, with which words."""
+"""Assemble the report on a fused cube: what is shown, in which order, with which words."""
 
 import numpy as np
 
 from jwst_fusion.metrics.lines import continuum_of, find_lines, line_at
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.report.fused import fields, plots, tables
 from jwst_fusion.report.fused.product import read_fused, read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
@@ -39,7 +40,7 @@ def write_fusion_report(path, hdus, *, name=None, cube=None, positions=(), lines
     Raises
     ------
     ValueError
-        If this is no fused cube, the cube is another, or a position or line lies outside.
+        If this is not a fused cube, the cube is another, or a position or line lies outside.
     """
     product = read_fused(hdus, name)
     before = None if cube is None else read_input_cube(cube, product)
@@ -184,7 +185,7 @@ def lines_of(product, wanted):
     if not len(wanted):
         return find_lines(wave, mean)
     above = np.nan_to_num(mean - continuum_of(mean))
-    spread = 1.4826 * np.median(np.abs(above)) + 1e-12
+    spread = robust_sigma(above) + 1e-12
     found = []
     for one in wanted:
         low, high = wave.min(), wave.max()

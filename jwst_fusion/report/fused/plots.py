@@ -69,7 +69,7 @@ def _spaxel(product, cube, y, x):
 
 def range_of(axis, *spectra):
     """
-    Set the range of values of a plot, from which single wild channels are left out.
+    Set the range of values of a plot, which isolated outlying channels do not widen.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a report needs of a fused cube, and of the cube before the fusion, read from FITS.
+"""Read a fused cube, and the cube before the fusion, from FITS as a report needs them.
 
 Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightness in MJy/sr.
 """
@@ -196,13 +196,13 @@ def read_fused(hdus, name=None):
     Raises
     ------
     ValueError
-        If this is no fused cube, or one without what a report shows.
+        If this is not a fused cube, or one without what a report shows.
     """
     header = hdus[0].header
     name = name or header.get("FILENAME", "fused cube")
     status = header.get("S_FUSION")
     if status != "COMPLETE":
-        msg = f"{name} is no fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
+        msg = f"{name} is not a fused cube: its keyword S_FUSION is {status!r}, not 'COMPLETE'"
         raise ValueError(msg)
     if "FUSCUBES" in hdus:
         msg = f"{name} was joined from several fused cubes: its report is another"

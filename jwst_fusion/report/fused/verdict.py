@@ -1,4 +1,4 @@
-"""Whether to trust a fused cube: what its own numbers warn of.
+"""Verdict on a fused cube: whether to trust it, from its own numbers.
 
 A fault means that the cube should not be used as it is, a caution that it should be looked at, a
 note is worth knowing. The limits are those at which simulated scenes, with their truth known, go

@@ -1,4 +1,4 @@
-"""Whether to trust a cube joined from several: its parts, and how they fit together."""
+"""Verdict on a cube joined from several: its parts, and how they fit together."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ __all__ = ["RATIO", "STEP", "find_joined_findings", "joined_verdict", "part_verd
 
 # Logarithm of the ratio of two cubes in their overlap: caution, fault.
 RATIO = (0.05, 0.2)
-# Jump of the mean spectrum at a border, relative to it; only if this many sigma.
+# Jump of the mean spectrum at a border, relative to it: caution, fault.
 STEP = (0.05, 0.2)
-_SIGMA = 5.0
+_SIGMA = 5.0  # standard deviations that it must have to count
 
 
 def part_verdict(joined, part):

@@ -1,4 +1,4 @@
-"""The report on a cube joined from several fused ones, put together."""
+"""Assemble the report on a cube joined from several fused ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def write_joined_report(path, hdus, *, name=None, parts=None, positions=(), line
     Raises
     ------
     ValueError
-        If this is no joined cube, or a position or line lies outside.
+        If this is not a joined cube, or a position or line lies outside.
     """
     joined = read_joined(hdus, name, parts=parts)
     page = joined_page(joined, folder=Path(path).parent, positions=positions, lines=lines)

@@ -9,7 +9,7 @@ from jwst_fusion.report.picture import COLOURS, Picture, new_figure, sky_panel, 
 __all__ = ["border_pictures", "mean_picture", "part_pictures", "whole_spectrum_picture"]
 
 _WAVE = "wavelength [µm]"
-_SIGMA = 5.0
+_SIGMA = 5.0  # ends of the scale of difference maps, standard deviations
 
 
 def _draw_borders(axis, joined):

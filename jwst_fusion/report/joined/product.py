@@ -1,4 +1,4 @@
-"""What a report needs of a cube joined from several fused ones, and of these.
+"""Read a cube joined from several fused ones, and these, as a report needs them.
 
 Images are (y, x), cubes (wavelength, y, x), wavelengths in micrometre, brightness in MJy/sr.
 """
@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.products.wavelength import file_wavelengths
 from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch
@@ -16,7 +17,7 @@ __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
 
 # Channels on either side of a border from which its step is measured.
 _BESIDE = 12
-_FEWEST = 4
+_FEWEST = 4  # channels on each side that a step is measured from at least
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,13 @@ def read_joined(hdus, name=None, *, parts=None):
     Raises
     ------
     ValueError
-        If this is no joined cube, or one of the parts is no fused cube.
+        If this is not a joined cube, or one of the parts not a fused cube.
     """
     header = hdus[0].header
     name = name or header.get("FILENAME", "joined cube")
     status = header.get("S_FUSION")
     if status != "COMPLETE" or "FUSCUBES" not in hdus:
-        msg = f"{name} is no cube joined from fused ones: S_FUSION is {status!r}"
+        msg = f"{name} is not a cube joined from fused ones: S_FUSION is {status!r}"
         msg += "" if "FUSCUBES" in hdus else " and there is no extension FUSCUBES"
         raise ValueError(msg)
     whole = _whole(hdus, name)
@@ -214,7 +215,7 @@ def _step(whole, low, high):
         # Robust against lines: medians of both halves.
         slope = _robust_slope(wave[part], mean[part])
         level = mean[part] - slope * (wave[part] - middle)
-        spread = 1.4826 * np.median(np.abs(level - np.median(level)))
+        spread = robust_sigma(level - np.median(level))
         reach = np.abs(np.mean(wave[part]) - middle) / np.std(wave[part])
         error = 1.25 * spread * np.hypot(1.0, reach) / np.sqrt(part.size)
         ends.append((np.median(level), error))
