@@ -1,4 +1,4 @@
-"""Channels that are to be left out of a fusion."""
+"""Find the channels that are to be left out of a fusion."""
 
 import numpy as np
 

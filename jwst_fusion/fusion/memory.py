@@ -1,4 +1,4 @@
-"""How much memory a fusion needs, before it begins."""
+"""Estimate the memory that a fusion needs, before it begins."""
 
 from __future__ import annotations
 

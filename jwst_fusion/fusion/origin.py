@@ -1,4 +1,4 @@
-"""What constrains each voxel of a fused cube: its own measurements, or the subspace alone."""
+"""Say what constrains each voxel of a fused cube: its measurements, or the subspace alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""One fusion from observations to arrays: grid, photometry, PSFs, solution, validation."""
+"""Fuse observations: common grid, photometry, PSFs, alignment, solution, validation."""
 
 import logging
 from dataclasses import replace

@@ -1,12 +1,11 @@
 """
-How well a fused cube agrees with the data: re-observation, by filter and by channel.
+Measure how well a fused cube agrees with the data, by filter and by channel.
 
 Differences are model minus data. Chi-square is the mean over pixels of the squared difference in
 units of the variance that the data state. What was fitted is not subtracted from the number of
 pixels: several filters hardly outnumber the component maps, and values far below 1 are usual.
 """
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,6 @@ import numpy as np
 from jwst_fusion.metrics import nmse, psnr, ssim
 
 __all__ = ["ChannelQuality", "FilterQuality", "Quality", "assess", "compare_image", "table"]
-
-log = logging.getLogger(__name__)
 
 # The structural similarity compares windows of so many pixels a side, see `metrics.ssim`.
 _WINDOW = 7

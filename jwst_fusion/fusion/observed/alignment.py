@@ -1,4 +1,4 @@
-"""Images brought onto the common grid: by their WCS, by given or by measured offsets."""
+"""Align images on the common grid: by their WCS, by given or by measured offsets."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From observations on the common grid to the arrays of the fusion problem."""
+"""Turn observations on the common grid into the arrays of a fusion."""
 
 import logging
 

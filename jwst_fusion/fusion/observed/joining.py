@@ -1,5 +1,5 @@
 """
-Cubes of several gratings made one: onto one grid on the sky, along one wavelength axis.
+Join cubes of several gratings on one grid of the sky, along one wavelength axis.
 
 Cubes are (wavelength, y, x), with wavelengths in ascending order.
 """
@@ -236,7 +236,7 @@ def _blended(one, other, first, last):
     inside = [(c.wavelength >= first) & (c.wavelength <= last) for c in (one, other)]
     finer = one if inside[0].sum() >= inside[1].sum() else other
     wave = finer.wavelength[inside[0] if finer is one else inside[1]]
-    a, b = (_at(cube, wave) for cube in (one, other))
+    a, b = (_at_wavelengths(cube, wave) for cube in (one, other))
     share = np.clip((wave - first) / max(last - first, 1e-12), 1e-6, 1 - 1e-6)[:, None, None]
     weights = []
     for cube, part in ((a, 1 - share), (b, share)):
@@ -262,7 +262,7 @@ def _blended(one, other, first, last):
     return out, sums[1] / sums[0] if sums[0] > 0 else np.nan
 
 
-def _at(cube, wave):
+def _at_wavelengths(cube, wave):
     """A cube at other wavelengths, by cubic splines; errors and flags by the nearest channel."""
     position = np.searchsorted(cube.wavelength, wave)
     low = np.clip(position - 1, 0, len(cube.wavelength) - 1)

@@ -1,4 +1,4 @@
-"""Images brought to the resolution and the spaxels of the cube."""
+"""Match images to the resolution and the spaxels of the cube."""
 
 import numpy as np
 from scipy import fft, signal

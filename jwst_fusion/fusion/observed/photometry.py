@@ -4,7 +4,6 @@ Synthetic photometry of a cube, its calibration against images, and noise levels
 Cubes are (wavelength, y, x), images (y, x), surface brightness per frequency (MJy/sr).
 """
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,6 @@ __all__ = [
     "noise_of_image",
     "synthetic_image",
 ]
-
-log = logging.getLogger(__name__)
 
 # Median absolute deviation of a normal distribution, in standard deviations.
 _MAD = 0.674489750196082

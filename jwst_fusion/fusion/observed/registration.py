@@ -1,11 +1,10 @@
 """
-The common sky grid of cube and images, and the images resampled onto it.
+Build the common sky grid of cube and images, and resample images onto it.
 
 The common grid is the cube's own, each spaxel divided into d x d fine pixels, so that the cube is
 never resampled. Images are (y, x).
 """
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +21,6 @@ __all__ = [
     "independent_share",
     "resample_image",
 ]
-
-log = logging.getLogger(__name__)
 
 # Order of the splines: with 5, images sampled at the diffraction limit come out truest.
 _ORDER = 5

@@ -1,4 +1,4 @@
-"""How much wider the PSF of a cube is than its model, measured against the images."""
+"""Measure against the images how much wider the PSF of a cube is than its model."""
 
 import logging
 from dataclasses import dataclass, replace

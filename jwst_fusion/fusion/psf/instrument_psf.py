@@ -174,14 +174,14 @@ def read_psf_pair(wavelength, path_image, path_cube, *, pixel_scale, npix, broad
     nodes = chebyshev_nodes(wavelength.min(), wavelength.max(), count)
     return PsfPair(
         weights=lagrange_weights(nodes, wavelength),
-        image=_at(image, nodes, path_image),
-        cube=_at(cube, nodes, path_cube),
+        image=_at_nodes(image, nodes, path_image),
+        cube=_at_nodes(cube, nodes, path_cube),
         source=f"{image.source} (file)",
         nodes=nodes,
     )
 
 
-def _at(psf, nodes, path):
+def _at_nodes(psf, nodes, path):
     """PSFs of a file at other wavelengths, shape (node, y, x)."""
     try:
         weights = psf.weights(nodes)

@@ -1,4 +1,4 @@
-"""PSFs for given observations: what their headers say about roll, detector and resampling."""
+"""Make the PSFs of given observations from what headers and parameters say."""
 
 import logging
 from dataclasses import replace

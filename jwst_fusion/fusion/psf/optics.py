@@ -1,4 +1,4 @@
-"""How the PSFs of one instrument are made: a model and the kernels of its pixels, or a star."""
+"""Optics of one instrument: a model and the kernels of its pixels, or exposures of a star."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Exact solve in the Fourier plane: independent blocks of ``d * d`` aliased frequencies.
+"""Solve exactly in the Fourier plane: independent blocks of ``d * d`` aliased frequencies.
 
 For data without gaps and with uniform weights the normal equations of the fusion problem couple
 only the frequencies that alias onto one another. Every group is a dense Hermitian system of size

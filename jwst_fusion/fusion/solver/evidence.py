@@ -1,4 +1,4 @@
-"""Automatic hyperparameters: evidence of the Gaussian model, and the rule of the SyFu paper."""
+"""Find hyperparameters: evidence of the Gaussian model, and what the SyFu rule needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration gains of the images, fitted together with the scene."""
+"""Fit calibration gains of the images together with the scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scene that is nowhere negative at the resolution of the imager."""
+"""Solve for a scene that is nowhere negative at the resolution of the imager."""
 
 from __future__ import annotations
 

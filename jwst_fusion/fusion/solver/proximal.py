@@ -1,4 +1,4 @@
-"""Sparse starlet coefficients instead of small gradients: alternating direction method."""
+"""Solve for sparse starlet coefficients instead of small gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spectral subspace re-estimated from the cube once the component maps and the PSFs are known."""
+"""Fit the spectral subspace to the cube again, with component maps and PSFs known."""
 
 from __future__ import annotations
 

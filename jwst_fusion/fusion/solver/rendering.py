@@ -1,4 +1,4 @@
-"""Products of a solution: the fused cube, its error, and the re-observed data."""
+"""Render a solution: the fused cube and its error."""
 
 from __future__ import annotations
 

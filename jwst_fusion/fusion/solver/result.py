@@ -1,4 +1,4 @@
-"""What a fusion returns."""
+"""Result of a fusion of arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From observations to the noise-whitened problem on a periodic domain."""
+"""Whiten observations by their noise and place them on a periodic domain."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
         images, image_weight, rows = (_mirror(a) for a in (images, image_weight, rows))
         spaxel_weight = _mirror(spaxel_weight[None])[0]
     else:
-        ring = _ring(data)
-        size = tuple(_fast(n + ring, d) for n in (h, w))
+        ring = _ring_width(data)
+        size = tuple(_fast_size(n + ring, d) for n in (h, w))
         extra = [(0, size[0] - h), (0, size[1] - w)]
         fine = [(0, 0), *((0, d * after) for _, after in extra)]
         images, image_weight = np.pad(images, fine), np.pad(image_weight, fine)
@@ -207,7 +207,7 @@ def _mirror(maps):
     return np.pad(maps, [(0, 0), (0, n1), (0, n2)], mode="symmetric")
 
 
-def _ring(data):
+def _ring_width(data):
     """Width in spaxels of the ring without data that separates opposite edges."""
     psf = data.psf_cube[len(data.psf_cube) // 2]
     y, x = (np.abs(np.arange(n) - n // 2) for n in psf.shape)
@@ -217,7 +217,7 @@ def _ring(data):
     return int(np.clip(-(-needed // data.factor), 2, 8))
 
 
-def _fast(coarse, factor):
+def _fast_size(coarse, factor):
     """Smallest size of at least `coarse` for which fine transforms are fast."""
     while sf.next_fast_len(coarse * factor) != coarse * factor:
         coarse += 1
