@@ -1,6 +1,5 @@
 """The public function on plain arrays, and the public names of the package."""
 
-
 import numpy as np
 import pytest
 
