@@ -24,8 +24,8 @@ True
 
 Notes
 -----
-What ``__all__`` of this package lists is stable: it changes only in a minor version, with a note in
-the change log. Modules and names beside it may change at any time.
+What ``__all__`` lists is stable: it changes only after a release that warns of the change. Modules
+and names beside it may change at any time.
 """
 
 import lazy_loader
