@@ -16,7 +16,7 @@ _LOG_INTERVAL = 10.0  # seconds between progress lines
 _DELAY, _MARGIN = 10, 4.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Solution:
     """
     Result of a linear solve.
