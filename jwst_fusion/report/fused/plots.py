@@ -192,7 +192,7 @@ def stacked_spectra(spectra, noise, coordinate, label):
     spectra : array (component, L)
         Spectrum of each component, in any unit.
     noise : array (L,)
-        Noise of each channel, in the same unit.
+        Noise of each channel, by which the spectra are divided.
     coordinate : array (L,)
         Wavelengths or energies.
     label : str
