@@ -39,7 +39,19 @@ class Footprint:
         self.radius = float(np.arccos(np.clip(vectors @ self.centre, -1, 1)).max())
 
     def separation(self, other):
-        """Return the angle between the middles of two footprints, degree."""
+        """
+        Return the angle between the middles of two footprints.
+
+        Parameters
+        ----------
+        other : Footprint
+            The other of the two.
+
+        Returns
+        -------
+        float
+            Degree, 0 to 180.
+        """
         chord = math.dist(self.centre, other.centre)
         return math.degrees(2 * math.asin(min(chord / 2, 1.0)))
 

@@ -24,8 +24,10 @@ def read_headers(path):
 
     Returns
     -------
-    primary, science : `~astropy.io.fits.Header`
-        The headers; `science` is empty if there is no extension SCI.
+    primary : `~astropy.io.fits.Header`
+        Primary header.
+    science : `~astropy.io.fits.Header`
+        Header of the extension SCI; empty if there is none.
 
     Raises
     ------

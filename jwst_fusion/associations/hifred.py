@@ -28,6 +28,11 @@ class Asn_Hifred(DMS_Level3_Base):
     Types of members: ``science`` (two), ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y``, ``arf_y``. X is
     the telescope with the finer pixels, Y the one with the finer channels. The rule matches nothing
     in a pool of exposures.
+
+    Parameters
+    ----------
+    *args, **kwargs : object
+        Arguments of `~jwst.associations.lib.rules_level3_base.DMS_Level3_Base`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -37,7 +42,23 @@ class Asn_Hifred(DMS_Level3_Base):
         self.data.setdefault("program", "noprogram")
 
     def match(self, item, *args, **kwargs):
-        """Match no exposure of a pool."""
+        """
+        Match no exposure of a pool.
+
+        Parameters
+        ----------
+        item : dict
+            Row of the pool.
+        *args, **kwargs : object
+            Not used.
+
+        Returns
+        -------
+        matches : bool
+            False.
+        reprocess : list
+            Rows to look at again: none.
+        """
         return False, []
 
     def _add_items(self, items, product_name=None, with_exptype=False, **kwargs):

@@ -190,8 +190,10 @@ def split_science(members):
 
     Returns
     -------
-    exposures, cubes : list of str or datamodel
-        The members in their order.
+    exposures : list of str or datamodel
+        Those that are exposures, in their order.
+    cubes : list of str or datamodel
+        The others, in their order.
 
     Raises
     ------
@@ -310,7 +312,19 @@ def _name(member):
 
 
 def stem(name):
-    """Return the name of a product: a file name without folder, extension and suffix."""
+    """
+    Return the name of a product: a file name without folder, extension and suffix.
+
+    Parameters
+    ----------
+    name : str or `~pathlib.Path`
+        File name, such as ``folder/x_s3d.fits.gz``.
+
+    Returns
+    -------
+    str
+        The name, such as ``x``.
+    """
     name = Path(name).name
     for extension in (".gz", ".fits", ".asdf"):
         name = name.removesuffix(extension)
@@ -318,7 +332,21 @@ def stem(name):
 
 
 def relative_name(file, folder):
-    """Return a path relative to a folder, or as it is if no folder is given."""
+    """
+    Return a path relative to a folder, or as it is if no folder is given.
+
+    Parameters
+    ----------
+    file : str or `~pathlib.Path`
+        The path; it need not exist.
+    folder : str or `~pathlib.Path` or None
+        The folder; it need not exist.
+
+    Returns
+    -------
+    str
+        The path, from the folder on; it may begin with ``..``.
+    """
     if folder is None:
         return str(file)
     return os.path.relpath(Path(file).resolve(), Path(folder).resolve())

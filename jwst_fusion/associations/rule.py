@@ -70,6 +70,11 @@ class Asn_Fusion(DMS_Level3_Base):
     From a list of files it makes one association of all. From a pool of exposures it makes one for
     each program and target, with the exposures of integral field units (``cal``) and images of the
     imagers (``i2d`` of each exposure); the overlap on the sky and in wavelength is not looked at.
+
+    Parameters
+    ----------
+    *args, **kwargs : object
+        Arguments of `~jwst.associations.lib.rules_level3_base.DMS_Level3_Base`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -97,19 +102,57 @@ class Asn_Fusion(DMS_Level3_Base):
         return f"jw{self.data['program']}-{self.acid.id}_{self.get_target()}".lower()
 
     def get_exposure_type(self, item, *args, **kwargs):
-        """Return the role of an exposure of a pool."""
+        """
+        Return the role of an exposure of a pool.
+
+        Parameters
+        ----------
+        item : dict
+            Row of the pool, with ``exp_type``.
+        *args, **kwargs : object
+            Not used: the default for types without a role.
+
+        Returns
+        -------
+        {"direct_image", "science"}
+            The first for exposures of an imager, the second for all others.
+        """
         kind = str(item["exp_type"]).lower()
         return "direct_image" if kind in _IMAGES else "science"
 
     def make_member(self, item):
-        """Make the member of an exposure of a pool, by the name of its product."""
+        """
+        Make the member of an exposure of a pool, by the name of its product.
+
+        Parameters
+        ----------
+        item : dict
+            Row of the pool, with ``exp_type`` and ``filename``.
+
+        Returns
+        -------
+        `~jwst.associations.lib.member.Member`
+            The member; that of an image is named after its ``i2d`` file.
+        """
         member = super().make_member(item)
         if member["exptype"] == "direct_image":
             member["expname"] = re.sub(r"_[a-z0-9]+(?=\.fits$)", "_i2d", item["filename"])
         return member
 
     def is_item_tso(self, *args, **kwargs):
-        """Say that no exposure is one of a time series: those are of other types."""
+        """
+        Say that no exposure is one of a time series: those are of other types.
+
+        Parameters
+        ----------
+        *args, **kwargs : object
+            Row of the pool and types that count as time series; not used.
+
+        Returns
+        -------
+        bool
+            False.
+        """
         return False
 
     def _add_items(self, items, product_name=None, with_exptype=False, **kwargs):

@@ -24,6 +24,7 @@ def compare(scene, *, native, cube, fused, images, rolls, oversample, picture):
     Parameters
     ----------
     scene : jwst_fusion.simulation.scene.Scene
+        The scene that was observed, from which the truth is computed.
     native, cube, fused : str
         Cube without and with the trace model, and fused cube.
     images : sequence of str

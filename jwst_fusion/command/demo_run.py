@@ -158,7 +158,14 @@ class _Runner:
 
 
 def main(arguments=None):
-    """Command line of the demo."""
+    """
+    Run the demo and print its result.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words of the command line after the name of the program; by default those of this process.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="demo_output", help="folder for all files")
     parser.add_argument("--oversample", type=float, default=2.0, help="factor of the trace model")

@@ -31,7 +31,19 @@ class Frame:
 
     @classmethod
     def of(cls, product):
-        """Field of a product with attributes data, scale and wcs."""
+        """
+        Field of a product.
+
+        Parameters
+        ----------
+        product : FusedProduct or HifredProduct
+            Of whose ``data`` (channel, y, x), ``scale`` and ``wcs`` the field is made.
+
+        Returns
+        -------
+        Frame
+            The field.
+        """
         return cls(product.data.shape[1:], product.scale, product.wcs)
 
     @property
@@ -60,12 +72,39 @@ class Frame:
         return self._direction(1.0, 0.0)
 
     def place(self, y, x):
-        """Place (x, y) of a pixel, arcsec."""
+        """
+        Place of a pixel.
+
+        Parameters
+        ----------
+        y, x : float or array
+            Row and column, from 0.
+
+        Returns
+        -------
+        tuple of float or array
+            How far it lies to the right of and above the middle, arcsec; pixels without celestial
+            coordinates.
+        """
         height, width = self.shape
         return (x - (width - 1) / 2) * self.scale, (y - (height - 1) / 2) * self.scale
 
     def extent_of(self, wcs, shape):
-        """Edges of another image whose axes are parallel to those of the field."""
+        """
+        Edges of another image whose axes are parallel to those of the field.
+
+        Parameters
+        ----------
+        wcs : `~astropy.wcs.WCS`
+            Celestial coordinates of the image.
+        shape : tuple of int
+            Its rows and columns.
+
+        Returns
+        -------
+        tuple of float
+            Left, right, bottom and top edge, arcsec from the middle of the field.
+        """
         x, y = np.array([-0.5, shape[1] - 0.5]), np.array([-0.5, shape[0] - 0.5])
         columns, rows = self.wcs.all_world2pix(*wcs.all_pix2world(x, y, 0), 0)
         (left, bottom), (right, top) = (self.place(rows[i], columns[i]) for i in (0, 1))

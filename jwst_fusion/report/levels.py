@@ -15,6 +15,7 @@ def level_of(value, limits):
     Parameters
     ----------
     value : float
+        The value; NaN and infinity count as none.
     limits : tuple of float
         Above the first is a caution, above the second a fault.
 
@@ -35,6 +36,7 @@ def worse(*levels):
     Parameters
     ----------
     *levels : str or None
+        Levels to choose from, see `ORDER`; None says that nothing is wrong.
 
     Returns
     -------
@@ -52,6 +54,7 @@ def sum_up(findings, good, *, causes=()):
     Parameters
     ----------
     findings : sequence of Finding
+        What was found, in any order of levels.
     good : str
         Sentence if there is neither a fault nor a caution.
     causes : sequence of Finding, optional

@@ -151,6 +151,7 @@ def pick_places(product, *, factor, chosen=()):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or another with an image ``brightness`` (y, x).
     factor : int
         Pixels per spaxel.
     chosen : sequence of tuple of int, optional

@@ -127,6 +127,7 @@ def field_mismatch(sides, owner):
     Returns
     -------
     Mismatch
+        How Y differs from X; a background is allowed for only where it stands out.
     """
     matrix = _pixel_of_y(owner, sides[1][0].shape)
     with_level = _compared(sides, matrix, level=True)

@@ -56,6 +56,7 @@ class Link:
     Parameters
     ----------
     text : str
+        What the cell shows.
     page : str
         File name.
     """
@@ -72,8 +73,11 @@ class Table:
     Parameters
     ----------
     head : sequence of str
+        Titles of the columns.
     rows : sequence of sequence of (str or Link)
+        Rows from top to bottom, each with one cell for every column.
     caption : str, optional
+        What the table shows, and how to read it.
     marked : set of tuple, optional
         Row and column of cells that are to stand out.
     """
@@ -94,6 +98,7 @@ class Section:
     anchor : str
         Name for links.
     title : str
+        Heading, which also stands in the list of contents.
     parts : list
         Paragraphs (str), tables, tables side by side (tuple) and groups of pictures (list).
     """
@@ -111,15 +116,19 @@ class Page:
     Parameters
     ----------
     title : str
+        What the report is about.
     subtitle : str
+        Line below the title: target, instrument, input.
     verdict : tuple of str
         Level ("fault", "caution" or "good") and a sentence.
     facts : sequence of (str, str)
         Names and values of the most important numbers.
     findings : sequence of Finding
+        What the reader should know, the worst first.
     summary : sequence of Picture
         Shown beside the verdict.
     sections : sequence of Section
+        Sections from top to bottom.
     """
 
     title: str
@@ -279,15 +288,17 @@ def _figures(pictures, inline, folder):
 
 def short(value):
     """
-    Write a number with three digits or so, never with an exponent.
+    Write a number with three digits or so; large ones without an exponent.
 
     Parameters
     ----------
     value : float
+        The number.
 
     Returns
     -------
     str
+        Its digits, with commas between thousands; an en dash if it is not finite.
     """
     if not math.isfinite(value):
         return "–"

@@ -42,9 +42,11 @@ class Picture:
     name : str
         Name of the PNG file without extension; unique in a report.
     figure : `~matplotlib.figure.Figure`
+        The figure, drawn when the page is written.
     alt : str
         What it shows, for those who cannot see it.
     caption : str, optional
+        Text below the figure.
     wide : bool, optional
         Whether it is a plot rather than a small image.
     """
@@ -72,7 +74,9 @@ def new_figure(*, height=1.0, rows=1, ratios=None):
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+        The figure.
     axes : Axes or array of Axes
+        Its axes from top to bottom; an array if there are several.
     """
     figure = _figure(_PLOT[0], _PLOT[1] * height, layout="constrained")
     axes = figure.subplots(
@@ -150,6 +154,7 @@ def stretch(*images, low=1.0, high=99.7):
     Returns
     -------
     `~matplotlib.colors.AsinhNorm`
+        Stretch between the percentiles, linear within an eighth of their distance around 0.
     """
     from matplotlib.colors import AsinhNorm
 
@@ -170,9 +175,11 @@ def sky_panel(
     Parameters
     ----------
     image : array (y, x)
+        Brightness or another quantity; NaN is shown in grey.
     frame : `~jwst_fusion.report.frame.Frame`
         Size and orientation of the field.
     title : str
+        Title above the image.
     norm : `~matplotlib.colors.Normalize`
         Stretch.
     label : str, optional
@@ -189,6 +196,7 @@ def sky_panel(
     Returns
     -------
     `~matplotlib.figure.Figure`
+        The image with a colour bar and a scale bar.
     """
     from matplotlib import colormaps
     from matplotlib.patheffects import withStroke
@@ -250,6 +258,7 @@ def plain_ticks(bar, norm):
     Parameters
     ----------
     bar : `~matplotlib.colorbar.Colorbar`
+        The colour bar, which is changed.
     norm : `~matplotlib.colors.Normalize`
         Its stretch.
     """

@@ -34,6 +34,7 @@ def simulate_s3d(
     Parameters
     ----------
     scene : jwst_fusion.simulation.scene.Scene
+        What is seen; the cube is centred on it.
     wavelength : ndarray
         Evenly spaced channels, micrometre, shape (n,).
     shape : tuple of int
@@ -45,6 +46,7 @@ def simulate_s3d(
     oversample : float
         Factor by which the exposures would have been oversampled along the slices.
     grating, filter_name : str
+        Names for the metadata and the file name; the light does not depend on them.
     noise : float
         Error per voxel at zero signal, MJy/sr; the variance doubles at 100 times that.
     psf : jwst_fusion.psf.PsfCube, optional

@@ -44,6 +44,7 @@ def new_nirspec_exposure(
     roll : float
         Position angle of V3 there, degree east of north.
     detector : {"NRS1", "NRS2"}
+        The detector.
     grating, filter_name : str
         For example "G235H" and "F170LP".
     exposure : int
@@ -52,6 +53,7 @@ def new_nirspec_exposure(
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure of shape (2048, 2048) without light.
     """
     model = datamodels.IFUImageModel((2048, 2048))
     model.meta.filename = f"jw09999001001_02101_{exposure:05d}_{detector.lower()}_cal.fits"
@@ -182,7 +184,9 @@ def noiseless(model, observed):
     Parameters
     ----------
     model : stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure with a WCS.
     observed : jwst_fusion.simulation.scene.ObservedScene
+        Scene convolved with the PSF of a pixel.
 
     Returns
     -------
@@ -208,6 +212,7 @@ def builtin_exposure(**metadata):
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure of shape (2048, 2048) without light, with a WCS.
     """
     model = new_nirspec_exposure(**metadata)
     attach_builtin_geometry(model)

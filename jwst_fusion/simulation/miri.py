@@ -39,6 +39,7 @@ def mrs_psf(scene, band, *, roll, spaxel=None, nodes=9, width=6.0, **options):
     Returns
     -------
     jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up, at `nodes` wavelengths.
     """
     slices = (*_SLICES[band[0]], roll + aperture_angle("MIRI_MRS", band))
     spaxel = _SPAXELS[band[0]] if spaxel is None else spaxel
@@ -52,12 +53,21 @@ def miri_imager_psf(scene, *, roll, nodes=9, width=6.0, **options):
 
     Parameters
     ----------
-    scene, roll, nodes, width, **options
-        As for `mrs_psf`.
+    scene : jwst_fusion.simulation.scene.Scene
+        Whose pixel scale and wavelength range the PSF takes.
+    roll : float
+        Position angle of V3, degree.
+    nodes : int
+        Wavelengths.
+    width : float
+        Side of the PSF, arcsec.
+    **options
+        Arguments of `jwst_fusion.psf.make_psf`.
 
     Returns
     -------
     jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up, at `nodes` wavelengths.
     """
     pixel = (IMAGER_PIXEL, IMAGER_PIXEL, roll + aperture_angle("MIRI"))
     return _on_scene("MIRI", scene, roll, (pixel,) * 3, nodes, width, **options)
@@ -82,6 +92,7 @@ def simulate_mrs_s3d(scene, wavelength, band, *, shape, roll, psf, noise=1.0, se
     Parameters
     ----------
     scene : jwst_fusion.simulation.scene.Scene
+        What is seen; the cube is centred on it.
     wavelength : ndarray
         Evenly spaced channels, micrometre, shape (n,).
     band : str

@@ -71,14 +71,17 @@ def simulate_exposures(
     folder : str or pathlib.Path
         Where to write; made if absent.
     scene : jwst_fusion.simulation.scene.Scene
+        What is seen; the dithers are offsets from its centre.
     roll : float
         Position angle of V3, degree.
     detector, grating, filter_name : str
+        Setting of NIRSpec, such as "NRS1", "G235H" and "F170LP".
     reference_files : str or pathlib.Path, optional
         Folder of reference files for the real geometry. Default: the built-in geometry.
     dithers : sequence of tuple
         Offset of each exposure along V2 and V3, arcsec.
     noise : jwst_fusion.simulation.exposures.Noise, optional
+        Noise and defects. Default: those of ``Noise()``.
     psf : jwst_fusion.psf.PsfCube, optional
         Default: that of the aperture model, with pixels as large as they are in the geometry.
     psf_source : str
@@ -161,6 +164,7 @@ def simulate_images(
     folder : str or pathlib.Path
         Where to write; made if absent.
     scene : jwst_fusion.simulation.scene.Scene
+        What is seen; the mosaics are centred on it.
     filters : sequence of str
         Names of the filters.
     roll : float

@@ -28,6 +28,7 @@ def pixel_psf(scene, *, roll, pitch=_SPAXEL, **options):
     Returns
     -------
     jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up.
     """
     slices = roll + aperture_angle("NIRSPEC")
     return _on_scene("NIRSPEC", scene, roll, ((_SPAXEL, pitch, slices),), **options)
@@ -55,6 +56,7 @@ def cube_psf(scene, *, roll, oversample=1.0, spaxel=0.1, cube_angle=0.0, **optio
     Returns
     -------
     jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up.
     """
     slices = roll + aperture_angle("NIRSPEC")
     pixel_kernels = (
@@ -72,6 +74,7 @@ def imager_psf(scene, *, roll, **options):
     Parameters
     ----------
     scene : jwst_fusion.simulation.scene.Scene
+        Whose pixel scale and wavelength range, up to the end of the short channel, the PSF takes.
     roll : float
         Position angle of V3 of the imager's visit, degree.
     **options
@@ -80,6 +83,7 @@ def imager_psf(scene, *, roll, **options):
     Returns
     -------
     jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up.
     """
     pixel_kernels = image_pixel_kernels(angle=roll + aperture_angle("NIRCAM"))
     return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=_SHORT_CHANNEL_LIMIT, **options)

@@ -58,6 +58,7 @@ def nirspec_exposure(folder, **metadata):
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure of shape (2048, 2048) without light, with a WCS.
 
     Raises
     ------
@@ -92,6 +93,7 @@ def mrs_exposure(folder, **metadata):
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure of shape (1024, 1032) without light, with a WCS.
 
     Raises
     ------
@@ -124,6 +126,7 @@ def new_mrs_exposure(*, ra, dec, roll, exposure=1):
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        Exposure of shape (1024, 1032) without light.
     """
     model = datamodels.IFUImageModel((1024, 1032))
     model.meta.filename = f"jw09999002001_02101_{exposure:05d}_mirifushort_cal.fits"
@@ -161,6 +164,7 @@ def assign_reference_wcs(model, overrides, *, unused=()):
     Returns
     -------
     stdatamodels.jwst.datamodels.IFUImageModel
+        The exposure with its WCS.
 
     Raises
     ------

@@ -100,6 +100,13 @@ class Scene:
         Returns
         -------
         Scene
+            Scene of at most `max_rank` components without point sources; an even size loses its
+            last row or column.
+
+        Raises
+        ------
+        ValueError
+            If the cube holds NaN or infinite values.
         """
         if not np.all(np.isfinite(cube)):
             msg = "cube holds NaN or infinite values; a true scene must be finite, fill them first"
@@ -159,6 +166,7 @@ class Scene:
         Returns
         -------
         ObservedScene
+            The scene with its components and point sources convolved.
 
         Raises
         ------
@@ -195,7 +203,9 @@ class ObservedScene:
     Parameters
     ----------
     scene : Scene
+        Scene before the convolution.
     psf : jwst_fusion.psf.PsfCube
+        PSF that it was convolved with.
     images : ndarray
         Components convolved with the PSF at each node, shape (k, node, ny, nx).
     """

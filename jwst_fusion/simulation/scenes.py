@@ -117,6 +117,7 @@ def single_star(
     Returns
     -------
     Scene
+        Scene of one component: a point source.
     """
     wavelength = wavelength_grid(blue, red)
     size = _odd(field / pixel_scale)
@@ -152,6 +153,7 @@ def nebula(*, ra=83.8187, dec=-5.4083, blue=1.6, red=2.5, field=8.0, pixel_scale
     Returns
     -------
     Scene
+        Scene of six components, two of which are point sources alone.
     """
     wavelength = wavelength_grid(blue, red)
     x = (wavelength - blue) / (red - blue)
@@ -249,6 +251,7 @@ def with_stars(scene, stars, *, blackbody=False):
     Parameters
     ----------
     scene : Scene
+        Scene to add to; it stays as it is.
     stars : sequence of tuple
         (east, north, flux) in arcsec and MJy/sr arcsec^2 at 2 micrometre.
     blackbody : bool
@@ -257,6 +260,7 @@ def with_stars(scene, stars, *, blackbody=False):
     Returns
     -------
     Scene
+        Scene with one more component.
     """
     wavelength = scene.wavelength
     spectrum = (2.0 / wavelength) ** 2.2 if blackbody else _hot_star(wavelength)

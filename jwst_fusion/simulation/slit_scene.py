@@ -181,8 +181,12 @@ class SlitScene:
 
         Parameters
         ----------
-        position, wavelength, profile
-            As for `light`.
+        position : ndarray
+            Arcsec along the slit.
+        wavelength : ndarray
+            Micrometre, same shape.
+        profile : SlitProfile
+            Of the instrument.
 
         Returns
         -------
@@ -201,8 +205,12 @@ class SlitScene:
 
         Parameters
         ----------
-        position, wavelength, profile
-            As for `light`.
+        position : ndarray
+            Arcsec along the slit.
+        wavelength : ndarray
+            Micrometre, same shape.
+        profile : SlitProfile
+            Of the instrument.
 
         Returns
         -------

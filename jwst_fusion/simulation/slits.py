@@ -79,6 +79,7 @@ def fixed_slit_exposure(
     Returns
     -------
     stdatamodels.jwst.datamodels.MultiSlitModel or stdatamodels.jwst.datamodels.SlitModel
+        All slits, or the first alone.
     """
     names = names[:1] if single else names
     scenes = [SlitScene()] * len(names) if scenes is None else scenes
@@ -112,8 +113,18 @@ def mos_exposure(
     ----------
     shutters : sequence of int
         Odd number of open shutters of each slitlet; the source's shutter is the middle one.
-    scenes, grating, filter_name, detector, columns, unit, noise, seed
+    scenes : sequence of SlitScene, optional
+        What each slitlet sees. Default: one star in each.
+    grating, filter_name, detector : str
         As for `fixed_slit_exposure`.
+    columns : int
+        Columns of each cutout.
+    unit : {"MJy", "MJy/sr"}
+        Of data and errors; MJy is the flux of a pixel.
+    noise : Noise, optional
+        Default: `jwst_fusion.simulation.slit_observation.slit_noise`.
+    seed : int
+        Seed of the noise.
 
     Returns
     -------
@@ -165,8 +176,16 @@ def bright_object_exposure(
         Default: one star.
     light_curve : sequence of float
         Factor of the light in each integration.
-    grating, filter_name, columns, unit, noise, seed
+    grating, filter_name : str
         As for `fixed_slit_exposure`.
+    columns : int
+        Columns of the cutout.
+    unit : {"MJy", "MJy/sr"}
+        Of data and errors; MJy is the flux of a pixel.
+    noise : Noise, optional
+        Default: `jwst_fusion.simulation.slit_observation.slit_noise`.
+    seed : int
+        Seed of the noise.
 
     Returns
     -------
@@ -199,8 +218,12 @@ def lrs_exposure(
         Default: one star.
     light_curve : sequence of float
         Factor of the light in each integration of the time series.
-    unit, noise, seed
-        As for `fixed_slit_exposure`.
+    unit : {"MJy", "MJy/sr"}
+        Of data and errors; MJy is the flux of a pixel.
+    noise : Noise, optional
+        Default: `jwst_fusion.simulation.slit_observation.slit_noise`.
+    seed : int
+        Seed of the noise.
 
     Returns
     -------

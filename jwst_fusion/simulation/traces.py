@@ -83,7 +83,19 @@ class SliceGrid:
         return distance * self.stretch[:, None] + 6e-4 * bend * distance**2
 
     def inside(self, coordinate):
-        """Whether slit coordinates belong to the slice."""
+        """
+        Say which slit coordinates belong to the slice.
+
+        Parameters
+        ----------
+        coordinate : ndarray
+            Slit coordinates, native pixels, any shape.
+
+        Returns
+        -------
+        ndarray of bool
+            Same shape.
+        """
         return np.abs(coordinate) <= self.half_width
 
 

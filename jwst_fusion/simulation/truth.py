@@ -13,6 +13,7 @@ def truth_cube(scene, psf, header, wavelength):
     Parameters
     ----------
     scene : jwst_fusion.simulation.scene.Scene
+        Scene before any PSF.
     psf : jwst_fusion.psf.PsfCube
         For example from `jwst_fusion.simulation.psfs.imager_psf`.
     header : astropy.io.fits.Header

@@ -19,20 +19,60 @@ PIXEL = 10.0
 
 
 def gaussian_kernel(sigma, reach, limit):
-    """Return a Gaussian of odd size and sum 1 that ends at `reach` sigma or at `limit` samples."""
+    """
+    Return a Gaussian that ends at `reach` sigma or at `limit` samples, whichever is shorter.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation, samples.
+    reach : float
+        Half of the length, standard deviations.
+    limit : int
+        Largest number of samples.
+
+    Returns
+    -------
+    ndarray
+        Samples around the middle one, shape (n,) with n odd, sum 1.
+    """
     half = min(int(np.ceil(reach * sigma)), (limit - 1) // 2)
     kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return kernel / kernel.sum()
 
 
 def gaussian_psf(sigma):
-    """Return a Gaussian PSF (y, x) of standard deviation `sigma` arcsec."""
+    """
+    Return a Gaussian PSF.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation, arcsec.
+
+    Returns
+    -------
+    ndarray
+        PSF on pixels of `PIXEL` arcsec, shape (n, n) with n odd and at most 51, (y, x), sum 1.
+    """
     kernel = gaussian_kernel(sigma / PIXEL, 4.0, 51)
     return np.outer(kernel, kernel)
 
 
 def lopsided_psf(sigma):
-    """Return a PSF with tilted core, wings and a lobe to one side, its centroid in the middle."""
+    """
+    Return a PSF with tilted core, wings and a lobe to one side, its centroid in the middle.
+
+    Parameters
+    ----------
+    sigma : float
+        Scale, arcsec: the core has standard deviations of 0.55 and 0.85 times that.
+
+    Returns
+    -------
+    ndarray
+        PSF on pixels of `PIXEL` arcsec, shape (25, 25), (y, x), sum 1.
+    """
     y, x = np.mgrid[-12:13, -12:13] * PIXEL / sigma
     centre = [0.0, 0.0]
     for _ in range(3):
@@ -50,7 +90,21 @@ def _lopsided(y, x):
 
 
 def effective_areas(energy):
-    """Return effective areas like those of a CCD camera and of a calorimeter, cm2."""
+    """
+    Return effective areas like those of a CCD camera and of a calorimeter.
+
+    Parameters
+    ----------
+    energy : ndarray
+        Energies, keV, shape (n,).
+
+    Returns
+    -------
+    ccd : ndarray
+        Effective area of the camera, cm2, shape (n,).
+    calorimeter : ndarray
+        Effective area of the calorimeter, cm2, shape (n,).
+    """
     edge = np.where(energy > 0.543, 0.85, 1.0)  # absorption by oxygen
     ccd = 550 * (1 - np.exp(-((energy / 0.6) ** 1.6))) * edge
     calorimeter = 220 * np.exp(-0.35 * energy**-3) * np.where(energy > 0.707, 0.95, 1.0)
@@ -58,7 +112,23 @@ def effective_areas(energy):
 
 
 def rebinned_rows(lsf, fine, coarse):
-    """Return the matrix of a convolution with a centred kernel and of sums of channels."""
+    """
+    Return the matrix of a convolution with a centred kernel and of sums of channels.
+
+    Parameters
+    ----------
+    lsf : ndarray
+        Kernel in steps of the fine channels, shape (k,) with k odd.
+    fine : int
+        Number of fine channels, before the convolution.
+    coarse : int
+        Number of channels after the sums, which divides `fine`.
+
+    Returns
+    -------
+    `~scipy.sparse.csr_array`
+        Shape (coarse, fine); what the kernel carries beyond the ends is lost.
+    """
     half = lsf.size // 2
     # Nothing lies beyond the ends. Row i, column j holds lsf[half + i - j].
     offsets = np.arange(-half, half + 1)
@@ -69,7 +139,24 @@ def rebinned_rows(lsf, fine, coarse):
 
 
 def ccd_response(edges, channels, sigma):
-    """Return the response of a CCD: width that grows with energy, tail to lower energies."""
+    """
+    Return the response of a CCD: width that grows with energy, tail to lower energies.
+
+    Parameters
+    ----------
+    edges : ndarray
+        Edges of the energies, keV, shape (n + 1,).
+    channels : ndarray
+        Edges of the channels, keV, shape (m + 1,).
+    sigma : float
+        Standard deviation at the mean energy, eV; elsewhere it grows with the root of the energy.
+
+    Returns
+    -------
+    `~scipy.sparse.csr_array`
+        Probability that a photon of each energy is counted in each channel, shape (m, n); less than
+        1e-7 is taken as 0.
+    """
     energy = 0.5 * (edges[1:] + edges[:-1])
     width = 1e-3 * sigma * np.sqrt(energy / energy.mean())
     below = channels[:, None]

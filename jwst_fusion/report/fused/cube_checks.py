@@ -46,6 +46,7 @@ def check_convergence(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which the keyword FUSCONV is read.
 
     Yields
     ------
@@ -68,6 +69,7 @@ def check_noise(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which the keywords FUSNSIMG and FUSNSCUB are read.
 
     Yields
     ------
@@ -96,6 +98,7 @@ def check_cube(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with its keywords FUSCHI2C and FUSREERR and the residuals of the cube.
 
     Yields
     ------
@@ -155,6 +158,7 @@ def check_left_out(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of images that were left out, if it has one.
 
     Yields
     ------
@@ -180,6 +184,7 @@ def check_dropped(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which the keywords FUSNGIVN and FUSNIMG are read.
 
     Yields
     ------
@@ -203,6 +208,7 @@ def check_voxels(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or a joined one; its sample of channels is looked at.
 
     Yields
     ------
@@ -237,6 +243,7 @@ def check_messages(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of messages, if it has one.
 
     Yields
     ------

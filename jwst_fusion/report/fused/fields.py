@@ -27,6 +27,7 @@ def worst_filter(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with its residuals.
 
     Returns
     -------
@@ -52,6 +53,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
     cube : `~jwst_fusion.report.fused.product.InputCube` or None
         The cube before the fusion, if it is known.
     index : int
@@ -64,6 +66,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
     Returns
     -------
     list of Picture
+        Image, cube if it is known, fused cube, and the residuals of image and cube.
     """
     frame, label = Frame.of(product), product.labels[index]
     image = product.arrays["images"][index]
@@ -146,8 +149,11 @@ def line_pictures(product, cube, lines):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or a joined one.
     cube : `~jwst_fusion.report.fused.product.InputCube` or None
+        The cube before the fusion; without it, only the fused cube is shown.
     lines : sequence of `~jwst_fusion.metrics.lines.Line`
+        The lines, in the order of the groups.
 
     Returns
     -------
@@ -193,6 +199,7 @@ def component_pictures(product, label="standard deviations of the noise"):
     Returns
     -------
     list of Picture
+        One map for each component; empty if the product has no maps.
     """
     frame = Frame.of(product)
     pictures = []
@@ -217,10 +224,12 @@ def quality_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or a joined one.
 
     Returns
     -------
     list of Picture
+        Shares measured by the cube, covered by an image and flagged, percent; signal to noise.
     """
     from matplotlib.colors import Normalize
 

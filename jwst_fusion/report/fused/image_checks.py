@@ -47,6 +47,7 @@ def check_unlike(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the images and their residuals.
 
     Yields
     ------
@@ -80,6 +81,7 @@ def check_images(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the images and their residuals.
 
     Yields
     ------
@@ -137,6 +139,7 @@ def check_offsets(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
 
     Yields
     ------
@@ -177,6 +180,7 @@ def check_calibration(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
 
     Yields
     ------

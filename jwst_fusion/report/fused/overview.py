@@ -22,6 +22,7 @@ class Panel:
     Parameters
     ----------
     title : str
+        Title above the image.
     image : ndarray
         MJy/sr, shape (ny, nx).
     scale : float
@@ -41,6 +42,7 @@ class SpectrumPlot:
     Parameters
     ----------
     title : str
+        Title above the plot.
     wavelength : ndarray
         Micrometre, shape (n,).
     curves : dict
@@ -71,6 +73,7 @@ def draw_overview(path, rows, spectra, *, title, half_width=1.4):
     spectra : sequence of SpectrumPlot
         Drawn side by side below; their positions are marked in the images.
     title : str
+        Title of the whole picture.
     half_width : float
         Half of the side that is shown, arcsec.
 

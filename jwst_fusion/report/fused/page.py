@@ -54,13 +54,16 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
     cube : `~jwst_fusion.report.fused.product.InputCube`, optional
+        The cube before the fusion, to be shown beside the fused one.
     positions, lines : sequence, optional
         As for `write_fusion_report`.
 
     Returns
     -------
     Page
+        The report, not yet written.
     """
     chosen = pixels_of(product, positions)
     mapped = lines_of(product, lines)
@@ -168,12 +171,14 @@ def lines_of(product, wanted):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or a joined one, whose mean spectrum is searched.
     wanted : sequence of float
         Wavelengths, micrometre.
 
     Returns
     -------
     list of `~jwst_fusion.metrics.lines.Line`
+        The lines nearest to those wanted, in that order; without any, the strongest.
 
     Raises
     ------

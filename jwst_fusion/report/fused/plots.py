@@ -25,12 +25,16 @@ def spectrum_picture(product, cube, place):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
     cube : `~jwst_fusion.report.fused.product.InputCube` or None
+        The cube before the fusion; without it, only the fused spectrum is shown.
     place : `~jwst_fusion.report.measures.Place`
+        The pixel.
 
     Returns
     -------
     Picture
+        A plot of MJy/sr over micrometre.
     """
     figure, axis = new_figure()
     wave, y, x = product.wavelength, place.y, place.x
@@ -74,6 +78,7 @@ def range_of(axis, *spectra):
     Parameters
     ----------
     axis : Axes
+        Axes of the plot, of which the vertical range is set.
     *spectra : array
         What is shown; NaN is not looked at.
     """
@@ -92,10 +97,12 @@ def mean_spectrum_picture(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the channels.
 
     Returns
     -------
     Picture
+        A plot of MJy/sr and percent over micrometre.
     """
     table, wave = product.channels, product.wavelength
     figure, (top, below) = new_figure(height=1.25, rows=2, ratios=(2, 1))
@@ -129,10 +136,12 @@ def channel_picture(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the channels.
 
     Returns
     -------
     Picture
+        A plot of the chi-square over micrometre.
     """
     figure, axis = new_figure(height=0.8)
     axis.axhline(1, color=COLOURS["faint"], lw=0.8)
@@ -160,10 +169,12 @@ def component_plot(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the spectra of its components.
 
     Returns
     -------
     list of Picture
+        One plot; none if the product has no such spectra.
     """
     spectra = product.arrays.get("spectra")
     if spectra is None:
@@ -179,8 +190,9 @@ def stacked_spectra(spectra, noise, coordinate, label):
     Parameters
     ----------
     spectra : array (component, L)
+        Spectrum of each component, in any unit.
     noise : array (L,)
-        Unit of each channel.
+        Noise of each channel, by which the spectra are divided.
     coordinate : array (L,)
         Wavelengths or energies.
     label : str
@@ -189,6 +201,7 @@ def stacked_spectra(spectra, noise, coordinate, label):
     Returns
     -------
     Picture
+        One plot, the first component on top.
     """
     figure, axis = new_figure(height=max(1.0, 0.16 * len(spectra) + 0.4))
     for number, spectrum in enumerate(spectra, start=1):
@@ -217,11 +230,12 @@ def tuning_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the tuning.
 
     Returns
     -------
     list of Picture
-        None if they were given.
+        One plot; empty if they were given.
     """
     table = product.tables.get("tuning")
     if table is None:

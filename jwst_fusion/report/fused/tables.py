@@ -48,10 +48,12 @@ def facts(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
 
     Returns
     -------
     list of (str, str)
+        Name and value of each.
     """
     header, shape = product.header, product.data.shape
     used, given = header.get("FUSNIMG"), header.get("FUSNGIVN")
@@ -77,10 +79,12 @@ def quality_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
 
     Returns
     -------
     Table
+        One row for each image; what is worse than it should be is marked.
     """
     rows, marked = [], set()
     for index, row in enumerate(product.filters):
@@ -118,6 +122,7 @@ def left_out_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of images that were left out.
 
     Returns
     -------
@@ -155,10 +160,12 @@ def calibration_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
 
     Returns
     -------
     Table
+        One row for each image, offsets in milliarcsec; what is off or not known is marked.
     """
     rows, marked = [], set()
     for index, row in enumerate(product.filters):
@@ -211,10 +218,12 @@ def component_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the components.
 
     Returns
     -------
     Table
+        One row for each component.
     """
     rows = [
         (
@@ -235,10 +244,12 @@ def tuning_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which keywords are read.
 
     Returns
     -------
     Table
+        One row for each quantity.
     """
     header = product.header
     rows = [
@@ -266,10 +277,12 @@ def origin_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, or a joined one, of which a sample of channels is counted.
 
     Returns
     -------
     Table
+        One row for each value of WMAP, the most frequent first, with its share in percent.
     """
     planes = [np.asarray(product.origin[i]).astype(np.int64) for i in product.sample]
     values, counts = np.unique(np.array(planes), return_counts=True)
@@ -288,6 +301,7 @@ def dropped_parts(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of messages.
 
     Returns
     -------
@@ -315,10 +329,12 @@ def record_tables(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
 
     Returns
     -------
     tuple of Table
+        Input, software, and the parameters in two halves.
     """
     header = product.header
     files = [("cube", header.get("FUSCUBE", "–"))]

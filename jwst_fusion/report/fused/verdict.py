@@ -36,6 +36,7 @@ def find_findings(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube.
 
     Returns
     -------
@@ -70,6 +71,7 @@ def verdict_of(findings):
     Parameters
     ----------
     findings : sequence of Finding
+        What `find_findings` found.
 
     Returns
     -------

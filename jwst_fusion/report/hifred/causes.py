@@ -28,6 +28,7 @@ def find_brightness(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the images of X and Y.
 
     Yields
     ------
@@ -60,6 +61,7 @@ def field_causes(product, worst):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the images of X and Y.
     worst : str
         Level of the residuals.
 
@@ -116,6 +118,7 @@ def response_causes(product, worst):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the spectra of X and Y.
     worst : str
         Level of the residuals.
 

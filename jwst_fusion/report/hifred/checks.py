@@ -42,6 +42,7 @@ def find_hifred_findings(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube and what it says of X and Y.
 
     Returns
     -------
@@ -72,6 +73,7 @@ def hifred_verdict(findings):
     Parameters
     ----------
     findings : sequence of Finding
+        What `find_hifred_findings` found.
 
     Returns
     -------

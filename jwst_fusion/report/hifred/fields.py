@@ -40,6 +40,7 @@ def band_pictures(product, index, *, name, marks=()):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the images of X and Y in each band.
     index : int
         Number of the band.
     name : str
@@ -50,6 +51,7 @@ def band_pictures(product, index, *, name, marks=()):
     Returns
     -------
     list of Picture
+        X, Y, fused cube, and the residuals of X and of Y over their errors.
     """
     band, frame = product.bands[index], Frame.of(product)
     text = _band_text(product, band)
@@ -114,11 +116,14 @@ def line_pictures(product, lines):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, and X and Y as far as they are known.
     lines : sequence of Band
+        Parts of the spectrum, keV or micrometre.
 
     Returns
     -------
     list of list of Picture
+        For each line: X and Y, if they are known, and the fused cube.
     """
     frame, groups = Frame.of(product), []
     for band in lines:
@@ -154,10 +159,12 @@ def map_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with what it says of the pixels of X and Y.
 
     Returns
     -------
     list of Picture
+        Spectral angles, degree; chi-square of X and of Y; relative error, percent, if it is known.
     """
     from matplotlib.colors import LogNorm, Normalize
 
@@ -230,10 +237,12 @@ def quality_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube.
 
     Returns
     -------
     list of Picture
+        One map: the share of the channels that are flagged in DQ, percent.
     """
     from matplotlib.colors import Normalize
 

@@ -55,12 +55,14 @@ def hifred_page(product, *, positions=(), lines=()):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube and what it says of X and Y.
     positions, lines : sequence, optional
         As for `write_hifred_report`.
 
     Returns
     -------
     Page
+        The report, not yet written.
     """
     chosen = pixels_of(product, positions)
     wanted = _lines(product, lines)

@@ -23,11 +23,14 @@ def spectrum_picture(product, place):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, and X and Y as far as they are known, else what is expected of them.
     place : `~jwst_fusion.report.measures.Place`
+        The pixel of the fused cube.
 
     Returns
     -------
     Picture
+        A plot in the unit of the fused cube over energy or wavelength.
     """
     figure, axis = new_figure()
     y, x, middle = place.y, place.x, product.middle
@@ -116,10 +119,12 @@ def total_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the tables of the channels of X and Y.
 
     Returns
     -------
     list of Picture
+        One plot for X and one for Y.
     """
     what = "counts" if product.counts else f"mean [{product.unit}]"
     return [_total(product, compared, what) for compared in product.cubes]
@@ -166,10 +171,12 @@ def chi2_picture(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the tables of the channels of X and Y.
 
     Returns
     -------
     Picture
+        Two plots over energy or wavelength: X above, Y below.
     """
     figure, axes = new_figure(height=1.0, rows=2)
     for axis, compared in zip(axes, product.cubes, strict=True):
@@ -198,10 +205,12 @@ def component_plots(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the table and the spectra of its components.
 
     Returns
     -------
     list of Picture
+        Spectra, if the product has them, and sizes relative to the noise.
     """
     parts = []
     spectra = product.arrays.get("spectra")
@@ -236,10 +245,13 @@ def history_picture(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the table of the steps.
 
     Returns
     -------
     Picture
+        Two plots over the steps: the objective above its lowest value, and the distance from the
+        minimum.
     """
     table = product.tables["history"]
     step = np.arange(1, len(table) + 1)
@@ -288,11 +300,12 @@ def tuning_pictures(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the table of the tuning, if it has one.
 
     Returns
     -------
     list of Picture
-        Empty if the strength was given.
+        One plot; empty if the strength was given.
     """
     table = product.tables.get("tuning")
     if table is None:

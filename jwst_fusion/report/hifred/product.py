@@ -206,7 +206,19 @@ class HifredProduct:
         return spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
 
     def on_fine(self, image):
-        """Show an image of Y on the pixels of X (y, x); NaN beyond it."""
+        """
+        Show an image of Y on the pixels of X.
+
+        Parameters
+        ----------
+        image : array (m, n)
+            Values on the pixels of Y.
+
+        Returns
+        -------
+        array (y, x)
+            Each pixel of X has the value of the pixel of Y in which it lies; NaN beyond Y.
+        """
         values = np.ravel(image)[np.maximum(self.owner, 0)]
         return np.where(self.owner >= 0, values, np.nan)
 

@@ -16,10 +16,12 @@ def hifred_facts(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube and what it says of X and Y.
 
     Returns
     -------
     list of (str, str)
+        Name and value of each.
     """
     header, shape = product.header, product.data.shape
     edges, size = product.edges, f'of {product.scale:.3g}"' if product.wcs is not None else ""
@@ -45,10 +47,12 @@ def agreement_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube and what it says of X and Y.
 
     Returns
     -------
     Table
+        One row for each cube; what is worse than it should be is marked.
     """
     rows, marked = [], set()
     for number, compared in enumerate(product.cubes):
@@ -106,10 +110,12 @@ def mismatch_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the images and spectra of X and Y.
 
     Returns
     -------
     Table
+        One row for each quantity, in pixels of X, eV or nm.
     """
     field, spectral = product.field, product.spectral
     factor, unit = 1e3, "eV" if product.counts else "nm"
@@ -148,10 +154,12 @@ def solver_table(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the table of the steps.
 
     Returns
     -------
     Table
+        One row for each quantity.
     """
     header, history = product.header, product.tables["history"]
     names = {"HIFREGUL": "Regularisation", "HIFLIKE": "Likelihood", "HIFCHOSE": "Chosen"}
@@ -175,10 +183,12 @@ def record_tables(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube.
 
     Returns
     -------
     tuple of Table
+        Input, software, and the parameters in two halves.
     """
     header = product.header
     files = [(f"{compared.letter}", compared.file) for compared in product.cubes]

@@ -24,7 +24,9 @@ def part_verdict(joined, part):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, whose other parts say which images were used.
     part : `~jwst_fusion.report.joined.product.Part`
+        The cube to judge.
 
     Returns
     -------
@@ -57,6 +59,7 @@ def find_joined_findings(joined):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, and its parts as far as they are known.
 
     Returns
     -------
@@ -74,6 +77,7 @@ def joined_verdict(findings):
     Parameters
     ----------
     findings : sequence of Finding
+        What `find_joined_findings` found.
 
     Returns
     -------

@@ -69,6 +69,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, and its parts as far as they are known.
     folder : `~pathlib.Path`
         Folder of the page.
     positions, lines : sequence, optional
@@ -77,6 +78,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
     Returns
     -------
     Page
+        The report, not yet written.
     """
     whole = joined.whole
     chosen = pixels_of(whole, positions)

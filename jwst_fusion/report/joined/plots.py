@@ -43,11 +43,14 @@ def whole_spectrum_picture(joined, place):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, and its parts as far as they are known.
     place : `~jwst_fusion.report.measures.Place`
+        The pixel of the joined cube.
 
     Returns
     -------
     Picture
+        A plot of MJy/sr over micrometre.
     """
     whole, y, x = joined.whole, place.y, place.x
     figure, axis = new_figure()
@@ -109,10 +112,12 @@ def mean_picture(joined):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, with the table of its channels.
 
     Returns
     -------
     Picture
+        A plot of MJy/sr over micrometre.
     """
     whole = joined.whole
     figure, axis = new_figure()
@@ -139,12 +144,14 @@ def part_pictures(joined, marks=()):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube.
     marks : sequence, optional
         As for `~jwst_fusion.report.picture.sky_panel`.
 
     Returns
     -------
     list of Picture
+        One image for each part: its median over wavelength, MJy/sr.
     """
     whole, pictures = joined.whole, []
     frame = Frame.of(whole)
@@ -179,6 +186,7 @@ def border_pictures(joined):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
+        The joined cube, with the images of both parts in each overlap.
 
     Returns
     -------

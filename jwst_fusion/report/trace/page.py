@@ -40,6 +40,7 @@ def write_trace_report(path, exposure, *, parameters=()):
     path : str or `~pathlib.Path`
         The page; its figures go to a folder of the same name beside it.
     exposure : `~jwst_fusion.products.traced_exposure.TracedExposure`
+        The exposure before and after the trace model.
     parameters : sequence of (str, str), optional
         Names and values of the parameters of the step.
 
@@ -58,11 +59,14 @@ def trace_page(exposure, *, parameters=()):
     Parameters
     ----------
     exposure : `~jwst_fusion.products.traced_exposure.TracedExposure`
+        The exposure before and after the trace model.
     parameters : sequence of (str, str), optional
+        Names and values of the parameters of the step.
 
     Returns
     -------
     Page
+        The report, not yet written.
     """
     slices = slices_of(exposure)
     shown = slices[:_SHOWN]

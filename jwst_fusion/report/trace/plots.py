@@ -37,6 +37,7 @@ def wiggle_picture(one, pair, *, name="wiggles"):
     Parameters
     ----------
     one : `~jwst_fusion.report.trace.slices.TracedSlice`
+        The slice.
     pair : tuple of `~jwst_fusion.metrics.wiggles.Wiggles`
         Before and after.
     name : str, optional
@@ -45,6 +46,7 @@ def wiggle_picture(one, pair, *, name="wiggles"):
     Returns
     -------
     Picture
+        Two plots of the ratio over wavelength or column: before and after.
     """
     wave, label = _axis_of(one)
     figure, axes = new_figure(height=1.15, rows=2)
@@ -75,11 +77,14 @@ def spectrum_picture(one, unit):
     Parameters
     ----------
     one : `~jwst_fusion.report.trace.slices.TracedSlice`
+        The slice.
     unit : str
+        Unit of the flux; may be empty.
 
     Returns
     -------
     Picture
+        Two plots over wavelength or column: at the peak and half a pixel beside it.
     """
     wave, label = _axis_of(one)
     figure, axes = new_figure(height=1.15, rows=2)
@@ -114,13 +119,16 @@ def slice_picture(one, unit, *, name="trace"):
     Parameters
     ----------
     one : `~jwst_fusion.report.trace.slices.TracedSlice`
+        The slice.
     unit : str
+        Unit of the flux; may be empty.
     name : str, optional
         First part of the name of the file.
 
     Returns
     -------
     Picture
+        Four images, the dispersion to the right.
     """
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
@@ -185,11 +193,14 @@ def profile_picture(slices, unit):
     Parameters
     ----------
     slices : sequence of `~jwst_fusion.report.trace.slices.TracedSlice`
+        The slices, of which three at most are shown.
     unit : str
+        Unit of the flux; may be empty.
 
     Returns
     -------
     Picture
+        A plot of the flux over native pixels from the peak.
     """
     figure, axis = new_figure()
     styles = (("fused", "-"), ("cube", "--"), ("other", ":"))

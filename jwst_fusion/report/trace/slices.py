@@ -194,6 +194,7 @@ def slices_of(exposure):
     Parameters
     ----------
     exposure : TracedExposure
+        The exposure before and after the trace model.
 
     Returns
     -------
