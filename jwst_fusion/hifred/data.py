@@ -63,8 +63,10 @@ class HifredData:
 
         Returns
         -------
-        x, y : ndarray of bool (L, M, N)
-            Where at least one voxel of X, of Y, that is used depends on the voxel of Z.
+        x : ndarray of bool (L, M, N)
+            Where at least one voxel of X that is used depends on the voxel of Z.
+        y : ndarray of bool (L, M, N)
+            The same of Y.
         """
         found = []
         for response in (self.response_x, self.response_y):

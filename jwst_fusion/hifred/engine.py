@@ -65,6 +65,7 @@ def fuse(
     Returns
     -------
     HifredResult
+        The fused source (L, M, N) with its errors, the models of both data, and how it was found.
 
     Raises
     ------

@@ -206,6 +206,7 @@ class HifredOptions:
         Returns
         -------
         HifredSettings
+            These options, with that likelihood, as the solver takes them.
         """
         shared = (one.name for one in fields(HifredSettings) if one.name not in _PYTHON_ONLY)
         given = {name: getattr(self, name) for name in shared}

@@ -94,12 +94,38 @@ def spectra(model):
 
 
 def is_series(spectrum):
-    """Tell whether a spectrum has several integrations."""
+    """
+    Tell whether a spectrum has several integrations.
+
+    Parameters
+    ----------
+    spectrum : datamodel or slit
+        The spectrum.
+
+    Returns
+    -------
+    bool
+        Whether its data have three axes and more than one image.
+    """
     return spectrum.data.ndim == 3 and len(spectrum.data) > 1
 
 
 def unit_of(spectrum, model):
-    """Give the unit of the data of a spectrum, slit or whole exposure, if known."""
+    """
+    Return the unit of the data of a spectrum, if it or its exposure says it.
+
+    Parameters
+    ----------
+    spectrum : datamodel or slit
+        The spectrum.
+    model : IFUImageModel, SlitModel or MultiSlitModel
+        The exposure that it belongs to.
+
+    Returns
+    -------
+    str or None
+        Unit (keyword BUNIT); None if it is not known.
+    """
     for part in (spectrum, model):
         unit = getattr(part.meta, "bunit_data", None)
         if unit is not None:

@@ -136,7 +136,19 @@ def notes(pair, result, messages=()):
 
 
 def parameters(options):
-    """Return name and value of every parameter, as text."""
+    """
+    Return name and value of every parameter, as text.
+
+    Parameters
+    ----------
+    options : `~jwst_fusion.hifred.options.HifredOptions`
+        The parameters.
+
+    Returns
+    -------
+    list of (str, str)
+        Names and values.
+    """
     return [(one.name, str(getattr(options, one.name))) for one in fields(options)]
 
 

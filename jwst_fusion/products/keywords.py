@@ -136,12 +136,36 @@ def celestial_wcs(model, name):
 
 
 def band_name(model):
-    """Return the name of the filter that shapes the band: NIRCam and NIRISS have two wheels."""
+    """
+    Return the name of the filter that shapes the band: NIRCam and NIRISS have two wheels.
+
+    Parameters
+    ----------
+    model : datamodel
+        The image.
+
+    Returns
+    -------
+    str
+        Filter in upper case; empty if there is none.
+    """
     return band_of_wheels(model.meta.instrument.filter, model.meta.instrument.pupil)
 
 
 def pa_v3(model):
-    """Return the position angle of the telescope's V3 axis (degrees), or None if unknown."""
+    """
+    Return the position angle of the telescope's V3 axis.
+
+    Parameters
+    ----------
+    model : datamodel
+        The cube or image.
+
+    Returns
+    -------
+    float or None
+        Position angle, degrees east of north; None if no keyword says it.
+    """
     for value in (model.meta.wcsinfo.roll_ref, model.meta.pointing.pa_v3):
         if value is not None and np.isfinite(value):
             return float(value)
@@ -149,7 +173,19 @@ def pa_v3(model):
 
 
 def moves(model):
-    """Return whether the target moves on the sky (keyword TARGTYPE)."""
+    """
+    Tell whether the target moves on the sky.
+
+    Parameters
+    ----------
+    model : datamodel
+        The cube or image.
+
+    Returns
+    -------
+    bool
+        Whether its keyword TARGTYPE says so.
+    """
     return str(model.meta.target.type or "").upper() == "MOVING"
 
 

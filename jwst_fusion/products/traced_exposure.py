@@ -238,6 +238,7 @@ def traced_spectrum(spectrum, geometry, native, result, factor):
     Returns
     -------
     TracedSpectrum
+        The spectrum before and after; images on native pixels if it was not oversampled.
     """
     return TracedSpectrum(
         name=_name(spectrum),

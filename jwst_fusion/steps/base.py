@@ -38,6 +38,11 @@ class FusionBaseStep(Reusable, Step):
     A subclass sets ``class_alias`` (the key in ``meta.cal_step`` and in the calibration logs) and
     puts ``suffix = string(default=...)`` in its spec.
 
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `stpipe.Step`; parameters of the step are taken under old names, too.
+
     Notes
     -----
     * No parameter file for these steps exists in CRDS. They look for none, so that they neither
@@ -61,7 +66,23 @@ class FusionBaseStep(Reusable, Step):
 
     @classmethod
     def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
-        """Return an empty configuration: CRDS holds no parameter file for these steps."""
+        """
+        Return no parameters: CRDS holds no file for these steps.
+
+        Parameters
+        ----------
+        dataset : datamodel or dict
+            Not used.
+        disable : bool, optional
+            Not used.
+        crds_observatory : str, optional
+            Not used.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            An empty configuration.
+        """
         return ConfigObj()
 
     @classmethod
@@ -71,7 +92,23 @@ class FusionBaseStep(Reusable, Step):
 
     @classmethod
     def build_config(cls, input, **kwargs):
-        """Build the configuration of the step from a parameter file and keywords only."""
+        """
+        Build the configuration of the step from a parameter file and keywords only.
+
+        Parameters
+        ----------
+        input : object
+            Input of the step; not used, since CRDS holds no parameters for it.
+        **kwargs
+            Parameters, under present or old names, and ``config_file``.
+
+        Returns
+        -------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that was given.
+        """
         # The input matters to the parent class only for finding parameters in CRDS. Passing it on
         # would open every file twice and fail obscurely on arrays.
         # Keywords are renamed before they meet the parameter file, which they override.
@@ -79,12 +116,38 @@ class FusionBaseStep(Reusable, Step):
 
     @classmethod
     def merge_config(cls, config, config_file):
-        """Return the configuration as it is checked: with the present names of all parameters."""
+        """
+        Return the configuration as it is checked: with the present names of all parameters.
+
+        Parameters
+        ----------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration, which may have old names.
+        config_file : str or None
+            The parameter file that it comes from.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        """
         return super().merge_config(_renamed(cls, config), config_file)
 
     @classmethod
     def load_spec_file(cls, *args, **kwargs):
-        """Return the specification of all parameters; the command line takes old names, too."""
+        """
+        Return the specification of all parameters; the command line takes old names, too.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for `stpipe.Step.load_spec_file`.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            Kind, default and description by the name of each parameter.
+        """
         spec = super().load_spec_file(*args, **kwargs)
         for old, new in cls.old_names.items():
             spec[old] = re.sub(r"default=(list\(\)|[^,)]*)", "default=None", spec[new])

@@ -49,12 +49,40 @@ class FusionStep(FusionBaseStep):
 
     @classmethod
     def build_config(cls, input, **kwargs):
-        """Build the configuration; numbers are allowed where 'auto' is."""
+        """
+        Build the configuration; numbers are allowed where 'auto' is.
+
+        Parameters
+        ----------
+        input : object
+            Input of the step; not used.
+        **kwargs
+            Parameters, and ``config_file``.
+
+        Returns
+        -------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that was given.
+        """
         return super().build_config(input, **cls.numbers_as_text(kwargs))
 
     @staticmethod
     def numbers_as_text(parameters):
-        """Return parameters with those as text that may be a number or a word."""
+        """
+        Turn parameters that may be a number or a word into text, as the specification has them.
+
+        Parameters
+        ----------
+        parameters : dict
+            Values of parameters by name.
+
+        Returns
+        -------
+        dict
+            The same with numbers as text where a word is allowed.
+        """
         names = ("rank", "factor", "maximum_cores", "psf_broadening", "psf_nodes")
         return {key: str(one) if key in names else one for key, one in parameters.items()}
 

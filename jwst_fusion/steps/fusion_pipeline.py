@@ -84,7 +84,23 @@ class FusionPipeline(Reusable, Pipeline):
 
     @classmethod
     def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
-        """Return the parameters of the steps of jwst as in calwebb_spec3, but not which run."""
+        """
+        Return the parameters of the steps of jwst as in calwebb_spec3, but not which run.
+
+        Parameters
+        ----------
+        dataset : datamodel or dict
+            Input, or keywords of it, for which CRDS selects the file.
+        disable : bool, optional
+            Whether to leave CRDS alone; by default as the environment says.
+        crds_observatory : str, optional
+            Name of the observatory, needed for keywords.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            Parameters by step; none of the trace model and of the fusion.
+        """
         config = super().get_config_from_reference(
             dataset, disable=disable, crds_observatory=crds_observatory
         )
@@ -100,14 +116,37 @@ class FusionPipeline(Reusable, Pipeline):
 
     @classmethod
     def build_config(cls, input, **kwargs):
-        """Build the configuration; numbers are allowed where the fusion takes 'auto'."""
+        """
+        Build the configuration; numbers are allowed where the fusion takes 'auto'.
+
+        Parameters
+        ----------
+        input : object
+            Input of the pipeline, for which CRDS selects parameters.
+        **kwargs
+            Parameters, ``steps`` with those of each step, and ``config_file``.
+
+        Returns
+        -------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that was given.
+        """
         steps = kwargs.get("steps") or {}
         if "fusion" in steps:
             kwargs["steps"] = {**steps, "fusion": FusionStep.numbers_as_text(steps["fusion"])}
         return super().build_config(input, **kwargs)
 
     def prefetch(self, *args):
-        """Fetch reference files before anything is computed, if there are exposures."""
+        """
+        Fetch reference files before anything is computed, if there are exposures.
+
+        Parameters
+        ----------
+        *args
+            The input of the pipeline, as for `process`.
+        """
         if args and sort_members(self._locate(args[0]))[1]:
             super().prefetch(*args)
 

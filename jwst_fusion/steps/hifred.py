@@ -54,7 +54,23 @@ class HifredStep(FusionBaseStep):
 
     @classmethod
     def build_config(cls, input, **kwargs):
-        """Build the configuration; numbers are allowed where 'auto' is."""
+        """
+        Build the configuration; numbers are allowed where 'auto' is.
+
+        Parameters
+        ----------
+        input : object
+            Input of the step; not used.
+        **kwargs
+            Parameters, under present or old names, and ``config_file``.
+
+        Returns
+        -------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that was given.
+        """
         for name in ("rank", "mu", "kappa"):
             if name in kwargs:
                 kwargs[name] = str(kwargs[name])

@@ -73,7 +73,23 @@ class WithTraceModel(Reusable):
 
     @classmethod
     def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
-        """Return the stock pipeline's parameters without those of jwst's trace model."""
+        """
+        Return the stock pipeline's parameters without those of jwst's trace model.
+
+        Parameters
+        ----------
+        dataset : datamodel or dict
+            Input, or keywords of it, for which CRDS selects the file.
+        disable : bool, optional
+            Whether to leave CRDS alone; by default as the environment says.
+        crds_observatory : str, optional
+            Name of the observatory, needed for keywords.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            Parameters of the pipeline and of its steps.
+        """
         config = super().get_config_from_reference(
             dataset, disable=disable, crds_observatory=crds_observatory
         )

@@ -31,6 +31,7 @@ def check_image_shape(name, shape, dimensions):
     Returns
     -------
     tuple of int
+        The shape, checked.
 
     Raises
     ------
@@ -48,7 +49,31 @@ def check_image_shape(name, shape, dimensions):
 
 
 def observed_image_shape(shape, rebin, spatial, observed_image):
-    """Shape (m, n) of the observed images; see `Response.build`."""
+    """
+    Find the shape of the observed images; see `Response.build`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (L, M, N) of the source.
+    rebin : sequence of int
+        Numbers of channels, rows and columns that are summed.
+    spatial : array_like or sparse matrix (m * n, M * N) or None
+        Spatial response, if it is given as a matrix.
+    observed_image : sequence of int or None
+        The shape, if it is given.
+
+    Returns
+    -------
+    tuple of int
+        Shape (m, n): as given, or (M, N) rebinned.
+
+    Raises
+    ------
+    ValueError
+        If the shape or `rebin` are not positive integers, or `spatial` does not have as many rows
+        as the images have pixels.
+    """
     if observed_image is not None:
         return check_image_shape("observed_image", observed_image, 2)
     factors = check_image_shape("rebin", rebin, 3)[1:]
@@ -150,12 +175,50 @@ def build_terms(
     centre="centroid",
 ):
     """
-    Terms of a response; the parameters are those of `Response.build`.
+    Terms of a response, from the same parameters as `Response.build`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (L, M, N) of the source: energy, y, x.
+    psf : array_like, optional
+        Kernel (y, x), or (K, y, x), (P, y, x) or (K, P, y, x) by energy node K and place P.
+    psf_nodes : array_like (K,), optional
+        Index of the energy of each kernel, not necessarily whole.
+    psf_weights : array_like (P, M, N), optional
+        Weight of the kernel of each place for a source at each pixel, of sum 1 over P.
+    lsf : array_like (k,) or (L, k), optional
+        Line spread function on the source's energies.
+    rmf : array_like or sparse matrix (channels, L), optional
+        Redistribution matrix.
+    arf : array_like (L,), optional
+        Effective area per energy.
+    exposure : float
+        Exposure time; multiplies the response.
+    rebin : tuple of int
+        Numbers of channels, rows and columns that are summed.
+    vignetting : array_like (M, N) or (K, M, N), optional
+        Transmission, one map or one per energy node.
+    vignetting_nodes : array_like (K,), optional
+        Indices of energies like `psf_nodes`.
+    spectral : array_like or sparse matrix (channels, L), optional
+        Spectral response instead of `lsf` or `rmf`.
+    spatial : array_like or sparse matrix (m * n, M * N), optional
+        Spatial response instead of `psf`, rebinning included.
+    centre : "centroid", "middle" or tuple of float
+        Which place of a kernel is the position of the source.
 
     Returns
     -------
     list of tuple
-        Energies (slice), spectral and spatial matrix of each term.
+        Energies (slice), spectral matrix (l, energies) and spatial matrix (m * n, M * N) of each
+        term, both sparse.
+
+    Raises
+    ------
+    ValueError
+        If sizes disagree, values are not finite or negative, parameters exclude one another, or
+        `rebin` does not divide.
     """
     size, pixels = shape[0], shape[1] * shape[2]
     factors = _check_rebin(shape, rebin, spatial)

@@ -32,6 +32,7 @@ def nodes_of(name, nodes, number, size):
     Returns
     -------
     ndarray (K,)
+        Increasing positions; 0 is the first energy, L - 1 the last.
 
     Raises
     ------

@@ -40,7 +40,21 @@ def compact(matrix):
 
 
 def apply(matrix, array):
-    """Product of a matrix of any form with an array (n, k)."""
+    """
+    Product of a matrix of any form with an array.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+    array : ndarray (n, k)
+        The array.
+
+    Returns
+    -------
+    ndarray (m, k)
+        The product; for the identity the array itself.
+    """
     if matrix is None:
         return array
     if matrix.ndim == 1:
@@ -49,7 +63,21 @@ def apply(matrix, array):
 
 
 def apply_right(matrix, array):
-    """Product of an array (k, n) with the transpose of a matrix of any form, in C order."""
+    """
+    Product of an array with the transpose of a matrix of any form.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+    array : ndarray (k, n)
+        The array.
+
+    Returns
+    -------
+    ndarray (k, m)
+        The product, with a sparse matrix in C order; for the identity the array itself.
+    """
     if matrix is None:
         return array
     if matrix.ndim == 1:
@@ -60,14 +88,40 @@ def apply_right(matrix, array):
 
 
 def transposed(matrix):
-    """Return the transpose in a form that is fast to multiply with."""
+    """
+    Return the transpose in a form that is fast to multiply with.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+
+    Returns
+    -------
+    None, ndarray (n,), ndarray (n, m) or csr_array
+        The transpose; the identity and diagonals are their own, a full one is a view.
+    """
     if matrix is None or matrix.ndim == 1:
         return matrix
     return matrix.T.tocsr() if sparse.issparse(matrix) else matrix.T
 
 
 def dense(matrix, size):
-    """Full matrix of one of any form; `size` is that of the identity."""
+    """
+    Full matrix of one of any form.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+    size : int
+        Number of rows of the identity, whose form does not tell it; not used for other forms.
+
+    Returns
+    -------
+    ndarray (m, n)
+        The full matrix.
+    """
     if matrix is None:
         return np.eye(size)
     if matrix.ndim == 1:
@@ -76,7 +130,21 @@ def dense(matrix, size):
 
 
 def cost(matrix, size):
-    """Weighted number of multiplications for one column."""
+    """
+    Weighted number of multiplications for one column.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+    size : int
+        Number of columns, for a diagonal.
+
+    Returns
+    -------
+    int
+        Multiplications; those of a sparse matrix count for 20 each, the identity for none.
+    """
     if matrix is None:
         return 0
     if matrix.ndim == 1:
@@ -125,6 +193,7 @@ class Term:
         Returns
         -------
         Term
+            The term.
         """
         a, b = compact(spectral), compact(spatial)
         (channels, many), (few, pixels) = spectral.shape, spatial.shape
@@ -133,20 +202,56 @@ class Term:
         return cls(energies, a, transposed(a), b, transposed(b), first <= last)
 
     def forward(self, cube):
-        """Counts (l, m * n) of a source (L, M * N)."""
+        """
+        Observe a source.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M * N)
+            Source, all energies of it.
+
+        Returns
+        -------
+        ndarray (l, m * n)
+            What this term adds to the expected counts.
+        """
         part = cube[self.energies]
         if self.spectral_first:
             return apply_right(self.spatial, apply(self.spectral, part))
         return apply(self.spectral, apply_right(self.spatial, part))
 
     def adjoint(self, counts):
-        """Energies (energies, M * N) of counts (l, m * n)."""
+        """
+        Adjoint of `forward`.
+
+        Parameters
+        ----------
+        counts : ndarray (l, m * n)
+            Counts.
+
+        Returns
+        -------
+        ndarray (energies, M * N)
+            The energies of the source that take part.
+        """
         if self.spectral_first:
             return apply(self.spectral_t, apply_right(self.spatial_t, counts))
         return apply_right(self.spatial_t, apply(self.spectral_t, counts))
 
     def scaled(self, factor):
-        """Return the term with its spectral matrix multiplied by a number."""
+        """
+        Return the term with its spectral matrix multiplied by a number.
+
+        Parameters
+        ----------
+        factor : float
+            The number.
+
+        Returns
+        -------
+        Term
+            A new term; the spatial matrix is shared.
+        """
         if self.spectral is None:
             one = np.full(self.energies.stop - self.energies.start, float(factor))
             return replace(self, spectral=one, spectral_t=one)
@@ -159,7 +264,19 @@ class Term:
         return replace(self, **{k: v if v is None else abs(v) for k, v in parts.items()})
 
     def astype(self, dtype):
-        """Return the term with matrices of another precision."""
+        """
+        Return the term with matrices of another precision.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Such as ``numpy.float32``.
+
+        Returns
+        -------
+        Term
+            A new term.
+        """
         names = ("spectral", "spectral_t", "spatial", "spatial_t")
         parts = {name: getattr(self, name) for name in names}
         return replace(self, **{k: v if v is None else v.astype(dtype) for k, v in parts.items()})

@@ -161,6 +161,7 @@ class Response:
         Returns
         -------
         Response
+            The response.
 
         Raises
         ------
@@ -215,6 +216,7 @@ class Response:
         Returns
         -------
         ndarray (l, m, n)
+            Counts.
         """
         flat = np.reshape(cube, (self.shape[0], -1))
         return self.forward_flat(flat).reshape(self.observed_shape)
@@ -231,6 +233,7 @@ class Response:
         Returns
         -------
         ndarray (L, M, N)
+            The transpose of the response times the counts.
         """
         flat = np.reshape(counts, (self.observed_shape[0], -1))
         return self.adjoint_flat(flat).reshape(self.shape)
@@ -247,19 +250,44 @@ class Response:
         Returns
         -------
         ndarray (l, m, n)
+            Counts.
         """
         counts = self.forward(cube)
         return counts if self.background is None else counts + self.background
 
     def forward_flat(self, cube):
-        """Counts (l, m * n) of a source (L, M * N), without the background."""
+        """
+        Expected counts of a source with flattened images, without the background.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M * N)
+            Source, images flattened row by row.
+
+        Returns
+        -------
+        ndarray (l, m * n)
+            Counts.
+        """
         total = self.terms[0].forward(cube)
         for term in self.terms[1:]:
             total = total + term.forward(cube)
         return total
 
     def adjoint_flat(self, counts):
-        """Source (L, M * N) of counts (l, m * n)."""
+        """
+        Adjoint of `forward_flat`.
+
+        Parameters
+        ----------
+        counts : ndarray (l, m * n)
+            Counts, images flattened row by row.
+
+        Returns
+        -------
+        ndarray (L, M * N)
+            The transpose of the response times the counts.
+        """
         if len(self.terms) == 1:
             return self.terms[0].adjoint(counts)
         pixels = self.shape[1] * self.shape[2]
@@ -282,6 +310,7 @@ class Response:
         Returns
         -------
         Response
+            The copy; it shares what is not replaced.
         """
         copy = object.__new__(Response)
         copy.__dict__.update(self.__dict__)
@@ -303,6 +332,7 @@ class Response:
         Returns
         -------
         Response
+            A new response.
         """
         return self.replace(terms=[term.scaled(factor) for term in self.terms])
 
@@ -318,5 +348,6 @@ class Response:
         Returns
         -------
         Response
+            A new response; the background keeps its precision.
         """
         return self.replace(terms=[term.astype(dtype) for term in self.terms])

@@ -92,6 +92,7 @@ def spectral_matrix(size, *, lsf=None, rmf=None, matrix=None, arf=None, rebin=1,
     Returns
     -------
     csr_array (l, L)
+        Counts in each channel per unit of the source at each energy.
 
     Raises
     ------

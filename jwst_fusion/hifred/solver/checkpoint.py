@@ -28,6 +28,7 @@ def read_checkpoint(path):
     Returns
     -------
     dict of ndarray
+        The state that `Checkpoint.write` was given, and ``version``.
 
     Raises
     ------

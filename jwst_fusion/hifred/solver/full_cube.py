@@ -82,6 +82,7 @@ class FullCube:
         Returns
         -------
         PrimalDual
+            The method, at its start.
         """
         sparse = reference = None
         if self.noise is not None:
@@ -113,6 +114,7 @@ class FullCube:
         Returns
         -------
         kappa : float
+            Threshold in units of the noise.
         table : list of dict
             See `~jwst_fusion.hifred.solver.tuning.search`.
         text : str
@@ -152,6 +154,7 @@ def local_errors(low_rank_errors, low_rank, cube, shape):
     Returns
     -------
     ndarray (L, P) of float32
+        Standard deviations.
 
     Notes
     -----

@@ -53,7 +53,19 @@ class Instrument:
         self.blocks = self.curvature = None
 
     def project(self, maps):
-        """Maps (T * r, m * n) of all terms on the instrument's pixels, of maps (r, M * N)."""
+        """
+        Bring maps to the pixels of the instrument.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (T * r, m * n)
+            The maps seen by the spatial matrix of each of T terms.
+        """
         return np.concatenate([apply_right(t.spatial, maps) for t in self.terms])
 
     def _back(self, stacked):
@@ -62,7 +74,19 @@ class Instrument:
         return sum(apply_right(t.spatial_t, p) for t, p in maps)
 
     def signal(self, maps):
-        """Model (l, m * n) without background of maps (r, M * N)."""
+        """
+        Model of the data, without the background.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (l, m * n)
+            Expected data.
+        """
         return self.spectra @ self.project(maps)
 
     def local(self, maps):
@@ -110,7 +134,19 @@ class Instrument:
         return blocks
 
     def hessian(self, maps):
-        """Product of the curvature with maps (r, M * N)."""
+        """
+        Product of the curvature, as fixed by `freeze`, with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            The product.
+        """
         projected = self.project(maps)
         if self.blocked:
             out = np.matmul(self.blocks, projected.T[:, :, None])[:, :, 0].T
@@ -119,7 +155,19 @@ class Instrument:
         return self._back(out)
 
     def sample(self, rng):
-        """Noise (r, M * N) whose covariance is the frozen curvature."""
+        """
+        Draw noise whose covariance is the curvature, as fixed by `freeze`.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            One sample.
+        """
         noise = np.sqrt(self.curvature) * rng.standard_normal(self.curvature.shape)
         return self._back(self.spectra.T @ noise)
 

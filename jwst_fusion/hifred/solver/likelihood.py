@@ -77,7 +77,19 @@ class Poisson:
         return float(values.sum()), gradient, curvature
 
     def value(self, signal):
-        """Half the deviance of a model without background, not negative; may be infinite."""
+        """
+        Half the deviance of a model.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Model without background.
+
+        Returns
+        -------
+        float
+            Sum over the data, not negative; infinite if the model is zero where the data are not.
+        """
         model = signal + self.background
         with np.errstate(divide="ignore"):
             values = model - xlogy(self.data, model) + self.offset
@@ -86,7 +98,20 @@ class Poisson:
         return float((values if self.weights is None else self.weights * values).sum(dtype=float))
 
     def expected_curvature(self, signal):
-        """Fisher information of each datum at a model without background."""
+        """
+        Fisher information of each datum.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Model without background.
+
+        Returns
+        -------
+        ndarray (l, q)
+            One over the model with background, which is taken to be no smaller than where the
+            logarithm is continued; zero where data are not used.
+        """
         model = np.maximum(signal + self.background, self.low)
         return (1.0 if self.weights is None else self.weights) / model
 
@@ -106,6 +131,7 @@ class Poisson:
         Returns
         -------
         ndarray (l, q)
+            The dual variable after the step; zero where data are not used.
         """
         v = dual + signal_scaled
         if np.ndim(self.background):
@@ -118,14 +144,38 @@ class Poisson:
         return out if self.weights is None else out * self.weights
 
     def conjugate(self, dual):
-        """Value of the conjugate of the half deviance at a dual variable."""
+        """
+        Value of the conjugate of the half deviance.
+
+        Parameters
+        ----------
+        dual : ndarray (l, q)
+            Dual variable.
+
+        Returns
+        -------
+        float
+            Sum over the data; infinite if the dual variable is 1 at a count above zero.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             values = -xlogy(self.data, 1.0 - dual) - dual * self.background
         # sup_m (u m - m + d ln m) + d - d ln d, with m the model including the background
         return float(np.sum(values, dtype=float))
 
     def astype(self, dtype):
-        """Return the same with arrays of another precision."""
+        """
+        Return the same with arrays of another precision.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Such as ``numpy.float32``.
+
+        Returns
+        -------
+        Poisson
+            A new object.
+        """
         copy = object.__new__(type(self))
         for name, value in self.__dict__.items():
             setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
@@ -159,32 +209,110 @@ class Gaussian:
         self.offset = 0.5 * self.weights * self.data**2
 
     def local(self, signal):
-        """Value, gradient and curvature; see `Poisson.local`."""
+        """
+        Value, gradient and curvature; see `Poisson.local`.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Model without background.
+
+        Returns
+        -------
+        value : float
+            Sum over the data.
+        gradient, curvature : ndarray (l, q)
+            Derivatives with respect to the model.
+        """
         residual = signal - self.data
         gradient = self.weights * residual
         return 0.5 * float((gradient * residual).sum()), gradient, self.weights
 
     def value(self, signal):
-        """Half of chi square of a model without background."""
+        """
+        Half of chi square of a model.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Model without background.
+
+        Returns
+        -------
+        float
+            Sum over the data, not negative.
+        """
         return 0.5 * float((self.weights * (signal - self.data) ** 2).sum(dtype=float))
 
     def expected_curvature(self, signal):
-        """Inverse variances of the data."""
+        """
+        Inverse variances of the data.
+
+        Parameters
+        ----------
+        signal : ndarray (l, q)
+            Not used: the curvature is the same for all models.
+
+        Returns
+        -------
+        ndarray (l, q)
+            One over the variances; zero where data are not used.
+        """
         return self.weights
 
     def dual_step(self, dual, step, signal_scaled):
-        """Proximal step of the conjugate function; see `Poisson.dual_step`."""
+        """
+        Proximal step of the conjugate function; see `Poisson.dual_step`.
+
+        Parameters
+        ----------
+        dual : ndarray (l, q)
+            Dual variable.
+        step : ndarray (l, q)
+            Step sizes.
+        signal_scaled : ndarray (l, q)
+            Model without background times the step size.
+
+        Returns
+        -------
+        ndarray (l, q)
+            The dual variable after the step; zero where data are not used.
+        """
         v = dual + signal_scaled
         return (v - step * self.data) * (self.weights / (self.weights + step))
 
     def conjugate(self, dual):
-        """Value of the conjugate at a dual variable, which is 0 where the weights are."""
+        """
+        Value of the conjugate of half of chi square.
+
+        Parameters
+        ----------
+        dual : ndarray (l, q)
+            Dual variable, zero where data are not used.
+
+        Returns
+        -------
+        float
+            Sum over the data.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             quadratic = np.where(self.weights > 0, dual**2 / (2.0 * self.weights), 0.0)
         return float((quadratic + dual * self.data).sum(dtype=float))
 
     def astype(self, dtype):
-        """Return the same with arrays of another precision."""
+        """
+        Return the same with arrays of another precision.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Such as ``numpy.float32``.
+
+        Returns
+        -------
+        Gaussian
+            A new object.
+        """
         copy = object.__new__(type(self))
         for name, value in self.__dict__.items():
             setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)

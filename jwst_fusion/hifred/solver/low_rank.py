@@ -72,18 +72,59 @@ class LowRank:
         self.shape = (subspace.basis.shape[1], *responses[0].shape[1:])
 
     def start(self, spectrum, image):
-        """Maps (r, M, N) of a source with one spectrum (L,) and an image (M, N) of mean 1."""
+        """
+        Maps of a source with the same spectrum everywhere.
+
+        Parameters
+        ----------
+        spectrum : ndarray (L,)
+            The spectrum.
+        image : ndarray (M, N)
+            Brightness, of mean 1.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            Coefficients of the part of the spectrum that lies in the subspace.
+        """
         white = np.divide(
             spectrum, self.subspace.scale, out=np.zeros_like(spectrum), where=spectrum > 0
         )
         return (self.subspace.directions.T @ white)[:, None, None] * image
 
     def cube(self, maps):
-        """Source (L, M * N) of maps (r, M, N), negative values included."""
+        """
+        Source of maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (L, M * N)
+            Source, negative values included.
+        """
         return self.subspace.basis @ maps.reshape(self.shape[0], -1)
 
     def penalty(self, mu, width=None):
-        """Penalty of a weight; `width` rounds the absolute value of starlets, see `_WIDTHS`."""
+        """
+        Penalty of a weight.
+
+        Parameters
+        ----------
+        mu : float
+            The weight.
+        width : float, optional
+            Width in which the absolute value of starlet coefficients is rounded, in standard
+            deviations of noise; needed for "low_rank_wavelet", not used for the others.
+
+        Returns
+        -------
+        Sobolev, SparseStarlet or NoPenalty
+            The penalty of the regularisation.
+        """
         image = np.ones(self.shape[1:]) if self.image is None else self.image
         weights = np.ones(self.shape[0])
         if self.image is not None:

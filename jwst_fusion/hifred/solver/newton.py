@@ -79,7 +79,24 @@ class Objective:
             self._products = self.directions[:, i] * self.directions[:, j]
 
     def local(self, maps):
-        """Value, gradient (r, M * N), and what `freeze` needs, at maps (r, M * N)."""
+        """
+        Value and gradient.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        value : float
+            Objective.
+        gradient : ndarray (r, M * N)
+            Its gradient.
+        state : tuple
+            What `freeze` needs: the list of the instruments' curvatures, and the negative part
+            (L, M * N) of the source divided by the scale of each energy, or None without a barrier.
+        """
         value, gradient = self.penalty.local(maps.reshape(self.shape))
         gradient = gradient.reshape(self.rank, -1)
         curvatures = []
@@ -96,7 +113,16 @@ class Objective:
         return value, gradient, (curvatures, negative)
 
     def freeze(self, maps, state):
-        """Fix curvature and preconditioner at maps, from what `local` gave."""
+        """
+        Fix curvature and preconditioner.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+        state : tuple
+            What `local` gave at these maps.
+        """
         curvatures, negative = state
         self.penalty.freeze(maps.reshape(self.shape))
         blocks = 0.0
@@ -123,7 +149,19 @@ class Objective:
         return self._inverse
 
     def sample(self, rng):
-        """Noise (r, M * N) whose covariance is the frozen curvature."""
+        """
+        Draw noise whose covariance is the frozen curvature.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            One sample.
+        """
         out = self.penalty.sample(rng, self.shape).reshape(self.rank, -1)
         for instrument in self.instruments:
             out = out + instrument.sample(rng)
@@ -135,7 +173,19 @@ class Objective:
         return out
 
     def hessian(self, maps):
-        """Product of the curvature with maps (r, M * N)."""
+        """
+        Product of the frozen curvature with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            The product.
+        """
         out = self.penalty.hessian(maps.reshape(self.shape)).reshape(self.rank, -1)
         for instrument in self.instruments:
             out = out + instrument.hessian(maps)
@@ -144,7 +194,19 @@ class Objective:
         return out
 
     def precondition(self, maps):
-        """Product of the inverse of the diagonal blocks with maps (r, M * N)."""
+        """
+        Product of the inverse of the diagonal blocks of the frozen curvature with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M * N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            The product.
+        """
         return np.matmul(self._inverse, maps.T[:, :, None])[:, :, 0].T
 
     def solve(self, maps, *, tolerance, max_iterations):
@@ -199,6 +261,7 @@ def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=No
     Returns
     -------
     NewtonResult
+        The solution, or where the steps ended.
     """
     maps = np.array(maps, float).reshape(objective.rank, -1)
     history = [] if history is None else history

@@ -51,7 +51,19 @@ class Observation:
         return Gaussian(self.data, self.variance, self.background, self.used)
 
     def scaled(self, factor):
-        """Return the observation with the response multiplied by a number."""
+        """
+        Return the observation with the response multiplied by a number.
+
+        Parameters
+        ----------
+        factor : float
+            The number.
+
+        Returns
+        -------
+        Observation
+            A new observation; the data are shared.
+        """
         return replace(self, response=self.response.scaled(factor))
 
 
@@ -89,6 +101,7 @@ def observation(name, data, response, likelihood, variance, notes):
     Returns
     -------
     Observation
+        The data, flattened, with what may be used of them.
 
     Raises
     ------
@@ -168,8 +181,10 @@ def split(one, part, rng):
 
     Returns
     -------
-    train, held : Observation
-        Data of exposures f and 1 - f, with responses, backgrounds and variances to match.
+    train : Observation
+        Data of an exposure f, with response, background and variances to match.
+    held : Observation
+        Those of an exposure 1 - f.
 
     Notes
     -----

@@ -17,7 +17,7 @@ class NoPenalty:
 
     Parameters
     ----------
-    _ : object
+    *_ : object
         Not used.
     """
 
@@ -25,22 +25,81 @@ class NoPenalty:
         self.mu = 0.0
 
     def local(self, maps):
-        """Value and gradient at maps (r, M, N)."""
+        """
+        Value and gradient.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        value : float
+            Penalty.
+        gradient : ndarray (r, M, N)
+            Its gradient.
+        """
         return 0.0, np.zeros_like(maps)
 
     def freeze(self, maps):
-        """Fix the curvature at maps (r, M, N)."""
+        """
+        Do nothing: the curvature is the same everywhere.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Not used.
+        """
 
     def hessian(self, maps):
-        """Product of the curvature with maps (r, M, N)."""
+        """
+        Product of the curvature with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            The product.
+        """
         return _TINY * maps
 
     def diagonal(self, shape):
-        """Diagonal of the curvature, for maps of a shape (r, M, N)."""
+        """
+        Diagonal of the curvature.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            Positive.
+        """
         return np.full(shape, _TINY)
 
     def sample(self, rng, shape):
-        """Noise (r, M, N) whose covariance is the curvature."""
+        """
+        Draw noise whose covariance is the curvature.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            One sample.
+        """
         return np.sqrt(_TINY) * rng.standard_normal(shape)
 
 
@@ -79,16 +138,54 @@ class Sobolev(NoPenalty):
         return 2.0 * self.mu / self.image * out
 
     def local(self, maps):
-        """Value and gradient at maps (r, M, N)."""
+        """
+        Value and gradient.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        value : float
+            Penalty.
+        gradient : ndarray (r, M, N)
+            Its gradient.
+        """
         gradient = self._normal(maps)
         return 0.5 * float((gradient * maps).sum()), gradient
 
     def hessian(self, maps):
-        """Product of the curvature with maps (r, M, N)."""
+        """
+        Product of the curvature with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            The product.
+        """
         return self._normal(maps)
 
     def diagonal(self, shape):
-        """Diagonal of the curvature, for maps of a shape (r, M, N)."""
+        """
+        Diagonal of the curvature.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            Positive.
+        """
         weights = np.zeros(shape[1:])
         weights[1:] += self.down
         weights[:-1] += self.down
@@ -97,7 +194,21 @@ class Sobolev(NoPenalty):
         return 2.0 * self.mu * weights / self.image**2 + _TINY
 
     def sample(self, rng, shape):
-        """Noise (r, M, N) whose covariance is the curvature."""
+        """
+        Draw noise whose covariance is the curvature.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            One sample.
+        """
         out = np.zeros(shape)
         noise = rng.standard_normal((shape[0], shape[1] - 1, shape[2])) * np.sqrt(self.down)
         out[:, 1:] += noise
@@ -146,7 +257,21 @@ class SparseStarlet(NoPenalty):
         return self.starlet.adjoint([self.root * c for c in coefficients]) / self.image
 
     def local(self, maps):
-        """Value and gradient at maps (r, M, N)."""
+        """
+        Value and gradient.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        value : float
+            Penalty.
+        gradient : ndarray (r, M, N)
+            Its gradient.
+        """
         coefficients = self._forward(maps)
         rounded = [np.sqrt(c * c + self.width**2) for c in coefficients]
         value = sum(float((self.mu * (r - self.width)).sum()) for r in rounded)
@@ -154,16 +279,47 @@ class SparseStarlet(NoPenalty):
         return value, self._adjoint(slopes)
 
     def freeze(self, maps):
-        """Fix the curvature at maps (r, M, N)."""
+        """
+        Fix the curvature, which depends on the maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients at which it is taken.
+        """
         self._curvature = [self.mu / np.sqrt(c * c + self.width**2) for c in self._forward(maps)]
 
     def hessian(self, maps):
-        """Product of the curvature with maps (r, M, N)."""
+        """
+        Product of the curvature, as fixed by `freeze`, with maps.
+
+        Parameters
+        ----------
+        maps : ndarray (r, M, N)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            The product.
+        """
         parts = zip(self._curvature, self._forward(maps), strict=True)
         return self._adjoint([weight * c for weight, c in parts])
 
     def diagonal(self, shape):
-        """Diagonal of the curvature, for maps of a shape (r, M, N)."""
+        """
+        Diagonal of the curvature, as fixed by `freeze`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            Zero or more.
+        """
         if self._squares is None:
             self._squares = [matrix**2 for matrix in self.starlet.matrices()[:-1]]
         total = np.zeros(shape)
@@ -173,6 +329,20 @@ class SparseStarlet(NoPenalty):
         return total
 
     def sample(self, rng, shape):
-        """Noise (r, M, N) whose covariance is the curvature."""
+        """
+        Draw noise whose covariance is the curvature, as fixed by `freeze`.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+        shape : tuple of int
+            Shape (r, M, N) of the maps.
+
+        Returns
+        -------
+        ndarray (r, M, N)
+            One sample.
+        """
         parts = [np.sqrt(w) * rng.standard_normal(shape) for w in self._curvature]
         return self._adjoint(parts)

@@ -30,6 +30,7 @@ def covariances(objective, *, samples=12, seed=0, inner=100):
     Returns
     -------
     ndarray (M * N, r, r)
+        Covariance matrix of the r coefficients of each pixel.
 
     Notes
     -----
@@ -89,6 +90,7 @@ def shrinkage(objective, maps, *, inner=200):
     Returns
     -------
     ndarray (r, M, N)
+        Estimate of the true coefficients minus the solution.
 
     Notes
     -----
@@ -107,7 +109,21 @@ def shrinkage(objective, maps, *, inner=200):
 
 
 def local_square(cube, shape):
-    """Mean square of a cube (L, P) over 9 energies and 3 by 3 pixels, for a shape (L, M, N)."""
+    """
+    Mean square of a cube over 9 energies and 3 by 3 pixels.
+
+    Parameters
+    ----------
+    cube : ndarray (L, P)
+        Cube with flattened images.
+    shape : tuple of int
+        Its shape (L, M, N).
+
+    Returns
+    -------
+    ndarray (L, P) of float32
+        The mean around each voxel; beyond the edges, the outermost values are repeated.
+    """
     square = np.square(cube, dtype=np.float32).reshape(shape)
     mean = uniform_filter(square, size=_WINDOW, mode="nearest")
     return np.maximum(mean, 0.0).reshape(cube.shape)

@@ -31,7 +31,19 @@ _TRIAL_NATS, _TRIAL_STEPS = 3.0, 60
 
 
 def mean_response(x, y):
-    """Mean response to a voxel of the source, counts per unit, averaged over both instruments."""
+    """
+    Mean response to a voxel of the source, averaged over both instruments.
+
+    Parameters
+    ----------
+    x, y : Observation
+        Data of both instruments.
+
+    Returns
+    -------
+    float
+        Data, summed over an instrument, per unit of the source in one voxel.
+    """
     total = 0.0
     for one in (x, y):
         ones = np.ones(one.data.shape)
@@ -81,6 +93,7 @@ def held_out_deviance(observations, cube, *, nonnegative):
     Returns
     -------
     float
+        Sum over all data; half of chi square if they are Gaussian.
     """
     cube = np.maximum(cube, 0.0) if nonnegative else cube
     # the continued logarithm: a photon where none is expected must not decide alone
@@ -141,6 +154,7 @@ class PreparedData:
         Returns
         -------
         PreparedData
+            The data with subspace, mean spectrum and brightness.
         """
         spectrum = mean_spectrum(y)
         subspace = find_subspace(y.likelihood, y.response, spectrum, _MOST_COMPONENTS)
@@ -161,6 +175,7 @@ class PreparedData:
         Returns
         -------
         PreparedData
+            A new object; all but the subspace is shared.
         """
         chosen = (f"rank {subspace.directions.shape[1]} of the start", *self.chosen[1:])
         return replace(self, subspace=subspace, chosen=chosen)
@@ -183,6 +198,7 @@ class PreparedData:
         Returns
         -------
         LowRank
+            The fusion, not yet solved.
         """
         observations = observations or self.observations
         return LowRank(
@@ -221,6 +237,7 @@ class PreparedData:
         Returns
         -------
         mu : float
+            The weight.
         table : list of dict
             See `search`.
         text : str

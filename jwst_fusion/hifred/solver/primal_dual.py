@@ -177,7 +177,19 @@ class PrimalDual:
         self.sparse.rescale(factor)
 
     def value(self, cube):
-        """Objective at a source (L, M * N)."""
+        """
+        Objective at a source.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M * N)
+            Source.
+
+        Returns
+        -------
+        float
+            Likelihoods as half deviances, plus the penalty.
+        """
         pairs = zip(self.likelihoods, self.responses, strict=True)
         total = sum(one.value(response.forward_flat(cube)) for one, response in pairs)
         if self.sparse is not None:
@@ -191,7 +203,19 @@ class PrimalDual:
         return total if self.sparse is None else total + self.sparse.back()
 
     def size(self, value):
-        """Absolute value of the objective without the constants that make it half a deviance."""
+        """
+        Size of the objective, to which the gap is compared.
+
+        Parameters
+        ----------
+        value : float
+            Objective.
+
+        Returns
+        -------
+        float
+            Its absolute value without the constants that make it half a deviance; positive.
+        """
         constant = sum(float(one.offset.sum(dtype=float)) for one in self.likelihoods)
         return max(abs(value - constant), 1e-300)
 
@@ -233,6 +257,7 @@ class PrimalDual:
         Returns
         -------
         PrimalDualResult
+            Where the iteration stood at its last check.
         """
         cube = np.ascontiguousarray(cube, dtype=np.float32)
         history = [] if history is None else history

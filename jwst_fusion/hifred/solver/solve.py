@@ -88,6 +88,7 @@ def solve(prepared: PreparedData, start, checkpoint):
     Returns
     -------
     ScaledSolution
+        The solution.
     """
     with threadpool_limits(limits=1, user_api="blas"):
         if start is not None:

@@ -118,7 +118,19 @@ class SparseDual:
         return starlet.images.adjoint([p.reshape(shape) for p in parts]).reshape(self.size, -1)
 
     def penalty(self, cube):
-        """Weighted sum of absolute coefficients of a source (L, M * N)."""
+        """
+        Weighted sum of the absolute starlet coefficients of a source.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M * N) of float32
+            Source.
+
+        Returns
+        -------
+        float
+            The sum over all bands.
+        """
         return self._pass(cube)[0]
 
     def _pass(self, cube, relaxation=None):

@@ -40,7 +40,19 @@ class SpectralSubspace:
         return self.scale[:, None] * self.directions
 
     def truncated(self, rank):
-        """Return the subspace of the first components."""
+        """
+        Return the subspace of the first components.
+
+        Parameters
+        ----------
+        rank : int
+            Number of components to keep; all if there are fewer.
+
+        Returns
+        -------
+        SpectralSubspace
+            The smaller subspace.
+        """
         return SpectralSubspace(self.directions[:, :rank], self.scale, self.singular[:rank])
 
 

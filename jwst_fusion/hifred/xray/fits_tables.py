@@ -11,12 +11,47 @@ __all__ = ["column", "column_name", "existing_file", "open_fits", "unit_factor"]
 
 
 def column_name(table, name):
-    """Return how a table spells the name of a column, or None if it has none."""
+    """
+    Find how a table spells the name of a column.
+
+    Parameters
+    ----------
+    table : `~astropy.io.fits.BinTableHDU`
+        The table.
+    name : str
+        Name of the column, in capital letters.
+
+    Returns
+    -------
+    str or None
+        The name as the table has it; None if it has no such column.
+    """
     return next((one for one in table.columns.names if one.upper() == name), None)
 
 
 def column(table, name, path):
-    """Return the data of a column, whatever the case of its name."""
+    """
+    Return the data of a column, whatever the case of its name.
+
+    Parameters
+    ----------
+    table : `~astropy.io.fits.BinTableHDU`
+        The table.
+    name : str
+        Name of the column, in capital letters.
+    path : str or `~pathlib.Path`
+        The file, for messages.
+
+    Returns
+    -------
+    ndarray (rows, ...)
+        The column.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column.
+    """
     spelling = column_name(table, name)
     if spelling is None:
         msg = f"{path} has no column {name} in its extension {table.name}"
@@ -25,7 +60,30 @@ def column(table, name, path):
 
 
 def unit_factor(table, name, unit, path):
-    """Return the factor from the unit of a column, or from `unit` if it has none, to `unit`."""
+    """
+    Return the factor that brings a column to a unit.
+
+    Parameters
+    ----------
+    table : `~astropy.io.fits.BinTableHDU`
+        The table.
+    name : str
+        Name of the column, in capital letters; the table must have it.
+    unit : `~astropy.units.Unit`
+        The unit that is wanted.
+    path : str or `~pathlib.Path`
+        The file, for messages.
+
+    Returns
+    -------
+    float
+        The factor; 1 if the column does not say its unit.
+
+    Raises
+    ------
+    ValueError
+        If the unit of the column is not known, or of another kind.
+    """
     text = table.columns[column_name(table, name)].unit
     if not text:
         return 1.0
@@ -37,7 +95,26 @@ def unit_factor(table, name, unit, path):
 
 
 def existing_file(path, kind):
-    """Return a path, or raise FileNotFoundError that says what kind of file is missing."""
+    """
+    Return a path to a file that must exist.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file.
+    kind : str
+        What it holds, for the message.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
     path = Path(path)
     if not path.is_file():
         msg = f"the {kind} {path} does not exist"
@@ -46,7 +123,26 @@ def existing_file(path, kind):
 
 
 def open_fits(path, kind):
-    """Open a whole FITS file, or raise ValueError that says what kind of file cannot be read."""
+    """
+    Open a FITS file and read all of it.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file.
+    kind : str
+        What it holds, for the message.
+
+    Returns
+    -------
+    `~astropy.io.fits.HDUList`
+        The extensions, in memory; to be closed by the caller.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is truncated.
+    """
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", AstropyUserWarning)

@@ -22,7 +22,40 @@ _WITHIN = 0.9
 
 
 def spectral_matrix_x(responses, channels, edges, options, name):
-    """Return the matrix (channels of X, energies of Z), if it holds the area, channels to use."""
+    """
+    Make the spectral response of X on the energies of the result.
+
+    Parameters
+    ----------
+    responses : dict of str to path
+        File by ``rmf_x``, if there is one.
+    channels : ndarray (l + 1,)
+        Edges of the channels of X, keV.
+    edges : ndarray (L + 1,)
+        Edges of the energies of the result Z, keV.
+    options : object
+        Attribute ``lsf_fwhm`` (eV), the width of a Gaussian, which is used without a file.
+    name : str
+        Name of X, for messages.
+
+    Returns
+    -------
+    matrix : scipy.sparse.csr_array (l, L)
+        Probability of each channel, or area times probability [cm2].
+    contains_area : bool
+        Whether the matrix holds the effective area.
+    inside : ndarray of bool (l,)
+        Channels to use: nearly all of their photons have energies of the result.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    NotFusableError
+        If there is no channel to use.
+    ValueError
+        If neither a file nor a width is given, or the file does not fit.
+    """
     everything = np.ones(channels.size - 1, bool)
     if responses.get("rmf_x") is None:
         if options.lsf_fwhm is None:
@@ -73,7 +106,34 @@ def spectral_matrix_x(responses, channels, edges, options, name):
 
 
 def area_at(responses, letter, edges, contained, notes):
-    """Return the effective area from an ARF, or None if the RMF holds it or no file is given."""
+    """
+    Read the effective area on the energies of the result.
+
+    Parameters
+    ----------
+    responses : dict of str to path
+        File by ``arf_x`` or ``arf_y``, if there is one.
+    letter : "x" or "y"
+        Which of them.
+    edges : ndarray (L + 1,)
+        Edges of the energies of the result Z, keV.
+    contained : bool
+        Whether the RMF of this telescope holds the area; a file is not used then, with a warning.
+    notes : list of str
+        Takes what was assumed.
+
+    Returns
+    -------
+    ndarray (L,) or None
+        Area, cm2; None if the RMF holds it, or no file is given.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file cannot be read, or has no area at any of these energies.
+    """
     path = responses.get(f"arf_{letter}")
     if contained:
         if path is not None:
@@ -86,7 +146,32 @@ def area_at(responses, letter, edges, contained, notes):
 
 
 def area_y(responses, edges, notes):
-    """Return the area of Y; of its RMF the sum over channels counts: Z has its resolution."""
+    """
+    Find the response of Y to each energy of the result, whose resolution is that of Y.
+
+    Parameters
+    ----------
+    responses : dict of str to path
+        Files by ``rmf_y`` and ``arf_y``, as far as they exist.
+    edges : ndarray (L + 1,)
+        Edges of the energies of the result Z, keV.
+    notes : list of str
+        Takes what was assumed.
+
+    Returns
+    -------
+    ndarray (L,) or None
+        Area, cm2, times the part of the photons that the RMF puts into channels. Without an ARF
+        that part alone, unless the RMF holds the area; without an RMF the area alone; None without
+        either.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    ValueError
+        If a file cannot be read, or the ARF has no area at any of these energies.
+    """
     area = None
     if responses.get("rmf_y") is not None:
         rmf = read_rmf(responses["rmf_y"])
@@ -102,7 +187,32 @@ def area_y(responses, edges, notes):
 
 
 def exposure_time(cube, given, arf, notes):
-    """Return the exposure time: as given, of the cube, of the ARF, or 1 s."""
+    """
+    Find the exposure time of a cube.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+    given : float or None
+        What the user gives, s; it goes before what files say.
+    arf : str, path or None
+        ARF of the cube, which may say it if the cube does not.
+    notes : list of str
+        Takes what was assumed.
+
+    Returns
+    -------
+    float
+        Exposure time, s; 1 if it is not known, with a note.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the ARF does not exist.
+    ValueError
+        If the ARF cannot be read.
+    """
     for value in (given, cube.exposure, None if arf is None else read_arf(arf).exposure):
         if value is not None:
             return float(value)
@@ -111,5 +221,17 @@ def exposure_time(cube, given, arf, notes):
 
 
 def span(edges):
-    """Return a range of energies in words."""
+    """
+    Return a range of energies in words.
+
+    Parameters
+    ----------
+    edges : ndarray (n + 1,)
+        Edges of the energies, keV.
+
+    Returns
+    -------
+    str
+        The first and the last edge, with the unit.
+    """
     return f"{edges[0]:.4g} to {edges[-1]:.4g} keV"
