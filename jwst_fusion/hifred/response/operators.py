@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-__all__ = ["Term", "apply", "apply_right", "compact", "cost", "dense", "transposed"]
+__all__ = ["Term", "apply", "apply_right", "compact", "cost", "transposed"]
 
 _DENSE = 0.03  # density above which products with a full matrix are faster
 _LARGEST = 20_000_000  # elements of a full matrix (160 MB); larger ones stay sparse
@@ -104,29 +104,6 @@ def transposed(matrix):
     if matrix is None or matrix.ndim == 1:
         return matrix
     return matrix.T.tocsr() if sparse.issparse(matrix) else matrix.T
-
-
-def dense(matrix, size):
-    """
-    Full matrix of one of any form.
-
-    Parameters
-    ----------
-    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
-        The matrix, in one of the forms that `compact` gives.
-    size : int
-        Number of rows of the identity, whose form does not tell it; not used for other forms.
-
-    Returns
-    -------
-    ndarray (m, n)
-        The full matrix.
-    """
-    if matrix is None:
-        return np.eye(size)
-    if matrix.ndim == 1:
-        return np.diag(matrix)
-    return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
 def cost(matrix, size):
