@@ -58,8 +58,12 @@ def warn_once(log, text, *values):
 
     Parameters
     ----------
-    log, text, *values
-        As for `warn`.
+    log : `~logging.Logger`
+        Logger of the module that warns.
+    text : str
+        The warning, with places for the values as in `logging.Logger.warning`.
+    *values
+        What is put in these places.
     """
     message = Message(log.name.removeprefix("jwst_fusion."), "", text % values if values else text)
     places = [messages for messages in _collected.get() if message not in messages]

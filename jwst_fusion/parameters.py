@@ -65,8 +65,19 @@ def option(default, text, *, kind=None, choices=(), low=None, high=None, closed=
     ----------
     default : object
         Its default.
-    text, kind, choices, low, high, closed, unit
-        See `Option`; `kind` follows from the default or the choices where it is left out.
+    text : str
+        What it does, in one sentence.
+    kind : str, optional
+        Its type in a step's spec, see `Option`; by default it follows from the choices or the type
+        of the default value.
+    choices : sequence of str
+        The words that are allowed, of an option that is one of several words.
+    low, high : float, optional
+        The range of a number; not bounded by default.
+    closed : bool
+        Whether `low` itself is allowed.
+    unit : str
+        Unit, or empty.
 
     Returns
     -------
@@ -182,7 +193,19 @@ def check_options(settings):
 
 
 def parts(value):
-    """Return what is separated by commas, or the items of a list, as text; None for nothing."""
+    """
+    Return the parts of a list, which may be one text with commas, as text.
+
+    Parameters
+    ----------
+    value : str, path-like, sequence or None
+        Text with commas, or items, each of which may have commas as well.
+
+    Returns
+    -------
+    tuple of str or None
+        The parts, without blanks around them or empty ones; None for None.
+    """
     if value is None:
         return None
     items = [value] if isinstance(value, (str, Path)) else value
@@ -252,7 +275,24 @@ def check_range(name, value, low, high, closed):
 
 
 def rank_of(value):
-    """Return a number of components, "auto", or the part of the variance to explain as a float."""
+    """
+    Return a number of components, or the part of the variance that they are to explain.
+
+    Parameters
+    ----------
+    value : str, int or float
+        A whole number from 1 to 200, a part between 0 and 1 (exclusive), or "auto".
+
+    Returns
+    -------
+    int, float or "auto"
+        The number, the part, or "auto".
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
     try:
         part = float(value)
     except (TypeError, ValueError):

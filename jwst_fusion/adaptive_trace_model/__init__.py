@@ -5,6 +5,11 @@ The flux of a slice is a scale per detector column times a profile that varies s
 slit and along the dispersion (Law & Clarke 2026). `oversample` works on plain arrays; the step
 `~jwst_fusion.step.AdaptiveTraceModelStep` does the same to exposures of the pipeline.
 
+Notes
+-----
+What ``__all__`` lists is stable: it changes only after a release that warns of the change. Modules
+and names beside it may change at any time.
+
 Examples
 --------
 A star whose trace drifts over the rows of a slice, hardly wider than a pixel:
@@ -21,11 +26,6 @@ A star whose trace drifts over the rows of a slice, hardly wider than a pixel:
 >>> truth = 1000 * np.exp(-0.5 * (result.coordinate / 0.8) ** 2)
 >>> bool(np.nanmax(np.abs(result.flux - truth)) < 1)
 True
-
-Notes
------
-What ``__all__`` lists is stable: it changes only after a release that warns of the change. Modules
-and names beside it may change at any time.
 """
 
 import lazy_loader

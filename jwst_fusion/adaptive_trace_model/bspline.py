@@ -188,9 +188,9 @@ class SurfaceFitter:
 
         Returns
         -------
-        coefficients : ndarray
-            Shape ``(column, n_coef)``, interpolated to each column; `None` if the normal matrix is
-            not positive definite even with a hundred times the stiffness.
+        ndarray or None
+            Coefficients interpolated to each column, shape ``(column, n_coef)``; `None` if the
+            normal matrix is not positive definite even with a hundred times the stiffness.
         """
         w = weight.ravel()[self._pixel]
         wy = w * target.ravel()[self._pixel]

@@ -74,7 +74,19 @@ class OversampledImages:
     n_columns_without_model: int = 0
 
     def count(self, outcome):
-        """Number of slices with an outcome."""
+        """
+        Count the slices with an outcome.
+
+        Parameters
+        ----------
+        outcome : {"fitted", "faint", "failed", "empty"}
+            The outcome.
+
+        Returns
+        -------
+        int
+            Number of slices.
+        """
         return list(self.outcomes.values()).count(outcome)
 
 

@@ -87,8 +87,11 @@ class ArrayGeometry:
 
         Returns
         -------
-        coordinate, wavelength : ndarray
-            Shape ``(column, row)``; NaN before the first and after the last row of the slice.
+        coordinate : ndarray
+            Slit coordinate, in the unit in which it was given, shape ``(column, row)``; NaN before
+            the first and after the last row of the slice.
+        wavelength : ndarray
+            Wavelength in micrometre, in the same shape and with the same NaN.
         """
         rows, columns = layout.index()
         rows = np.minimum(rows, len(self._coordinate) - 1)

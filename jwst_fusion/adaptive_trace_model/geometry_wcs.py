@@ -107,7 +107,21 @@ def to_native_pixels(factor, *, axis):
 
 
 def stretch(limits, factor):
-    """Translate a pair of native limits along the oversampled axis to oversampled pixels."""
+    """
+    Translate native limits along the oversampled axis to oversampled pixels.
+
+    Parameters
+    ----------
+    limits : tuple of float
+        Lower and upper limit, native pixels, 0 at the centre of the first one.
+    factor : float
+        Oversampling factor.
+
+    Returns
+    -------
+    tuple of float
+        The same limits in oversampled pixels, 0 at the centre of the first one.
+    """
     return tuple((limit + 0.5) * factor - 0.5 for limit in limits)
 
 
@@ -117,7 +131,21 @@ def new_frame():
 
 
 def name_transform(transform, names):
-    """Name the transform from oversampled to native pixels, and its in- and outputs."""
+    """
+    Name the transform from oversampled to native pixels, and its in- and outputs.
+
+    Parameters
+    ----------
+    transform : `astropy.modeling.Model`
+        The transform, which is changed in place.
+    names : tuple of str
+        Names of its inputs, which are those of its outputs as well.
+
+    Returns
+    -------
+    `astropy.modeling.Model`
+        The same transform.
+    """
     transform.name = "coord2det"
     transform.inputs = names
     transform.outputs = names

@@ -160,7 +160,21 @@ def find_slices(regions):
 
 
 def oversampled_size(n_row, factor):
-    """Return the number of rows of an oversampled image: ``n_row * factor``, rounded up."""
+    """
+    Return the number of rows of an oversampled image.
+
+    Parameters
+    ----------
+    n_row : int
+        Rows of the native image.
+    factor : float
+        Oversampling factor.
+
+    Returns
+    -------
+    int
+        ``n_row * factor``, rounded up.
+    """
     return int(np.ceil(n_row * factor - 1e-9))
 
 

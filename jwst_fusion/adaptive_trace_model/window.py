@@ -109,8 +109,8 @@ class WindowFitter:
 
         Returns
         -------
-        coefficients : ndarray or None
-            Shape ``(column, n_coef)``; `None` if no column has a fit.
+        ndarray or None
+            Coefficients, shape ``(column, n_coef)``; `None` if no column has a fit.
         """
         w = weight.ravel()[self._pixel]
         wy = w * target.ravel()[self._pixel]

@@ -22,10 +22,12 @@ def sampling_cells(wavelength, valid=None):
 
     Returns
     -------
-    low, high : ndarray
-        Ends of the cells, shape (L,) [um]: half way to the neighbours that hold data, but only half
-        a local step wide on the side of a gap (neighbour more than 2.5 local steps away) and at the
-        ends. Samples without data have ``low == high``.
+    low : ndarray
+        Lower ends of the cells, shape (L,) [um]: half way to the neighbours that hold data, but
+        only half a local step wide on the side of a gap (neighbour more than 2.5 local steps away)
+        and at the ends.
+    high : ndarray
+        Upper ends, likewise. Samples without data have ``low == high``.
 
     Raises
     ------

@@ -420,7 +420,19 @@ class FusionOptions:
         return cls(**{one.name: getattr(step, one.name) for one in fields(cls)})
 
     def measures_offsets(self, *, moving):
-        """Return whether measured offsets are applied, to a target that moves or does not."""
+        """
+        Return whether measured offsets are applied.
+
+        Parameters
+        ----------
+        moving : bool
+            Whether the target moves on the sky; only "auto" asks for it.
+
+        Returns
+        -------
+        bool
+            True with "measured", and with "auto" if the target moves.
+        """
         return moving if self.alignment == "auto" else self.alignment == "measured"
 
     def broadening_widths(self):

@@ -126,12 +126,16 @@ def line_map(cube, line):
     Parameters
     ----------
     cube : array (L, y, x)
+        Surface brightness.
     line : Line
+        The line, with its channels and those beside it.
 
     Returns
     -------
-    lined, continuum : array (y, x)
-        Brightness of the line, and of the continuum.
+    lined : array (y, x)
+        Mean brightness in the channels of the line, continuum subtracted, in the unit of the cube.
+    continuum : array (y, x)
+        Mean brightness in the channels beside it.
     """
     beside = np.array([cube[i] for i in np.flatnonzero(line.beside)], float)
     within = np.asarray(cube[line.channels], float)
@@ -140,7 +144,19 @@ def line_map(cube, line):
 
 
 def mean_of(stack):
-    """Return the mean (y, x) of the finite values of a stack (N, y, x), NaN without any."""
+    """
+    Return the mean of the finite values of a stack.
+
+    Parameters
+    ----------
+    stack : array (N, y, x)
+        The images.
+
+    Returns
+    -------
+    array (y, x)
+        Their mean; NaN where none has a value.
+    """
     good = np.isfinite(stack)
     count = good.sum(0)
     total = np.where(good, stack, 0).sum(0)

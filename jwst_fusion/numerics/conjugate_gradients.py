@@ -62,10 +62,12 @@ def conjugate_gradients(
 
     Parameters
     ----------
-    operator, precondition : callable
-        Apply the operator and the preconditioner to an array like `rhs`.
+    operator : callable
+        Apply the operator to an array like `rhs`.
     rhs : ndarray
         Right-hand side.
+    precondition : callable
+        Apply the preconditioner, an approximate inverse of the operator, to an array like `rhs`.
     inner : callable
         Real inner product of two arrays.
     start : ndarray, optional

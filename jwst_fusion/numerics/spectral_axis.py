@@ -67,10 +67,13 @@ def linear_wavelengths(keywords, pixel, *, name):
 
     Parameters
     ----------
-    keywords, name
-        As for `channel_wavelengths`.
+    keywords : mapping
+        A header, or those of `AXIS_KEYWORDS` that are known; those that are None count as
+        missing.
     pixel : array
         Pixels along the axis, counted from 1 as in FITS; fractions are allowed.
+    name : str
+        Name of the cube, for messages.
 
     Returns
     -------

@@ -128,7 +128,21 @@ class Starlet2D(_Mirrored):
         self.columns = [smoothing_matrix(shape[1], 2**j).astype(dtype) for j in range(scales)]
 
     def smooth(self, images, scale):
-        """Smooth images (..., M, N) at one scale."""
+        """
+        Smooth images at one scale.
+
+        Parameters
+        ----------
+        images : ndarray (..., M, N)
+            The images.
+        scale : int
+            Number of the scale j, from 0; the samples of the filter are 2**j pixels apart.
+
+        Returns
+        -------
+        ndarray (..., M, N)
+            The smoothed images.
+        """
         return np.matmul(self.rows[scale], images @ self.columns[scale])
 
     def _matrix(self, scale):
@@ -161,7 +175,21 @@ class Starlet1D(_Mirrored):
         return reach, small[:reach]
 
     def smooth(self, cube, scale):
-        """Smooth spectra of a cube (L, ...) at one scale."""
+        """
+        Smooth the spectra of a cube at one scale.
+
+        Parameters
+        ----------
+        cube : ndarray (L, ...)
+            The spectra, along the first axis.
+        scale : int
+            Number of the scale j, from 0; the samples of the filter are 2**j channels apart.
+
+        Returns
+        -------
+        ndarray (L, ...)
+            The smoothed spectra.
+        """
         step, (reach, ends) = 2**scale, self._plans[scale]
         flat = cube.reshape(self.size, -1)
         if reach is None:
@@ -221,13 +249,37 @@ class Starlet2D1D:
         return pairs[:-1]
 
     def forward(self, cube):
-        """Coefficients, a list of arrays (L, M, N), of a cube (L, M, N)."""
+        """
+        Transform a cube.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M, N)
+            The cube.
+
+        Returns
+        -------
+        list of ndarray (L, M, N)
+            Coefficients, in the order of `bands`.
+        """
         *details, smooth = self.images.forward(cube, rest=True)
         out = [band for part in details for band in self.spectra.forward(part, rest=True)]
         return out + self.spectra.forward(smooth)
 
     def adjoint(self, coefficients):
-        """Cube (L, M, N) of coefficients."""
+        """
+        Apply the transpose.
+
+        Parameters
+        ----------
+        coefficients : list of ndarray (L, M, N)
+            Coefficients, in the order of `bands`.
+
+        Returns
+        -------
+        ndarray (L, M, N)
+            A cube.
+        """
         n = self.spectra.scales + 1
         parts = [coefficients[a * n : (a + 1) * n] for a in range(self.images.scales + 1)]
         return self.images.adjoint([self.spectra.adjoint(part) for part in parts])
@@ -272,17 +324,53 @@ class PeriodicStarlet:
         self.transfer = np.array(_details(np.ones(grid.shape), smooth, scales)[0])
 
     def forward(self, maps):
-        """Coefficients (J, k, Y, X) of maps (k, Y, X)."""
+        """
+        Transform maps.
+
+        Parameters
+        ----------
+        maps : ndarray (k, Y, X)
+            The maps.
+
+        Returns
+        -------
+        ndarray (J, k, Y, X)
+            Coefficients at J scales, the finest first.
+        """
         spectrum = sf.fft2(maps)
         return np.array([sf.ifft2(t * spectrum).real for t in self.transfer])
 
     def adjoint(self, coefficients):
-        """Maps (k, Y, X) of coefficients (J, k, Y, X)."""
+        """
+        Apply the adjoint.
+
+        Parameters
+        ----------
+        coefficients : ndarray (J, k, Y, X)
+            Coefficients at J scales, the finest first.
+
+        Returns
+        -------
+        ndarray (k, Y, X)
+            Maps.
+        """
         total = sum(t * sf.fft2(c) for t, c in zip(self.transfer, coefficients, strict=True))
         return sf.ifft2(total).real
 
     def power(self, weights):
-        """Transfer function (group, d * d, k) of the adjoint of the weighted (J, k) transform."""
+        """
+        Transfer function of the transform, weighted, and then its adjoint.
+
+        Parameters
+        ----------
+        weights : ndarray (J, k)
+            Weights of the scales for each map.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            Transfer function for each map, in the groups of the domain.
+        """
         total = np.tensordot(weights.T, self.transfer**2, 1)
         return self.grid.group(total)
 

@@ -224,13 +224,18 @@ def propagate(transmission, opd, wavelength, scale, size):
     transmission, opd : ndarray
         Transmission of the entrance pupil and optical path difference [nm], both of shape (n, n)
         with rows along +V3 and columns along +V2.
-    wavelength, scale, size
-        As for `native_psf`.
+    wavelength : float
+        Wavelength [um].
+    scale : float
+        Pixel [arcsec].
+    size : int
+        Pixels a side, odd.
 
     Returns
     -------
     ndarray
-        As for `native_psf`.
+        Intensity at the pixel centres, shape (size, size), as a share of the light that passes the
+        pupil.
     """
     from poppy.matrixDFT import matrix_dft
 

@@ -43,8 +43,17 @@ def count_nodes(
         "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
     low, high : float
         Range of wavelengths [um].
-    pixel_scale, npix, pixel_kernels, broadening, jitter
-        As for `jwst_fusion.psf.make_psf`.
+    pixel_scale : float
+        Pixel of the PSF [arcsec].
+    npix : int
+        Pixels a side, odd.
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle) [arcsec, arcsec, deg] with which the PSF is convolved,
+        see `jwst_fusion.psf.make_psf`.
+    broadening : float, optional
+        Sigma of a Gaussian that widens the PSF [arcsec]; by default the charge diffusion.
+    jitter : float, optional
+        Sigma of the telescope's jitter per axis [milliarcsec]; 0.8 by default.
     tolerance : float
         Largest relative error of the OTF at any wavelength between the nodes.
 
@@ -136,10 +145,23 @@ def interpolation_error(
 
     Parameters
     ----------
-    instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter
-        As for `count_nodes`.
+    instrument : str
+        "NIRCAM", "NIRSPEC" (integral field unit), "MIRI" (imager) or "MIRI_MRS" (spectrometer).
+    low, high : float
+        Range of wavelengths [um].
     count : int
         Number of nodes, from 2 to 65.
+    pixel_scale : float
+        Pixel of the PSF [arcsec].
+    npix : int
+        Pixels a side, odd.
+    pixel_kernels : sequence of tuple
+        Rectangles (width_x, width_y, angle) [arcsec, arcsec, deg] with which the PSF is convolved,
+        see `jwst_fusion.psf.make_psf`.
+    broadening : float, optional
+        Sigma of a Gaussian that widens the PSF [arcsec]; by default the charge diffusion.
+    jitter : float, optional
+        Sigma of the telescope's jitter per axis [milliarcsec]; 0.8 by default.
 
     Returns
     -------

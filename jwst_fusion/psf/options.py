@@ -30,7 +30,24 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 
 
 def check_nodes(wavelength):
-    """Return the wavelengths as an ascending array of distinct finite numbers."""
+    """
+    Return wavelengths as an ascending array.
+
+    Parameters
+    ----------
+    wavelength : array_like
+        Wavelengths in any order [um].
+
+    Returns
+    -------
+    ndarray
+        The same, ascending, shape (R,) [um].
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one is not finite or given twice.
+    """
     nodes = np.sort(np.atleast_1d(np.asarray(wavelength, dtype=float)))
     if nodes.ndim != 1 or nodes.size == 0 or not np.all(np.isfinite(nodes)):
         msg = "wavelength must be a list of finite wavelengths in micrometre"
@@ -42,7 +59,32 @@ def check_nodes(wavelength):
 
 
 def check_grid(npix, pixel_scale, angle):
-    """Return size, pixel and rotation of the output grid as int, float and float."""
+    """
+    Return size, pixel and rotation of the output grid.
+
+    Parameters
+    ----------
+    npix : int
+        Pixels a side, odd and at least 3.
+    pixel_scale : float
+        Pixel [arcsec], from 0.001 to 1.
+    angle : float
+        Angle from +y of the grid to V3, counterclockwise [deg].
+
+    Returns
+    -------
+    npix : int
+        Pixels a side.
+    pixel_scale : float
+        Pixel [arcsec].
+    angle : float
+        Angle [deg].
+
+    Raises
+    ------
+    ValueError
+        If one is out of range, or the field is larger than 10 arcsec.
+    """
     if not (math.isfinite(npix) and npix == int(npix) and npix >= 3 and npix % 2 == 1):
         msg = f"npix must be an odd number of at least 3 pixels, got {npix}"
         raise ValueError(msg)
@@ -62,7 +104,24 @@ def check_grid(npix, pixel_scale, angle):
 
 
 def check_pixel_kernels(pixel_kernels):
-    """Return the kernels as a list of tuples of three floats."""
+    """
+    Return pixel kernels as numbers.
+
+    Parameters
+    ----------
+    pixel_kernels : sequence of sequence
+        Rectangles (width_x, width_y, angle): widths from 0 to 2 [arcsec] and an angle [deg].
+
+    Returns
+    -------
+    list of tuple of float
+        The same, three numbers each.
+
+    Raises
+    ------
+    ValueError
+        If one has not three numbers or they are out of range.
+    """
     kernels = []
     for kernel in pixel_kernels:
         values = tuple(float(value) for value in kernel)
@@ -78,7 +137,26 @@ def check_pixel_kernels(pixel_kernels):
 
 
 def check_filter(name, instrument):
-    """Return the name of a filter of an imager in upper case, or None."""
+    """
+    Return the name of a filter of an imager in upper case.
+
+    Parameters
+    ----------
+    name : str or None
+        Name of the filter, in any case.
+    instrument : `jwst_fusion.psf.instruments.Instrument`
+        The instrument.
+
+    Returns
+    -------
+    str or None
+        The name; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If the imager has no such filter, or the instrument is an integral field unit.
+    """
     if name is None:
         return None
     text = str(name).upper()
@@ -94,7 +172,26 @@ def check_filter(name, instrument):
 
 
 def check_broadening(broadening, default):
-    """Return the Gaussian sigma [arcsec], the default one if none is given."""
+    """
+    Return the sigma of the Gaussian that widens a PSF.
+
+    Parameters
+    ----------
+    broadening : float or None
+        Sigma from 0 to less than 1 [arcsec], or None.
+    default : float
+        Sigma that stands for None [arcsec].
+
+    Returns
+    -------
+    float
+        Sigma [arcsec].
+
+    Raises
+    ------
+    ValueError
+        If it is out of range.
+    """
     sigma = default if broadening is None else float(broadening)
     if not (math.isfinite(sigma) and 0 <= sigma < 1):
         msg = f"broadening is a Gaussian sigma in arcsec, from 0 to less than 1; got {broadening}"
@@ -103,7 +200,24 @@ def check_broadening(broadening, default):
 
 
 def check_jitter(jitter):
-    """Return the sigma of the jitter in arcsec, from milliarcsec; the telescope's own for None."""
+    """
+    Return the sigma of the telescope's jitter.
+
+    Parameters
+    ----------
+    jitter : float or None
+        Sigma per axis, from 0 to less than 1000 [milliarcsec]; None for the telescope's own, 0.8.
+
+    Returns
+    -------
+    float
+        Sigma per axis [arcsec].
+
+    Raises
+    ------
+    ValueError
+        If it is out of range.
+    """
     sigma = JITTER if jitter is None else float(jitter)
     if not (math.isfinite(sigma) and 0 <= sigma < 1000):
         msg = (
@@ -115,7 +229,26 @@ def check_jitter(jitter):
 
 
 def check_position(position, instrument):
-    """Return column and row on the detector as a tuple of int, or None."""
+    """
+    Return a position on the detector of an imager.
+
+    Parameters
+    ----------
+    position : sequence of int or None
+        Column and row, counted from 0.
+    instrument : `jwst_fusion.psf.instruments.Instrument`
+        The instrument.
+
+    Returns
+    -------
+    tuple of int or None
+        Column and row; None if there is no position.
+
+    Raises
+    ------
+    ValueError
+        If it is not on the detector, or the instrument is an integral field unit.
+    """
     if position is None:
         return None
     if instrument.detector_shape is None:
@@ -136,13 +269,46 @@ def check_position(position, instrument):
 
 
 def names_wavefront(text):
-    """Whether a text says which telescope wavefront to use: "none", a date or a file."""
+    """
+    Return whether a text says which telescope wavefront to use.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    bool
+        True for "none", a date (ISO format) or a file that exists.
+    """
     plain = text.lower() == "none" or _DATE.fullmatch(text) is not None
     return plain or Path(text).expanduser().is_file()
 
 
 def check_opd(opd, source):
-    """Return the path of a telescope wavefront map, "none" for no wavefront error, or None."""
+    """
+    Return the telescope wavefront to use.
+
+    Parameters
+    ----------
+    opd : path-like, str or None
+        FITS file, date (ISO format) or "none" for a telescope without wavefront error.
+    source : str
+        Source of the PSFs; only "webbpsf" takes a wavefront.
+
+    Returns
+    -------
+    pathlib.Path, str or None
+        Path of the wavefront map, "none", or None if nothing was asked for.
+
+    Raises
+    ------
+    ValueError
+        If the source takes no wavefront, or the date does not exist.
+    FileNotFoundError
+        If there is no such file, or no map near that date among the data files of STPSF.
+    """
     if opd is None:
         return None
     if source != "webbpsf":

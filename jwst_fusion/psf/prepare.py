@@ -150,8 +150,10 @@ def prepare(
     ----------
     instruments : sequence of str
         "NIRCAM", "NIRSPEC", "MIRI" (imager), "MIRI_MRS".
-    filters, wavelength
-        As for `channels_of`.
+    filters : sequence of str
+        Filters of NIRCam or MIRI.
+    wavelength : tuple of float, optional
+        Shortest and longest wavelength [um]; by default what the filters span.
     pixel_scale : float
         Output pixel [arcsec].
     field : float

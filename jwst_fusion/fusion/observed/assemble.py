@@ -35,8 +35,10 @@ def cube_arrays(data, err, good, grid):
 
     Returns
     -------
-    cube, err : array (L, h, w)
-        Padded cube and errors; NaN where there are no data.
+    cube : array (L, h, w)
+        Padded cube; NaN where there are no data.
+    err : array (L, h, w)
+        Its errors.
     """
     windows, targets = [], []
     for part, (before, after), size in zip(grid.field, grid.padding, data.shape[1:], strict=True):
@@ -159,8 +161,16 @@ def cross_calibrate(cube, err, images, image_err, *, responses, psf, factor, met
 
     Parameters
     ----------
-    cube, err, images, image_err, responses, psf, factor
-        As for `fusion_data`, with responses that sum to 1.
+    cube, err : array (L, h, w)
+        Cube on the padded grid and its errors.
+    images, image_err : array (F, d h, d w)
+        Images on the fine grid and their errors.
+    responses : array (F, L)
+        Weights of the channels in each filter, which sum to 1.
+    psf : `~jwst_fusion.fusion.psf.instrument_psf.PsfPair`
+        PSFs of both.
+    factor : int
+        Fine pixels per spaxel, d.
     method : {"eroded", "mean", "off"}
         How the means are taken, see `~jwst_fusion.fusion.observed.photometry.calibrate`.
 

@@ -63,7 +63,21 @@ class CubePart:
 
 
 def same_grid(one, other, *, tolerance=_SAME):
-    """Return whether two grids have the same pixels, within a tolerance in pixels."""
+    """
+    Return whether two grids have the same pixels.
+
+    Parameters
+    ----------
+    one, other : SkyGrid
+        The grids.
+    tolerance : float
+        By how much positions in one grid may differ from those in the other, pixels.
+
+    Returns
+    -------
+    bool
+        Whether their shapes agree and no corner differs by as much.
+    """
     if one.shape != other.shape or one.centre.separation(other.centre).deg > one.radius:
         return False
     ny, nx = one.shape
@@ -107,7 +121,21 @@ def union_grid(grids):
 
 
 def memory_of_join(channels, shape):
-    """Return the bytes needed to join cubes of so many channels on a grid of that shape."""
+    """
+    Return the memory needed to join cubes.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels of all cubes together.
+    shape : tuple of int
+        Shape (y, x) of the grid on which they are joined.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     return _PER_VOXEL * channels * shape[0] * shape[1]
 
 

@@ -56,9 +56,10 @@ def blur_with_gaps(image, kernel):
 
     Returns
     -------
-    total, share : array (y, x)
-        Sum over the data under the kernel, and part of the kernel that fell on data; their ratio
-        is the convolved image.
+    total : array (y, x)
+        Sum over the data under the kernel.
+    share : array (y, x)
+        Part of the kernel that fell on data; `total` over it is the convolved image.
     """
     good = np.isfinite(image)
     total = signal.fftconvolve(np.where(good, image, 0.0), kernel, "same")

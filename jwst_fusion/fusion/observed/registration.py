@@ -54,7 +54,19 @@ class CommonGrid:
     padding: tuple
 
     def inner(self, *, fine=False):
-        """Return the rows and columns of the field within the padded grid."""
+        """
+        Return where the field lies within the padded grid.
+
+        Parameters
+        ----------
+        fine : bool
+            Whether to count in fine pixels in place of spaxels.
+
+        Returns
+        -------
+        tuple of slice
+            Rows and columns.
+        """
         scale = self.factor if fine else 1
         return tuple(
             slice(before * scale, (before + part.stop - part.start) * scale)
@@ -118,7 +130,19 @@ def common_grid(cube_grid, *, field, factor, margin):
 
 
 def independent_share(source, target):
-    """Return the share of pixels with independent noise once an image has been resampled."""
+    """
+    Return the share of pixels with independent noise once an image has been resampled.
+
+    Parameters
+    ----------
+    source, target : SkyGrid
+        Grid of the image and the one on which it is resampled.
+
+    Returns
+    -------
+    float
+        Area of the pixels of the target over that of the source, at most 1.
+    """
     return min(1.0, target.scale / source.scale) ** 2
 
 
@@ -137,9 +161,10 @@ def resample_image(data, err, good, source, target):
 
     Returns
     -------
-    data, err : array
-        The image on the target grid and the standard deviation of its independent noise; NaN
-        where there are no data.
+    data : array (y, x)
+        The image on the target grid; NaN where there are no data.
+    err : array (y, x)
+        Standard deviation of its independent noise; NaN where there are no data.
 
     Notes
     -----

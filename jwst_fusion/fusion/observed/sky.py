@@ -65,12 +65,36 @@ class SkyGrid:
         return float(self.corners().separation(self.centre).deg.max())
 
     def sky(self, x, y):
-        """Return the sky coordinates of pixel positions (0-based)."""
+        """
+        Return the sky coordinates of pixel positions.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Columns and rows, 0 at the centre of the first pixel; of shapes that broadcast.
+
+        Returns
+        -------
+        `~astropy.coordinates.SkyCoord`
+            Their coordinates, in the shape of the positions.
+        """
         ra, dec = self.wcs.wcs_pix2world(x, y, 0)
         return SkyCoord(ra, dec, unit="deg")
 
     def pixels(self, sky):
-        """Return the pixel positions x, y (0-based) of sky coordinates."""
+        """
+        Return the pixel positions of sky coordinates.
+
+        Parameters
+        ----------
+        sky : `~astropy.coordinates.SkyCoord`
+            The coordinates.
+
+        Returns
+        -------
+        list of array
+            Columns x and rows y, 0 at the centre of the first pixel, in the shape of `sky`.
+        """
         return self.wcs.wcs_world2pix(sky.ra.deg, sky.dec.deg, 0)
 
     def corners(self):
@@ -159,7 +183,19 @@ class SkyGrid:
         return SkyGrid(_set(wcs), self.shape)
 
     def shifted(self, x, y):
-        """Return the grid whose pixel (i, j) shows what pixel (i + x, j + y) showed."""
+        """
+        Return the grid whose pixel (i, j) shows what pixel (i + x, j + y) showed.
+
+        Parameters
+        ----------
+        x, y : float
+            Shift in columns and rows, pixels.
+
+        Returns
+        -------
+        SkyGrid
+            The grid, in the same shape.
+        """
         wcs = self.wcs.deepcopy()
         wcs.wcs.crpix = wcs.wcs.crpix - np.array([x, y])
         return SkyGrid(_set(wcs), self.shape)

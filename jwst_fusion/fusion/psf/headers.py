@@ -253,7 +253,21 @@ def across_slices(wavelength, cube, angle):
 
 
 def no_model(observation, reason):
-    """Sentence for an instrument without a model of its PSF."""
+    """
+    Return the sentence for an instrument without a model of its PSF.
+
+    Parameters
+    ----------
+    observation : CubeObservation or ImageObservation
+        Cube or image of that instrument.
+    reason : Exception
+        Why there is no model.
+
+    Returns
+    -------
+    str
+        The sentence, which names file and instrument and says what to give instead.
+    """
     return (
         f"there is no model for the PSF of {observation.name} ({observation.instrument}): give "
         f"files with psf_image and psf_cube ({reason})"

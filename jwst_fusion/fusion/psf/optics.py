@@ -179,7 +179,19 @@ class Optics:
         return self.channels.get(name) if isinstance(self.channels, dict) else self.channels
 
     def serves(self, name):
-        """Return whether PSFs can be made for a channel."""
+        """
+        Return whether PSFs can be made for a channel.
+
+        Parameters
+        ----------
+        name : str
+            Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
+
+        Returns
+        -------
+        bool
+            True with stars, and if the optics of that channel are known.
+        """
         return bool(self.star) or self.channel(name) is not None
 
     def psf(self, nodes, name, *, pixel_scale, npix):
@@ -239,8 +251,12 @@ class Optics:
         ----------
         low, high : float
             Range, micrometre.
-        name, pixel_scale, npix
-            As for `psf`.
+        name : str
+            Channel of NIRCam ("SHORT" or "LONG") or of the MIRI spectrometer ("1" to "4").
+        pixel_scale : float
+            Pixel of the PSFs, arcsec.
+        npix : int
+            Their size in pixels, odd.
 
         Returns
         -------

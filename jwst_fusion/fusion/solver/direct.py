@@ -64,38 +64,116 @@ class BlockSystem:
             np.matmul(rows.conj().transpose(0, 2, 1), rows, out=self.gram[part])
 
     def with_power(self, power):
-        """The same blocks with another transfer function of the prior."""
+        """Give the same blocks another transfer function of the prior.
+
+        Parameters
+        ----------
+        power : ndarray
+            Transfer function, in one of the shapes that the class takes.
+
+        Returns
+        -------
+        BlockSystem
+            A copy that shares the blocks of the instruments and has no preconditioner yet.
+        """
         other = copy(self)
         other.power, other._kept = power, None
         return other
 
     def chunks(self, side=None, stride=1):
-        """Slices over every `stride`-th group that keep temporary blocks small."""
+        """Divide the groups so that temporary blocks stay small.
+
+        Parameters
+        ----------
+        side : int, optional
+            Columns of a temporary block, whose other side is n; n by default.
+        stride : int
+            Take one group of so many.
+
+        Returns
+        -------
+        list of slice
+            Slices over the groups.
+        """
         step = max(1, _CHUNK // (16 * (side or self.size) * self.size)) * stride
         total = self.grid.groups
         return [slice(i, min(i + step, total), stride) for i in range(0, total, step)]
 
     def sampling(self, budget):
-        """Stride that leaves at most about `budget` groups, spread over both axes."""
+        """Find the stride of a sample of the groups that is spread over both axes.
+
+        Parameters
+        ----------
+        budget : int
+            About how many groups may be left.
+
+        Returns
+        -------
+        int
+            The stride; it has no divisor in common with the number of columns of the half plane.
+        """
         stride = max(1, self.grid.groups // budget)
         while np.gcd(stride, self.grid.half) != 1:
             stride += 1
         return stride
 
     def image_gram(self, part, image_weight):
-        """Blocks (group, d * d, k, k) of the imager alone, weighted per image (F,)."""
+        """Blocks of the imager alone.
+
+        Parameters
+        ----------
+        part : slice
+            Groups.
+        image_weight : ndarray (F,)
+            Weight of each whitened image.
+
+        Returns
+        -------
+        ndarray (group, d * d, k, k)
+            Hermitian matrices.
+        """
         scaled = self.imager.transfer[part] * np.sqrt(image_weight)[:, None]
         return scaled.conj().transpose(0, 1, 3, 2) @ scaled
 
     def penalty(self, part, mu):
-        """Diagonal (group, d * d, k) of the prior."""
+        """Diagonal of the prior.
+
+        Parameters
+        ----------
+        part : slice
+            Groups.
+        mu : ndarray (k,)
+            Weight of the prior per component.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The diagonal; zero if the prior is a matrix, which `matrices` adds as a whole.
+        """
         power = self.power[part]
         if power.ndim == 4:  # not a diagonal: `matrices` adds it as a whole
             return np.zeros(power.shape[:3])
         return (power if power.ndim == 3 else power[:, :, None]) * mu
 
     def matrices(self, part, image_weight, cube_weight, mu):
-        """Blocks (group, n, n) of the normal equations."""
+        """Blocks of the normal equations.
+
+        Parameters
+        ----------
+        part : slice
+            Groups.
+        image_weight : ndarray (F,)
+            Weight of each whitened image.
+        cube_weight : float
+            Weight of the whitened rows of the cube.
+        mu : ndarray (k,)
+            Weight of the prior per component.
+
+        Returns
+        -------
+        ndarray (group, n, n)
+            Hermitian matrices, with a ridge at the level of rounding on their diagonals.
+        """
         aliases, k = self.grid.aliases, self.rank
         matrix = self.gram[part] * self.dtype(cube_weight)
         blocks = matrix.reshape(-1, aliases, k, aliases, k)
@@ -111,10 +189,22 @@ class BlockSystem:
         return matrix
 
     def factors(self, part, *weights):
-        """Lower Cholesky factors (group, n, n) of `matrices`.
+        """Cholesky factors of `matrices`.
 
         Blocks that rounding makes indefinite get a stronger ridge, a hundred times in each of at
         most five attempts; how many did is logged once.
+
+        Parameters
+        ----------
+        part : slice
+            Groups.
+        *weights
+            Weights of the images, of the cube and of the prior, as in `matrices`.
+
+        Returns
+        -------
+        ndarray (group, n, n)
+            Lower factors.
 
         Raises
         ------
@@ -154,6 +244,7 @@ class BlockSystem:
         Returns
         -------
         ndarray (group, d * d, k)
+            Component groups, complex.
         """
         solution = np.empty(rhs.shape, np.complex128)
         for part in self.chunks():
@@ -170,8 +261,12 @@ class BlockSystem:
 
         Parameters
         ----------
-        image_weight, cube_weight, mu :
-            As in `solve`.
+        image_weight : ndarray (F,)
+            Weight of each whitened image.
+        cube_weight : float
+            Weight of the whitened rows of the cube.
+        mu : ndarray (k,)
+            Weight of the prior per component.
         budget : int
             Groups to work on; of more, a regular sample is taken. The covariance varies slowly
             with frequency.
@@ -207,8 +302,12 @@ class BlockSystem:
 
         Parameters
         ----------
-        image_weight, cube_weight, mu :
-            As in `solve`.
+        image_weight : ndarray (F,)
+            Weight of each whitened image.
+        cube_weight : float
+            Weight of the whitened rows of the cube.
+        mu : ndarray (k,)
+            Weight of the prior per component.
 
         Returns
         -------

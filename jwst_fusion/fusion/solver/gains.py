@@ -42,7 +42,18 @@ class Gains:
 
     @classmethod
     def fixed(cls, count):
-        """Gains of one."""
+        """Gains that are not fitted.
+
+        Parameters
+        ----------
+        count : int
+            Number of images, F.
+
+        Returns
+        -------
+        Gains
+            Gains of one, with errors of zero.
+        """
         return cls(np.ones(count), np.zeros(count))
 
 

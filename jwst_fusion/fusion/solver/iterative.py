@@ -77,7 +77,18 @@ class WeightedSystem:
         self.count_cube = len(rows) * float(share.sum())
 
     def with_prior(self, prior):
-        """The same problem with another prior."""
+        """Pose the same problem with another prior.
+
+        Parameters
+        ----------
+        prior : SobolevPrior
+            Penalty of the component maps.
+
+        Returns
+        -------
+        WeightedSystem
+            A copy that shares data and operators.
+        """
         other = copy(self)
         other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
         other.uniform = self.uniform and prior.diagonal
@@ -89,11 +100,34 @@ class WeightedSystem:
         return float(np.sqrt(self.rank * self.images[0].size))
 
     def inner(self, a, b):
-        """Inner product of component groups that equals the one of the real maps."""
+        """Inner product of component groups that equals the one of the real maps.
+
+        Parameters
+        ----------
+        a, b : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        float
+            The product; groups that stand for their mirror image as well count twice.
+        """
         return float(np.einsum("g,gda,gda->", self.grid.multiplicity, a.conj(), b).real)
 
     def observe(self, rows):
-        """Restrict rows (n, h, w) to the voxels that are there, spaxel by spaxel."""
+        """Restrict rows to the voxels that are there, spaxel by spaxel.
+
+        Parameters
+        ----------
+        rows : ndarray (n, h, w)
+            Whitened rows of the cube.
+
+        Returns
+        -------
+        ndarray (n, h, w)
+            Rows; in spaxels with gaps, times the Gram matrix over the voxels that are there. The
+            same array if there are no gaps.
+        """
         if not self.gaps:
             return rows
         index, gram = self.gaps
@@ -102,7 +136,22 @@ class WeightedSystem:
         return flat.reshape(rows.shape)
 
     def apply(self, groups, scale_image, scale_cube, mu):
-        """Normal operator on component groups (group, d * d, k)."""
+        """Apply the normal operator.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+        scale_image, scale_cube : float
+            Factors on the inverse variances of the two instruments.
+        mu : ndarray (k,)
+            Weight of the prior per component.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            What the operator makes of them.
+        """
         grid = self.grid
         images = grid.synthesise(self.imager.forward_groups(groups))
         out = scale_image * self.imager.adjoint_groups(grid.analyse(self.image_weight * images))
@@ -185,7 +234,18 @@ class WeightedSystem:
         return found
 
     def misfit(self, groups):
-        """Weighted sums of squared residuals of the whitened images and of the cube's rows."""
+        """Weighted sums of squared residuals of both instruments.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        tuple of float
+            The sums for the whitened images and for the rows of the cube.
+        """
         grid = self.grid
         images = self.images - grid.synthesise(self.imager.forward_groups(groups))
         rows = grid.synthesise_coarse(self.spectrometer.forward_groups(groups))

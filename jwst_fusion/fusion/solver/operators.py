@@ -1,9 +1,9 @@
-"""The two instruments as linear operators on component maps, each with its exact adjoint.
+"""The two instruments as linear operators on component maps; long because each has four forms.
 
+These are the operator and its exact adjoint, for maps and for their groups in the Fourier plane.
 The scene is ``X = mean + V Z`` with component maps ``Z (k, y, x)`` on the fine (imager) grid. Both
-operators act on a periodic domain in the Fourier plane, grouped so that the ``d * d`` fine
-frequencies that alias onto one coarse frequency lie side by side. Images are (y, x), cubes
-(wavelength, y, x).
+operators act on a periodic domain, grouped so that the ``d * d`` fine frequencies that alias onto
+one coarse frequency lie side by side. Images are (y, x), cubes (wavelength, y, x).
 """
 
 from __future__ import annotations
@@ -146,6 +146,13 @@ def _check_psf(name, psf, nodes):
 class Grid:
     """Periodic domain of ``(rows, columns)`` spaxels, each ``factor`` fine pixels wide.
 
+    Parameters
+    ----------
+    rows, columns : int
+        Number of spaxels along y and x.
+    factor : int
+        Fine pixels per spaxel along each axis, d.
+
     Notes
     -----
     With unitary transforms, fine frequency ``p + rows * i`` aliases onto coarse frequency ``p``.
@@ -165,17 +172,50 @@ class Grid:
         self.multiplicity = np.broadcast_to(weight, (self.rows, self.half)).ravel().copy()
 
     def group(self, spectrum):
-        """Bring fine spectra (n, Y, X) into groups (group, d * d, n)."""
+        """Bring fine spectra into groups.
+
+        Parameters
+        ----------
+        spectrum : ndarray (n, Y, X)
+            Values at all fine frequencies, in the order of the fast Fourier transform.
+
+        Returns
+        -------
+        ndarray (group, d * d, n)
+            Those of the half plane.
+        """
         d, n = self.factor, len(spectrum)
         blocks = spectrum.reshape(n, d, self.rows, d, self.columns)[..., : self.half]
         return blocks.transpose(2, 4, 1, 3, 0).reshape(self.groups, self.aliases, n)
 
     def analyse(self, maps):
-        """Transform real fine maps (n, Y, X) into groups (group, d * d, n)."""
+        """Transform fine maps into groups.
+
+        Parameters
+        ----------
+        maps : ndarray (n, Y, X)
+            Real maps.
+
+        Returns
+        -------
+        ndarray (group, d * d, n)
+            Their Fourier coefficients, complex.
+        """
         return self.group(sf.fft2(maps, norm="ortho"))
 
     def synthesise(self, groups):
-        """Transform groups (group, d * d, n) back into real fine maps (n, Y, X)."""
+        """Transform groups back into fine maps.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, n)
+            Fourier coefficients.
+
+        Returns
+        -------
+        ndarray (n, Y, X)
+            Real maps.
+        """
         d, n = self.factor, groups.shape[2]
         full = np.zeros((n, d, self.rows, d, self.columns), np.complex128)
         weighted = groups * self.multiplicity[:, None, None]
@@ -184,18 +224,50 @@ class Grid:
         return sf.ifft2(full.reshape(n, *self.shape), norm="ortho", overwrite_x=True).real
 
     def analyse_coarse(self, maps):
-        """Transform real coarse maps (n, rows, columns) into (group, n)."""
+        """Transform coarse maps into their Fourier coefficients.
+
+        Parameters
+        ----------
+        maps : ndarray (n, rows, columns)
+            Real maps, one value per spaxel.
+
+        Returns
+        -------
+        ndarray (group, n)
+            Their coefficients, complex.
+        """
         return sf.rfft2(maps, norm="ortho").reshape(len(maps), self.groups).T
 
     def synthesise_coarse(self, groups):
-        """Transform (group, n) back into real coarse maps (n, rows, columns)."""
+        """Transform Fourier coefficients back into coarse maps.
+
+        Parameters
+        ----------
+        groups : ndarray (group, n)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray (n, rows, columns)
+            Real maps, one value per spaxel.
+        """
         spectrum = np.ascontiguousarray(groups.T).reshape(-1, self.rows, self.half)
         return sf.irfft2(spectrum, (self.rows, self.columns), norm="ortho")
 
     def otf(self, psf):
-        """Transfer functions (n, Y, X) of centred PSFs (n, m, m) of odd size.
+        """Transfer functions of centred PSFs.
 
         A PSF larger than the domain is folded, as periodic convolution demands.
+
+        Parameters
+        ----------
+        psf : ndarray (n, m, m)
+            PSFs on the fine grid, of odd size.
+
+        Returns
+        -------
+        ndarray (n, Y, X)
+            Transfer functions, complex.
         """
         m1, m2 = psf.shape[1:]
         y = (np.arange(m1) - m1 // 2) % self.shape[0]
@@ -205,10 +277,15 @@ class Grid:
         return sf.fft2(kernel)
 
     def sampling_phase(self):
-        """Phase (Y, X) that samples at the spaxel centres, fine index ``d i + (d - 1) / 2``.
+        """Phase that samples at the spaxel centres, fine index ``d i + (d - 1) / 2``.
 
         For even ``d`` the centre lies half a pixel between samples; at the Nyquist frequency both
         signs are averaged, which keeps real maps real.
+
+        Returns
+        -------
+        ndarray (Y, X)
+            Factor at every fine frequency, complex.
         """
         shift = (self.factor - 1) / 2
         phases = []
@@ -270,19 +347,63 @@ class Imager:
         self.transfer = (otf @ table).reshape(grid.groups, grid.aliases, count, rank)
 
     def forward_groups(self, groups):
-        """Images' groups (group, d * d, n) of component groups (group, d * d, k)."""
+        """Images of component groups, both in the Fourier plane.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, d * d, n)
+            Groups of the images.
+        """
         return (self.transfer @ groups[..., None])[..., 0]
 
     def adjoint_groups(self, groups):
-        """Component groups (group, d * d, k) of images' groups (group, d * d, n)."""
+        """Apply the adjoint in the Fourier plane.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, n)
+            Groups of images.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            Component groups.
+        """
         return (groups[..., None, :].conj() @ self.transfer)[..., 0, :].conj()
 
     def forward(self, maps):
-        """Images (n, Y, X) of component maps (k, Y, X)."""
+        """Images of component maps.
+
+        Parameters
+        ----------
+        maps : ndarray (k, Y, X)
+            Component maps.
+
+        Returns
+        -------
+        ndarray (n, Y, X)
+            The images.
+        """
         return self.grid.synthesise(self.forward_groups(self.grid.analyse(maps)))
 
     def adjoint(self, images):
-        """Component maps (k, Y, X) of images (n, Y, X)."""
+        """Apply the adjoint.
+
+        Parameters
+        ----------
+        images : ndarray (n, Y, X)
+            Images.
+
+        Returns
+        -------
+        ndarray (k, Y, X)
+            Component maps.
+        """
         return self.grid.synthesise(self.adjoint_groups(self.grid.analyse(images)))
 
 
@@ -314,25 +435,80 @@ class Spectrometer:
         self.transfer = np.ascontiguousarray(transfer.transpose(0, 2, 1))  # group, node, alias
 
     def forward_groups(self, groups):
-        """Coarse spectra (group, n) of component groups (group, d * d, k)."""
+        """Sampled rows of component groups, both in the Fourier plane.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, n)
+            Fourier coefficients of the sampled rows.
+        """
         folded = self.transfer @ groups
         return folded.reshape(len(groups), -1) @ self.mixing.T
 
     def adjoint_groups(self, coarse):
-        """Component groups (group, d * d, k) of coarse spectra (group, n)."""
+        """Apply the adjoint in the Fourier plane.
+
+        Parameters
+        ----------
+        coarse : ndarray (group, n)
+            Fourier coefficients of sampled rows.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            Component groups.
+        """
         spread = (coarse @ self.mixing).reshape(-1, self.nodes, self.rank)
         return self.transfer.conj().transpose(0, 2, 1) @ spread
 
     def forward(self, maps):
-        """Sampled rows (n, h, w) of component maps (k, Y, X)."""
+        """Sampled rows of component maps.
+
+        Parameters
+        ----------
+        maps : ndarray (k, Y, X)
+            Component maps.
+
+        Returns
+        -------
+        ndarray (n, h, w)
+            One value per row and spaxel.
+        """
         return self.grid.synthesise_coarse(self.forward_groups(self.grid.analyse(maps)))
 
     def adjoint(self, rows):
-        """Component maps (k, Y, X) of sampled rows (n, h, w)."""
+        """Apply the adjoint.
+
+        Parameters
+        ----------
+        rows : ndarray (n, h, w)
+            Sampled rows.
+
+        Returns
+        -------
+        ndarray (k, Y, X)
+            Component maps.
+        """
         return self.grid.synthesise(self.adjoint_groups(self.grid.analyse_coarse(rows)))
 
     def blocks(self, start, stop):
-        """Matrix (group, n, d * d * k) of the operator for groups ``start`` to ``stop``."""
+        """Write the operator as one matrix per group.
+
+        Parameters
+        ----------
+        start, stop : int
+            First group, and the one after the last.
+
+        Returns
+        -------
+        ndarray (stop - start, n, d * d * k)
+            The matrices; the column of alias b and component a is ``b * k + a``.
+        """
         transfer = self.transfer[start:stop]
         table = self.mixing.reshape(self.rows, self.nodes, self.rank).transpose(1, 0, 2)
         product = transfer.transpose(0, 2, 1) @ table.reshape(self.nodes, -1)

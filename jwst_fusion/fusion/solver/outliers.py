@@ -57,7 +57,18 @@ class Rejection:
 
     @classmethod
     def nothing(cls, data):
-        """No outliers in `FusionData`."""
+        """Reject nothing.
+
+        Parameters
+        ----------
+        data : FusionData
+            Data whose shapes count.
+
+        Returns
+        -------
+        Rejection
+            No outliers.
+        """
         return cls(np.zeros(data.images.shape, bool), np.zeros(data.cube.shape, bool))
 
     def any(self):
@@ -65,11 +76,33 @@ class Rejection:
         return bool(self.images.any() or self.voxels.any())
 
     def add(self, other):
-        """Both together."""
+        """Take the outliers of both.
+
+        Parameters
+        ----------
+        other : Rejection
+            Outliers of the same data.
+
+        Returns
+        -------
+        Rejection
+            What is in either of them.
+        """
         return Rejection(self.images | other.images, self.voxels | other.voxels)
 
     def removed_from(self, data):
-        """`FusionData` in which the outliers have no weight."""
+        """Leave the outliers out of the data.
+
+        Parameters
+        ----------
+        data : FusionData
+            Data of the same shapes.
+
+        Returns
+        -------
+        FusionData
+            A copy in which outliers have no weight: 0 for a pixel of an image, NaN for a voxel.
+        """
         weight = np.where(self.images, 0.0, data.image_weight)
         cube = data.cube
         if self.voxels.any():

@@ -70,6 +70,7 @@ class LowRankProblem:
         Returns
         -------
         LowRankProblem
+            The problem, with the subspace as it is given.
         """
         compression = Compression(data.psf_weights, subspace)
         kind, exponent = settings.regularisation, settings.exponent
@@ -110,6 +111,7 @@ class LowRankProblem:
         Returns
         -------
         Tuning
+            Weights of the prior, factors on the inverse variances, and the solve with them.
         """
         solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
         solver["start"] = start
@@ -122,7 +124,18 @@ class LowRankProblem:
         return Tuning(mu, 1.0, scale, solution, 0, True)
 
     def images_of(self, groups):
-        """Images (F, d * h, d * w) that component groups predict, in the unit of the data."""
+        """Images that component groups predict.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (F, d * h, d * w)
+            The images, in the unit of the data.
+        """
         valid = self.subspace.valid
         level = self.data.response[:, valid] @ self.subspace.mean[valid]
         seen = self.system.grid.synthesise(self.system.imager.forward_groups(groups))
@@ -130,7 +143,18 @@ class LowRankProblem:
         return seen + level[:, None, None]
 
     def cube_of(self, groups):
-        """Cube (L, h, w) of float32 that component groups predict, in the unit of the data."""
+        """Cube that component groups predict.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (L, h, w) of float32
+            The cube, in the unit of the data; NaN in channels without data.
+        """
         h, w = self.data.cube.shape[1:]
         seen = self.system.spectrometer.forward_groups(groups)
         rows = self.system.grid.synthesise_coarse(seen)[:, :h, :w]
@@ -148,6 +172,8 @@ def plain_noise(data):
     Returns
     -------
     FusionData
+        The same data with one error for all channels and one for all images, and with weights of
+        0 or 1.
     """
     live, good = np.isfinite(data.cube_sigma), data.spaxel_weight > 0
     cube = difference_noise(np.where(good, data.cube[live], np.nan))
@@ -174,6 +200,8 @@ def find_subspace(data, settings):
     Returns
     -------
     WhitenedSubspace
+        The subspace; with the SyFu rule and an automatic rank, of the components whose variance
+        exceeds the noise.
     """
     syfu = settings.tuning == "syfu" and settings.rank == "auto"
     subspace = estimate_subspace(
@@ -205,6 +233,7 @@ def initial_mu(subspace, factor, settings):
     Returns
     -------
     ndarray (k,)
+        Weights, for noise-whitened data.
 
     Raises
     ------

@@ -19,7 +19,7 @@ class SobolevPrior:
     grid : Grid
         Periodic domain.
     exponent : float
-        s; 1 penalises gradients, 2 curvature.
+        Exponent s; 1 penalises gradients, 2 curvature.
 
     Attributes
     ----------
@@ -34,11 +34,33 @@ class SobolevPrior:
         self.power = grid.gradient_power() ** exponent
 
     def apply(self, groups):
-        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient at these.
+        """
         return self.power[:, :, None] * groups
 
     def energy(self, groups):
-        """Penalty (k,) of each component at weight one."""
+        """Penalty of each component, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (k,)
+            The penalties.
+        """
         weight = self.grid.multiplicity
         product = np.einsum("gda,gda->ga", groups.conj(), self.apply(groups)).real
         return weight @ product
@@ -59,7 +81,18 @@ class FourierPrior(SobolevPrior):
         self.grid, self.power = grid, power
 
     def apply(self, groups):
-        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient at these.
+        """
         return self.power * groups
 
 
@@ -82,7 +115,18 @@ class GramPrior(SobolevPrior):
         self.power = gram + (base.power[:, :, None] * mu)[..., None] * np.eye(len(mu))
 
     def apply(self, groups):
-        """Gradient of half the penalty for groups (group, d * d, k)."""
+        """Gradient of half the penalty, weights and quadratic form included.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient at these.
+        """
         return self.mu * self.base.apply(groups) + (self.gram @ groups[..., None])[..., 0]
 
 
@@ -111,7 +155,18 @@ class EdgePrior(SobolevPrior):
         self.power = self.power * weights.mean()
 
     def apply(self, groups):
-        """Gradient of half the penalty, of weight one, for groups (group, d * d, k)."""
+        """Gradient of half the penalty, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient at these.
+        """
         maps = self.grid.synthesise(groups)
         total = np.zeros_like(maps)
         for axis, weight in enumerate(self.weights, start=1):
@@ -172,11 +227,12 @@ def make_prior(kind, grid, data, *, exponent):
     data : FusionData
         Observations, at index 0 of the domain.
     exponent : float
-        For "sobolev".
+        Exponent s of "sobolev".
 
     Returns
     -------
     SobolevPrior
+        The prior; an `EdgePrior` for "edge_weighted".
     """
     if kind != "edge_weighted":
         return SobolevPrior(grid, exponent if kind == "sobolev" else 1.0)

@@ -16,7 +16,24 @@ _LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def render_rows(grid, psf, mixing, groups):
-    """Rows (n, Y, X) of component groups, blurred by the node PSFs (or not, if psf is None)."""
+    """Rows of component groups, blurred by the node PSFs or not.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain.
+    psf : ndarray (R, m, m) or None
+        PSFs at the wavelength nodes, on the fine grid; None for the component maps themselves.
+    mixing : ndarray (n, R, k)
+        Contribution of component a seen with PSF r to row n; not used without PSFs.
+    groups : ndarray (group, d * d, k)
+        Component groups.
+
+    Returns
+    -------
+    ndarray (n, Y, X)
+        Whitened rows on the fine grid; without PSFs the component maps (k, Y, X).
+    """
     if psf is None:
         return grid.synthesise(groups)
     otf = grid.group(grid.otf(psf))
@@ -25,9 +42,29 @@ def render_rows(grid, psf, mixing, groups):
 
 
 def row_covariance(system, local, mu, scales, psf, mixing):
-    """Covariance (node, n, n) of the rows of `render_rows` at a pixel, for each weight node.
+    """Posterior covariance of the rows of `render_rows` at a pixel, for each weight node.
 
     The variance is averaged over the positions of a fine pixel within its spaxel.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        Normal equations.
+    local : LocalWeights
+        Nodes of imager weight and cube weight.
+    mu : ndarray (k,)
+        Weight of the prior per component.
+    scales : tuple of float
+        Factors on the inverse variances of images and cube.
+    psf : ndarray (R, m, m) or None
+        As in `render_rows`.
+    mixing : ndarray (n, R, k)
+        As in `render_rows`.
+
+    Returns
+    -------
+    ndarray (node, n, n)
+        Covariance of the whitened rows; without PSFs that of the component maps (node, k, k).
     """
     blocks, grid = system.blocks, system.grid
     k, pixels = blocks.rank, grid.shape[0] * grid.shape[1]
@@ -73,8 +110,10 @@ def cube_from_rows(
 
     Returns
     -------
-    cube, error : ndarray (L, Y, X) of float32
-        Channels without data are NaN; error is None without `covariance`.
+    cube : ndarray (L, Y, X) of float32
+        Cube, in the unit of the mean spectrum; NaN in channels without data.
+    error : ndarray (L, Y, X) of float32 or None
+        Its posterior 1-sigma error; None without `covariance`.
     """
     shape = rows.shape[1:]
     pixels = shape[0] * shape[1]

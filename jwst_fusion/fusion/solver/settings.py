@@ -41,7 +41,7 @@ class FusionSettings:
         are those of the gradient that it begins with; or nothing, but for a trace of the gradient
         that makes the solution unique.
     exponent : float
-        s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
+        Exponent s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
     nonnegative : bool
         Keep the scene at the imager's resolution from being negative, see
         `~jwst_fusion.fusion.solver.nonnegative.solve_nonnegative`; the errors do not know of it.

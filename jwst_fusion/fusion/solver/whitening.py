@@ -112,7 +112,18 @@ def usable_data(data):
 
 
 def is_complete(data):
-    """Whether nothing is missing and all weights are one, after `usable_data`."""
+    """Whether nothing is missing and all weights are one.
+
+    Parameters
+    ----------
+    data : FusionData
+        Observations, from `usable_data`.
+
+    Returns
+    -------
+    bool
+        True if every pixel, spaxel and voxel of the channels with data counts in full.
+    """
     live = np.isfinite(data.cube_sigma)
     return bool(
         np.all(data.spaxel_weight == 1)
