@@ -5,7 +5,7 @@ from scipy.signal import fftconvolve
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.fusion.engine import fuse
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from psf_benchmark.figures import Figure
 from psf_benchmark.setup import FILTERS, HIGH, LOW, NPIX, PIXEL, pair, sides

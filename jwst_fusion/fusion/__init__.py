@@ -66,7 +66,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "observed.sky": ["SkyGrid"],
         "options": ["FusionOptions"],
         "run": ["fuse_observations"],
-        "solver.operators": ["FusionData"],
+        "solver.data": ["FusionData"],
         "solver.result": ["FusionResult"],
         "solver.settings": ["FusionSettings"],
         "solver.subspace": ["WhitenedSubspace"],

@@ -8,7 +8,7 @@ from jwst_fusion.fusion.engine import FusionResult
 from jwst_fusion.fusion.observed.registration import CommonGrid
 from jwst_fusion.fusion.psf.broadening import Broadening
 from jwst_fusion.fusion.psf.instrument_psf import PsfPair
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.validation import Quality
 
 __all__ = ["FusedObservation"]

@@ -79,7 +79,7 @@ def validate(data, names, groups, *, inner=None, settings=None):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.solver.operators.FusionData`
+    data : `~jwst_fusion.fusion.solver.data.FusionData`
         The problem with all images.
     names : sequence of str
         Filter of each image.

@@ -25,7 +25,7 @@ def without_rejected(data, images, voxels):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.solver.operators.FusionData`
+    data : `~jwst_fusion.fusion.solver.data.FusionData`
         The problem; it is not changed.
     images : bool array (F, d h, d w)
         Rejected pixels.
@@ -34,7 +34,7 @@ def without_rejected(data, images, voxels):
 
     Returns
     -------
-    `~jwst_fusion.fusion.solver.operators.FusionData`
+    `~jwst_fusion.fusion.solver.data.FusionData`
         The problem with weight zero, or NaN, there: for `voxel_origin`, and so that no measure of
         quality counts what the solution was not meant to fit.
     """
@@ -51,7 +51,7 @@ def voxel_origin(data, responses, window):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.solver.operators.FusionData`
+    data : `~jwst_fusion.fusion.solver.data.FusionData`
         The problem.
     responses : array (F, L)
         Weights of the channels in each filter.

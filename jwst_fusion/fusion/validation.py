@@ -124,7 +124,7 @@ def assess(data, images_model, cube_model, fused, *, inner=None):
 
     Parameters
     ----------
-    data : `~jwst_fusion.fusion.solver.operators.FusionData`
+    data : `~jwst_fusion.fusion.solver.data.FusionData`
         The problem.
     images_model : array (F, d h, d w)
         The fused cube seen by the imager.

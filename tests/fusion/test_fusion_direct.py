@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 
 RANK = 2
 

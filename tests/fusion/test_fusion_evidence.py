@@ -10,8 +10,9 @@ from jwst_fusion.fusion.solver.evidence import (
     gradient_energy,
     maximise_evidence,
 )
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 
 MU = np.array([0.003, 0.1])
 ROWS, FACTOR = 20, 3

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from jwst_fusion.fusion.solver.operators import FusionData, Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 
 
 def asymmetric_psf(nodes, shape, seed=0):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 
 RANK, FILTERS, ROWS = 2, 3, 4
 MU = np.array([0.2, 0.5])

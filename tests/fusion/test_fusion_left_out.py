@@ -13,7 +13,7 @@ from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.left_out import filter_groups, report, validate
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.steps.fusion import FusionStep
 

@@ -8,7 +8,7 @@ from analytic_scene import CUBE, IMAGER, NODES, render_psf
 
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.memory import estimate_memory
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.settings import FusionSettings
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 
 WINDOW = (slice(0, 8), slice(0, 10))
 

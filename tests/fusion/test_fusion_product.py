@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jwst_fusion.fusion.solver.evidence import LocalWeights
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.solver.operators import FusionData, Grid, Spectrometer
+from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.fusion.solver.operators import Spectrometer
 from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.subspace import estimate_subspace
 

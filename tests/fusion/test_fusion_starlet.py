@@ -9,8 +9,9 @@ from analytic_scene import calibration, make_scene, score
 
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_weights
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.fusion.solver.settings import FusionSettings

@@ -4,7 +4,7 @@ import pytest
 from jwst_fusion.fusion.observed.assemble import cube_arrays, cube_weights, image_arrays
 from jwst_fusion.fusion.observed.photometry import Calibration
 from jwst_fusion.fusion.observed.registration import CommonGrid
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.validation import assess, compare_image, table
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.subspace import estimate_subspace
 from jwst_fusion.fusion.solver.whitening import (
     Compression,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 
 WAVELENGTH = np.linspace(1.7, 2.3, 150)
 NODES = 2.0 + 0.3 * np.cos(np.pi * (np.arange(6) + 0.5) / 6)

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from jwst_fusion.fusion.observed.photometry import calibrate, synthetic_image
-from jwst_fusion.fusion.solver.operators import FusionData
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.messages import warn
 
 __all__ = ["cross_calibrate", "cube_arrays", "fusion_data", "image_arrays"]
@@ -134,7 +134,7 @@ def fusion_data(cube, err, images, image_err, *, responses, psf, factor, indepen
 
     Returns
     -------
-    `~jwst_fusion.fusion.solver.operators.FusionData`
+    `~jwst_fusion.fusion.solver.data.FusionData`
         The problem.
     """
     sigma, spaxel_weight = cube_weights(cube, err)

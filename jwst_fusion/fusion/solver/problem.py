@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.evidence import (
     LocalWeights,
     Tuning,
@@ -15,7 +16,6 @@ from jwst_fusion.fusion.solver.evidence import (
     maximise_evidence,
 )
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import FusionData
 from jwst_fusion.fusion.solver.regularisation import make_prior
 from jwst_fusion.fusion.solver.rendering import cube_from_rows
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace

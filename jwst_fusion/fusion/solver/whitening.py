@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import scipy.fft as sf
 
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
-from jwst_fusion.fusion.solver.operators import Grid, Imager, Spectrometer
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.messages import warn
 
