@@ -164,7 +164,7 @@ def test_files_that_do_not_exist_or_are_binary_are_named(tmp_path):
     for name in ("none.txt", "none.fits"):
         with pytest.raises(FileNotFoundError, match=name):
             read_bandpass(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="no file"):
+    with pytest.raises(FileNotFoundError, match="is not a file"):
         read_bandpass(tmp_path)
     (tmp_path / "junk.txt").write_bytes(b"\xff\xfe\x00\x81" * 50)
     with pytest.raises(ValueError, match=r"junk\.txt"):

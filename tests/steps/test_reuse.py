@@ -30,6 +30,12 @@ from jwst_fusion.steps.reuse import restored
 pytestmark = pytest.mark.usefixtures("offline_crds")
 
 
+@pytest.fixture(autouse=True)
+def no_garbage_sought(monkeypatch):
+    """Each step of stpipe looks for garbage before it runs: half a second beside a large WCS."""
+    monkeypatch.setattr("stpipe.step.gc.collect", lambda: None)
+
+
 def results_of(step, given):
     """What a step makes: arrays, file name and status of each model."""
     results = step.run(copy.copy(given))
@@ -228,7 +234,7 @@ def test_spec2(tmp_path, saved):
 
     # The kind of the first decides what is left out: those steps stay out of that run only.
     inputs = [exposure("a_rate.fits", kind="NRS_FIXEDSLIT"), exposure("b_rate.fits", rows=8)]
-    check(make, [*inputs, *inputs], tmp_path)
+    check(make, inputs, tmp_path)
 
 
 def test_spec3(tmp_path):
