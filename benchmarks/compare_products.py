@@ -31,6 +31,13 @@ def parse(arguments=None):
     one.add_argument("before", type=Path)
     one.add_argument("after", type=Path)
     one.add_argument("--only", nargs="+", metavar="CASE", help="these cases alone")
+    one.add_argument(
+        "--renamed",
+        nargs="+",
+        metavar="OLD=NEW",
+        default=[],
+        help="names changed on purpose; OLD is a regular expression",
+    )
     one.add_argument("--lines", type=int, default=8, help="differences named for each case")
     return parser.parse_args(arguments)
 
@@ -70,7 +77,10 @@ def main(arguments=None):
         return min(make(options), 1)
     from product_comparison.comparison import compare_folders
 
-    return compare_folders(options.before, options.after, only=options.only, lines=options.lines)
+    renamed = dict(pair.split("=", 1) for pair in options.renamed)
+    return compare_folders(
+        options.before, options.after, only=options.only, lines=options.lines, renamed=renamed
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _ENTRIES = {
 _TIMES = {"seconds", "cpu"}
 #: In records of pipelines: of files with dates, or of versions.
 _DIGESTS = {"key", "digest", "size"}
+#: Keywords that follow from the columns of a table, which are compared themselves.
+_LAYOUT = re.compile(r"NAXIS1|TFORM\d+")
 _ABSENT = object()
 
 
@@ -47,6 +50,8 @@ class Tally:
         Largest difference within an array over the largest value in it.
     lines : list of str
         What differs.
+    renamed : dict
+        Names that changed, new ones by old ones (regular expressions).
     """
 
     files: int = 0
@@ -55,6 +60,7 @@ class Tally:
     values: int = 0
     worst: float = 0.0
     lines: list = field(default_factory=list)
+    renamed: dict = field(default_factory=dict)
 
     def differs(self, where, what):
         """Note a difference."""
@@ -65,7 +71,7 @@ class Tally:
         self.values += 1
         if isinstance(one, str) and isinstance(other, str):
             log = "cal_logs" in where or where.endswith((".log", ".html", ".txt"))
-            one, other = plain(one, log=log), plain(other, log=log)
+            one, other = plain(one, log=log, renamed=self.renamed), plain(other, log=log)
             if one != other:
                 self.differs(where, _first_difference(one, other))
         elif not _same(one, other):
@@ -205,10 +211,11 @@ def _fits(tally, name, one, other):
             if a.name == "ASDF":
                 _asdf(tally, where, *(io.BytesIO(_embedded(hdu)) for hdu in (a, b)))
                 continue
-            _header(tally, where, a.header, b.header)
+            table = isinstance(a, (fits.BinTableHDU, fits.TableHDU))
+            _header(tally, where, a.header, b.header, table=table)
             if a.data is None or b.data is None:
                 tally.value(f"{where} data", a.data is None, b.data is None)
-            elif isinstance(a, (fits.BinTableHDU, fits.TableHDU)):
+            elif table:
                 _columns(tally, where, a, b)
             else:
                 tally.array(where, a.data, b.data)
@@ -221,7 +228,11 @@ def _embedded(hdu):
 
 
 def _columns(tally, where, one, other):
-    kinds = [[(c.name, c.format, c.unit) for c in hdu.columns] for hdu in (one, other)]
+    # The width of texts is that of the longest.
+    kinds = [
+        [(c.name, re.sub(r"\d+A", "A", c.format), c.unit) for c in hdu.columns]
+        for hdu in (one, other)
+    ]
     if kinds[0] != kinds[1]:
         tally.differs(where, f"columns {kinds[0]} and {kinds[1]}")
         return
@@ -238,12 +249,12 @@ def _columns(tally, where, one, other):
             tally.array(f"{where}.{column}", *(np.asarray(value) for value in values))
 
 
-def _header(tally, where, one, other):
+def _header(tally, where, one, other, *, table):
     first, second = (
         [
             (card.keyword, card.value, card.comment)
             for card in header.cards
-            if card.keyword not in _KEYWORDS
+            if card.keyword not in _KEYWORDS and not (table and _LAYOUT.fullmatch(card.keyword))
         ]
         for header in (one, other)
     )
@@ -288,17 +299,19 @@ def _asdf(tally, where, one, other):
 
 def _npz(tally, name, one, other):
     with np.load(one, allow_pickle=False) as first, np.load(other, allow_pickle=False) as second:
-        if set(first.files) != set(second.files):
-            only = [sorted(set(a.files) - set(b.files)) for a, b in ((first, second),) * 1]
-            more = sorted(set(second.files) - set(first.files))
-            tally.differs(name, f"arrays {only[0]} only before, {more} only after")
-        for key in sorted(set(first.files) & set(second.files)):
-            if key.rsplit(".", 1)[-1] not in _TIMES:
-                a, b = first[key], second[key]
-                if key.rsplit(".", 1)[-1] == "history" and a.ndim == 2 == b.ndim:
-                    # The third column of a history of HIFReD is time.
-                    a, b = a[:, :2], b[:, :2]
-                tally.array(f"{name}.{key}", a, b)
+        before = {plain(key, renamed=tally.renamed): key for key in first.files}
+        missing, added = sorted({*before} - {*second.files}), sorted({*second.files} - {*before})
+        if missing or added:
+            tally.differs(name, f"arrays {missing} only before, {added} only after")
+        for key in sorted(set(before) & set(second.files)):
+            last = key.rsplit(".", 1)[-1]
+            if last in _TIMES:
+                continue
+            a, b = first[before[key]], second[key]
+            if last == "history" and a.ndim == 2 == b.ndim:
+                # The third column of a history of HIFReD is time.
+                a, b = a[:, :2], b[:, :2]
+            tally.array(f"{name}.{key}", a, b)
 
 
 def _json(tally, name, one, other):
@@ -346,8 +359,8 @@ _READERS = {
 }
 
 
-def _compare_case(before, after, name):
-    tally = Tally()
+def _compare_case(before, after, name, renamed):
+    tally = Tally(renamed=renamed)
     files = [
         {
             str(path.relative_to(root / name)): path
@@ -374,7 +387,7 @@ def _ignored(path):
     return "crds" in path.parts or (path.suffix == ".log" and path.name[:2].isdecimal())
 
 
-def compare_folders(before, after, *, only=None, lines=8):
+def compare_folders(before, after, *, only=None, lines=8, renamed=None):
     """
     Compare the products of all cases, and print a table.
 
@@ -386,6 +399,9 @@ def compare_folders(before, after, *, only=None, lines=8):
         Cases. Default: all that are in either folder.
     lines : int
         How many differences of a case are printed.
+    renamed : dict, optional
+        Names of options and fields that were changed on purpose, new ones by old ones (regular
+        expressions).
 
     Returns
     -------
@@ -403,7 +419,7 @@ def compare_folders(before, after, *, only=None, lines=8):
     bad, said = bool(absent) or not names, []
     for name in names:
         states = [one.get(name, {}).get("state", "absent") for one in known]
-        tally = _compare_case(before, after, name)
+        tally = _compare_case(before, after, name, renamed or {})
         arrays = tally.arrays - tally.identical
         state = states[0] if states[0] == states[1] else "/".join(states)
         wrong = bool(tally.lines) or state not in ("made", "skipped")

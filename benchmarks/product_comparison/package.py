@@ -12,6 +12,8 @@ from pathlib import Path
 
 __all__ = ["command_line", "fusion_fuse", "hifred_fuse", "locate", "use_own_metadata"]
 
+#: Options that have had two names.
+_ALIASES = {"uncertainty": "errors", "maximum_iterations": "max_iterations"}
 _VERSION = "Metadata-Version: 2.1\nName: jwst_fusion\nVersion: {version}\n"
 
 
@@ -169,8 +171,12 @@ def _given(fuse, options, names, within):
         msg = f"the class of {keyword} of {fuse.__module__}.fuse is none of {', '.join(names)}"
         raise ImportError(msg)
     known = {one.name for one in fields(kind)}
-    mine = {key: value for key, value in options.items() if key in known}
+    named = {}
+    for key, value in options.items():
+        other = _ALIASES.get(key)
+        named[other if key not in known and other in known else key] = value
+    mine = {key: value for key, value in named.items() if key in known}
     return {
         keyword: kind(**mine),
-        **{key: value for key, value in options.items() if key not in known},
+        **{key: value for key, value in named.items() if key not in known},
     }

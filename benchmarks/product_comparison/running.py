@@ -50,7 +50,9 @@ class _Messages(logging.Handler):
         self._file = path.open("w", encoding="utf-8")
 
     def emit(self, record):
-        if "jwst_fusion" in record.name:
+        # One record may come by way of two loggers.
+        if "jwst_fusion" in record.name and not hasattr(record, "in_messages"):
+            record.in_messages = True
             self._file.write(f"{record.levelname}: {record.getMessage()}\n")
 
     def close(self):

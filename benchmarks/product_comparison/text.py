@@ -36,7 +36,15 @@ _RULES = (
 )
 
 
-def plain(text, *, log=False):
+# Lists of parameters.
+_BLOCK = re.compile(r"(?:^ +\S.*\n)+", re.MULTILINE)
+
+
+def _sorted(block):
+    return "".join(sorted(block[0].splitlines(keepends=True)))
+
+
+def plain(text, *, log=False, renamed=None):
     """
     Take out of a text what may differ.
 
@@ -44,7 +52,10 @@ def plain(text, *, log=False):
     ----------
     text : str
     log : bool
-        Whether it is a log or a page: moments and lines on progress are left out too.
+        Whether it is a log or a page: moments, lines on progress and the order of indented lines
+        are left out too.
+    renamed : dict, optional
+        New names by old ones, which are regular expressions for whole words.
 
     Returns
     -------
@@ -56,7 +67,9 @@ def plain(text, *, log=False):
             text = pattern.sub(instead, text)
     for pattern, instead in _RULES:
         text = pattern.sub(instead, text)
-    return text
+    for old, new in (renamed or {}).items():
+        text = re.sub(rf"\b(?:{old})\b", new, text)
+    return _BLOCK.sub(_sorted, text) if log else text
 
 
 def plain_name(name):
