@@ -1,0 +1,1 @@
+"""Products of all parts of the package, made with fixed seeds, and their comparison."""
