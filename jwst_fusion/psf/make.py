@@ -15,6 +15,7 @@ from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.instruments import identify
 from jwst_fusion.psf.native import Native
 from jwst_fusion.psf.options import (
+    SOURCES,
     check_broadening,
     check_filter,
     check_grid,
@@ -29,8 +30,6 @@ from jwst_fusion.psf.resample import native_field, resample_psf
 __all__ = ["make_psf"]
 
 log = logging.getLogger(__name__)
-
-_SOURCES = ("auto", "webbpsf", "aperture")
 
 
 def make_psf(
@@ -178,8 +177,8 @@ def make_psf(
 
 
 def _choose_source(source, channel):
-    if source not in _SOURCES:
-        msg = f"source must be one of {', '.join(_SOURCES)}; got {source!r}"
+    if source not in SOURCES:
+        msg = f"source must be one of {', '.join(SOURCES)}; got {source!r}"
         raise ValueError(msg)
     if source == "aperture":
         return source

@@ -13,6 +13,7 @@ from jwst_fusion.psf.instruments import (
 )
 from jwst_fusion.psf.make import make_psf
 from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
+from jwst_fusion.psf.options import FEWEST_NODES, MOST_NODES
 
 __all__ = ["channels_of", "prepare", "usual_pixel_kernels"]
 
@@ -229,7 +230,10 @@ def prepare(
 def _number(nodes):
     if str(nodes).lower() == "auto":
         return None
-    if not str(nodes).isdecimal() or not 2 <= int(nodes) <= 64:
-        msg = f"the number of nodes must be 'auto' or a whole number from 2 to 64, got {nodes}"
+    if not str(nodes).isdecimal() or not FEWEST_NODES <= int(nodes) <= MOST_NODES:
+        msg = (
+            f"the number of nodes must be 'auto' or a whole number from {FEWEST_NODES} to "
+            f"{MOST_NODES}, got {nodes}"
+        )
         raise ValueError(msg)
     return int(nodes)
