@@ -181,9 +181,8 @@ def spec_of(*owners):
         One line an option, as stpipe reads it: type, default, unit, text and range.
     """
     lines = []
-    for owner, name, one in (
-        (owner, name, one) for owner in owners for name, one in options_of(owner).items()
-    ):
+    declared = [(kind, *item) for kind in owners for item in options_of(kind).items()]
+    for owner, name, one in declared:
         default = owner.__dataclass_fields__[name].default
         default = None if default == () else default
         arguments = [repr(word) for word in one.choices]

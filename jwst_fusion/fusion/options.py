@@ -155,9 +155,7 @@ class FusionOptions:
         kind="force_list",
     )
     psf_cube: str | None = option(
-        None,
-        "PSF of the cube, likewise. For data: a cube (s3d) of a star",
-        kind="string",
+        None, "PSF of the cube, likewise. For data: a cube (s3d) of a star", kind="string"
     )
     psf_nodes: str | int = option(
         "auto",
@@ -211,10 +209,7 @@ class FusionOptions:
         kind="force_list",
     )
     trace_oversample: float = option(
-        1.0,
-        "Factor by which the exposures of the cube were oversampled",
-        low=1.0,
-        high=100.0,
+        1.0, "Factor by which the exposures of the cube were oversampled", low=1.0, high=100.0
     )
     roll_image: float | None = option(
         None,
