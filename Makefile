@@ -83,6 +83,8 @@ $(LINT)/.installed: setup.cfg
 lint: $(LINT)/.installed
 	$(LINT)/bin/ruff check .
 	$(LINT)/bin/ruff format --check .
+	$(LINT)/bin/ruff check --preview --select DOC102,DOC202 jwst_fusion
+	$(LINT)/bin/numpydoc lint `find jwst_fusion -name "*.py" | sort`
 
 docs: $(STAMP)
 	$(BIN)/python $(PIP) --editable ".[docs]"
