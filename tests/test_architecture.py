@@ -44,6 +44,7 @@ OLD_PLACES = {
     "pipeline",
     "pipeline.defaults",
     "pipeline.fusion",
+    "pipeline.outliers",
     "pipeline.spec2",
     "pipeline.spec3",
 }
