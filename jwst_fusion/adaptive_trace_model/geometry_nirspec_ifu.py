@@ -25,6 +25,7 @@ from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
 
 __all__ = ["NirspecIfuGeometry"]
 
+# um per m: the WCS of NIRSpec gives wavelengths in metres.
 _METRE_TO_MICROMETRE = 1e6
 
 

@@ -1,4 +1,4 @@
-"""Command ``jwst-fusion report``: the report on a product that lies on disk."""
+"""Command ``jwst-fusion report``: the report on a saved product."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -60,7 +60,7 @@ def count_product(pair, result, x, y, options, filename, messages=()):
     `~jwst_fusion.products.fits_product.FitsProduct`
         Extensions SCI, ERR and DQ with sky and energy axes, EBOUNDS, MODEL_X and MODEL_Y (expected
         counts), arrays and tables of `~jwst_fusion.products.agreement_tables`, PARAMETERS,
-        SOFTWARE, and as far as they exist SPECTRA and MAPS of the components and NOTES.
+        SOFTWARE, and, if there are any, SPECTRA and MAPS of the components and NOTES.
     """
     primary = fits.PrimaryHDU()
     for key in _KEPT:

@@ -1,4 +1,4 @@
-"""Empirical PSFs: exposures of a star brought to the grid and wavelengths of a request."""
+"""Empirical PSFs: exposures of a star, resampled to the grid and wavelengths that are asked for."""
 
 import logging
 

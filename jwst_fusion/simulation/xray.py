@@ -233,7 +233,7 @@ def published_toy(path, *, seed=0):
     Returns
     -------
     XrayPair
-        Without truth. Both kernels are brought to a sum of 1.
+        Without truth. Both kernels are normalised to a sum of 1.
 
     Raises
     ------

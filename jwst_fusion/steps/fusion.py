@@ -1,4 +1,4 @@
-"""The pipeline step: parameters, products in and out."""
+"""The step ``fusion``: read cubes and images, fuse them, write the fused cubes."""
 
 import logging
 from dataclasses import replace

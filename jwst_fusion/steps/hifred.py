@@ -1,4 +1,4 @@
-"""The pipeline step: parameters, products in and out."""
+"""The step ``hifred``: read a pair of cubes, fuse them, write the product and its report."""
 
 import logging
 from pathlib import Path

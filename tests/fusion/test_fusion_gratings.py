@@ -249,7 +249,7 @@ def test_channels_of_miri_are_named(scene, products):
         instrument.name, instrument.channel, instrument.grating = "MIRI", channel, None
         instrument.filter, instrument.band, instrument.detector = None, "MULTIPLE", "MIRIFULONG"
         cubes.append(read_cube(model))
-    # 23 is no value that a header may have
+    # 23 is not a value that a header may have
     assert stacked_cube(cubes).meta.instrument.channel == "ANY"
     cubes[0].model.meta.instrument.channel = "4"
     instrument = stacked_cube(cubes).meta.instrument

@@ -87,7 +87,7 @@ def test_table(tmp_path, unit):
 @pytest.mark.parametrize("table", [None, WAVE])
 def test_unknown_unit(tmp_path, table):
     path = write(tmp_path / "a_s3d.fits", table=table, CUNIT3="furlong")
-    text = r"has wavelengths in 'furlong' \(keyword CUNIT3\), which is no length"
+    text = r"has wavelengths in 'furlong' \(keyword CUNIT3\), which is not a unit of length"
     with pytest.raises(ValueError, match=text):
         read_cube(str(path))
     with pytest.raises(ValueError, match=text):

@@ -21,8 +21,8 @@ GRID = {"pixel_scale": 1 / 30, "npix": 61}
 
 def image_truth(wavelength, angle, pa=35.0, roll=60.0):
     """What the image of the star shows, in a frame turned otherwise."""
-    boxes = ((PIXEL, PIXEL, angle),) * 2 + ((PIXEL, PIXEL, angle - (roll - pa)),)
-    common = {"source": "aperture", "pixel_kernels": boxes, "angle": angle, **GRID}
+    pixel_kernels = ((PIXEL, PIXEL, angle),) * 2 + ((PIXEL, PIXEL, angle - (roll - pa)),)
+    common = {"source": "aperture", "pixel_kernels": pixel_kernels, "angle": angle, **GRID}
     return make_psf("NIRCAM", wavelength=wavelength, **common).data
 
 
@@ -100,8 +100,8 @@ def test_cube_of_a_star_gives_the_psf_at_each_wavelength(cube, channels, table, 
     nodes = [1.72, 2.0, 2.28]
     with caplog.at_level(logging.INFO):
         psf = star_psf(cube, wavelength=nodes, angle=-70.0, **GRID)
-    boxes = ((0.1, 0.1, -70.0),) * 2 + ((0.05, 0.05, -120.0),)
-    common = {"source": "aperture", "pixel_kernels": boxes, "angle": -70.0, **GRID}
+    pixel_kernels = ((0.1, 0.1, -70.0),) * 2 + ((0.05, 0.05, -120.0),)
+    common = {"source": "aperture", "pixel_kernels": pixel_kernels, "angle": -70.0, **GRID}
     expected = make_psf("NIRSPEC", wavelength=nodes, **common).data
     for found, truth in zip(psf.data, expected, strict=True):
         # single spaxels are interpolated at twice the width of the slices

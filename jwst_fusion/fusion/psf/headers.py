@@ -75,7 +75,7 @@ def image_channels(images, *, angle, fine):
     Returns
     -------
     ChannelOptics or dict of str to ChannelOptics
-        That of the instrument; of NIRCam by channel, "SHORT" and "LONG", as far as there are
+        That of the instrument; of NIRCam by channel, "SHORT" and "LONG", where there are
         images.
 
     Raises

@@ -1,4 +1,4 @@
-"""The data of a fusion: checked, masked, brought to one scale, and thinned."""
+"""The data of a fusion: checked, masked, scaled, and thinned."""
 
 from __future__ import annotations
 

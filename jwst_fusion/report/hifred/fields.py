@@ -10,7 +10,7 @@ from jwst_fusion.report.picture import Picture, sky_panel, stretch
 
 __all__ = ["band_pictures", "line_pictures", "map_pictures", "quality_pictures"]
 
-_SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is no noise
+_SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is not noise
 
 
 def _band_text(product, band):
@@ -116,7 +116,7 @@ def line_pictures(product, lines):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
-        The fused cube, and X and Y as far as they are known.
+        The fused cube, and X and Y where they are known.
     lines : sequence of Band
         Parts of the spectrum, keV or micrometre.
 

@@ -23,7 +23,7 @@ def spectrum_picture(product, place):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
-        The fused cube, and X and Y as far as they are known, else what is expected of them.
+        The fused cube, and X and Y where they are known, else what is expected of them.
     place : `~jwst_fusion.report.measures.Place`
         The pixel of the fused cube.
 

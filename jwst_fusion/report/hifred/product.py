@@ -107,7 +107,7 @@ class HifredProduct:
         By name: history, parameters, software, notes, tuning, components, bands; those that the
         product has.
     arrays : dict
-        Spectra and maps of the components, as far as there are any.
+        Spectra and maps of the components, if there are any.
     """
 
     name: str

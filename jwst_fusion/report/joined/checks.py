@@ -59,7 +59,7 @@ def find_joined_findings(joined):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
 
     Returns
     -------

@@ -41,7 +41,7 @@ def write_joined_report(path, hdus, *, name=None, parts=None, positions=(), line
     name : str, optional
         Name of its file, by default that in the header.
     parts : dict of str to `~astropy.io.fits.HDUList`, optional
-        The cubes it consists of by file name, as far as they are known.
+        The cubes it consists of by file name; only those that are known.
     positions : sequence of tuple of float, optional
         Columns and rows, counted from 0, of pixels whose spectra are wanted.
     lines : sequence of float, optional
@@ -69,7 +69,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
     folder : `~pathlib.Path`
         Folder of the page.
     positions, lines : sequence, optional

@@ -43,7 +43,7 @@ def whole_spectrum_picture(joined, place):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
     place : `~jwst_fusion.report.measures.Place`
         The pixel of the joined cube.
 

@@ -114,7 +114,7 @@ def read_joined(hdus, name=None, *, parts=None):
     name : str, optional
         Name of the file, by default that in the header.
     parts : dict of str to `~astropy.io.fits.HDUList`, optional
-        The cubes it consists of by file name, as far as they are known.
+        The cubes it consists of by file name; only those that are known.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The report on an exposure with a trace model."""
+"""Assemble the report on an exposure with a trace model: findings, figures, tables."""
 
 from importlib.metadata import version
 
