@@ -9,7 +9,6 @@ from jwst_fusion.report.page import short
 from jwst_fusion.report.picture import Picture, sky_panel, stretch
 
 __all__ = [
-    "component_pictures",
     "field_pictures",
     "line_pictures",
     "quality_pictures",
@@ -183,38 +182,6 @@ def line_pictures(product, cube, lines):
                 )
         groups.append(group)
     return groups
-
-
-def component_pictures(product, label="standard deviations of the noise"):
-    """
-    Show the maps of the components.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.product.FusedProduct`
-        Or another with a field and maps.
-    label : str, optional
-        Unit of the maps.
-
-    Returns
-    -------
-    list of Picture
-        One map for each component; empty if the product has no maps.
-    """
-    frame = Frame.of(product)
-    pictures = []
-    for number, image in enumerate(product.arrays.get("maps", ()), start=1):
-        figure = sky_panel(
-            image,
-            frame,
-            title=f"component {number}",
-            norm=stretch(image, low=0.5, high=99.5),
-            label=label,
-        )
-        pictures.append(
-            Picture(f"component_{number:02d}", figure, f"Map of spectral component {number}.")
-        )
-    return pictures
 
 
 def quality_pictures(product):

@@ -5,10 +5,9 @@ import numpy as np
 from jwst_fusion.report.fused.image_checks import (
     CALIBRATION,
     IMAGE_CHI2,
-    OFFSET,
-    OFFSET_SIGMA,
     RELATIVE_ERROR,
 )
+from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA
 from jwst_fusion.report.page import Table, short
 
 __all__ = [

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jwst_fusion.hifred.agreement import Band
+from jwst_fusion.report.components import component_pictures
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.fields import component_pictures
 from jwst_fusion.report.hifred import fields, plots, tables
 from jwst_fusion.report.hifred.checks import find_hifred_findings, hifred_verdict
 from jwst_fusion.report.hifred.product import read_hifred

@@ -3,8 +3,7 @@
 import numpy as np
 
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.plots import range_of
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure, sky_panel, stretch
+from jwst_fusion.report.picture import COLOURS, Picture, new_figure, range_of, sky_panel, stretch
 
 __all__ = ["border_pictures", "mean_picture", "part_pictures", "whole_spectrum_picture"]
 
