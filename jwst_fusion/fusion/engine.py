@@ -10,7 +10,12 @@ from threadpoolctl import threadpool_limits
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
-from jwst_fusion.fusion.solver.problem import LowRankProblem, find_subspace, initial_mu, plain_noise
+from jwst_fusion.fusion.solver.problem import (
+    LowRankProblem,
+    choose_subspace,
+    initial_mu,
+    plain_noise,
+)
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
@@ -154,7 +159,7 @@ def _first_solution(data, rejected, settings):
     if settings.refining:
         tolerance = max(tolerance, _DRAFT)
     for attempt in range(_PASSES):
-        problem = LowRankProblem.pose(data, find_subspace(data, settings), settings)
+        problem = LowRankProblem.pose(data, choose_subspace(data, settings), settings)
         mu = initial_mu(problem.subspace, data.factor, settings)
         tuned = problem.tune(mu, settings, tolerance=tolerance, path=path)
         path = tuned.path

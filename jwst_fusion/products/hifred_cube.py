@@ -3,7 +3,7 @@
 import numpy as np
 
 from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
-from jwst_fusion.products.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
 
@@ -61,7 +61,7 @@ def hifred_product(pair, result, x, y, model, options, messages=()):
         arrays["maps"] = np.asarray(result.coefficients, np.float32)
     for name, array in arrays.items():
         setattr(product, name, np.ascontiguousarray(array))
-    for name, columns in (tables | record_tables(result)).items():
+    for name, columns in (tables | solver_tables(result)).items():
         _add(product, f"{name}_table", columns)
     _add_texts(product, "parameter_table", parameters(options))
     _add_texts(product, "software_table", software())

@@ -7,10 +7,10 @@ import numpy as np
 
 from jwst_fusion.psf import aperture
 from jwst_fusion.psf.cache import remember
+from jwst_fusion.psf.checks import check_broadening, check_grid, check_jitter, check_pixel_kernels
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 from jwst_fusion.psf.instruments import identify
 from jwst_fusion.psf.native import versions
-from jwst_fusion.psf.options import check_broadening, check_grid, check_jitter, check_pixel_kernels
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 

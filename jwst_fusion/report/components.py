@@ -3,7 +3,7 @@
 import numpy as np
 
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure, sky_panel, stretch
+from jwst_fusion.report.picture import COLOURS, Picture, asinh_stretch, new_figure, sky_panel
 
 __all__ = ["component_pictures", "stacked_spectra"]
 
@@ -71,7 +71,7 @@ def component_pictures(product, label="standard deviations of the noise"):
             image,
             frame,
             title=f"component {number}",
-            norm=stretch(image, low=0.5, high=99.5),
+            norm=asinh_stretch(image, low=0.5, high=99.5),
             label=label,
         )
         pictures.append(

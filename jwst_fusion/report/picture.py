@@ -10,12 +10,12 @@ __all__ = [
     "MAP",
     "MISSING",
     "Picture",
+    "asinh_stretch",
     "encode",
     "new_figure",
     "plain_ticks",
     "range_of",
     "sky_panel",
-    "stretch",
 ]
 
 #: A sequential map whose brightness rises evenly: readable in grey and by the colour-blind.
@@ -141,7 +141,7 @@ def encode(source, *, shrink=None):
     return out.getvalue()
 
 
-def stretch(*images, low=1.0, high=99.7):
+def asinh_stretch(*images, low=1.0, high=99.7):
     """
     One stretch, inverse hyperbolic sine, for several images.
 

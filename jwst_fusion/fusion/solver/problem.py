@@ -21,7 +21,7 @@ from jwst_fusion.fusion.solver.rendering import cube_from_rows
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace
 from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
 
-__all__ = ["LowRankProblem", "find_subspace", "initial_mu", "plain_noise"]
+__all__ = ["LowRankProblem", "choose_subspace", "initial_mu", "plain_noise"]
 
 # Prior weight of the regularisation "none", relative to what the gradients of the cube suggest:
 # small enough not to be seen, large enough for a solution that is unique to rounding.
@@ -201,7 +201,7 @@ def plain_noise(data):
     )
 
 
-def find_subspace(data, settings):
+def choose_subspace(data, settings):
     """Estimate the subspace that the options ask for.
 
     Parameters

@@ -6,7 +6,7 @@ from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.metrics.lines import line_map
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.page import short
-from jwst_fusion.report.picture import Picture, sky_panel, stretch
+from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
 __all__ = [
     "field_pictures",
@@ -75,7 +75,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
     coarse = None
     if cube is not None and "responses" in product.arrays:
         coarse = synthetic_image(cube.data, product.arrays["responses"][index])
-    norm = stretch(model, model if coarse is None else coarse)
+    norm = asinh_stretch(model, model if coarse is None else coarse)
     parts = [
         Picture(
             f"{name}_{label.lower()}_image",
@@ -167,7 +167,7 @@ def line_pictures(product, cube, lines):
         before = (None, None) if cube is None else line_map(cube.data, line)
         group = []
         for number, kind in enumerate(("line", "continuum")):
-            norm = stretch(after[number])
+            norm = asinh_stretch(after[number])
             for when, image in (("cube", before[number]), ("fused", after[number])):
                 if image is None:
                     continue
@@ -219,6 +219,10 @@ def quality_pictures(product):
         pictures.append(Picture(f"weights_{key}", figure, f"Share of the channels {text}."))
     ratio = product.signal_to_noise
     figure = sky_panel(
-        ratio, frame, title="signal to noise", norm=stretch(ratio), label="median over wavelength"
+        ratio,
+        frame,
+        title="signal to noise",
+        norm=asinh_stretch(ratio),
+        label="median over wavelength",
     )
     return [*pictures, Picture("signal_to_noise", figure, "Brightness over error.")]

@@ -159,5 +159,7 @@ def _record(product):
     """Sections on input, parameters and versions."""
     dropped = Section("dropped", "What was left out, and other warnings", [])
     dropped.parts += tables.dropped_parts(product)
-    record = Section("record", "Input, parameters, versions", [tables.record_tables(product)])
+    record = Section(
+        "record", "Input, parameters, versions", [tables.fusion_record_tables(product)]
+    )
     return dropped, record

@@ -15,10 +15,10 @@ __all__ = [
     "component_table",
     "dropped_parts",
     "facts",
+    "fusion_record_tables",
     "left_out_table",
     "origin_table",
     "quality_table",
-    "record_tables",
     "tuning_table",
 ]
 
@@ -321,7 +321,7 @@ def dropped_parts(product):
     return parts
 
 
-def record_tables(product):
+def fusion_record_tables(product):
     """
     Tabulate input, parameters and versions.
 

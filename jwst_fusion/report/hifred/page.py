@@ -163,7 +163,9 @@ def _record(product):
         "Where not both cubes constrain a voxel (DQ), as a share of the channels.",
         fields.quality_pictures(product),
     ]
-    record = Section("record", "Input, parameters, versions", [tables.record_tables(product)])
+    record = Section(
+        "record", "Input, parameters, versions", [tables.hifred_record_tables(product)]
+    )
     return weights, record
 
 

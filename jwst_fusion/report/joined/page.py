@@ -234,7 +234,7 @@ def _borders(joined):
 
 
 def _record(joined):
-    found = tables.record_tables(joined.whole)
+    found = tables.fusion_record_tables(joined.whole)
     files = [(part.label, part.name) for part in joined.parts]
     header = joined.whole.header
     if header.get("ASNTABLE"):
