@@ -16,8 +16,8 @@ from jwst_fusion.adaptive_trace_model.geometry_wcs import (
     name_transform,
     native_wcs,
     new_frame,
+    oversampled_limits,
     region_map,
-    stretch,
     to_native_pixels,
 )
 from jwst_fusion.adaptive_trace_model.slices import find_slices
@@ -137,7 +137,7 @@ class NirspecIfuGeometry:
         to_native = to_native_pixels(factor, axis="y")
 
         def in_new_rows(box):
-            return tuple(box[0]), stretch(box[1], factor)
+            return tuple(box[0]), oversampled_limits(box[1], factor)
 
         if self.by_slice:
             # Slice-style WCS: the slice number is passed through.

@@ -19,7 +19,7 @@ from jwst_fusion.parameters import (
     same_option,
     whole,
 )
-from jwst_fusion.psf.options import names_wavefront
+from jwst_fusion.psf.checks import names_wavefront
 
 __all__ = ["FusionOptions"]
 

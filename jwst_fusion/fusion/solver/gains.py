@@ -132,8 +132,13 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         data = replace(problem.data, response=response)
         problem = type(problem).pose(data, problem.subspace, settings)
         start = tuned.solution.solution - np.einsum("f,f...->...", change, reactions)
-        solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
-        solution = problem.system.solve(tuned.mu, *scales, start=start, **solver)
+        solution = problem.system.solve(
+            tuned.mu,
+            *scales,
+            start=start,
+            tolerance=tolerance,
+            max_iterations=settings.max_iterations,
+        )
         tuned = replace(tuned, solution=solution)
         if np.all(np.abs(change) < 0.3 * errors):
             break

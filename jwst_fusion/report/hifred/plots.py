@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from jwst_fusion.report.components import stacked_spectra
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.plots import range_of, stacked_spectra
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure
+from jwst_fusion.report.picture import COLOURS, Picture, new_figure, range_of
 
 __all__ = [
     "chi2_picture",

@@ -10,7 +10,8 @@ import numpy as np
 
 from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.products.wavelength import file_wavelengths
-from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused
+from jwst_fusion.report.frame import celestial
+from jwst_fusion.report.fused.product import FusedProduct, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch
 
 __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
