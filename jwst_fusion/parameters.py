@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -10,18 +11,20 @@ import numpy as np
 
 __all__ = [
     "Option",
+    "allowed_range",
     "check_options",
-    "check_range",
+    "number_or_auto",
     "numbers",
+    "numbers_as_text",
     "option",
     "options_of",
     "parts",
-    "rank_of",
     "same_option",
     "spec_of",
-    "whole",
 ]
 
+# Limits from this on only keep nonsense out; help texts and tables leave them out.
+_UNLIMITED = 1e12
 # Types of the specification language of stpipe's parameters (ConfigObj's validator).
 _KINDS = {bool: "boolean", int: "integer", float: "float", str: "string"}
 
@@ -40,12 +43,15 @@ class Option:
     choices : tuple of str
         The words that are allowed, of an option that is one of several words.
     low, high : float or None
-        The range of a number; None where it is not bounded, or where the range is not all there
-        is to check.
+        The range of a number; None where it is not bounded.
     closed : bool
         Whether `low` itself is allowed.
     unit : str
         Unit, or empty.
+    words : tuple of str
+        The words that stand for a number, of an option of kind string that may be a number, too.
+    beside : tuple
+        A value that is allowed beside the range, and what it means; or empty.
     """
 
     text: str
@@ -55,9 +61,23 @@ class Option:
     high: float | None = None
     closed: bool = True
     unit: str = ""
+    words: tuple = ()
+    beside: tuple = ()
 
 
-def option(default, text, *, kind=None, choices=(), low=None, high=None, closed=True, unit=""):
+def option(
+    default,
+    text,
+    *,
+    kind=None,
+    choices=(),
+    low=None,
+    high=None,
+    closed=True,
+    unit="",
+    words=(),
+    beside=(),
+):
     """
     Declare an option as the field of a dataclass.
 
@@ -78,6 +98,10 @@ def option(default, text, *, kind=None, choices=(), low=None, high=None, closed=
         Whether `low` itself is allowed.
     unit : str
         Unit, or empty.
+    words : sequence of str
+        The words that stand for a number, of an option of kind string that may be a number, too.
+    beside : tuple
+        A value that is allowed beside the range, and what it means; or empty.
 
     Returns
     -------
@@ -94,7 +118,9 @@ def option(default, text, *, kind=None, choices=(), low=None, high=None, closed=
     if kind is None:
         msg = f"the kind of an option with the default {default!r} must be given"
         raise TypeError(msg)
-    declared = Option(text, kind, tuple(choices), low, high, closed, unit)
+    declared = Option(
+        text, kind, tuple(choices), low, high, closed, unit, tuple(words), tuple(beside)
+    )
     return dataclasses.field(default=default, metadata={"option": declared})
 
 
@@ -140,34 +166,89 @@ def options_of(owner):
     return {one.name: one.metadata["option"] for one in fields if "option" in one.metadata}
 
 
-def spec_of(owner):
+def spec_of(*owners):
     """
     Return the specification of a step's parameters.
 
     Parameters
     ----------
-    owner : type
-        The dataclass that declares them.
+    *owners : type
+        The dataclasses that declare them.
 
     Returns
     -------
     str
-        One line an option, as stpipe reads it: type, default, unit and text.
+        One line an option, as stpipe reads it: type, default, unit, text and range.
     """
     lines = []
-    for name, one in options_of(owner).items():
+    declared = [(kind, *item) for kind in owners for item in options_of(kind).items()]
+    for owner, name, one in declared:
         default = owner.__dataclass_fields__[name].default
         default = None if default == () else default
         arguments = [repr(word) for word in one.choices]
         arguments.append(f"default={default!r}")
         unit = f"[{one.unit}] " if one.unit else ""
-        lines.append(f"    {name} = {one.kind}({', '.join(arguments)}) # {unit}{one.text}")
+        allowed = allowed_range(one)
+        allowed = f" ({allowed})" if allowed else ""
+        text = f"{unit}{one.text}{allowed}"
+        lines.append(f"    {name} = {one.kind}({', '.join(arguments)}) # {text}")
     return "\n" + "\n".join(lines) + "\n"
+
+
+def allowed_range(one):
+    """
+    Say within which range a number is allowed.
+
+    Parameters
+    ----------
+    one : Option
+        What is declared of it.
+
+    Returns
+    -------
+    str
+        As "0.1 to 60", "above 0 to 2", "3 or more", "above 0", with what is allowed beside it;
+        empty if the number has no range.
+    """
+    if one.low is None:
+        return ""
+    low = _short(one.low)
+    if one.high is None or one.high >= _UNLIMITED:
+        text = f"{low} or more" if one.closed else f"above {low}"
+    else:
+        text = f"{low if one.closed else f'above {low}'} to {_short(one.high)}"
+    if one.beside:
+        value, meaning = one.beside
+        text += f"; {_short(value)}: {meaning}"
+    return text
+
+
+def numbers_as_text(owner, parameters):
+    """
+    Turn parameters that may be a number or a word into text, as the specification has them.
+
+    Parameters
+    ----------
+    owner : type
+        The dataclass that declares them.
+    parameters : dict
+        Values of parameters by name.
+
+    Returns
+    -------
+    dict
+        The same with numbers as text where a word is allowed.
+    """
+    declared = options_of(owner)
+    names = {name for name, one in declared.items() if one.words}
+    return {key: str(value) if key in names else value for key, value in parameters.items()}
 
 
 def check_options(settings):
     """
-    Check options against the words and ranges that their declarations allow.
+    Check options against the types, words and ranges that their declarations allow.
+
+    What a text or a list stands for is left to those who read it.
 
     Parameters
     ----------
@@ -181,15 +262,63 @@ def check_options(settings):
     """
     for name, one in options_of(settings).items():
         value = getattr(settings, name)
-        if one.choices and value not in one.choices:
-            msg = f"{name} is {value!r}: expected one of {', '.join(one.choices)}"
-            raise ValueError(msg)
-        if one.kind == "boolean" and not isinstance(value, (bool, np.bool_)):
-            msg = f"{name} is {value!r}: expected True or False"
-            raise ValueError(msg)
-        if one.low is not None and isinstance(value, Real):
-            high = math.inf if one.high is None else one.high
-            check_range(name, value, one.low, high, one.closed)
+        default = settings.__dataclass_fields__[name].default
+        if value is None and (default is None or None in one.beside[:1]):
+            continue
+        if one.choices:
+            if not (isinstance(value, str) and value in one.choices):
+                msg = f"{name} is {value!r}: expected one of {', '.join(one.choices)}"
+                raise ValueError(msg)
+        elif one.kind == "boolean":
+            if not isinstance(value, (bool, np.bool_)):
+                msg = f"{name} is {value!r}: expected True or False"
+                raise ValueError(msg)
+        elif one.kind in ("integer", "float"):
+            _check_number(name, value, one)
+
+
+def _check_number(name, value, one):
+    """Refuse what is no number, or one that is not finite or out of its range."""
+    whole = one.kind == "integer"
+    good = _is_whole(value) if whole else isinstance(value, Real) and not isinstance(value, bool)
+    if good and (_within(value, one) or (one.beside and value == one.beside[0])):
+        return
+    # A number as it is written, not with the name of its type.
+    given = value if isinstance(value, Real) else repr(value)
+    if one.low is None:
+        msg = f"{name} is {given}: expected a finite number"
+    elif whole:
+        msg = f"{name} is {given}: expected a whole number{_limits(one)}"
+    else:
+        msg = f"{name} is {given}: expected a number{_limits(one)}"
+    if one.beside:
+        msg += f", or {_short(one.beside[0])}"
+    raise ValueError(msg)
+
+
+def _is_whole(value):
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _within(value, one):
+    if not math.isfinite(value):
+        return False
+    above = one.low is None or (value >= one.low if one.closed else value > one.low)
+    return bool(above and (one.high is None or value <= one.high))
+
+
+def _limits(one):
+    """Range for a message, after "expected a number"."""
+    text = f" {'from' if one.closed else 'above'} {_short(one.low)}"
+    return text if one.high is None else f"{text} to {_short(one.high)}"
+
+
+def _short(number):
+    return str(number) if number is None or isinstance(number, int) else f"{number:g}"
 
 
 def parts(value):
@@ -244,93 +373,44 @@ def numbers(name, value):
     return values if len(values) > 1 else values[0]
 
 
-def check_range(name, value, low, high, closed):
+def number_or_auto(name, value, one, *, whole=False):
     """
-    Check that a number is finite and within a range.
+    Return a number within the range of an option, or "auto".
 
     Parameters
     ----------
     name : str
         Name of the parameter, for the message.
-    value : float or None
-        The number; None passes.
-    low, high : float
-        The range; `high` may be infinite and is itself allowed.
-    closed : bool
-        Whether `low` itself is allowed.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if value is None:
-        return
-    above = value >= low if closed else value > low
-    if not (math.isfinite(value) and above and value <= high):
-        msg = f"{name} is {value}: expected a number {'from' if closed else 'above'} {low}"
-        if math.isfinite(high):
-            msg += f" to {high}"
-        raise ValueError(msg)
-
-
-def rank_of(value):
-    """
-    Return a number of components, or the part of the variance that they are to explain.
-
-    Parameters
-    ----------
     value : str, int or float
-        A whole number from 1 to 200, a part between 0 and 1 (exclusive), or "auto".
+        Its value; a number may be given as text.
+    one : Option
+        What is declared of it.
+    whole : bool
+        Whether the number must be whole.
 
     Returns
     -------
-    int, float or "auto"
-        The number, the part, or "auto".
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-    """
-    try:
-        part = float(value)
-    except (TypeError, ValueError):
-        part = math.nan
-    return part if 0 < part < 1 else whole("rank", value, 1, 200)
-
-
-def whole(name, value, low, high):
-    """
-    Return a whole number from `low` to `high`, or "auto".
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter, for the message.
-    value : str or int
-        Its value.
-    low, high : int
-        Smallest and largest number.
-
-    Returns
-    -------
-    int or str
-        The number, or "auto".
+    int, float or str
+        The number, an int if it must be whole; or "auto".
 
     Raises
     ------
     ValueError
         If it is neither.
     """
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return value
     try:
-        number = int(value)
-        good = low <= number <= high and float(value) == number
+        number = float(value)
+        good = _within(number, one) and not (whole and number != int(number))
     except (TypeError, ValueError, OverflowError):
         good = False
-    if not good:
-        msg = f"{name} is {value!r}: expected 'auto' or a whole number from {low} to {high}"
+    if not good or isinstance(value, (bool, np.bool_)):
+        msg = f"{name} is {value!r}: expected 'auto' or a number{_limits(one)}"
+        if whole:
+            msg = (
+                f"{name} is {value!r}: expected 'auto' or a whole number from {one.low} to "
+                f"{one.high}"
+            )
         raise ValueError(msg)
-    return number
+    return int(number) if whole else number

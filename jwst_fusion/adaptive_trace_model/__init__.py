@@ -20,7 +20,7 @@ A star whose trace drifts over the rows of a slice, hardly wider than a pixel:
 >>> coordinate = row - 11.0 - 0.02 * column
 >>> flux = 1000 * np.exp(-0.5 * (coordinate / 0.8) ** 2)
 >>> error = 1 + 0.01 * flux
->>> result = oversample(flux, error, coordinate, settings=TraceSettings(oversample=2.0))
+>>> result = oversample(flux, error, coordinate, options=TraceSettings(oversample=2.0))
 >>> result.flux.shape, result.outcomes
 ((60, 400), {1: 'fitted'})
 >>> truth = 1000 * np.exp(-0.5 * (result.coordinate / 0.8) ** 2)

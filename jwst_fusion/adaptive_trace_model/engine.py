@@ -8,7 +8,7 @@ from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, trace_expo
 from jwst_fusion.adaptive_trace_model.geometry_array import ArrayGeometry
 from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.adaptive_trace_model.modes import TraceMode, mode_of_name
-from jwst_fusion.adaptive_trace_model.settings import TraceSettings
+from jwst_fusion.adaptive_trace_model.settings import OVERSAMPLE, TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 
 __all__ = ["TraceResult", "oversample"]
@@ -61,7 +61,7 @@ def oversample(
     wavelength=None,
     regions=None,
     mode="NIRSpec IFU",
-    settings=None,
+    options=None,
     threads=1,
 ):
     """
@@ -87,7 +87,7 @@ def oversample(
     mode : str or TraceMode, optional
         Instrument mode, or its name in `~jwst_fusion.adaptive_trace_model.MODES`: how smooth
         profiles are.
-    settings : TraceSettings, optional
+    options : TraceSettings, optional
         What else can be chosen; ``TraceSettings(oversample=2.0)`` by default.
     threads : int, optional
         Number of threads; each works on a slice at a time.
@@ -103,7 +103,7 @@ def oversample(
         If shapes differ, no flux is finite, no error is positive, there is no slice, a pixel within
         a slice has no coordinate, or `mode` is none of the known names.
     """
-    settings = TraceSettings(oversample=2.0) if settings is None else settings
+    settings = TraceSettings(oversample=OVERSAMPLE) if options is None else options
     mode = mode if isinstance(mode, TraceMode) else mode_of_name(mode)
     flux, error = np.asarray(flux, dtype=float), np.asarray(error, dtype=float)
     geometry = ArrayGeometry(coordinate, wavelength, regions)

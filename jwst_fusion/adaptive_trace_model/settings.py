@@ -1,13 +1,14 @@
 """Settings of the trace model; they are options of its step, too."""
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 
-from jwst_fusion.adaptive_trace_model.trace import PROFILE_MODELS
+from jwst_fusion.adaptive_trace_model.trace import PROFILE_MODEL, PROFILE_MODELS
 from jwst_fusion.parameters import check_options, option, options_of
 
-__all__ = ["TraceSettings"]
+__all__ = ["OVERSAMPLE", "TraceSettings"]
+
+#: Oversampling factor where exposures are oversampled at all, unless another one is asked for.
+OVERSAMPLE = 2.0
 
 #: Largest oversampling factor; more than three or four brings no gain (Law & Clarke 2026, III.1).
 _MAX_OVERSAMPLE = 10
@@ -47,8 +48,7 @@ class TraceSettings:
     )
     oversample: float = option(
         1.0,
-        "Oversampling factor along the slit, 1 to 10, not necessarily whole. "
-        "1: only attach the trace model",
+        "Oversampling factor along the slit, not necessarily whole. 1: only attach the trace model",
         low=1,
         high=_MAX_OVERSAMPLE,
     )
@@ -64,7 +64,7 @@ class TraceSettings:
         "fit_threshold and slope_limit are ignored",
     )
     profile_model: str = option(
-        "surface",
+        PROFILE_MODEL,
         "How the profile of a trace depends on wavelength. surface: smoothly all along the "
         "detector, the more accurate one; window: each column has its own fit to the 50 columns "
         "on either side (15 for PRISM and LRS), the published method, to compare with or to see "
@@ -73,11 +73,6 @@ class TraceSettings:
     )
 
     def __post_init__(self):
-        for name, one in options_of(self).items():
-            value = getattr(self, name)
-            if one.kind == "float" and not (isinstance(value, Real) and math.isfinite(value)):
-                msg = f"{name} is {value}: expected a finite number"
-                raise ValueError(msg)
         check_options(self)
 
     @classmethod

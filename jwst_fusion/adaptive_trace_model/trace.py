@@ -20,6 +20,8 @@ __all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
 
 #: Fits of the profile by their names for the user.
 PROFILE_MODELS = {"surface": SurfaceFitter, "window": WindowFitter}
+#: The more accurate of them, the default.
+PROFILE_MODEL = "surface"
 #: Width of the window's flanks at the ends of the slit, in native pixels: wider than a PSF's core.
 _EDGE = 4.0
 #: Distance beyond the outermost pixel centres to which the model reaches, in native pixels: the
@@ -147,7 +149,7 @@ def fit_trace(
     error,
     coordinate,
     *,
-    profile_model="surface",
+    profile_model=PROFILE_MODEL,
     knots_per_pixel=3.0,
     node_spacing=50.0,
     stiffness=0.3,

@@ -4,7 +4,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from jwst_fusion.bandpass import NIRSPEC_GAPS, SYMMETRIC_RANGES, coverage, load_bandpass
+from jwst_fusion.bandpass import (
+    MIN_COVERAGE,
+    NIRSPEC_GAPS,
+    SYMMETRIC_RANGES,
+    coverage,
+    load_bandpass,
+)
 from jwst_fusion.numerics.spectral_axis import NoWavelengthsError, linear_wavelengths
 from jwst_fusion.psf.instruments import MRS_BANDS
 
@@ -75,7 +81,7 @@ def ranges_of_cube(header, science):
 
 
 @lru_cache(maxsize=4096)
-def judge_filter(name, instrument, ranges, *, gratings=(), minimum=0.98):
+def judge_filter(name, instrument, ranges, *, gratings=(), minimum=MIN_COVERAGE):
     """
     Say whether images of a filter can be fused with given wavelengths.
 

@@ -12,6 +12,7 @@ import numpy as np
 from jwst_fusion.associations.coverage import judge_filter
 from jwst_fusion.associations.inventory import take_inventory
 from jwst_fusion.associations.members import make_association, write_association
+from jwst_fusion.bandpass import MIN_COVERAGE
 
 __all__ = ["Findings", "Match", "find_associations", "write_findings"]
 
@@ -64,7 +65,7 @@ class Findings:
     left_out: dict
 
 
-def find_associations(folders, *, minimum=0.98):
+def find_associations(folders, *, minimum=MIN_COVERAGE):
     """
     Pair spectra with images that overlap on the sky and in wavelength.
 

@@ -4,7 +4,12 @@ from jwst_fusion.bandpass.curve import Bandpass
 from jwst_fusion.bandpass.load import load_bandpass
 from jwst_fusion.bandpass.names import FILTERS, band_of_wheels, filter_name
 from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
-from jwst_fusion.bandpass.photometry import coverage, photometry_weights, sampling_cells
+from jwst_fusion.bandpass.photometry import (
+    MIN_COVERAGE,
+    coverage,
+    photometry_weights,
+    sampling_cells,
+)
 from jwst_fusion.bandpass.read import read_bandpass
 from jwst_fusion.bandpass.symmetric import (
     NIRSPEC_GAPS,
@@ -15,6 +20,7 @@ from jwst_fusion.bandpass.symmetric import (
 
 __all__ = [
     "FILTERS",
+    "MIN_COVERAGE",
     "NIRCAM_FILTERS",
     "NIRSPEC_GAPS",
     "SYMMETRIC_RANGES",

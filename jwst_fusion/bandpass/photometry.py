@@ -2,8 +2,11 @@
 
 import numpy as np
 
-__all__ = ["coverage", "photometry_weights", "sampling_cells"]
+__all__ = ["MIN_COVERAGE", "coverage", "photometry_weights", "sampling_cells"]
 
+#: Smallest share of a filter, weighted by its throughput, that spectra must cover by default: what
+#: lies outside is then below other errors of the synthetic photometry.
+MIN_COVERAGE = 0.98
 # Neighbours further apart than this many local steps have a gap between them.
 _GAP = 2.5
 _WINDOW = 9  # samples whose median distance is the usual one

@@ -6,7 +6,7 @@ import numpy as np
 
 from jwst_fusion.bandpass.names import filter_name
 from jwst_fusion.bandpass.nominal import NIRCAM_FILTERS, nominal_bandpass
-from jwst_fusion.bandpass.photometry import coverage
+from jwst_fusion.bandpass.photometry import MIN_COVERAGE, coverage
 
 __all__ = ["NIRSPEC_GAPS", "SYMMETRIC_RANGES", "SymmetricRange", "fusable_filters"]
 
@@ -50,7 +50,6 @@ NIRSPEC_GAPS = ((1.4078, 1.4858), (2.36067, 2.49153), (3.98276, 4.20323))
 
 # A range is one of the table if both ends agree to this [um], half a unit of its last digit.
 _SAME = 0.005
-_MINIMUM = 0.98  # share of a filter that the spectra must cover, as the fusion asks by default
 # The wing of a filter counts as nothing.
 _NOTHING = 0.005
 
@@ -116,7 +115,7 @@ def fusable_filters(low, high, *, filters=None, gaps=NIRSPEC_GAPS, minimum=None)
         band = nominal_bandpass(name)
         reachable = coverage(lam, band)
         covered = coverage(lam, band, valid=~inside)
-        needed = _MINIMUM if minimum is None else minimum
+        needed = MIN_COVERAGE if minimum is None else minimum
         if published is not None and name in published.filters:
             usable.append(name)
         elif covered < max(needed, _NOTHING):

@@ -30,16 +30,21 @@ def add_parser(subparsers):
     add("folder", nargs="+", help="folders, searched with all subfolders, or single files")
     add("--output", default=".", help="folder for the associations (default: here)")
     add("--dry-run", action="store_true", help="say what would be written, and write nothing")
-    add("--min-coverage", type=float, default=0.98, help="part of a filter that must be covered")
+    text = "part of a filter that must be covered (default: min_coverage of the fusion)"
+    add("--min-coverage", type=float, help=text)
     add("--verbose", action="store_true", help="name every file that is left out")
     one.set_defaults(run=_run)
 
 
 def _run(options):
     from jwst_fusion.associations.finder import find_associations, write_findings
+    from jwst_fusion.bandpass import MIN_COVERAGE
 
+    asked = options.min_coverage
     with logged():
-        findings = find_associations(options.folder, minimum=options.min_coverage)
+        findings = find_associations(
+            options.folder, minimum=MIN_COVERAGE if asked is None else asked
+        )
     for match in findings.matches:
         kind = "exposures" if match.kind == "exposure" else "cube"
         filters = ", ".join(sorted({image.filter for image in match.images}))

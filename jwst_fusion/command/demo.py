@@ -17,7 +17,7 @@ def add_parser(subparsers):
         "demo", help=text, description=f"{text.capitalize()}: 3 minutes, 3 GB."
     )
     one.add_argument("--output", default="demo_output", help="folder for all files")
-    one.add_argument("--oversample", type=float, default=2.0, help="factor of the trace model")
+    one.add_argument("--oversample", type=float, help="factor of the trace model")
     one.add_argument(
         "--psf-source",
         choices=("aperture", "webbpsf"),
@@ -31,7 +31,7 @@ def _run(options):
     from jwst_fusion.command.demo_results import print_table
     from jwst_fusion.command.demo_run import run_demo
 
-    print_table(
-        run_demo(options.output, oversample=options.oversample, psf_source=options.psf_source)
-    )
+    # Without the default here the words of the command are known before anything is loaded.
+    chosen = {} if options.oversample is None else {"oversample": options.oversample}
+    print_table(run_demo(options.output, psf_source=options.psf_source, **chosen))
     return 0

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from jwst_fusion.adaptive_trace_model.settings import OVERSAMPLE
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.command.demo_results import compare, print_table
 from jwst_fusion.simulation.crds import crds_environment
@@ -29,7 +30,7 @@ WAVE_MAX = 2.32  # micrometre: the last of the filters ends there
 PRODUCT = "jw09999-o001_t001"  # as jwst names products: program, observation, target
 
 
-def run_demo(folder, *, oversample=2.0, psf_source="aperture", cores=2):
+def run_demo(folder, *, oversample=OVERSAMPLE, psf_source="aperture", cores=2):
     """
     Simulate an observation, run the steps on it with strun, compare with the truth.
 
@@ -168,7 +169,9 @@ def main(arguments=None):
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="demo_output", help="folder for all files")
-    parser.add_argument("--oversample", type=float, default=2.0, help="factor of the trace model")
+    parser.add_argument(
+        "--oversample", type=float, default=OVERSAMPLE, help="factor of the trace model"
+    )
     parser.add_argument(
         "--psf-source",
         choices=("aperture", "webbpsf"),

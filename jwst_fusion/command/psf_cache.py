@@ -1,5 +1,6 @@
 """``jwst-fusion psf``: the cache of PSFs listed, cleared and filled in advance."""
 
+import argparse
 import sys
 import time
 
@@ -39,7 +40,7 @@ def add_parser(subparsers):
 
 def _add_selection(parser):
     parser.add_argument("--filter", help="only those that serve this NIRCam filter")
-    parser.add_argument("--source", choices=("webbpsf", "aperture"), help="only this source")
+    parser.add_argument("--source", type=_kept_source, help="only this source")
     parser.add_argument("--instrument", choices=_INSTRUMENTS, type=str.lower)
     parser.add_argument(
         "--older-than", type=float, metavar="DAYS", help="only those made before that many days"
@@ -47,6 +48,24 @@ def _add_selection(parser):
     parser.add_argument(
         "--unusable", action="store_true", help="only damaged ones and those of other versions"
     )
+
+
+def _source(text):
+    """Source of PSFs; the names of all are loaded only if one is given."""
+    from jwst_fusion.psf.checks import SOURCES
+
+    if text not in SOURCES:
+        msg = f"{text!r}: choose from {', '.join(SOURCES)}"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def _kept_source(text):
+    """Source of PSFs on disk, which know where they are from."""
+    if text == "auto":
+        msg = "'auto': name the source that was taken"
+        raise argparse.ArgumentTypeError(msg)
+    return _source(text)
 
 
 def _add_make(parser):
@@ -61,7 +80,7 @@ def _add_make(parser):
     add("--angle", type=float, default=0.0, help="from +y of the grid to V3, to the left [deg]")
     add("--nodes", default="auto", help="number of wavelengths, or auto: as many as it takes")
     add("--tolerance", type=float, help="relative error of the OTF for --nodes auto")
-    add("--source", choices=("auto", "webbpsf", "aperture"), default="auto")
+    add("--source", type=_source, default="auto", help="auto (default), webbpsf or aperture")
     add("--detector", help="detector of the imager")
     add("--position", nargs=2, type=int, metavar=("X", "Y"), help="pixel of the detector")
     add("--opd", help="telescope wavefront: a file, a date, or none (default: STPSF's example)")

@@ -3,23 +3,24 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from jwst_fusion.bandpass import filter_name
+from jwst_fusion.bandpass import MIN_COVERAGE, filter_name
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
 from jwst_fusion.fusion.left_out import filter_groups
 from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.solver.settings import FusionSettings
-from jwst_fusion.numerics.cores import count_cores
+from jwst_fusion.fusion.solver.subspace import parse_rank
+from jwst_fusion.numerics.cores import SHARES, count_cores
 from jwst_fusion.parameters import (
     check_options,
+    number_or_auto,
     numbers,
     option,
     options_of,
     parts,
-    rank_of,
     same_option,
-    whole,
 )
-from jwst_fusion.psf.checks import names_wavefront
+from jwst_fusion.psf import checks as psf_checks
+from jwst_fusion.psf.instruments import LARGEST_DETECTOR
 
 __all__ = ["FusionOptions"]
 
@@ -40,7 +41,7 @@ class FusionOptions:
     """
 
     rank: str | int | float = same_option(FusionSettings, "rank")
-    max_rank: int = same_option(FusionSettings, "max_rank", high=200)
+    max_rank: int = same_option(FusionSettings, "max_rank")
     tuning: str = same_option(FusionSettings, "tuning")
     mu: float | tuple | None = same_option(FusionSettings, "mu")
     gamma: float | None = same_option(FusionSettings, "gamma")
@@ -49,12 +50,7 @@ class FusionOptions:
     exponent: float = same_option(FusionSettings, "exponent")
     nonnegative: bool = same_option(FusionSettings, "nonnegative")
     outlier_sigma: float = same_option(
-        FusionSettings,
-        "outlier_sigma",
-        text="Leave out pixels and voxels beyond this many sigma, and those that stand out more "
-        "than a point source can; 3 or more, 0: believe all data",
-        low=0.0,
-        high=1e6,
+        FusionSettings, "outlier_sigma", high=1e6, beside=(0.0, "believe all data")
     )
     resolution: str = same_option(FusionSettings, "resolution")
     factor: str | int = option(
@@ -63,6 +59,7 @@ class FusionOptions:
         "pixel scales",
         low=2,
         high=32,
+        words=("auto",),
     )
     margin: float = option(
         0.5, "Rim around the field in which images are used too", low=0.0, high=10.0, unit="arcsec"
@@ -77,9 +74,7 @@ class FusionOptions:
         (), "Wavelengths to leave out, as 1.87-1.88,2.12-2.13", kind="force_list", unit="um"
     )
     exclude_channels: tuple = option(
-        (),
-        "Channels of the cube to leave out, counted from 0, as 57,100-120",
-        kind="force_list",
+        (), "Channels of the cube to leave out, counted from 0, as 57,100-120", kind="force_list"
     )
     field_ra: float | None = option(
         None,
@@ -115,7 +110,7 @@ class FusionOptions:
         (), "Files of filter curves, as F212N=file.txt,F182M=file.fits", kind="force_list"
     )
     min_coverage: float = option(
-        0.98,
+        MIN_COVERAGE,
         "Smallest part of a filter's band that the cube must cover",
         low=0.0,
         high=1.0,
@@ -151,7 +146,7 @@ class FusionOptions:
         "auto",
         "PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: "
         "the first two by what is there",
-        choices=("auto", "webbpsf", "aperture", "file", "data"),
+        choices=(*psf_checks.SOURCES, "file", "data"),
     )
     psf_image: str | tuple | None = option(
         None,
@@ -160,16 +155,14 @@ class FusionOptions:
         kind="force_list",
     )
     psf_cube: str | None = option(
-        None,
-        "PSF of the cube, likewise. For data: a cube (s3d) of a star",
-        kind="string",
+        None, "PSF of the cube, likewise. For data: a cube (s3d) of a star", kind="string"
     )
     psf_nodes: str | int = option(
         "auto",
-        "Number of wavelengths at which PSFs are computed, or 'auto': enough that no OTF is off by "
-        "1e-3",
-        low=2,
-        high=64,
+        "Number of wavelengths for PSFs, or 'auto': enough that no OTF is off by 1e-3",
+        low=psf_checks.FEWEST_NODES,
+        high=psf_checks.MOST_NODES,
+        words=("auto",),
     )
     psf_size: float | None = option(
         None,
@@ -177,7 +170,7 @@ class FusionOptions:
         "telescope's diameter, up to 10",
         kind="float",
         low=0.2,
-        high=10.0,
+        high=psf_checks.LARGEST_FIELD,
         unit="arcsec",
     )
     psf_broadening: str | float = option(
@@ -185,14 +178,15 @@ class FusionOptions:
         "FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and "
         "along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is",
         low=0.0,
-        high=2.0,
+        high=psf_checks.LARGEST_BROADENING,
         unit="arcsec",
+        words=("auto", "fit"),
     )
     psf_broadening_image: float = option(
         0.0,
         "FWHM of a Gaussian that widens the PSF of the images",
         low=0.0,
-        high=2.0,
+        high=psf_checks.LARGEST_BROADENING,
         unit="arcsec",
     )
     psf_opd: str | None = option(
@@ -215,10 +209,7 @@ class FusionOptions:
         kind="force_list",
     )
     trace_oversample: float = option(
-        1.0,
-        "Factor by which the exposures of the cube were oversampled",
-        low=1.0,
-        high=100.0,
+        1.0, "Factor by which the exposures of the cube were oversampled", low=1.0, high=100.0
     )
     roll_image: float | None = option(
         None,
@@ -258,16 +249,17 @@ class FusionOptions:
         unit="GB",
     )
     maximum_cores: str | int = option(
-        "none", "Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number"
+        "none",
+        "Processes for PSFs: 'none', 'quarter', 'half', 'all' or a number",
+        words=tuple(SHARES),
     )
 
     def __post_init__(self):
         check_options(self)
         object.__setattr__(self, "mu", numbers("mu", self.mu))
-        object.__setattr__(self, "rank", rank_of(self.rank))
+        object.__setattr__(self, "rank", parse_rank(self.rank))
         for name in ("factor", "psf_nodes"):
-            declared = options_of(self)[name]
-            value = whole(name, getattr(self, name), declared.low, declared.high)
+            value = number_or_auto(name, getattr(self, name), options_of(self)[name], whole=True)
             object.__setattr__(self, name, value)
         filters = parts(self.filters) or ()
         filters = tuple(filter_name(name, parameter="filters") for name in filters)
@@ -331,7 +323,7 @@ class FusionOptions:
                 msg = f"{name} is for psf_source = webbpsf, but it is {kind!r}"
                 raise ValueError(msg)
         opd = None if self.psf_opd is None else str(self.psf_opd)
-        if opd is not None and opd.lower() != "observation" and not names_wavefront(opd):
+        if opd is not None and opd.lower() != "observation" and not psf_checks.names_wavefront(opd):
             msg = (
                 f"psf_opd is {opd!r}: expected a file that exists, a date such as 2023-05-01, "
                 "'observation' or 'none'"
@@ -394,10 +386,11 @@ class FusionOptions:
         if self.psf_position is None:
             return None
         pair = [part.strip("()[] ") for part in self.psf_position]
-        if len(pair) != 2 or not all(part.isdecimal() and int(part) < 2048 for part in pair):
+        side = LARGEST_DETECTOR
+        if len(pair) != 2 or not all(part.isdecimal() and int(part) < side for part in pair):
             msg = (
                 f"psf_position is {', '.join(pair)!r}: expected column and row of the detector, "
-                "two whole numbers from 0 to 2047, as 1024,512"
+                f"two whole numbers from 0 to {side - 1}, as 1024,512"
             )
             raise ValueError(msg)
         return int(pair[0]), int(pair[1])
@@ -449,6 +442,7 @@ class FusionOptions:
         ValueError
             If the parameter is neither a word that is known nor one or two numbers.
         """
+        one = options_of(self)["psf_broadening"]
         text = str(self.psf_broadening).strip()
         if text == "auto":
             return None if self.psf_cube is None else (0.0, 0.0)
@@ -456,13 +450,13 @@ class FusionOptions:
             return None
         try:
             widths = tuple(float(part) for part in text.strip("()[]").replace("x", ",").split(","))
-            good = len(widths) <= 2 and all(0 <= width <= 2 for width in widths)
+            good = len(widths) <= 2 and all(one.low <= w <= one.high for w in widths)
         except ValueError:
             good = False
         if not good:
             msg = (
                 f"psf_broadening is {self.psf_broadening!r}: expected 'auto', 'fit', or one or two "
-                "numbers from 0 to 2 (arcsec)"
+                f"numbers from {one.low:g} to {one.high:g} (arcsec)"
             )
             raise ValueError(msg)
         return widths * 2 if len(widths) == 1 else widths

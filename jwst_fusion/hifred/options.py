@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jwst_fusion.hifred.solver.settings import KINDS, HifredSettings
-from jwst_fusion.parameters import check_options, option, same_option, whole
+from jwst_fusion.parameters import check_options, option, same_option
 
 __all__ = ["HifredOptions"]
 
@@ -169,9 +169,10 @@ class HifredOptions:
         if self.regularisation == "plug_and_play":
             msg = "regularisation = plug_and_play needs a function: call fuse in Python instead"
             raise ValueError(msg)
-        object.__setattr__(self, "rank", whole("rank", self.rank, 1, 200))
         check_options(self)
-        weight = self.solver().weight_name
+        settings = self.solver()
+        object.__setattr__(self, "rank", settings.rank)
+        weight = settings.weight_name
         for name in ("mu", "kappa"):
             if getattr(self, name) != "auto" and name != weight:
                 takes = weight or "neither mu nor kappa"

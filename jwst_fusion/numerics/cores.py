@@ -2,7 +2,10 @@
 
 import os
 
-__all__ = ["count_cores"]
+__all__ = ["SHARES", "count_cores"]
+
+#: Shares of the machine's cores, by the words that the pipeline has for them; "none" is one core.
+SHARES = {"none": 0.0, "quarter": 0.25, "half": 0.5, "all": 1.0}
 
 
 def count_cores(maximum_cores):
@@ -26,11 +29,10 @@ def count_cores(maximum_cores):
     """
     available = os.cpu_count() or 1
     text = str(maximum_cores).strip().lower()
-    shares = {"none": 1, "quarter": available // 4, "half": available // 2, "all": available}
-    if text not in shares and not (text.isdecimal() and int(text) >= 1):
+    if text not in SHARES and not (text.isdecimal() and int(text) >= 1):
         msg = (
             f"maximum_cores is {maximum_cores!r}: expected a whole number from 1 on, 'none', "
             "'quarter', 'half' or 'all'"
         )
         raise ValueError(msg)
-    return min(max(shares[text] if text in shares else int(text), 1), available)
+    return min(max(int(available * SHARES[text]) if text in SHARES else int(text), 1), available)

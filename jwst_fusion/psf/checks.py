@@ -10,6 +10,12 @@ from jwst_fusion.bandpass.names import FILTERS
 from jwst_fusion.psf import webbpsf
 
 __all__ = [
+    "FEWEST_NODES",
+    "JITTER",
+    "LARGEST_BROADENING",
+    "LARGEST_FIELD",
+    "MOST_NODES",
+    "SOURCES",
     "check_broadening",
     "check_filter",
     "check_grid",
@@ -21,8 +27,15 @@ __all__ = [
     "names_wavefront",
 ]
 
-# Field [arcsec]: what STPSF and the integral field units make sense of, within a few 100 MB.
-_LARGEST_FIELD = 10.0
+#: Where PSFs come from: STPSF, or a model of the aperture; "auto" takes the first if it is there.
+SOURCES = ("auto", "webbpsf", "aperture")
+#: Largest side of a PSF [arcsec]: beyond it they cost more memory than their wings are worth.
+LARGEST_FIELD = 10.0
+#: Largest FWHM of a Gaussian that widens a PSF [arcsec]: twice that of the telescope at 28 um.
+LARGEST_BROADENING = 2.0
+#: Number of wavelengths at which the PSFs of a channel may be computed: interpolation needs both
+#: ends, and the upper limit bounds memory and time.
+FEWEST_NODES, MOST_NODES = 2, 64
 #: Line-of-sight jitter of the telescope per axis [milliarcsec], as in STPSF.
 JITTER = 0.8
 # ISO format, with or without time.
@@ -91,10 +104,10 @@ def check_grid(npix, pixel_scale, angle):
     if not (math.isfinite(pixel_scale) and 0.001 <= pixel_scale <= 1.0):
         msg = f"pixel_scale must lie between 0.001 and 1 arcsec, got {pixel_scale}"
         raise ValueError(msg)
-    if npix * pixel_scale > _LARGEST_FIELD:
+    if npix * pixel_scale > LARGEST_FIELD:
         msg = (
             f"npix={npix} at {pixel_scale} arcsec is a field of {npix * pixel_scale:.1f} arcsec; "
-            f"at most {_LARGEST_FIELD:g} are supported"
+            f"at most {LARGEST_FIELD:g} are supported"
         )
         raise ValueError(msg)
     if not math.isfinite(angle):

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-__all__ = ["INSTRUMENTS", "MRS_BANDS", "Instrument", "aperture_angle", "identify", "pixel_of"]
+__all__ = [
+    "INSTRUMENTS",
+    "LARGEST_DETECTOR",
+    "MRS_BANDS",
+    "Instrument",
+    "aperture_angle",
+    "identify",
+    "pixel_of",
+]
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,9 @@ INSTRUMENTS = {
         ),
     )
 }
+
+#: Most columns or rows of the detector of an imager.
+LARGEST_DETECTOR = max(max(one.detector_shape or (0,)) for one in INSTRUMENTS.values())
 
 # Names of the header keyword DETECTOR that SIAF and STPSF do not use.
 _DETECTOR_ALIAS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5"}

@@ -12,6 +12,7 @@ from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
 from jwst_fusion.psf.checks import (
+    SOURCES,
     check_broadening,
     check_filter,
     check_grid,
@@ -29,8 +30,6 @@ from jwst_fusion.psf.resample import native_field, resample_psf
 __all__ = ["make_psf"]
 
 log = logging.getLogger(__name__)
-
-_SOURCES = ("auto", "webbpsf", "aperture")
 
 
 def make_psf(
@@ -178,8 +177,8 @@ def make_psf(
 
 
 def _choose_source(source, channel):
-    if source not in _SOURCES:
-        msg = f"source must be one of {', '.join(_SOURCES)}; got {source!r}"
+    if source not in SOURCES:
+        msg = f"source must be one of {', '.join(SOURCES)}; got {source!r}"
         raise ValueError(msg)
     if source == "aperture":
         return source

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwst_fusion.bandpass import NIRCAM_FILTERS, load_bandpass, nominal_bandpass
+from jwst_fusion.psf.checks import FEWEST_NODES, MOST_NODES
 from jwst_fusion.psf.cube import chebyshev_nodes
 from jwst_fusion.psf.instruments import (
     INSTRUMENTS,
@@ -256,7 +257,10 @@ def prepare(
 def _number(nodes):
     if str(nodes).lower() == "auto":
         return None
-    if not str(nodes).isdecimal() or not 2 <= int(nodes) <= 64:
-        msg = f"the number of nodes must be 'auto' or a whole number from 2 to 64, got {nodes}"
+    if not str(nodes).isdecimal() or not FEWEST_NODES <= int(nodes) <= MOST_NODES:
+        msg = (
+            f"the number of nodes must be 'auto' or a whole number from {FEWEST_NODES} to "
+            f"{MOST_NODES}, got {nodes}"
+        )
         raise ValueError(msg)
     return int(nodes)

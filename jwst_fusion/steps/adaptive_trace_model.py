@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -17,8 +18,8 @@ from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.datamodels.whole_file import whole_file
 from jwst_fusion.messages import warn
-from jwst_fusion.numerics.cores import count_cores
-from jwst_fusion.parameters import options_of, spec_of
+from jwst_fusion.numerics.cores import SHARES, count_cores
+from jwst_fusion.parameters import option, options_of, spec_of
 from jwst_fusion.products.exposure import (
     PRODUCTS,
     check_shapes,
@@ -38,6 +39,32 @@ from jwst_fusion.steps.base import FusionBaseStep
 __all__ = ["AdaptiveTraceModelStep"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StepOptions:
+    """Parameters of the step beside those of the trace model."""
+
+    save_report: bool = option(
+        False,
+        "Save a page (report.html) with pictures and numbers: wiggles before and after, traces, "
+        "slices fitted",
+    )
+    save_intermediate_results: bool = option(
+        False,
+        "Save the files spline_full, spline_used and, if oversampled, linear_interp and "
+        "spline_residual",
+    )
+    suffix: str = option("adaptive_trace_model", "Suffix of the output file")
+    output_use_model: bool = option(
+        True, "Name the output after the input files; a single exposure after output_file, if given"
+    )
+    maximum_cores: str = option(
+        "none",
+        "Number of threads: a whole number >= 1, 'none' (1), 'quarter', 'half' or 'all' of the "
+        "cores",
+        words=tuple(SHARES),
+    )
 
 
 class AdaptiveTraceModelStep(FusionBaseStep):
@@ -60,16 +87,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     class_alias = "adaptive_trace_model"
     _named = False
 
-    spec = (
-        spec_of(TraceSettings)
-        + """\
-    save_report = boolean(default=False) # Save a page (report.html) with pictures and numbers: wiggles before and after, traces, slices fitted
-    save_intermediate_results = boolean(default=False) # Save the files spline_full, spline_used and, if oversampled, linear_interp and spline_residual
-    suffix = string(default='adaptive_trace_model') # Suffix of the output file
-    output_use_model = boolean(default=True) # Name the output after the input files; a single exposure after output_file, if given
-    maximum_cores = string(default='none') # Number of threads: a whole number >= 1, 'none' (1), 'quarter', 'half' or 'all' of the cores
-    """  # noqa: E501
-    )
+    spec = spec_of(TraceSettings, _StepOptions)
 
     def process(self, input_data):
         """

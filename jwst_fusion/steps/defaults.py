@@ -1,11 +1,22 @@
 """Steps with the defaults that they have in the fusion pipeline."""
 
+from dataclasses import dataclass
+
 from jwst.pixel_replace import PixelReplaceStep
 
+from jwst_fusion.adaptive_trace_model.settings import OVERSAMPLE, TraceSettings
+from jwst_fusion.parameters import same_option, spec_of
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["OversamplingStep", "ReplacingStep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Oversampling:
+    """What the pipeline sets otherwise than the trace model alone."""
+
+    oversample: float = same_option(TraceSettings, "oversample", default=OVERSAMPLE)
 
 
 class OversamplingStep(AdaptiveTraceModelStep):
@@ -14,9 +25,7 @@ class OversamplingStep(AdaptiveTraceModelStep):
     # The path that parameter files keep, wherever the class is defined.
     __module__ = "jwst_fusion.step"
 
-    spec = """
-    oversample = float(default=2.0) # Oversampling factor along the slit, 1 to 10, not necessarily whole. 1: only attach the trace model
-    """  # noqa: E501
+    spec = spec_of(_Oversampling)
 
 
 class ReplacingStep(Reusable, PixelReplaceStep):

@@ -15,7 +15,7 @@ from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
 from jwst_fusion.messages import collected_warnings, warn
-from jwst_fusion.parameters import spec_of
+from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.fused_cube import fused_product
 from jwst_fusion.products.observations import open_cube, read_image
 from jwst_fusion.products.open import open_model
@@ -66,25 +66,7 @@ class FusionStep(FusionBaseStep):
         config_file : str or None
             The parameter file that was given.
         """
-        return super().build_config(input, **cls.numbers_as_text(kwargs))
-
-    @staticmethod
-    def numbers_as_text(parameters):
-        """
-        Turn parameters that may be a number or a word into text, as the specification has them.
-
-        Parameters
-        ----------
-        parameters : dict
-            Values of parameters by name.
-
-        Returns
-        -------
-        dict
-            The same with numbers as text where a word is allowed.
-        """
-        names = ("rank", "factor", "maximum_cores", "psf_broadening", "psf_nodes")
-        return {key: str(one) if key in names else one for key, one in parameters.items()}
+        return super().build_config(input, **numbers_as_text(FusionOptions, kwargs))
 
     def process(self, input_data):
         """

@@ -20,6 +20,7 @@ from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.numerics.cores import count_cores
+from jwst_fusion.parameters import numbers_as_text
 from jwst_fusion.products.open import open_model
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
@@ -135,7 +136,8 @@ class FusionPipeline(Reusable, Pipeline):
         """
         steps = kwargs.get("steps") or {}
         if "fusion" in steps:
-            kwargs["steps"] = {**steps, "fusion": FusionStep.numbers_as_text(steps["fusion"])}
+            fusion = numbers_as_text(FusionOptions, steps["fusion"])
+            kwargs["steps"] = {**steps, "fusion": fusion}
         return super().build_config(input, **kwargs)
 
     def prefetch(self, *args):

@@ -18,7 +18,7 @@ from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.fits_tables import open_fits
 from jwst_fusion.hifred.xray_data import data_from_counts, sort_cubes
 from jwst_fusion.messages import collected_warnings
-from jwst_fusion.parameters import spec_of
+from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.observations import read_cube
@@ -71,10 +71,7 @@ class HifredStep(FusionBaseStep):
         config_file : str or None
             The parameter file that was given.
         """
-        for name in ("rank", "mu", "kappa"):
-            if name in kwargs:
-                kwargs[name] = str(kwargs[name])
-        return super().build_config(input, **kwargs)
+        return super().build_config(input, **numbers_as_text(HifredOptions, kwargs))
 
     def process(self, input_data):
         """

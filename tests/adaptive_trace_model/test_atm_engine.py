@@ -8,7 +8,7 @@ from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
 from jwst_fusion.simulation.slits import fixed_slit_exposure
 from jwst_fusion.step import AdaptiveTraceModelStep
 
-MRS = {"mode": "MIRI MRS", "settings": TraceSettings(oversample=1.7)}
+MRS = {"mode": "MIRI MRS", "options": TraceSettings(oversample=1.7)}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_same_as_the_step():
 
 def test_coordinates_of_the_result(scene):
     flux, error, coordinate = scene
-    result = oversample(flux, error, coordinate, settings=TraceSettings(oversample=2.5))
+    result = oversample(flux, error, coordinate, options=TraceSettings(oversample=2.5))
     assert result.flux.shape == (58, 331)
     for column in (0, 200):
         expected = np.interp(result.row, np.arange(23), coordinate[:, column])
@@ -56,7 +56,7 @@ def test_coordinates_of_the_result(scene):
 
 def test_native_pixels_stay(scene):
     flux, error, coordinate = scene
-    result = oversample(flux, error, coordinate, settings=TraceSettings(oversample=1))
+    result = oversample(flux, error, coordinate, options=TraceSettings(oversample=1))
     good = np.isfinite(flux)
     np.testing.assert_allclose(result.flux[good], flux[good], rtol=1e-6)
     assert not result.estimated[good].any()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, signal
 
-from jwst_fusion.bandpass import coverage, photometry_weights
+from jwst_fusion.bandpass import MIN_COVERAGE, coverage, photometry_weights
 
 __all__ = [
     "Calibration",
@@ -79,7 +79,7 @@ def noise_of_image(planes):
     return sigma
 
 
-def filter_responses(wavelength, bandpasses, *, usable, minimum_coverage=0.98):
+def filter_responses(wavelength, bandpasses, *, usable, minimum_coverage=MIN_COVERAGE):
     """
     Turn filter curves into weights of the channels of a cube.
 

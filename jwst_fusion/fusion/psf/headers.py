@@ -15,14 +15,13 @@ from jwst_fusion.fusion.psf.pixel_kernels import (
 )
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
+from jwst_fusion.psf.checks import LARGEST_FIELD
 from jwst_fusion.psf.instruments import identify
 
-__all__ = ["LARGEST_SIDE", "across_slices", "cube_channels", "default_size", "image_channels"]
+__all__ = ["across_slices", "cube_channels", "default_size", "image_channels"]
 
 log = logging.getLogger(__name__)
 
-#: Largest side of the PSFs, arcsec; beyond it they cost more memory than their wings are worth.
-LARGEST_SIDE = 10.0
 # Their default side, arcsec, and for MIRI in lambda / D: the wings grow with the wavelength.
 _SIDE, _RINGS = 3.0, 20.0
 _DIAMETER = 6.6  # of the telescope, m
@@ -55,7 +54,7 @@ def default_size(wavelength, instrument):
     if instrument != "MIRI":
         return _SIDE
     size = _RINGS * max(wavelength) * 1e-6 / _DIAMETER * _ARCSEC
-    return float(min(max(size, _SIDE), LARGEST_SIDE))
+    return float(min(max(size, _SIDE), LARGEST_FIELD))
 
 
 def image_channels(images, *, angle, fine):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_fusion.fusion.solver.subspace import parse_rank
+from jwst_fusion.fusion.solver.subspace import LARGEST_RANK, MAX_RANK, parse_rank
 from jwst_fusion.parameters import check_options, option
 
 __all__ = ["FusionSettings"]
@@ -19,10 +19,10 @@ class FusionSettings:
     Parameters
     ----------
     rank : "auto", int, float or str
-        Dimension of the spectral subspace; or the fraction of the signal's variance that it is to
-        explain, as 0.999 or "explained:0.999".
+        Dimension of the spectral subspace, 1 to 200; or the fraction of the signal's variance that
+        it is to explain, as 0.999 or "explained:0.999".
     max_rank : int
-        Upper limit of the automatic rank.
+        Upper limit of the automatic rank, 1 to 200.
     tuning : {"evidence", "syfu", "manual"}
         Hyperparameters by maximum evidence with one prior weight per component; by the automatic
         rule of Marquis et al. 2026, appendix B; or as given by `mu` and `gamma`.
@@ -81,8 +81,13 @@ class FusionSettings:
         "auto",
         "Number of spectral components, the part of the signal's variance that they are to explain "
         "(as 0.999), or 'auto'",
+        low=1,
+        high=LARGEST_RANK,
+        words=("auto",),
     )
-    max_rank: int = option(12, "Largest number of components that 'auto' chooses", low=1)
+    max_rank: int = option(
+        MAX_RANK, "Largest number of components that 'auto' chooses", low=1, high=LARGEST_RANK
+    )
     tuning: str = option(
         "evidence",
         "Rule for the regularisation: maximum evidence, the rule of Marquis et al. (2026), or mu "
@@ -91,8 +96,7 @@ class FusionSettings:
     )
     mu: float | tuple | None = option(
         None,
-        "Regularisation for tuning = manual, above 0: one value, or one per component, as "
-        "1e-3,1e-2,1e-2",
+        "Regularisation for tuning = manual: one value, or one per component, as 1e-3,1e-2,1e-2",
         kind="force_list",
         low=0.0,
         closed=False,
@@ -111,7 +115,7 @@ class FusionSettings:
     )
     exponent: float = option(
         1.0,
-        "Power of the gradient for regularisation = sobolev, 0.5 to 3; higher for smoother scenes",
+        "Power of the gradient for regularisation = sobolev; higher for smoother scenes",
         low=0.5,
         high=3.0,
     )
@@ -122,8 +126,9 @@ class FusionSettings:
     outlier_sigma: float | None = option(
         6.0,
         "Leave out pixels and voxels beyond this many sigma, and those that stand out more than a "
-        "point source can; 3 or more, None: believe all data",
+        "point source can",
         low=3.0,
+        beside=(None, "believe all data"),
     )
     resolution: str = option(
         "imager", "Angular resolution of the result", choices=("imager", "deconvolved")
@@ -165,7 +170,10 @@ class FusionSettings:
     def _check_weights(self):
         """Check mu, which may be an array, and that mu and gamma are given where they are used."""
         if self.mu is not None:
-            values = np.asarray(self.mu, float)
+            try:
+                values = np.asarray(self.mu, float)
+            except (TypeError, ValueError):
+                values = np.nan
             if not (np.all(np.isfinite(values)) and np.all(values > 0)):
                 msg = f"mu is {self.mu}: expected a number above 0, or one per component"
                 raise ValueError(msg)

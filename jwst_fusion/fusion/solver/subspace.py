@@ -12,10 +12,21 @@ import scipy.linalg as sla
 
 from jwst_fusion.messages import warn
 
-__all__ = ["WhitenedSubspace", "estimate_subspace", "noise_edge", "parse_rank"]
+__all__ = [
+    "LARGEST_RANK",
+    "MAX_RANK",
+    "WhitenedSubspace",
+    "estimate_subspace",
+    "noise_edge",
+    "parse_rank",
+]
 
 log = logging.getLogger(__name__)
 
+#: Most components that may be asked for; memory and time grow with their square.
+LARGEST_RANK = 200
+#: Most components that an automatic rank has by default; few fields have more kinds of spectra.
+MAX_RANK = 12
 _IMPUTATION_STEPS = 60  # at most; sums of the series of changes keep them few
 _IMPUTATION_TOLERANCE = 0.02  # of one sigma: what is imputed is then far below the noise
 _LOG_INTERVAL = 10.0  # seconds between progress lines
@@ -66,7 +77,7 @@ class WhitenedSubspace:
         return np.isfinite(self.sigma)
 
 
-def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_rank=12):
+def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_rank=MAX_RANK):
     """Estimate the spectral subspace of a cube by principal components of whitened spectra.
 
     Parameters
@@ -100,8 +111,8 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
     cube = np.asarray(cube)
     channels = len(cube)
     rank = parse_rank(rank)
-    if int(max_rank) != max_rank or max_rank < 1:
-        msg = f"max_rank must be a positive integer, got {max_rank!r}"
+    if int(max_rank) != max_rank or not 1 <= max_rank <= LARGEST_RANK:
+        msg = f"max_rank must be a whole number from 1 to {LARGEST_RANK}, got {max_rank!r}"
         raise ValueError(msg)
     sigma = np.array(sigma, float)
     if cube.ndim != 3 or sigma.shape != (channels,):
@@ -178,14 +189,14 @@ def parse_rank(rank):
     Returns
     -------
     str, int or float
-        "auto", an integer of 1 or more, or a fraction between 0 and 1.
+        "auto", an integer from 1 to 200, or a fraction between 0 and 1.
 
     Raises
     ------
     ValueError
         If it is none of these.
     """
-    if rank == "auto":
+    if isinstance(rank, str) and rank == "auto":
         return rank
     fraction = isinstance(rank, str) and rank.startswith("explained:")
     try:
@@ -194,11 +205,12 @@ def parse_rank(rank):
         value = np.nan
     if 0 < value < 1:
         return value
-    if not fraction and value >= 1 and value == np.floor(value) and np.isfinite(value):
+    whole = 1 <= value <= LARGEST_RANK and value == np.floor(value)
+    if whole and not fraction and not isinstance(rank, bool):
         return int(value)
     msg = (
-        "rank must be 'auto', a positive integer, or a fraction of the variance between 0 and 1 "
-        f"such as 0.999 or 'explained:0.999', got {rank!r}"
+        f"rank must be 'auto', a whole number from 1 to {LARGEST_RANK}, or a fraction of the "
+        f"variance between 0 and 1 such as 0.999 or 'explained:0.999', got {rank!r}"
     )
     raise ValueError(msg)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
-from jwst_fusion.parameters import check_options, option, options_of
+from jwst_fusion.parameters import check_options, number_or_auto, option, options_of
 
 __all__ = ["KINDS", "LOW_RANK", "HifredSettings"]
 
 LOW_RANK = ("low_rank_sobolev", "low_rank_wavelet", "low_rank")
 KINDS = ("wavelet_2d1d", *LOW_RANK, "none", "plug_and_play")
+# Components of a spectral subspace; more would be noise, and memory grows with them.
+LARGEST_RANK = 200
 # Which option holds the weight of the penalty; the other regularisations have no penalty.
 _WEIGHTS = {"low_rank_sobolev": "mu", "low_rank_wavelet": "mu", "wavelet_2d1d": "kappa"}
 # Where the final solve stops by default. Low rank: the decrease that a Newton step still expects,
@@ -86,30 +87,34 @@ class HifredSettings:
         choices=("relative", "absolute"),
     )
     rank: str | int = option(
-        "auto", "Number of spectral components, 1 to 200, or 'auto'", low=1, high=200
+        "auto",
+        "Number of spectral components, or 'auto'",
+        low=1,
+        high=LARGEST_RANK,
+        words=("auto",),
     )
     mu: str | float = option(
         "auto",
-        "Strength of the low-rank regularisations, above 0, or 'auto'",
+        "Strength of the low-rank regularisations, or 'auto'",
         low=0.0,
         high=1e12,
         closed=False,
+        words=("auto",),
     )
     kappa: str | float = option(
         "auto",
-        "Strength of wavelet_2d1d in standard deviations of the noise, above 0, or 'auto'",
+        "Strength of wavelet_2d1d in standard deviations of the noise, or 'auto'",
         low=0.0,
         high=1e12,
         closed=False,
+        words=("auto",),
     )
-    scales_space: int = option(2, "Wavelet scales in space, 1 to 8, of wavelet_2d1d", low=1, high=8)
-    scales_energy: int = option(
-        3, "Wavelet scales in energy, 1 to 8, of wavelet_2d1d", low=1, high=8
-    )
+    scales_space: int = option(2, "Wavelet scales in space of wavelet_2d1d", low=1, high=8)
+    scales_energy: int = option(3, "Wavelet scales in energy of wavelet_2d1d", low=1, high=8)
     nonnegative: bool = option(True, "Allow no negative values in the result")
     tolerance: float | None = option(
         None,
-        "Accuracy at which the solver stops, above 0, at most 0.1; default: 1e-6 nats per half "
+        "Accuracy at which the solver stops; default: 1e-6 nats per half "
         "datum (low rank), else a primal-dual gap of 1e-4 of the objective",
         kind="float",
         low=0.0,
@@ -124,13 +129,10 @@ class HifredSettings:
         high=10**7,
     )
     errors: bool = option(True, "Estimate the error of each voxel")
-    error_samples: int = option(
-        12, "Posterior samples for the errors, 2 or more", low=2, high=10_000
-    )
+    error_samples: int = option(12, "Posterior samples for the errors", low=2, high=10_000)
     thinning: float = option(
         0.8,
-        "Part of the data on which strengths are tried, above 0, at most 0.99; the rest judges "
-        "them",
+        "Part of the data on which strengths are tried; the rest judges them",
         low=0.0,
         high=0.99,
         closed=False,
@@ -143,14 +145,10 @@ class HifredSettings:
     )
 
     def __post_init__(self):
-        kinds = {"integer": _whole, "float": _number}
-        by_name = {"rank": _whole, "mu": _number, "kappa": _number}
         for name, one in options_of(self).items():
-            parse = by_name.get(name, kinds.get(one.kind))
-            value, default = getattr(self, name), self.__dataclass_fields__[name].default
-            automatic = value is default or (isinstance(value, str) and value == default)
-            if parse is not None and not automatic:
-                object.__setattr__(self, name, parse(name, value, one))
+            if one.words:
+                value = number_or_auto(name, getattr(self, name), one, whole=name == "rank")
+                object.__setattr__(self, name, value)
         check_options(self)
         if (self.denoiser is not None) != (self.regularisation == "plug_and_play"):
             msg = "denoiser and regularisation='plug_and_play' must be given together"
@@ -187,21 +185,3 @@ class HifredSettings:
         if self.max_iterations is not None:
             return self.max_iterations
         return _ITERATIONS_LOW_RANK if self.low_rank else _ITERATIONS_FULL
-
-
-def _whole(name, value, one):
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        msg = f"{name} is {value!r}: expected a whole number from {one.low} to {one.high}"
-        raise ValueError(msg) from None
-
-
-def _number(name, value, one):
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        msg = f"{name} is {value!r}: expected a number above {one.low:g}, at most {one.high:g}"
-        raise ValueError(msg) from None
