@@ -360,7 +360,7 @@ def numbers(name, value):
     Raises
     ------
     ValueError
-        If they are no numbers.
+        If they are not numbers.
     """
     found = parts([value] if isinstance(value, Real) else value)
     if not found:

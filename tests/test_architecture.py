@@ -1,8 +1,10 @@
 """The rooms of the package keep to their import rules."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import jwst_fusion
 
 PACKAGE = Path(jwst_fusion.__file__).parent
 
-#: Rooms from the bottom to the top: each imports only rooms of lines above its own.
+#: Rooms from the bottom to the top: each imports only rooms of lines above its own. "" is the
+#: package itself, which loads the engines when they are asked for and knows the version.
 FLOORS = (
     {"errors", "messages", "parameters"},
     {"numerics"},
@@ -19,13 +22,15 @@ FLOORS = (
     {"psf"},
     {"metrics"},
     {"adaptive_trace_model", "fusion", "hifred"},
+    {""},
     {"datamodels"},
     {"products"},
     {"associations"},
     {"simulation"},
     {"report"},
     {"steps"},
-    {"step", "entry_points"},
+    {"step"},
+    {"entry_points"},
     {"command"},
 )
 #: The same within the rooms that have rooms of their own; "" are the modules beside these.
@@ -44,6 +49,7 @@ OLD_PLACES = {
     "pipeline",
     "pipeline.defaults",
     "pipeline.fusion",
+    "pipeline.outliers",
     "pipeline.spec2",
     "pipeline.spec3",
 }
@@ -58,29 +64,85 @@ def name_of(path):
 
 
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-ROOMS = {name: path for name, path in MODULES.items() if name and name not in OLD_PLACES}
+ROOMS = {name: path for name, path in MODULES.items() if name not in OLD_PLACES}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+_OWN_NAME = re.compile(r"jwst_fusion((?:\.\w+)+)")
 
 
-def imports(path):
-    """Full names of what a module imports anywhere, within functions and strings of lazy ones."""
+def lazy_table(name):
+    """Full names of what a package loads when it is asked for, by the name in the package."""
+    table = {}
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_loader.attach":
+            given = {one.arg: ast.literal_eval(one.value) for one in node.keywords}
+            own = ".".join(part for part in ("jwst_fusion", name) if part)
+            table |= {one: f"{own}.{one}" for one in given.get("submodules", [])}
+            for module, names in given.get("submod_attrs", {}).items():
+                table |= {one: f"{own}.{module}.{one}" for one in names}
+    return table
+
+
+LAZY = {name: lazy_table(name) for name in MODULES}
+
+
+def statements(tree, *, deferred):
+    """Nodes of a module; without those of functions, which run later, unless these are wanted."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if deferred or not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            yield from statements(node, deferred=deferred)
+
+
+def imported(name, *, deferred):
+    """Full names in the import statements of a module."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements(TREES[name], deferred=deferred):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"relative import in {path}"
+            assert node.level == 0, f"relative import in {name}"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-def own_imports(name):
-    """Modules of the package that a module imports."""
+def named(name):
+    """Full names that a module has as text, as in tables of what is loaded when asked for."""
+    nodes = list(ast.walk(TREES[name]))
+    # where steps claim to be defined; nothing is loaded
+    claims = {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__module__"
+    }
+    texts = (one.value for one in nodes if isinstance(one, ast.Constant) and one not in claims)
+    return {one for one in texts if isinstance(one, str) and _OWN_NAME.fullmatch(one)}
+
+
+def imports(name):
+    """Full names of what a module imports at once, within functions, or by a name in a table."""
+    return imported(name, deferred=True) | set(LAZY[name].values()) | named(name)
+
+
+def own_modules(names):
+    """Modules of the package that hold what is named, wherever else it can be had from."""
     found = set()
-    for one in imports(MODULES[name]):
-        if one.startswith("jwst_fusion."):
-            inside = one.removeprefix("jwst_fusion.")
-            found.add(inside if inside in MODULES else inside.rpartition(".")[0])
-    return found - {""}
+    for one in names:
+        if one == "jwst_fusion":
+            found.add("")
+        if not _OWN_NAME.fullmatch(one):
+            continue
+        inside = one.removeprefix("jwst_fusion.")
+        if inside in MODULES:
+            found.add(inside)
+            continue
+        module, _, attribute = inside.rpartition(".")
+        while module not in MODULES:
+            module, _, attribute = module.rpartition(".")
+        if attribute in LAZY[module]:
+            found |= own_modules({LAZY[module][attribute]})
+        else:
+            found.add(module)
+    return found
 
 
 def floor(name):
@@ -99,7 +161,7 @@ def inner_floor(name):
 
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_room_imports_only_rooms_below_it(name):
-    for other in own_imports(name):
+    for other in own_modules(imports(name)):
         assert other not in OLD_PLACES
         if name.partition(".")[0] != other.partition(".")[0]:
             assert floor(other) < floor(name), f"{name} imports {other}"
@@ -107,10 +169,27 @@ def test_a_room_imports_only_rooms_below_it(name):
             assert inner_floor(other) <= inner_floor(name), f"{name} imports {other}"
 
 
+def test_tables_of_what_is_loaded_later_are_read():
+    assert own_modules(imports("")) == {"adaptive_trace_model", "errors", "fusion", "hifred"}
+    assert "fusion.solver.data" in own_modules(imports("fusion"))
+    assert "steps.outliers" in own_modules(imports("step"))
+    assert "step" in own_modules(imports("entry_points"))
+    assert "fusion.engine" in own_modules({"jwst_fusion.fusion.fuse"})
+
+
+def test_imports_of_modules_have_no_cycle():
+    """Those that run when a module is loaded, through what packages load when asked for, too."""
+    graph = {name: own_modules(imported(name, deferred=False)) - {name} for name in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
 @pytest.mark.parametrize("name", ROOMS)
 def test_only_some_rooms_know_the_pipeline(name):
     if name.partition(".")[0] not in KNOW_THE_PIPELINE:
-        packages = {one.partition(".")[0] for one in imports(ROOMS[name])}
+        packages = {one.partition(".")[0] for one in imports(name)}
         assert not packages & PIPELINE
 
 
@@ -135,5 +214,5 @@ def test_import_is_light():
 
 def test_no_engine_but_our_own_is_imported():
     for name in MODULES:
-        packages = {one.partition(".")[0] for one in imports(MODULES[name])}
+        packages = {one.partition(".")[0] for one in imports(name)}
         assert not packages & {"numba", "torch", "jax", "webbpsf"}

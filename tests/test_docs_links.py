@@ -1,5 +1,6 @@
 """Every reference within README and documentation leads to something; external ones are known."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -104,10 +105,58 @@ def test_modules_and_public_names_of_the_api_exist():
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file() or public, name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+TEXTS = [*PAGES, *MARKDOWN, *NOTEBOOKS]
+# Folders to which pages may refer without saying so; the name of a test may stand alone.
+_FOLDERS = (ROOT, ROOT / "jwst_fusion", ROOT / "benchmarks", DOCS)
+
+
+def text_of(page):
+    """Text of a page; of a notebook, what its author wrote."""
+    if page.suffix != ".ipynb":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+def file_exists(name):
+    if "/" not in name and name.startswith("test_"):
+        return any((ROOT / "tests").rglob(name))
+    return any((folder / name).is_file() for folder in _FOLDERS)
+
+
+def holds(source, name):
+    """Whether a module defines or imports a name, or a package offers it."""
+    return re.search(rf"^ *(class|def) {name}\b|^{name}\b|[\"', ]{name}\b[\"',\n]", source, re.M)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_pages_name_exist(page):
+    """As ``psf/make.py``, and folders of the package as ``psf/``."""
+    text = text_of(page)
+    for name in set(re.findall(r"(?<![\w./<-])((?:[\w.-]+/)*[\w-]+\.py)\b", text)):
+        assert file_exists(name), name
+    if page.stem == "developing":
+        for name in set(re.findall(r"``([\w/]+/)``", text)):
+            assert any((folder / name).is_dir() for folder in _FOLDERS), name
+
+
+def test_each_room_is_on_the_map():
+    text = (DOCS / "developing.rst").read_text()
+    drawn = text[text.index("::\n") : text.index("An engine takes")]
+    package = ROOT / "jwst_fusion"
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")} - {"pipeline"}
+    modules = {path.name for path in package.glob("*.py")}
+    assert {f"{room}/" for room in rooms} | modules <= set(re.findall(r"\w+/|\w+\.py", drawn))
+    inner = {path.parent.name for room in rooms for path in (package / room).glob("*/__init__.py")}
+    known = rooms | (inner - {"schemas"})
+    assert {name.rstrip("/") for name in re.findall(r"\w+/", drawn)} == known
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_objects_that_pages_name_exist(page):
     """Dotted names in code, as ``jwst_fusion.metrics``: a module, or something that one holds."""
-    for name in set(re.findall(r"\b(jwst_fusion(?:\.\w+)+)", page.read_text())):
+    for name in set(re.findall(r"\b(jwst_fusion(?:\.\w+)+)", text_of(page))):
         parts = name.split(".")
         for length in range(len(parts), 0, -1):
             path = ROOT.joinpath(*parts[:length])
@@ -119,7 +168,7 @@ def test_objects_that_pages_name_exist(page):
                 break
         rest = parts[length:]
         if rest:
-            assert re.search(rf"\b{rest[0]}\b", source), name
+            assert holds(source, rest[0]), name
 
 
 def test_rows_of_the_tables_are_complete():

@@ -36,6 +36,19 @@ def test_pre_commit_runs_the_linters_of_setup_cfg(linters):
     assert found == linters
 
 
+def test_pre_commit_and_make_lint_run_ruff_with_the_same_arguments():
+    recipe = (ROOT / "Makefile").read_text()
+    made = set(re.findall(r"/ruff check (?:(--.*) )?(\S+)$", recipe, re.MULTILINE))
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [one for repository in hooks for one in repository["hooks"]]
+    found = {
+        (" ".join(one.get("args", [])), one.get("files", ".").strip("^/"))
+        for one in hooks
+        if one["id"] == "ruff-check"
+    }
+    assert found == made
+
+
 def test_make_lint_reads_the_linters_of_setup_cfg(setup, linters):
     text = (ROOT / "Makefile").read_text()
     assert "['options.extras_require']['lint']" in text

@@ -145,7 +145,7 @@ def chebyshev_optics(nodes, *, image, cube, pixel, spaxel, size=61):
     image, cube : Pupil
         Telescopes with the wavefronts of the two instruments.
     pixel, spaxel : float
-        Pixel of the fine grid and spaxel of the cube, arcsec: over these boxes light is summed.
+        Pixel of the fine grid and spaxel of the cube, arcsec: light is summed over these squares.
     size : int
         Pixels along each side of the PSFs, odd.
 

@@ -485,7 +485,7 @@ def hifred_continued(folder):
     _strun("hifred", words, "--start=state.npz")
 
 
-# ---- reports of products that lie on disk ----
+# ---- reports on products that were saved ----
 
 
 @_case

@@ -143,10 +143,10 @@ def hifred_fuse(x, y, response_x, response_y, **options):
     -------
     Result
     """
-    room = "jwst_fusion.hifred"
-    fuse = locate("fuse", room, f"{room}.fuse", f"{room}.fuse.fuse", within=room)
+    package = "jwst_fusion.hifred"
+    fuse = locate("fuse", package, f"{package}.fuse", f"{package}.fuse.fuse", within=package)
     names = ("HifredSettings", "Settings", "FuseOptions", "Options")
-    return fuse(x, y, response_x, response_y, **_given(fuse, options, names, room))
+    return fuse(x, y, response_x, response_y, **_given(fuse, options, names, package))
 
 
 def _fusion():

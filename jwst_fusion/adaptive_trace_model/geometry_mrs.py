@@ -18,7 +18,7 @@ from jwst_fusion.adaptive_trace_model.slices import find_slices
 
 __all__ = ["MiriMrsGeometry"]
 
-#: Detached parts of a slice that are smaller than this share of its largest part are no slice.
+#: Detached parts of a slice that are smaller than this share of its largest part do not count.
 _MIN_PART = 0.5
 
 

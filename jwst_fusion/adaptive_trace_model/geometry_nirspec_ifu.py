@@ -16,8 +16,8 @@ from jwst_fusion.adaptive_trace_model.geometry_wcs import (
     name_transform,
     native_wcs,
     new_frame,
+    oversampled_limits,
     region_map,
-    stretch,
     to_native_pixels,
 )
 from jwst_fusion.adaptive_trace_model.slices import find_slices
@@ -25,6 +25,7 @@ from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
 
 __all__ = ["NirspecIfuGeometry"]
 
+# um per m: the WCS of NIRSpec gives wavelengths in metres.
 _METRE_TO_MICROMETRE = 1e6
 
 
@@ -136,7 +137,7 @@ class NirspecIfuGeometry:
         to_native = to_native_pixels(factor, axis="y")
 
         def in_new_rows(box):
-            return tuple(box[0]), stretch(box[1], factor)
+            return tuple(box[0]), oversampled_limits(box[1], factor)
 
         if self.by_slice:
             # Slice-style WCS: the slice number is passed through.

@@ -13,9 +13,9 @@ __all__ = [
     "name_transform",
     "native_wcs",
     "new_frame",
+    "oversampled_limits",
     "oversampled_wcs",
     "region_map",
-    "stretch",
     "to_native_pixels",
 ]
 
@@ -106,7 +106,7 @@ def to_native_pixels(factor, *, axis):
     return along & Identity(1) if axis == "x" else Identity(1) & along
 
 
-def stretch(limits, factor):
+def oversampled_limits(limits, factor):
     """
     Translate native limits along the oversampled axis to oversampled pixels.
 
@@ -176,5 +176,9 @@ def oversampled_wcs(wcs, factor, *, axis):
     box = wcs.bounding_box
     if box is not None:
         x, y = tuple(box[0]), tuple(box[1])
-        result.bounding_box = (stretch(x, factor), y) if axis == "x" else (x, stretch(y, factor))
+        result.bounding_box = (
+            (oversampled_limits(x, factor), y)
+            if axis == "x"
+            else (x, oversampled_limits(y, factor))
+        )
     return result

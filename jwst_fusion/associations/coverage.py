@@ -70,7 +70,7 @@ def ranges_of_cube(header, science):
     Raises
     ------
     ValueError
-        If the unit of the wavelengths is none of length.
+        If the unit of the wavelengths is not one of length.
     """
     edges = [0.5, science.get("NAXIS3", 0) + 0.5]
     try:

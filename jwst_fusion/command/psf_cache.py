@@ -52,7 +52,7 @@ def _add_selection(parser):
 
 def _source(text):
     """Source of PSFs; the names of all are loaded only if one is given."""
-    from jwst_fusion.psf.options import SOURCES
+    from jwst_fusion.psf.checks import SOURCES
 
     if text not in SOURCES:
         msg = f"{text!r}: choose from {', '.join(SOURCES)}"

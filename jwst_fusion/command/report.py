@@ -1,4 +1,4 @@
-"""Command ``jwst-fusion report``: the report on a product that lies on disk."""
+"""Command ``jwst-fusion report``: the report on a saved product."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -213,7 +213,7 @@ def _is_fused(hdus, name, options):
 
 
 def _report_trace(options, output):
-    from jwst_fusion.products.traced_exposure import read_exposure
+    from jwst_fusion.products.traced_exposure import read_traced_exposure
     from jwst_fusion.report.trace.page import write_trace_report
 
     for name in ("position", "line"):
@@ -223,7 +223,7 @@ def _report_trace(options, output):
     if options.input is not None and not options.input.exists():
         msg = f"--input: {options.input} does not exist"
         raise FileNotFoundError(msg)
-    write_trace_report(output, read_exposure(options.product, options.input))
+    write_trace_report(output, read_traced_exposure(options.product, options.input))
 
 
 def _find(options, name):

@@ -10,7 +10,12 @@ from threadpoolctl import threadpool_limits
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
-from jwst_fusion.fusion.solver.problem import LowRankProblem, find_subspace, initial_mu, plain_noise
+from jwst_fusion.fusion.solver.problem import (
+    LowRankProblem,
+    choose_subspace,
+    initial_mu,
+    plain_noise,
+)
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
@@ -75,11 +80,16 @@ def fuse(data, options=None):
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
             # Noise scales of data with wrong gains would hide what is to be fitted.
-            solver = {"scales": (1.0, tuned.scale_cube), "tolerance": settings.tolerance}
+            tolerance = settings.tolerance
             if settings.refining:
-                solver["tolerance"] = max(settings.tolerance, _DRAFT)
+                tolerance = max(tolerance, _DRAFT)
             problem, tuned, fitted = _calibrated_solution(
-                problem, tuned, fitted, settings, **solver
+                problem,
+                tuned,
+                fitted,
+                settings,
+                scales=(1.0, tuned.scale_cube),
+                tolerance=tolerance,
             )
         if settings.refining:
             problem, tuned, rejected = _refined_solution(problem, tuned, rejected, settings)
@@ -149,7 +159,7 @@ def _first_solution(data, rejected, settings):
     if settings.refining:
         tolerance = max(tolerance, _DRAFT)
     for attempt in range(_PASSES):
-        problem = LowRankProblem.pose(data, find_subspace(data, settings), settings)
+        problem = LowRankProblem.pose(data, choose_subspace(data, settings), settings)
         mu = initial_mu(problem.subspace, data.factor, settings)
         tuned = problem.tune(mu, settings, tolerance=tolerance, path=path)
         path = tuned.path
@@ -183,10 +193,17 @@ def _refined_solution(problem, tuned, rejected, settings):
 
 def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
     """Fit the gains, and tune for them."""
-    solver = {"scales": scales, "tolerance": tolerance}
-    problem, tuned, gains = fit_gains(problem, tuned, gains, settings, **solver)
-    solver |= {"start": tuned.solution.solution, "path": tuned.path}
-    tuned = problem.tune(tuned.mu, settings, **solver)
+    problem, tuned, gains = fit_gains(
+        problem, tuned, gains, settings, scales=scales, tolerance=tolerance
+    )
+    tuned = problem.tune(
+        tuned.mu,
+        settings,
+        tolerance=tolerance,
+        scales=scales,
+        start=tuned.solution.solution,
+        path=tuned.path,
+    )
     return problem, tuned, gains
 
 
@@ -241,15 +258,22 @@ def _rendered_cube(problem, tuned, settings):
         compression = problem.compression
         psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
     window = (slice(None), *problem.window)
-    given = {}
+    covariance, share, leverage = None, None, None
     if settings.errors:
         scales = (tuned.scale_image, tuned.scale_cube)
-        given["covariance"] = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
-        given["share"] = problem.local.share[window]
+        covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
+        share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
         power = subspace.eigenvalues[: subspace.rank] * (subspace.samples - 1)
         leverage = 1 / subspace.samples + np.einsum("ayx,a->yx", maps**2, 1 / power)
-        given |= {"leverage": leverage, "noise": subspace.noise}
     rows = render_rows(grid, psf, mixing, groups)[window]
-    return cube_from_rows(rows, expand, subspace, **given)
+    return cube_from_rows(
+        rows,
+        expand,
+        subspace,
+        covariance=covariance,
+        share=share,
+        leverage=leverage,
+        noise=subspace.noise,
+    )

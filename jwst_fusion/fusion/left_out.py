@@ -59,7 +59,7 @@ def filter_groups(entries):
     Raises
     ------
     ValueError
-        If a name is no filter.
+        If a name is not that of a filter.
     """
     found = []
     # A list on the command line may arrive as one text with commas.

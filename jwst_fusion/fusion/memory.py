@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["estimate_memory"]
+__all__ = ["estimate_fusion_memory"]
 
 _RING = 5  # spaxels that the periodic domain adds along each axis, typically
 _SLABS = 80e6  # bytes of temporary slabs and blocks, whatever the field
@@ -10,7 +10,7 @@ _CUBES = 7  # arrays of the size of the input cube, double precision, while outl
 _DOUBLE_LIMIT = 1.5e9  # bytes of blocks above which `BlockSystem` keeps them in single precision
 
 
-def estimate_memory(channels, shape, factor, *, filters, nodes, rank, errors=True):
+def estimate_fusion_memory(channels, shape, factor, *, filters, nodes, rank, errors=True):
     """Estimate the memory that `~jwst_fusion.fusion.engine.fuse` takes beside its input.
 
     Parameters

@@ -19,7 +19,7 @@ from jwst_fusion.parameters import (
     parts,
     same_option,
 )
-from jwst_fusion.psf import options as psf_options
+from jwst_fusion.psf import checks as psf_checks
 from jwst_fusion.psf.instruments import LARGEST_DETECTOR
 
 __all__ = ["FusionOptions"]
@@ -146,7 +146,7 @@ class FusionOptions:
         "auto",
         "PSFs by STPSF, by a model of the aperture, from files, from exposures of a star, or auto: "
         "the first two by what is there",
-        choices=(*psf_options.SOURCES, "file", "data"),
+        choices=(*psf_checks.SOURCES, "file", "data"),
     )
     psf_image: str | tuple | None = option(
         None,
@@ -160,8 +160,8 @@ class FusionOptions:
     psf_nodes: str | int = option(
         "auto",
         "Number of wavelengths for PSFs, or 'auto': enough that no OTF is off by 1e-3",
-        low=psf_options.FEWEST_NODES,
-        high=psf_options.MOST_NODES,
+        low=psf_checks.FEWEST_NODES,
+        high=psf_checks.MOST_NODES,
         words=("auto",),
     )
     psf_size: float | None = option(
@@ -170,7 +170,7 @@ class FusionOptions:
         "telescope's diameter, up to 10",
         kind="float",
         low=0.2,
-        high=psf_options.LARGEST_FIELD,
+        high=psf_checks.LARGEST_FIELD,
         unit="arcsec",
     )
     psf_broadening: str | float = option(
@@ -178,7 +178,7 @@ class FusionOptions:
         "FWHM of a Gaussian that widens the PSF of the cube: a number, two as 0.15x0.10 across and "
         "along the slices, 'fit' to the images, or 'auto': fit a model, leave a file as it is",
         low=0.0,
-        high=psf_options.LARGEST_BROADENING,
+        high=psf_checks.LARGEST_BROADENING,
         unit="arcsec",
         words=("auto", "fit"),
     )
@@ -186,7 +186,7 @@ class FusionOptions:
         0.0,
         "FWHM of a Gaussian that widens the PSF of the images",
         low=0.0,
-        high=psf_options.LARGEST_BROADENING,
+        high=psf_checks.LARGEST_BROADENING,
         unit="arcsec",
     )
     psf_opd: str | None = option(
@@ -323,11 +323,7 @@ class FusionOptions:
                 msg = f"{name} is for psf_source = webbpsf, but it is {kind!r}"
                 raise ValueError(msg)
         opd = None if self.psf_opd is None else str(self.psf_opd)
-        if (
-            opd is not None
-            and opd.lower() != "observation"
-            and not psf_options.names_wavefront(opd)
-        ):
+        if opd is not None and opd.lower() != "observation" and not psf_checks.names_wavefront(opd):
             msg = (
                 f"psf_opd is {opd!r}: expected a file that exists, a date such as 2023-05-01, "
                 "'observation' or 'none'"

@@ -14,7 +14,7 @@ from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.fused_observation import FusedObservation
 from jwst_fusion.fusion.left_out import report, validate
-from jwst_fusion.fusion.memory import estimate_memory
+from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.observed.alignment import align, filter_offsets
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
@@ -294,7 +294,9 @@ def _check_memory(channels, grid, filters, options):
     shape = tuple(size // grid.factor for size in grid.fine.shape)
     rank = options.rank if isinstance(options.rank, int) else options.max_rank
     nodes = _NODES if options.psf_nodes == "auto" else options.psf_nodes
-    need = estimate_memory(channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank)
+    need = estimate_fusion_memory(
+        channels, shape, grid.factor, filters=filters, nodes=nodes, rank=rank
+    )
     if need / 1e9 > options.memory_limit:
         msg = (
             f"the fusion needs about {need / 1e9:.1f} GB, more than memory_limit = "

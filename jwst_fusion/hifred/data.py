@@ -121,7 +121,19 @@ def nodes_in_band(stack, nodes, coordinate):
     return np.tensordot(weights, stack, axes=1), places
 
 
-def coarse_response(shape, pixels, image, *, psf, nodes=None, mean=False, **options):
+def coarse_response(
+    shape,
+    pixels,
+    image,
+    *,
+    psf,
+    nodes=None,
+    mean=False,
+    arf=None,
+    exposure=1.0,
+    background=None,
+    mask=None,
+):
     """
     Response of the coarse telescope: PSF, then any way of collecting pixels.
 
@@ -139,22 +151,26 @@ def coarse_response(shape, pixels, image, *, psf, nodes=None, mean=False, **opti
         Positions of the PSFs as indices of energies.
     mean : bool
         Means instead of sums: light from outside the field is taken to be like that inside.
-    **options
-        ``arf``, ``exposure``, ``vignetting`` as for `Response.build`; ``background`` and ``mask``
-        as for `Response`.
+    arf : ndarray (L,), optional
+        Effective area per energy.
+    exposure : float
+        Exposure time; multiplies the response.
+    background : ndarray (L, m, n), optional
+        Expected background, in the unit of the data.
+    mask : ndarray of bool (L, m, n), optional
+        Voxels of the data that are used; by default all.
 
     Returns
     -------
     Response
         The response.
     """
-    given = {name: options.pop(name, None) for name in ("background", "mask")}
     stack = psf if nodes is not None else psf[0]
-    terms = build_terms(shape, psf=stack, psf_nodes=nodes, **options)
+    terms = build_terms(shape, psf=stack, psf_nodes=nodes, arf=arf, exposure=exposure)
     terms = [(energies, a, sparse.csr_array(pixels @ b)) for energies, a, b in terms]
     if mean:
         terms = [(energies, a, _rows_to_one(b)) for energies, a, b in terms]
-    return Response(shape, image, terms=terms, **given)
+    return Response(shape, image, terms=terms, background=background, mask=mask)
 
 
 def _rows_to_one(matrix):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jwst_fusion.hifred.solver.checkpoint import Checkpoint, read_checkpoint
-from jwst_fusion.hifred.solver.observation import observation
+from jwst_fusion.hifred.solver.instrument_data import check_data
 from jwst_fusion.hifred.solver.prepared import PreparedData, mean_response
 from jwst_fusion.hifred.solver.result import HifredResult
 from jwst_fusion.hifred.solver.settings import HifredSettings
@@ -89,8 +89,8 @@ def fuse(
         msg = f"options must be HifredSettings, got {type(settings).__name__}"
         raise TypeError(msg)
     notes = []
-    one = observation("x", x, response_x, settings.likelihood, variance_x, notes)
-    two = observation("y", y, response_y, settings.likelihood, variance_y, notes)
+    one = check_data("x", x, response_x, settings.likelihood, variance_x, notes)
+    two = check_data("y", y, response_y, settings.likelihood, variance_y, notes)
     if response_x.shape != response_y.shape:
         msg = f"response_x is of a source {response_x.shape}, response_y of one "
         msg += f"{response_y.shape}: expected the same"

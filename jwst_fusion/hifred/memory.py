@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["check_memory", "estimate_memory"]
+__all__ = ["check_hifred_memory", "estimate_hifred_memory"]
 
 # Bytes per voxel of result and data, with and without a low rank, and per starlet coefficient,
 # measured on set-ups of 1 to 15 million voxels.
@@ -13,7 +13,7 @@ _COMPONENTS = 25  # of an automatic rank
 _CURVATURE = 24.0  # bytes per pixel and square of the rank: three matrices in double precision
 
 
-def estimate_memory(pair, options):
+def estimate_hifred_memory(pair, options):
     """
     Estimate the memory that a solution takes.
 
@@ -39,7 +39,7 @@ def estimate_memory(pair, options):
     return need + _CURVATURE * rank**2 * np.prod(pair.response_x.shape[1:])
 
 
-def check_memory(pair, options):
+def check_hifred_memory(pair, options):
     """
     Refuse a fusion that needs more memory than is allowed.
 
@@ -55,7 +55,7 @@ def check_memory(pair, options):
     ValueError
         If it is so; the message says how much is needed and what to change.
     """
-    need = estimate_memory(pair, options) / 1e9
+    need = estimate_hifred_memory(pair, options) / 1e9
     if need > options.memory_limit:
         shape = pair.response_x.shape
         msg = (

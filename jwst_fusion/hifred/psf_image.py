@@ -1,4 +1,4 @@
-"""PSF images and cubes in FITS files, brought to the pixels of the sharper cube."""
+"""PSF images and cubes in FITS files, resampled to the pixels of the sharper cube."""
 
 import logging
 

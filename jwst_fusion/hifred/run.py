@@ -3,7 +3,7 @@
 import logging
 
 from jwst_fusion.hifred.engine import fuse
-from jwst_fusion.hifred.memory import check_memory
+from jwst_fusion.hifred.memory import check_hifred_memory
 
 __all__ = ["fuse_data"]
 
@@ -31,7 +31,7 @@ def fuse_data(data, options):
     ValueError
         If more memory is needed than is allowed, or the solver refuses a parameter.
     """
-    check_memory(data, options)
+    check_hifred_memory(data, options)
     shape = data.response_x.shape
     log.info(
         "Fusing %s %s and %s %s into %s (channel, y, x), %s, regularisation %s",

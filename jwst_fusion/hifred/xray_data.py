@@ -19,7 +19,7 @@ __all__ = ["data_from_counts", "sort_cubes"]
 log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # of the highest energy; edges that agree within it are taken to be the same
-_SAME_VIGNETTING = 0.02  # change over the energies up to which a mean vignetting is no surprise
+_SAME_VIGNETTING = 0.02  # change over the energies up to which a mean vignetting needs no warning
 
 
 def sort_cubes(first, second, responses):

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from jwst_fusion.numerics.robust import robust_sigma
 
-__all__ = ["Line", "continuum_of", "find_lines", "line_at", "line_map", "mean_of"]
+__all__ = ["Line", "chosen_lines", "continuum_of", "find_lines", "line_at", "line_map", "mean_of"]
 
 # A channel is part of the continuum if it lies within this many robust deviations of it.
 _QUIET = 3.0
@@ -83,6 +83,46 @@ def find_lines(wavelength, spectrum, *, count=2):
         found.append(line_at(wavelength, above, peak, spread))
         start, stop = found[-1].channels.start, found[-1].channels.stop
         left[max(0, start - 5) : stop + 5] = 0
+    return found
+
+
+def chosen_lines(wavelength, spectrum, wanted, *, name):
+    """
+    Find the lines that a user names, or the strongest.
+
+    Parameters
+    ----------
+    wavelength, spectrum : array (L,)
+        Spectrum, in which lines are searched; NaN where there are no data. Wavelengths in
+        micrometre.
+    wanted : sequence of float
+        Wavelengths, micrometre.
+    name : str
+        What has this spectrum, for the message.
+
+    Returns
+    -------
+    list of Line
+        The lines nearest to those wanted, in that order; without any, the strongest.
+
+    Raises
+    ------
+    ValueError
+        If one lies outside.
+    """
+    spectrum = np.array(spectrum, float)
+    if not len(wanted):
+        return find_lines(wavelength, spectrum)
+    above = np.nan_to_num(spectrum - continuum_of(spectrum))
+    spread = robust_sigma(above) + 1e-12
+    low, high = wavelength.min(), wavelength.max()
+    found = []
+    for one in wanted:
+        if not low <= one <= high:
+            msg = f"line {one:g} um lies outside {name}: {low:.4f} to {high:.4f} um"
+            raise ValueError(msg)
+        nearest = int(np.argmin(np.abs(wavelength - one)))
+        found.append(line_at(wavelength, above, nearest, spread))
     return found
 
 

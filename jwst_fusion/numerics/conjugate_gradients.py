@@ -86,7 +86,7 @@ def conjugate_gradients(
         far, the first one that of `rhs` or of what `start` leaves of it.
     inexact : bool, optional
         Whether the preconditioner rounds, as one in single precision: then directions follow the
-        form of Polak & Ribiere, and the best iterate is returned where the last one is no solution.
+        form of Polak & Ribiere, and the best iterate is returned where the last has not converged.
     max_iterations : int, optional
         Largest number of iterations.
 

@@ -1,4 +1,4 @@
-"""Robust statistics."""
+"""Standard deviation from the median of deviations, which outliers hardly change."""
 
 import numpy as np
 

@@ -40,7 +40,7 @@ def channel_wavelengths(keywords, count, *, name, table=None):
     NoWavelengthsError
         If the axis is none of wavelengths, or its keywords or table are missing.
     ValueError
-        If the unit is none of length, there are not as many wavelengths as channels, or they are
+        If the unit is not one of length, there are not as many wavelengths as channels, or they are
         not positive and monotonic.
     """
     axis = _text(keywords, "CTYPE3")
@@ -83,9 +83,9 @@ def linear_wavelengths(keywords, pixel, *, name):
     Raises
     ------
     NoWavelengthsError
-        If the axis is no linear one of wavelengths, or keywords are missing.
+        If the axis is not a linear wavelength axis, or keywords are missing.
     ValueError
-        If the unit is none of length.
+        If the unit is not one of length.
     """
     axis = _text(keywords, "CTYPE3")
     values = [keywords.get(key) for key in ("CRVAL3", "CRPIX3", "CDELT3", "PC3_3", "CD3_3")]
@@ -112,5 +112,5 @@ def _unit(keywords, name):
     try:
         return u.Unit(text or "um").to(u.um)
     except (ValueError, u.UnitConversionError) as error:
-        msg = f"{name} has wavelengths in {text!r} (keyword CUNIT3), which is no length"
+        msg = f"{name} has wavelengths in {text!r} (keyword CUNIT3), which is not a unit of length"
         raise ValueError(msg) from error

@@ -14,6 +14,7 @@ import scipy.fft as sf
 
 __all__ = ["PeriodicStarlet", "Starlet1D", "Starlet2D", "Starlet2D1D", "smoothing_matrix"]
 
+# Weights of five samples, of sum one: the cubic B-spline, by which scales differ by factors of two.
 _SPLINE = np.array([1, 4, 6, 4, 1]) / 16
 # Largest number of scales that a periodic transform takes by itself; details of 32 pixels are left
 # to the smooth rest.

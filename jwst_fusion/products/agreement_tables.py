@@ -4,7 +4,7 @@ import numpy as np
 
 from jwst_fusion.hifred.agreement import agreement
 
-__all__ = ["agreement_arrays", "record_tables"]
+__all__ = ["agreement_arrays", "solver_tables"]
 
 
 def agreement_arrays(pair, result):
@@ -50,7 +50,7 @@ def agreement_arrays(pair, result):
     return arrays, tables
 
 
-def record_tables(result):
+def solver_tables(result):
     """
     Tables of how the solution came about.
 

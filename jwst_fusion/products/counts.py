@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.io import fits
 
-from jwst_fusion.products.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.fits_product import FitsProduct, energy_header, pairs_table
 from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
 
@@ -60,7 +60,7 @@ def count_product(pair, result, x, y, options, filename, messages=()):
     `~jwst_fusion.products.fits_product.FitsProduct`
         Extensions SCI, ERR and DQ with sky and energy axes, EBOUNDS, MODEL_X and MODEL_Y (expected
         counts), arrays and tables of `~jwst_fusion.products.agreement_tables`, PARAMETERS,
-        SOFTWARE, and as far as they exist SPECTRA and MAPS of the components and NOTES.
+        SOFTWARE, and, if there are any, SPECTRA and MAPS of the components and NOTES.
     """
     primary = fits.PrimaryHDU()
     for key in _KEPT:
@@ -138,7 +138,7 @@ def _bounds(edges):
 def _tables(pair, result, options, messages):
     arrays, tables = agreement_arrays(pair, result)
     hdus = [fits.ImageHDU(array, name=name.upper()) for name, array in arrays.items()]
-    for name, columns in (tables | record_tables(result)).items():
+    for name, columns in (tables | solver_tables(result)).items():
         found = [_column(title.upper(), values) for title, values in columns.items() if values.size]
         if found:
             hdus.append(fits.BinTableHDU.from_columns(found, name=name.upper()))

@@ -145,7 +145,7 @@ def check_shapes(model):
     Raises
     ------
     ValueError
-        If an image is of another shape, or the data are no images.
+        If an image is of another shape, or the data are not images.
     """
     several = isinstance(model, datamodels.MultiSlitModel)
     for spectrum in spectra(model):

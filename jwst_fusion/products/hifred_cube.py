@@ -3,14 +3,14 @@
 import numpy as np
 
 from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
-from jwst_fusion.products.agreement_tables import agreement_arrays, record_tables
+from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
 
 __all__ = ["hifred_product"]
 
 
-def hifred_product(pair, result, x, y, options, messages=()):
+def hifred_product(pair, result, x, y, model, options, messages=()):
     """
     Make the data model of a cube fused from two.
 
@@ -22,6 +22,8 @@ def hifred_product(pair, result, x, y, options, messages=()):
         What was made of them.
     x, y : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The sharper cube, and that with the finer channels.
+    model : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The model of Y, whose metadata the product takes over.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
     messages : sequence of `~jwst_fusion.messages.Message`, optional
@@ -45,7 +47,7 @@ def hifred_product(pair, result, x, y, options, messages=()):
     if falling:
         arrays = {name: array[::-1] for name, array in arrays.items()}
         channels = slice(depth - channels.stop, depth - channels.start)
-    product = cube_product(y.model, grid=x.grid, channels=channels, kind=HifredCubeModel, **arrays)
+    product = cube_product(model, grid=x.grid, channels=channels, kind=HifredCubeModel, **arrays)
     for name, value in summary(pair, result).items():
         if value is not None:
             setattr(product.meta.hifred, name, value)
@@ -59,7 +61,7 @@ def hifred_product(pair, result, x, y, options, messages=()):
         arrays["maps"] = np.asarray(result.coefficients, np.float32)
     for name, array in arrays.items():
         setattr(product, name, np.ascontiguousarray(array))
-    for name, columns in (tables | record_tables(result)).items():
+    for name, columns in (tables | solver_tables(result)).items():
         _add(product, f"{name}_table", columns)
     _add_texts(product, "parameter_table", parameters(options))
     _add_texts(product, "software_table", software())

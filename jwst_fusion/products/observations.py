@@ -5,6 +5,7 @@ Cubes are (wavelength, y, x), images (y, x), in MJy/sr; wavelengths in micrometr
 """
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from stdatamodels.jwst import datamodels
@@ -27,7 +28,7 @@ from jwst_fusion.products.open import open_model
 from jwst_fusion.products.preserve import preserve_keywords
 from jwst_fusion.products.wavelength import wavelengths
 
-__all__ = ["read_cube", "read_image"]
+__all__ = ["open_cube", "read_cube", "read_image"]
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,44 @@ def read_cube(member):
     Parameters
     ----------
     member : str, path or `~stdatamodels.jwst.datamodels.IFUCubeModel`
-        The cube (s3d). A model is not changed.
+        The cube (s3d). A model is not changed; a file is closed again.
 
     Returns
     -------
     CubeObservation
-        The cube; a file stays open in ``model`` until the caller closes it.
+        The cube.
+
+    Raises
+    ------
+    NotFusableError
+        If it has no sky coordinates, or no wavelengths.
+    ValueError
+        If the file cannot be read, units cannot be converted or arrays do not match.
+    """
+    cube, model = open_cube(member)
+    if model is member:
+        return cube
+    # Copies: the arrays must outlive the file.
+    arrays = {name: np.array(getattr(cube, name)) for name in ("data", "err", "good", "wavelength")}
+    model.close()
+    return replace(cube, **arrays)
+
+
+def open_cube(member):
+    """
+    Read an IFU cube, and keep its model for the metadata.
+
+    Parameters
+    ----------
+    member : str, path or `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        The cube (s3d). A model is not changed.
+
+    Returns
+    -------
+    cube : CubeObservation
+        The cube, whose arrays may be those of the model.
+    model : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        Its model: `member` itself, or an open file that the caller closes.
 
     Raises
     ------
@@ -71,7 +104,7 @@ def read_cube(member):
     err, good = _errors(data, err, good, name)
     grid = SkyGrid(celestial_wcs(model, name), data.shape[1:])
     instrument = model.meta.instrument
-    return CubeObservation(
+    cube = CubeObservation(
         data=data,
         err=err,
         good=good,
@@ -83,11 +116,11 @@ def read_cube(member):
         name=name,
         resampled=bool(model.meta.cal_step.cube_build == "COMPLETE" or model.meta.ifu.weighting),
         linear=(model.meta.wcsinfo.ctype3 or "") != "WAVE-TAB",
-        model=model,
         date=_date(model),
         moving=moves(model),
         target=target_position(model),
     )
+    return cube, model
 
 
 def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=None):

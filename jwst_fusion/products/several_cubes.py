@@ -114,7 +114,7 @@ def _describe(product, first, products, parts):
     product.meta.cal_step.fusion = "COMPLETE"
 
 
-def stacked_cube(cubes):
+def stacked_cube(cubes, models):
     """
     Put cubes of several gratings with the same spaxels into one, channel by channel.
 
@@ -122,6 +122,8 @@ def stacked_cube(cubes):
     ----------
     cubes : sequence of `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cubes; they are not changed.
+    models : sequence of `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        Their models, for the metadata.
 
     Returns
     -------
@@ -136,13 +138,12 @@ def stacked_cube(cubes):
         If the spaxels are not the same.
     """
     _check_spaxels(cubes)
-    models = [cube.model for cube in cubes]
     wave = np.concatenate([cube.wavelength for cube in cubes])
     order = np.argsort(wave, kind="stable")
     stack = IFUCubeModel(data=_stack([cube.data for cube in cubes], np.float32)[order])
     stack.update(models[0])
     stack.err = _stack([cube.err for cube in cubes], np.float32)[order]
-    stack.dq = _stack([_flags(cube) for cube in cubes], np.uint32)[order]
+    stack.dq = _stack([_flags(*one) for one in zip(cubes, models, strict=True)], np.uint32)[order]
     if all(model.hasattr("weightmap") for model in models):
         stack.weightmap = _stack([model.weightmap for model in models], np.float32)[order]
     set_wavelengths(stack, wave[order])
@@ -158,9 +159,9 @@ def _stack(arrays, kind):
     return np.concatenate([np.asarray(array, kind) for array in arrays])
 
 
-def _flags(cube):
+def _flags(cube, model):
     # Asking a model for an array that it does not have would add one to it.
-    flags = cube.model.dq if cube.model.hasattr("dq") else np.zeros(cube.good.shape, np.uint32)
+    flags = model.dq if model.hasattr("dq") else np.zeros(cube.good.shape, np.uint32)
     return np.where(cube.good, flags, flags | dqflags.pixel["DO_NOT_USE"])
 
 

@@ -15,7 +15,7 @@ _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "sciki
 _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
 _BRIGHTNESS = "MJy/sr"
-# PSNR is in decibel, which is no unit of the FITS standard.
+# PSNR is in decibels, which the FITS standard does not have as a unit.
 _UNITS = {
     "filter_table": dict.fromkeys(
         ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"

@@ -18,7 +18,7 @@ __all__ = [
     "TracedSpectrum",
     "exposure_of",
     "facts_of",
-    "read_exposure",
+    "read_traced_exposure",
     "traced_spectrum",
 ]
 
@@ -84,7 +84,7 @@ class TracedExposure:
     facts: list
 
 
-def read_exposure(product, source=None):
+def read_traced_exposure(product, source=None):
     """
     Read an exposure with a trace model, and the exposure that it was made of.
 

@@ -86,7 +86,7 @@ def wavelengths(model, name):
     NotFusableError
         If the header does not define them.
     ValueError
-        If their unit is none of length, there are not as many as channels, or they are not
+        If their unit is not one of length, there are not as many as channels, or they are not
         monotonic.
     """
     keywords = _keywords(model)

@@ -159,7 +159,7 @@ def store(key, arrays):
     """
     Write a cache entry so that no reader ever sees a part of it.
 
-    A folder that cannot be written to is no error: the PSF is there, only not kept.
+    A folder that cannot be written to is not an error: the PSF is made but not kept.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def remove(chosen):
     Parameters
     ----------
     chosen : iterable of Entry
-        Entries as given by `entries`. One that is gone already is no error.
+        Entries as given by `entries`. One that is already gone is ignored.
 
     Raises
     ------

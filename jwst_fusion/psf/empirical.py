@@ -1,4 +1,4 @@
-"""Empirical PSFs: exposures of a star brought to the grid and wavelengths of a request."""
+"""Empirical PSFs: exposures of a star, resampled to the grid and wavelengths that are asked for."""
 
 import logging
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture
+from jwst_fusion.psf.checks import check_broadening, check_grid, check_nodes
 from jwst_fusion.psf.cube import PsfCube, lagrange_weights
-from jwst_fusion.psf.exposure import read_exposure
+from jwst_fusion.psf.exposure import read_star
 from jwst_fusion.psf.instruments import INSTRUMENTS, identify, pixel_of
-from jwst_fusion.psf.options import check_broadening, check_grid, check_nodes
 from jwst_fusion.psf.resample import resample_psf
 from jwst_fusion.psf.star import star_images
 
@@ -87,7 +87,7 @@ def star_psf(
     npix, pixel_scale, angle = check_grid(npix, pixel_scale, angle)
     sigma = check_broadening(broadening, 0.0)
     paths = [paths] if isinstance(paths, str) or not np.iterable(paths) else list(paths)
-    exposures = [read_exposure(path, parameter=parameter) for path in paths]
+    exposures = [read_star(path, parameter=parameter) for path in paths]
     if not exposures:
         msg = f"{parameter}: no exposure of a star is given"
         raise ValueError(msg)

@@ -12,7 +12,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.numerics.spectral_axis import channel_wavelengths
 
-__all__ = ["StarExposure", "read_exposure"]
+__all__ = ["StarExposure", "read_star"]
 
 _BAD = 1  # DO_NOT_USE
 # Without the third axis of cubes, whose table of wavelengths needs the whole file.
@@ -55,7 +55,7 @@ class StarExposure:
     name: str
 
 
-def read_exposure(path, *, parameter="path"):
+def read_star(path, *, parameter="path"):
     """
     Read a resampled exposure of a star.
 

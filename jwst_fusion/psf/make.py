@@ -11,10 +11,7 @@ from jwst_fusion.messages import warn_once
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.psf import webbpsf
 from jwst_fusion.psf.cache import remember
-from jwst_fusion.psf.cube import PsfCube
-from jwst_fusion.psf.instruments import identify
-from jwst_fusion.psf.native import Native
-from jwst_fusion.psf.options import (
+from jwst_fusion.psf.checks import (
     SOURCES,
     check_broadening,
     check_filter,
@@ -25,6 +22,9 @@ from jwst_fusion.psf.options import (
     check_pixel_kernels,
     check_position,
 )
+from jwst_fusion.psf.cube import PsfCube
+from jwst_fusion.psf.instruments import identify
+from jwst_fusion.psf.native import Native
 from jwst_fusion.psf.resample import native_field, resample_psf
 
 __all__ = ["make_psf"]

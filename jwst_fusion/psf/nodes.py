@@ -1,15 +1,16 @@
 """Number of wavelength nodes that a PSF needs, measured on a model of the same grid."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from jwst_fusion.psf import aperture
 from jwst_fusion.psf.cache import remember
+from jwst_fusion.psf.checks import check_broadening, check_grid, check_jitter, check_pixel_kernels
 from jwst_fusion.psf.cube import chebyshev_nodes, lagrange_weights
 from jwst_fusion.psf.instruments import identify
 from jwst_fusion.psf.native import versions
-from jwst_fusion.psf.options import check_broadening, check_grid, check_jitter, check_pixel_kernels
 
 __all__ = ["TOLERANCE", "count_nodes", "interpolation_error"]
 
@@ -20,6 +21,35 @@ _MOST = 65  # a power of two and one: `_Model.refine` halves intervals
 # Samples of the pupil along a side. Images of it repeat beyond this many lambda / D, which is
 # further out than the largest field reaches.
 _PUPIL = 256
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What decides the number of nodes, checked.
+
+    Attributes
+    ----------
+    channel : str
+        Channel of the instrument.
+    low, high : float
+        Range of wavelengths [um].
+    pixel_scale : float
+        Pixel of the PSF [arcsec].
+    npix : int
+        Pixels a side.
+    pixel_kernels : list of list
+        Rectangles [width_x, width_y, angle] [arcsec, arcsec, deg].
+    sigma : float
+        Sigma of the Gaussian of broadening and jitter [arcsec].
+    """
+
+    channel: str
+    low: float
+    high: float
+    pixel_scale: float
+    npix: int
+    pixel_kernels: list
+    sigma: float
 
 
 def count_nodes(
@@ -84,20 +114,22 @@ def count_nodes(
     request = _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter)
     key = {
         "source": "aperture",
-        "instrument": request["channel"],
+        "instrument": request.channel,
         "wavelength": [float(low), float(high)],
         "tolerance": float(tolerance),
         "versions": versions("aperture"),
         # the name in the key is that of entries that older versions have written
-        "footprints": request["pixel_kernels"],
-        **{name: request[name] for name in ("npix", "pixel_scale", "sigma")},
+        "footprints": request.pixel_kernels,
+        "npix": request.npix,
+        "pixel_scale": request.pixel_scale,
+        "sigma": request.sigma,
     }
     arrays, _ = remember(key, lambda: {"count": np.array([_fewest(request, tolerance)])})
     return int(arrays["count"][0])
 
 
 def _fewest(request, tolerance):
-    model = _Model(**request)
+    model = _Model(request)
     count = model.refine(tolerance)
     if count is None:
         msg = (
@@ -117,15 +149,15 @@ def _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening
     chebyshev_nodes(low, high, 2)  # checks the range
     channel, _ = identify(instrument, (low, high))
     sigma = math.hypot(check_broadening(broadening, channel.broadening), check_jitter(jitter))
-    return {
-        "channel": channel.name,
-        "low": low,
-        "high": high,
-        "pixel_scale": pixel_scale,
-        "npix": npix,
-        "pixel_kernels": [list(kernel) for kernel in kernels],
-        "sigma": sigma,
-    }
+    return _Request(
+        channel=channel.name,
+        low=low,
+        high=high,
+        pixel_scale=pixel_scale,
+        npix=npix,
+        pixel_kernels=[list(kernel) for kernel in kernels],
+        sigma=sigma,
+    )
 
 
 def interpolation_error(
@@ -177,7 +209,7 @@ def interpolation_error(
         msg = f"count must be a whole number from 2 to {_MOST}, got {count}"
         raise ValueError(msg)
     request = _request(instrument, low, high, pixel_scale, npix, pixel_kernels, broadening, jitter)
-    model = _Model(**request)
+    model = _Model(request)
     model.refine(0.0, least=int(count))
     return model.error(int(count))
 
@@ -185,22 +217,21 @@ def interpolation_error(
 class _Model:
     """Quick monochromatic PSFs with the broadening and field of a request."""
 
-    def __init__(self, channel, low, high, pixel_scale, npix, pixel_kernels, sigma):
-        self.low, self.high = low, high
-        nyquist = np.rad2deg(low * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
-        self.scale = min(pixel_scale, nyquist / 1.05)
-        self.size = 2 * math.ceil(0.5 * npix * pixel_scale / self.scale) + 1
+    def __init__(self, request):
+        self.low, self.high = request.low, request.high
+        nyquist = np.rad2deg(self.low * 1e-6 / (2.0 * aperture.DIAMETER)) * 3600.0
+        self.scale = min(request.pixel_scale, nyquist / 1.05)
+        self.size = 2 * math.ceil(0.5 * request.npix * request.pixel_scale / self.scale) + 1
         # Light from outside the field that pixels and broadening bring into it.
-        reach = (
-            0.5 * sum(math.hypot(kernel[0], kernel[1]) for kernel in pixel_kernels) + 4.0 * sigma
-        )
+        diagonals = sum(math.hypot(kernel[0], kernel[1]) for kernel in request.pixel_kernels)
+        reach = 0.5 * diagonals + 4.0 * request.sigma
         self.margin = math.ceil(reach / self.scale)
         self.period = 2 * (self.size + 2 * self.margin)
         folded = (_PUPIL, aperture.pupil().shape[0] // _PUPIL) * 2
         self.pupil = aperture.pupil().reshape(folded).mean(axis=(1, 3))
         self.folded = folded
-        self.channel = channel
-        self.filter = self._filter(pixel_kernels, sigma)
+        self.channel = request.channel
+        self.filter = self._filter(request.pixel_kernels, request.sigma)
         self.known = {}
 
     def _filter(self, pixel_kernels, sigma):

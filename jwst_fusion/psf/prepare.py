@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwst_fusion.bandpass import NIRCAM_FILTERS, load_bandpass, nominal_bandpass
+from jwst_fusion.psf.checks import FEWEST_NODES, MOST_NODES
 from jwst_fusion.psf.cube import chebyshev_nodes
 from jwst_fusion.psf.instruments import (
     INSTRUMENTS,
@@ -13,7 +14,6 @@ from jwst_fusion.psf.instruments import (
 )
 from jwst_fusion.psf.make import make_psf
 from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
-from jwst_fusion.psf.options import FEWEST_NODES, MOST_NODES
 
 __all__ = ["channels_of", "prepare", "usual_pixel_kernels"]
 
@@ -142,7 +142,14 @@ def prepare(
     angle=0.0,
     nodes="auto",
     tolerance=None,
-    **options,
+    detector=None,
+    source="auto",
+    broadening=None,
+    jitter=None,
+    position=None,
+    opd=None,
+    use_cache=True,
+    maximum_cores="none",
 ):
     """
     Make the PSFs of instruments over a range and keep their optics in the cache.
@@ -166,9 +173,22 @@ def prepare(
         channel that needs most.
     tolerance : float, optional
         For `count_nodes`.
-    **options
-        Further parameters of `jwst_fusion.psf.make_psf`. Those that only imagers have (detector,
-        position) are given to them alone.
+    detector : str, optional
+        Detector of an imager; other instruments have what their wavelengths need.
+    source : {"auto", "webbpsf", "aperture"}
+        As for `jwst_fusion.psf.make_psf`.
+    broadening : float, optional
+        Sigma of a Gaussian that widens the PSF [arcsec]; by default the charge diffusion.
+    jitter : float, optional
+        Sigma of the telescope's jitter per axis [milliarcsec]; 0.8 by default.
+    position : tuple of int, optional
+        Column and row of an imager's detector; other instruments have none.
+    opd : path-like or str, optional
+        Telescope wavefront, as for `jwst_fusion.psf.make_psf`.
+    use_cache : bool
+        Whether optical PSFs are kept on disk.
+    maximum_cores : int or str
+        How many nodes are computed at once, as for `jwst_fusion.psf.make_psf`.
 
     Returns
     -------
@@ -190,38 +210,45 @@ def prepare(
     parts = [part for name in instruments for part in channels_of(name, filters, wavelength)]
     count = _number(nodes)
     made = []
-    grids = [
-        {
-            "pixel_scale": pixel_scale,
-            "npix": npix,
-            "pixel_kernels": usual_pixel_kernels(
-                channel, pixel_scale, angle, identify(_instrument(channel), (low, high))[1]
-            ),
-        }
+    pixel_kernels = [
+        usual_pixel_kernels(
+            channel, pixel_scale, angle, identify(_instrument(channel), (low, high))[1]
+        )
         for channel, low, high, _ in parts
     ]
     if count is None:
-        accuracy = {
-            "tolerance": TOLERANCE if tolerance is None else tolerance,
-            "broadening": options.get("broadening"),
-            "jitter": options.get("jitter"),
-        }
         count = max(
-            count_nodes(_instrument(channel), low, high, **grid, **accuracy)
-            for (channel, low, high, _), grid in zip(parts, grids, strict=True)
+            count_nodes(
+                _instrument(channel),
+                low,
+                high,
+                pixel_scale=pixel_scale,
+                npix=npix,
+                pixel_kernels=kernels,
+                broadening=broadening,
+                jitter=jitter,
+                tolerance=TOLERANCE if tolerance is None else tolerance,
+            )
+            for (channel, low, high, _), kernels in zip(parts, pixel_kernels, strict=True)
         )
-    for (channel, low, high, filter_name), grid in zip(parts, grids, strict=True):
-        own = dict(options)
-        if INSTRUMENTS[channel].detector_shape is None:
-            for name in ("detector", "position"):
-                own.pop(name, None)
+    for (channel, low, high, filter_name), kernels in zip(parts, pixel_kernels, strict=True):
+        imager = INSTRUMENTS[channel].detector_shape is not None
         psf = make_psf(
             _instrument(channel),
             wavelength=chebyshev_nodes(low, high, count),
             angle=angle,
             filter=filter_name,
-            **grid,
-            **own,
+            pixel_scale=pixel_scale,
+            npix=npix,
+            pixel_kernels=kernels,
+            detector=detector if imager else None,
+            position=position if imager else None,
+            source=source,
+            broadening=broadening,
+            jitter=jitter,
+            opd=opd,
+            use_cache=use_cache,
+            maximum_cores=maximum_cores,
         )
         made.append((channel, psf))
     return made

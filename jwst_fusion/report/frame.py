@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.wcs import WCS
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "celestial"]
 
 # Lengths [arcsec] that a scale bar may have.
 _BARS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -119,3 +120,36 @@ class Frame:
         there = np.ravel(self.wcs.all_world2pix(ra, dec + north * step, 0))
         vector = there - [x, y]
         return tuple(vector / np.hypot(*vector))
+
+
+def celestial(header):
+    """
+    Read the celestial coordinates of a cube or image.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        With keywords of two or three axes.
+
+    Returns
+    -------
+    `~astropy.wcs.WCS`
+        Two axes.
+    """
+    wcs = WCS(naxis=2)
+    for axis in (1, 2):
+        wcs.wcs.ctype[axis - 1] = header[f"CTYPE{axis}"]
+        wcs.wcs.cunit[axis - 1] = header.get(f"CUNIT{axis}", "deg")
+        for key, values in (("CRVAL", wcs.wcs.crval), ("CRPIX", wcs.wcs.crpix)):
+            values[axis - 1] = header[f"{key}{axis}"]
+        wcs.wcs.cdelt[axis - 1] = header.get(f"CDELT{axis}", 1.0)
+    kind = "CD" if "CD1_1" in header else "PC"
+    matrix = np.array(
+        [[header.get(f"{kind}{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
+    )
+    if kind == "CD":
+        wcs.wcs.cd = matrix
+    else:
+        wcs.wcs.pc = matrix
+    wcs.wcs.set()
+    return wcs

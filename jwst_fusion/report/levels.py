@@ -2,10 +2,13 @@
 
 import numpy as np
 
-__all__ = ["ORDER", "level_of", "sum_up", "worse"]
+__all__ = ["OFFSET", "OFFSET_SIGMA", "ORDER", "level_of", "sum_up", "worse"]
 
 #: Levels, the worst first.
 ORDER = {"fault": 0, "caution": 1, "note": 2}
+#: Offset between images of one field that was not taken out, fine pixels: caution, fault.
+OFFSET = (0.3, 1.0)
+OFFSET_SIGMA = 5.0  #: standard deviations that it must have to count
 
 
 def level_of(value, limits):
@@ -47,7 +50,7 @@ def worse(*levels):
     return min(known, key=ORDER.get) if known else None
 
 
-def sum_up(findings, good, *, causes=()):
+def sum_up(findings, good, *, subject="cube", causes=()):
     """
     Sum findings up.
 
@@ -57,6 +60,8 @@ def sum_up(findings, good, *, causes=()):
         What was found, in any order of levels.
     good : str
         Sentence if there is neither a fault nor a caution.
+    subject : str, optional
+        What the findings are about.
     causes : sequence of Finding, optional
         Those that a fault should be told by; by default the faults.
 
@@ -69,7 +74,7 @@ def sum_up(findings, good, *, causes=()):
     cautions = [one for one in findings if one.level == "caution"]
     if faults:
         what = "; ".join(dict.fromkeys(one.title for one in (list(causes) or faults)[:2]))
-        return "fault", f"Do not trust this cube as it is: {what}."
+        return "fault", f"Do not trust this {subject} as it is: {what}."
     if cautions:
         number = "one point" if len(cautions) == 1 else f"{len(cautions)} points"
         return "caution", f"Usable with care: look at {number} below."

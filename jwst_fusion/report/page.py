@@ -18,7 +18,7 @@ __all__ = ["Finding", "Link", "Page", "Section", "Table", "short", "write_page"]
 
 #: A page is to stay below this many bytes.
 LARGEST_PAGE = 5_000_000
-_OVERHEAD = 200_000  # bytes for what is no figure
+_OVERHEAD = 200_000  # bytes for everything but figures
 _MARKS = {"fault": "✗", "caution": "!", "note": "i", "good": "✓"}
 
 

@@ -10,11 +10,12 @@ __all__ = [
     "MAP",
     "MISSING",
     "Picture",
+    "asinh_stretch",
     "encode",
     "new_figure",
     "plain_ticks",
+    "range_of",
     "sky_panel",
-    "stretch",
 ]
 
 #: A sequential map whose brightness rises evenly: readable in grey and by the colour-blind.
@@ -140,7 +141,7 @@ def encode(source, *, shrink=None):
     return out.getvalue()
 
 
-def stretch(*images, low=1.0, high=99.7):
+def asinh_stretch(*images, low=1.0, high=99.7):
     """
     One stretch, inverse hyperbolic sine, for several images.
 
@@ -271,3 +272,22 @@ def plain_ticks(bar, norm):
     bar.minorlocator = NullLocator()
     bar.formatter = "{x:g}"
     bar.update_ticks()
+
+
+def range_of(axis, *spectra):
+    """
+    Set the range of values of a plot, which isolated outlying channels do not widen.
+
+    Parameters
+    ----------
+    axis : Axes
+        Axes of the plot, of which the vertical range is set.
+    *spectra : array
+        What is shown; NaN is not looked at.
+    """
+    known = [one[np.isfinite(one)] for one in spectra]
+    limits = [np.percentile(one, [0.2, 99.9]) for one in known if one.size]
+    if limits:
+        low, high = np.min(limits), np.max(limits)
+        room = 0.15 * (high - low) + 1e-12
+        axis.set_ylim(low - room, high + room)

@@ -18,7 +18,7 @@ from jwst.assign_wcs import pointing
 __all__ = ["GRATINGS", "attach_builtin_geometry"]
 
 SHAPE = (2048, 2048)  # rows and columns of a detector
-SLICES = 30
+SLICES = 30  # of the image slicer of the NIRSpec IFU
 # micrometre at the blue end, at the red end, and per column
 GRATINGS = {
     ("G140M", "F070LP"): (0.70, 1.27, 6.4e-4),

@@ -7,7 +7,7 @@ import numpy as np
 
 from jwst_fusion.simulation.xray import SETUPS, xray_pair
 from jwst_fusion.simulation.xray_files import write_xray_pair
-from jwst_fusion.simulation.xray_responses import gaussian_kernel, gaussian_psf, rebinned_rows
+from jwst_fusion.simulation.xray_responses import gaussian_kernel, rebinned_rows, round_psf
 
 __all__ = ["PAIR_FAULTS", "simulate_pair_fault"]
 
@@ -51,7 +51,7 @@ def simulate_pair_fault(folder, fault="none", *, seed=1, **changes):
     setup = replace(SETUPS["small"], **changes)
     pair = xray_pair(setup, seed=seed)
     if fault == "psf":
-        pair = replace(pair, psf_y=gaussian_psf(_PSF))
+        pair = replace(pair, psf_y=round_psf(_PSF))
     elif fault == "offset":
         pair = replace(pair, x=np.roll(pair.x, 1, axis=2))
     elif fault == "exposure":

@@ -4,7 +4,7 @@ import numpy as np
 from jwst.assign_wcs.pointing import create_fitswcs
 from stdatamodels.jwst import datamodels
 
-__all__ = ["image_pixel_kernels", "simulate_i2d"]
+__all__ = ["i2d_pixel_kernels", "simulate_i2d"]
 
 # arcsec per pixel of the two channels of NIRCam, and of the MIRI imager
 PIXEL_SCALE = {"SHORT": 0.0311, "LONG": 0.063, "MIRI": 0.11}
@@ -13,7 +13,7 @@ _V2V3 = (-85.1, -492.6)
 _ANGLE = -0.1
 
 
-def image_pixel_kernels(*, channel="SHORT", angle=0.0):
+def i2d_pixel_kernels(*, channel="SHORT", angle=0.0):
     """
     Rectangles that detector pixel and resampling add to the optical PSF of an i2d image.
 
@@ -56,7 +56,7 @@ def simulate_i2d(
     Parameters
     ----------
     observed : jwst_fusion.simulation.scene.ObservedScene
-        Scene convolved with the optics of NIRCam and `image_pixel_kernels`.
+        Scene convolved with the optics of NIRCam and `i2d_pixel_kernels`.
     bandpass_weights : ndarray
         Photometric weight of each wavelength of the scene, sum one, shape (n,).
     filter_name : str

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from jwst_fusion.simulation.images import simulate_i2d
 from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 
-__all__ = ["FILTERS", "Observation", "simulate_exposures", "simulate_images"]
+__all__ = ["FILTERS", "simulate_exposures", "simulate_images"]
 
 log = logging.getLogger(__name__)
 
@@ -28,23 +27,6 @@ log = logging.getLogger(__name__)
 FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
 # offsets of a four-point dither in the frame of V3: along V2 and along V3, arcsec
 DITHERS = ((0.265, 0.352), (-0.278, -0.331), (0.324, -0.287), (-0.339, 0.268))
-
-
-@dataclass(frozen=True)
-class Observation:
-    """
-    Where the files of a simulated observation are.
-
-    Parameters
-    ----------
-    exposures : tuple of str
-        IFU exposures (cal).
-    images : tuple of str
-        Imager mosaics (i2d).
-    """
-
-    exposures: tuple
-    images: tuple
 
 
 def simulate_exposures(

@@ -1,7 +1,7 @@
 """PSFs with which the simulated instruments see a scene, on the pixels of the scene, north up."""
 
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
-from jwst_fusion.simulation.images import image_pixel_kernels
+from jwst_fusion.simulation.images import i2d_pixel_kernels
 
 __all__ = ["cube_psf", "imager_psf", "pixel_psf"]
 
@@ -85,7 +85,7 @@ def imager_psf(scene, *, roll, **options):
     jwst_fusion.psf.PsfCube
         PSF on the pixel scale of the scene, north up.
     """
-    pixel_kernels = image_pixel_kernels(angle=roll + aperture_angle("NIRCAM"))
+    pixel_kernels = i2d_pixel_kernels(angle=roll + aperture_angle("NIRCAM"))
     return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=_SHORT_CHANNEL_LIMIT, **options)
 
 

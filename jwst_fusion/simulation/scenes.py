@@ -28,7 +28,7 @@ _HYDROGEN = {
     4.0523: 0.45,
     4.6538: 0.08,
 }
-# Likewise: molecular hydrogen, [Fe II], and absorption lines of hot stars.
+# Molecular hydrogen, likewise.
 _MOLECULAR = {
     1.6877: 0.05,
     1.7480: 0.15,
@@ -46,7 +46,10 @@ _MOLECULAR = {
     4.1811: 0.14,
     4.6947: 0.30,
 }
+# [Fe II], vacuum wavelengths [micrometre] and strengths as above.
 _IRON = {1.2570: 0.30, 1.3209: 0.08, 1.5339: 0.05, 1.6440: 0.25, 1.6773: 0.10, 1.8005: 0.06}
+# Hydrogen absorption lines of hot stars: wavelengths [micrometre] and depths as parts of the
+# continuum.
 _STELLAR = {1.0052: 0.30, 1.0941: 0.3, 1.2822: 0.3, 1.7367: 0.15, 1.8756: 0.4, 1.9451: 0.2}
 _STELLAR |= {2.1661: 0.25, 2.6259: 0.3, 4.0523: 0.3}
 
@@ -209,7 +212,7 @@ def orion_bar(path, *, column=300, field=8.0, red=2.45, ra=83.8340, dec=-5.4190)
     field : float
         Side of the field, arcsec.
     red : float
-        Wavelength to which the spectra go on at the level at which the file ends, micrometre.
+        Wavelength to which spectra are continued at the level at which the file ends, micrometre.
     ra, dec : float
         Centre on the sky, degree.
 

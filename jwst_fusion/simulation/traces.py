@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import j1
 
 __all__ = [
-    "Observation",
+    "NoisySlice",
     "SliceGrid",
     "TraceScene",
     "TraceSource",
@@ -209,7 +209,7 @@ class TraceSource:
 
 
 @dataclass(frozen=True)
-class Observation:
+class NoisySlice:
     """
     Noisy slice, NaN outside it and at bad pixels.
 
@@ -317,7 +317,7 @@ class TraceScene:
 
         Returns
         -------
-        Observation
+        NoisySlice
             The slice as the detector sees it.
         """
         rng = np.random.default_rng(seed)
@@ -347,7 +347,7 @@ class TraceScene:
             flux[hit] += amplitude
             residue[hit] = True
         missing = blemished | ~inside
-        return Observation(
+        return NoisySlice(
             flux=np.where(missing, np.nan, flux),
             error=np.where(missing, np.nan, error),
             coordinate=np.where(inside, coordinate, np.nan),

@@ -12,9 +12,9 @@ from jwst_fusion.simulation.xray_responses import (
     ccd_response,
     effective_areas,
     gaussian_kernel,
-    gaussian_psf,
     lopsided_psf,
     rebinned_rows,
+    round_psf,
 )
 from jwst_fusion.simulation.xray_scene import SupernovaRemnant, supernova_remnant
 
@@ -178,7 +178,7 @@ def xray_pair(setup="small", *, seed=1, **changes):
     remnant = supernova_remnant(
         edges, setup.shape, psf=setup.psf[0] / PIXEL, line_width=setup.lines[1], seed=seed
     )
-    psf = lopsided_psf(setup.psf[1]) if setup.realistic else gaussian_psf(setup.psf[1])
+    psf = lopsided_psf(setup.psf[1]) if setup.realistic else round_psf(setup.psf[1])
     lsf, areas = None, (np.ones(setup.fine), np.ones(setup.fine))
     if setup.realistic:
         areas = effective_areas(0.5 * (edges[1:] + edges[:-1]))
@@ -233,7 +233,7 @@ def published_toy(path, *, seed=0):
     Returns
     -------
     XrayPair
-        Without truth. Both kernels are brought to a sum of 1.
+        Without truth. Both kernels are normalised to a sum of 1.
 
     Raises
     ------

@@ -9,9 +9,9 @@ __all__ = [
     "ccd_response",
     "effective_areas",
     "gaussian_kernel",
-    "gaussian_psf",
     "lopsided_psf",
     "rebinned_rows",
+    "round_psf",
 ]
 
 #: Pixel of the sharper telescope, arcsec.
@@ -41,7 +41,7 @@ def gaussian_kernel(sigma, reach, limit):
     return kernel / kernel.sum()
 
 
-def gaussian_psf(sigma):
+def round_psf(sigma):
     """
     Return a Gaussian PSF.
 

@@ -1,4 +1,4 @@
-"""The step for pipelines: parameters, status, threads over slices or slits."""
+"""The step ``adaptive_trace_model``: read exposures, model their traces in parallel, write them."""
 
 import logging
 from collections import Counter

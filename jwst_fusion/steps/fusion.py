@@ -1,4 +1,4 @@
-"""The pipeline step: parameters, products in and out."""
+"""The step ``fusion``: read cubes and images, fuse them, write the fused cubes."""
 
 import logging
 from dataclasses import replace
@@ -17,7 +17,7 @@ from jwst_fusion.fusion.run import fuse_observations
 from jwst_fusion.messages import collected_warnings, warn
 from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.fused_cube import fused_product
-from jwst_fusion.products.observations import read_cube, read_image
+from jwst_fusion.products.observations import open_cube, read_image
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.reobserved import reobserved_products
 from jwst_fusion.products.several_cubes import joined_product, stacked_cube
@@ -113,17 +113,18 @@ class FusionStep(FusionBaseStep):
 
     def _stacked(self, members):
         """Put several cubes into one; None if they cannot be."""
-        cubes = []
+        opened = []
         try:
-            cubes.extend(read_cube(member) for member in members)
-            return stacked_cube(cubes)
+            opened.extend(open_cube(member) for member in members)
+            cubes, models = zip(*opened, strict=True)
+            return stacked_cube(cubes, models)
         except (NotFusableError, ValueError) as reason:
             warn(log, "The cubes are fused without a shared subspace: %s", reason)
             return None
         finally:
-            for cube, member in zip(cubes, members, strict=False):
-                if cube.model is not member:
-                    cube.model.close()
+            for (_, model), member in zip(opened, members, strict=False):
+                if model is not member:
+                    model.close()
 
     def _fuse_each(self, members, options):
         """Fuse several cubes; one that is invalid does not discard the others."""
@@ -186,25 +187,25 @@ class FusionStep(FusionBaseStep):
 
     def _fuse_or_skip(self, member, members, product_name, options, messages):
         try:
-            cube = read_cube(member)
+            cube, model = open_cube(member)
         except NotFusableError as reason:
             return self._unchanged(member, self.skip_model, str(reason), product_name)
         try:
-            return self._fuse_with_images(cube, members, product_name, options, messages)
+            return self._fuse_with_images(cube, model, members, product_name, options, messages)
         except NotFusableError as reason:
-            return self._unchanged(cube.model, self.skip_model, str(reason), product_name)
+            return self._unchanged(model, self.skip_model, str(reason), product_name)
         except np.linalg.LinAlgError as reason:
-            return self._unchanged(cube.model, self.fail_model, str(reason), product_name)
+            return self._unchanged(model, self.fail_model, str(reason), product_name)
         finally:
-            if cube.model is not member:
-                cube.model.close()
+            if model is not member:
+                model.close()
 
-    def _fuse_with_images(self, cube, members, product_name, options, messages):
+    def _fuse_with_images(self, cube, model, members, product_name, options, messages):
         images = self._read_images(cube, members.images, options)
-        self._check_oversampling(cube, options)
+        self._check_oversampling(model, cube.name, options)
         outcome = fuse_observations(cube, images, options)
         given = len(members.images)
-        product = fused_product(cube.model, outcome, options, images_given=given, messages=messages)
+        product = fused_product(model, outcome, options, images_given=given, messages=messages)
         for line in outcome.report:
             log.info(line)
         product.meta.filename = f"{product_name}_{self.suffix}.fits"
@@ -212,9 +213,9 @@ class FusionStep(FusionBaseStep):
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
-            self._save_reobserved(cube.model, outcome, product_name)
+            self._save_reobserved(model, outcome, product_name)
         if options.save_report:
-            save_fusion_report(self._path(product), product, cube.model)
+            save_fusion_report(self._path(product), product, model)
         return product
 
     def _path(self, product):
@@ -226,15 +227,15 @@ class FusionStep(FusionBaseStep):
             self.save_model(model, output_file=model.meta.filename, suffix=suffix, force=True)
             model.close()
 
-    def _check_oversampling(self, cube, options):
+    def _check_oversampling(self, model, name, options):
         """Warn if the PSF of the cube would be made for exposures that were not oversampled."""
-        traced = cube.model.meta.cal_step.adaptive_trace_model == "COMPLETE"
+        traced = model.meta.cal_step.adaptive_trace_model == "COMPLETE"
         if traced and options.trace_oversample == 1:
             warn(
                 log,
                 "%s was built from exposures with a trace model: if they were oversampled, give "
                 "the factor as trace_oversample, for its PSF is sharper then",
-                cube.name,
+                name,
             )
 
     def _read_images(self, cube, members, options):

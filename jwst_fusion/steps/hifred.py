@@ -1,4 +1,4 @@
-"""The pipeline step: parameters, products in and out."""
+"""The step ``hifred``: read a pair of cubes, fuse them, write the product and its report."""
 
 import logging
 from pathlib import Path
@@ -179,7 +179,8 @@ class HifredStep(FusionBaseStep):
             return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
-        product = hifred_product(pair, result, x, y, options, messages)
+        model = models[next(i for i, cube in enumerate(cubes) if cube is y)]
+        product = hifred_product(pair, result, x, y, model, options, messages)
         return self.set_status(product, "COMPLETE"), pair
 
     def _locate(self, input_data):

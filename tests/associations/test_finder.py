@@ -216,7 +216,7 @@ def test_filters_of_the_miri_imager():
 @pytest.mark.parametrize("ra", [0.0, 359.9999, 180.0])
 def test_footprints_anywhere_on_the_sky(ra, dec):
     def shifted(north):
-        # squares of 4 arcsec, built on the tangent plane so that poles are no matter
+        # squares of 4 arcsec, built on the tangent plane so that poles do not matter
         from astropy.coordinates import SkyCoord
 
         middle = SkyCoord(ra, dec, unit="deg").skyoffset_frame()

@@ -9,7 +9,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.fused_cube import flags_of
-from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.observations import open_cube, read_cube
 
 REAL = ("ch4-short", "ch4-medium", "ch4-long")
 # The name and the date of writing must change. jwst spells no other value differently.
@@ -217,12 +217,12 @@ def test_real_cubes_pass_reader_and_writer_unchanged(data_dir, tmp_path, channel
     path = data_dir / "mrs_s3d_real" / f"ngc7469_Level3_{channel}_s3d.fits.gz"
     if not path.is_file():
         pytest.skip(f"no {path}")
-    cube = read_cube(str(path))
-    product = cube_product(cube.model, data=cube.data, err=cube.err, dq=cube.model.dq)
+    cube, model = open_cube(str(path))
+    product = cube_product(model, data=cube.data, err=cube.err, dq=model.dq)
     out = tmp_path / "out_s3d.fits"
     product.save(str(out))
     product.close()
-    cube.model.close()
+    model.close()
     with fits.open(path) as before, fits.open(out) as after:
         assert [hdu.name for hdu in before] == [hdu.name for hdu in after]
         for name in ("SCI", "ERR", "DQ", "WMAP"):

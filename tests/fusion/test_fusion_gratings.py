@@ -242,19 +242,20 @@ def test_moving_target(products, fuse, gratings):
 
 
 def test_channels_of_miri_are_named(scene, products):
-    cubes = []
+    cubes, models = [], []
     for channel, wave in (("2", BLUE), ("3", RED)):
         model = products.cube(scene, wave, shape=(13, 14))
         instrument = model.meta.instrument
         instrument.name, instrument.channel, instrument.grating = "MIRI", channel, None
         instrument.filter, instrument.band, instrument.detector = None, "MULTIPLE", "MIRIFULONG"
         cubes.append(read_cube(model))
-    # 23 is no value that a header may have
-    assert stacked_cube(cubes).meta.instrument.channel == "ANY"
-    cubes[0].model.meta.instrument.channel = "4"
-    instrument = stacked_cube(cubes).meta.instrument
+        models.append(model)
+    # 23 is not a value that a header may have
+    assert stacked_cube(cubes, models).meta.instrument.channel == "ANY"
+    models[0].meta.instrument.channel = "4"
+    instrument = stacked_cube(cubes, models).meta.instrument
     assert (instrument.channel, instrument.band) == ("34", "MULTIPLE")
-    assert cubes[0].model.meta.instrument.channel == "4"
+    assert models[0].meta.instrument.channel == "4"
 
 
 def test_wavelengths_that_single_precision_cannot_tell_apart(entries):

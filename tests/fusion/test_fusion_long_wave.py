@@ -11,7 +11,7 @@ from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
 from jwst_fusion.simulation.cubes import simulate_s3d
-from jwst_fusion.simulation.images import image_pixel_kernels, simulate_i2d
+from jwst_fusion.simulation.images import i2d_pixel_kernels, simulate_i2d
 from jwst_fusion.simulation.psfs import cube_psf
 from jwst_fusion.simulation.scene import PointSource, Scene
 from jwst_fusion.steps.fusion import FusionStep
@@ -42,7 +42,7 @@ def observed(scene):
         pixel_scale=scene.pixel_scale,
         npix=131,
         angle=ROLLS["image"],
-        pixel_kernels=image_pixel_kernels(channel="LONG", angle=angle),
+        pixel_kernels=i2d_pixel_kernels(channel="LONG", angle=angle),
         detector="NRCB5",
         source="aperture",
     )

@@ -7,7 +7,7 @@ import pytest
 from analytic_scene import CUBE, IMAGER, NODES, render_psf
 
 from jwst_fusion.fusion.engine import fuse
-from jwst_fusion.fusion.memory import estimate_memory
+from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.settings import FusionSettings
 
@@ -44,13 +44,13 @@ def test_estimate_agrees_with_the_peak(channels, shape, rank):
     fuse(data, FusionSettings(rank=rank, tuning="manual", mu=1.0, max_iterations=5))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    estimate = estimate_memory(channels, shape, 3, filters=3, nodes=len(NODES), rank=rank)
+    estimate = estimate_fusion_memory(channels, shape, 3, filters=3, nodes=len(NODES), rank=rank)
     assert estimate == pytest.approx(peak, rel=0.3)
 
 
 def test_estimate_grows_with_everything():
     usual = {"channels": 1616, "shape": (30, 30), "factor": 3, "filters": 5, "nodes": 12, "rank": 6}
-    least = estimate_memory(**usual)
+    least = estimate_fusion_memory(**usual)
     for name, value in (("channels", 3600), ("shape", (60, 40)), ("factor", 4), ("rank", 9)):
-        assert estimate_memory(**{**usual, name: value}) > least
-    assert estimate_memory(**usual, errors=False) < least
+        assert estimate_fusion_memory(**{**usual, name: value}) > least
+    assert estimate_fusion_memory(**usual, errors=False) < least

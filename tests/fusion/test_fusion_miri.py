@@ -232,7 +232,6 @@ def test_orientation_of_real_cubes(data_dir):
         rolls.append(cube.grid.pa_y - aperture_angle("MIRI_MRS", band))
         across = across_slices(cube.wavelength, cube, rolls[0] - cube.grid.pa_y)
         lines.append((across + 90) % 180 - 90)
-        cube.model.close()
     assert np.ptp(rolls) < 0.03
     # across the slices is along y of these cubes
     assert np.abs(np.abs(lines) - 90) == pytest.approx(np.zeros(2), abs=0.03)

@@ -26,7 +26,6 @@ def test_cube_from_file_and_model_agree(cube, tmp_path):
     assert np.array_equal(one.wavelength, two.wavelength)
     assert one.pa_v3 == two.pa_v3 == 30.0
     assert (two.instrument, two.grating, two.resampled) == ("NIRSPEC", "G235H", True)
-    two.model.close()
 
 
 def test_reading_changes_nothing(cube, image, tmp_path):

@@ -230,7 +230,7 @@ def test_bad_data_do_harm_only_where_they_are(scene, wave, products, members, fu
     assert np.isnan(result.data[10]).all()
     assert (result.dq[10] == 513).all()
     assert not result.weightmap[10].any()
-    # A voxel that the cube lacks is no measurement, though its spaxel is used.
+    # A voxel that the cube lacks is not a measurement, though its spaxel is used.
     assert (result.weightmap[5, 18:21, 18:21] == 8 + 4).all()
     assert (result.weightmap[4, 18:21, 18:21] == 1 + 4).all()
     assert (result.dq[5, 18:21, 18:21] == 2**28).all()

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from jwst_fusion import hifred
 from jwst_fusion.hifred.response.response import Response
-from jwst_fusion.hifred.solver.observation import Observation, split
+from jwst_fusion.hifred.solver.instrument_data import InstrumentData, split
 from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.metrics import nmse
 from jwst_fusion.simulation.xray import xray_pair
@@ -198,7 +198,7 @@ def test_split_data_are_unbiased_and_independent(likelihood):
     data = rng.poisson(20.0, (40, 500)).astype(float)
     variance = None if likelihood == "poisson" else np.full(data.shape, 20.0)
     used = np.ones(data.shape, bool)
-    one = Observation(data, used, response, variance, np.full(data.shape, 2.0))
+    one = InstrumentData(data, used, response, variance, np.full(data.shape, 2.0))
     train, held = split(one, 0.8, rng)
     assert train.data.mean() == pytest.approx(0.8 * data.mean(), rel=5e-3)
     assert held.data.mean() == pytest.approx(0.2 * data.mean(), rel=1e-2)

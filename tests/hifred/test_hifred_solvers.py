@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from jwst_fusion.hifred.response.response import Response
-from jwst_fusion.hifred.solver.instrument import Instrument
+from jwst_fusion.hifred.solver.instrument_likelihood import InstrumentLikelihood
 from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
 from jwst_fusion.hifred.solver.newton import Objective, minimise
 from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarlet
@@ -48,7 +48,8 @@ def small_pair(*, likelihood="poisson", terms=1):
 def objective_of(pair, penalty, *, directions=None, barrier=0.0, **options):
     likelihoods, responses, basis, maps = pair
     instruments = [
-        Instrument(one, r, basis, **options) for one, r in zip(likelihoods, responses, strict=True)
+        InstrumentLikelihood(one, r, basis, **options)
+        for one, r in zip(likelihoods, responses, strict=True)
     ]
     return Objective(instruments, penalty, maps.shape, directions, barrier=barrier)
 

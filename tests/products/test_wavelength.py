@@ -9,7 +9,7 @@ from jwst_fusion.associations.coverage import ranges_of_cube
 from jwst_fusion.command.demo_results import _read
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.products.cube import cube_product
-from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.observations import open_cube, read_cube
 from jwst_fusion.products.wavelength import file_wavelengths, set_wavelengths, wavelengths
 from jwst_fusion.psf.exposure import _wavelengths as star_wavelengths
 from jwst_fusion.report.hifred.cubes import _brightness
@@ -49,7 +49,7 @@ def write(path, *, table=None, **keys):
 @pytest.mark.parametrize("keys", SAME.values(), ids=SAME)
 def test_all_readers_agree(tmp_path, keys):
     path = write(tmp_path / "a_s3d.fits", **keys)
-    cube = read_cube(str(path))
+    cube, model = open_cube(str(path))
     expected = pytest.approx(WAVE, rel=1e-9)
     assert cube.wavelength == expected
     assert _read(path)[2] == expected
@@ -61,13 +61,12 @@ def test_all_readers_agree(tmp_path, keys):
     assert ends == pytest.approx((1.999, 2.011), rel=1e-9)
     # and so does the product of a part of it
     arrays = {key: np.ones((3, 5, 4), "f4") for key in ("data", "err")}
-    product = cube_product(cube.model, **arrays, dq=np.zeros((3, 5, 4), "u4"), channels=np.s_[2:5])
+    product = cube_product(model, **arrays, dq=np.zeros((3, 5, 4), "u4"), channels=np.s_[2:5])
     product.save(str(tmp_path / "part_s3d.fits"))
     assert product.meta.wcs(0, 0, 0)[2] == pytest.approx(2.004)
-    cube.model.close()
+    model.close()
     part = read_cube(str(tmp_path / "part_s3d.fits"))
     assert part.wavelength == pytest.approx(WAVE[2:5], rel=1e-9)
-    part.model.close()
 
 
 @pytest.mark.parametrize("unit", ["um", "nm"])
@@ -81,13 +80,12 @@ def test_table(tmp_path, unit):
     assert found == pytest.approx(wave * factor, rel=1e-6)
     cube = read_cube(str(path))
     assert np.array_equal(cube.wavelength, found)
-    cube.model.close()
 
 
 @pytest.mark.parametrize("table", [None, WAVE])
 def test_unknown_unit(tmp_path, table):
     path = write(tmp_path / "a_s3d.fits", table=table, CUNIT3="furlong")
-    text = r"has wavelengths in 'furlong' \(keyword CUNIT3\), which is no length"
+    text = r"has wavelengths in 'furlong' \(keyword CUNIT3\), which is not a unit of length"
     with pytest.raises(ValueError, match=text):
         read_cube(str(path))
     with pytest.raises(ValueError, match=text):

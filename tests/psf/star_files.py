@@ -9,7 +9,7 @@ from jwst_fusion.psf import make_psf
 PIXEL = 0.0311
 
 
-def boxes(width, turned, out):
+def pixel_kernels(width, turned, out):
     return ((width, width, turned), (width, width, turned), (out, out, 0.0))
 
 
@@ -60,7 +60,7 @@ def star_image(
         pixel_scale=scale,
         npix=int(6.3 / scale) // 2 * 2 + 1,
         angle=turn,
-        pixel_kernels=boxes(PIXEL, turn, scale),
+        pixel_kernels=pixel_kernels(PIXEL, turn, scale),
         source="aperture",
     ).data[0]
     large = np.array(shape) + 120
@@ -90,7 +90,7 @@ def star_cube(path, wavelength, *, roll=60.0, pa=10.0, spaxel=0.05, noise=1.0, t
         pixel_scale=spaxel,
         npix=81,
         angle=turn,
-        pixel_kernels=boxes(0.1, turn, spaxel),
+        pixel_kernels=pixel_kernels(0.1, turn, spaxel),
         source="aperture",
     ).data
     rng = np.random.default_rng(4)

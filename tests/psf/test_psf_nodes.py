@@ -30,7 +30,7 @@ def direct_error(instrument, low, high, count, source="aperture", **grid):
 
 
 @pytest.mark.parametrize(
-    ("instrument", "low", "high", "boxes", "tolerance"),
+    ("instrument", "low", "high", "pixel_kernels", "tolerance"),
     [
         ("NIRCAM", 1.66, 2.3, IMAGE, 1e-3),
         ("NIRSPEC", 1.66, 2.3, CUBE, 3e-4),
@@ -38,8 +38,8 @@ def direct_error(instrument, low, high, count, source="aperture", **grid):
         ("NIRCAM", 3.2, 4.2, IMAGE, 3e-4),
     ],
 )
-def test_number_of_nodes_is_enough_and_not_lavish(instrument, low, high, boxes, tolerance):
-    grid = {**GRID, "pixel_kernels": boxes}
+def test_number_of_nodes_is_enough_and_not_lavish(instrument, low, high, pixel_kernels, tolerance):
+    grid = {**GRID, "pixel_kernels": pixel_kernels}
     count = count_nodes(instrument, low, high, **grid, tolerance=tolerance)
     assert direct_error(instrument, low, high, count, **grid) < 1.3 * tolerance
     assert direct_error(instrument, low, high, count - 2, **grid) > tolerance
@@ -53,9 +53,9 @@ def test_estimate_agrees_with_direct_computation():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("instrument", "boxes"), [("NIRCAM", IMAGE), ("NIRSPEC", CUBE)])
-def test_number_found_on_the_aperture_model_serves_stpsf(instrument, boxes, stpsf_path):
-    grid = {**GRID, "pixel_kernels": boxes}
+@pytest.mark.parametrize(("instrument", "pixel_kernels"), [("NIRCAM", IMAGE), ("NIRSPEC", CUBE)])
+def test_number_found_on_the_aperture_model_serves_stpsf(instrument, pixel_kernels, stpsf_path):
+    grid = {**GRID, "pixel_kernels": pixel_kernels}
     count = count_nodes(instrument, 1.66, 2.3, **grid, tolerance=1e-3)
     error = direct_error(instrument, 1.66, 2.3, count, source="webbpsf", **grid)
     assert error < 1.5e-3

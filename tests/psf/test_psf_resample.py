@@ -68,11 +68,11 @@ def test_box_is_exact_and_turned_with_the_output_grid(angle):
     assert np.abs(out - truth).max() < 1e-5 * truth.max()
 
 
-def test_two_boxes_are_two_convolutions(image):
-    boxes = [(0.1, 0.06, 20.0), (0.05, 0.05, 0.0)]
-    both = resample_psf(image, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=boxes)
-    first = resample_psf(image, SCALE, npix=SIZE, pixel_scale=SCALE, pixel_kernels=boxes[:1])
-    second = resample_psf(first, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=boxes[1:])
+def test_two_pixel_kernels_are_two_convolutions(image):
+    kernels = [(0.1, 0.06, 20.0), (0.05, 0.05, 0.0)]
+    both = resample_psf(image, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=kernels)
+    first = resample_psf(image, SCALE, npix=SIZE, pixel_scale=SCALE, pixel_kernels=kernels[:1])
+    second = resample_psf(first, SCALE, npix=61, pixel_scale=SCALE, pixel_kernels=kernels[1:])
     assert np.abs(both - second).max() < 1e-4 * both.max()
 
 
@@ -92,7 +92,7 @@ def test_centre_is_moved_to_the_middle_pixel(image):
     np.testing.assert_allclose(out, out[::-1, ::-1], atol=1e-7 * out.max())
 
 
-def test_native_field_holds_the_rotated_grid_and_the_boxes():
+def test_native_field_holds_the_rotated_grid_and_the_pixel_kernels():
     field = native_field(91, 0.0333, [(0.1, 0.1, 0.0)], 0.05)
     assert field > 91 * 0.0333 * np.sqrt(2) + 0.14
 

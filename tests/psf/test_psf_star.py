@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from jwst_fusion.psf import make_psf, star_psf
-from jwst_fusion.psf.exposure import read_exposure
+from jwst_fusion.psf.exposure import read_star
 from jwst_fusion.psf.star import star_images
 
 _spec = importlib.util.spec_from_file_location(
@@ -21,8 +21,8 @@ GRID = {"pixel_scale": 1 / 30, "npix": 61}
 
 def image_truth(wavelength, angle, pa=35.0, roll=60.0):
     """What the image of the star shows, in a frame turned otherwise."""
-    boxes = ((PIXEL, PIXEL, angle),) * 2 + ((PIXEL, PIXEL, angle - (roll - pa)),)
-    common = {"source": "aperture", "pixel_kernels": boxes, "angle": angle, **GRID}
+    pixel_kernels = ((PIXEL, PIXEL, angle),) * 2 + ((PIXEL, PIXEL, angle - (roll - pa)),)
+    common = {"source": "aperture", "pixel_kernels": pixel_kernels, "angle": angle, **GRID}
     return make_psf("NIRCAM", wavelength=wavelength, **common).data
 
 
@@ -62,7 +62,7 @@ def test_position_in_the_exposure_and_parity_do_not_matter(image, tmp_path):
     mirrored = star_files.star_image(tmp_path / "mirrored_i2d.fits", mirrored=True)
     one, other = (star_psf(path, wavelength=[2.1], **GRID) for path in (image, mirrored))
     np.testing.assert_allclose(one.data, other.data, atol=1e-6)
-    assert read_exposure(image).angle == pytest.approx(25.0)
+    assert read_star(image).angle == pytest.approx(25.0)
 
 
 def test_image_serves_other_wavelengths_magnified(image, caplog):
@@ -82,7 +82,7 @@ def test_two_filters_are_mixed_between_and_exact_at_their_own(image, tmp_path):
     other = star_files.star_image(
         tmp_path / "other_i2d.fits", filter_name="F182M", wavelength=1.845, roll=-20.0, pa=80.0
     )
-    pivots = [read_exposure(path).wavelength[0] for path in (image, other)]
+    pivots = [read_star(path).wavelength[0] for path in (image, other)]
     both = star_psf([image, other], wavelength=pivots, angle=5.0, **GRID)
     alone = [star_psf(path, wavelength=[p], angle=5.0, **GRID) for path, p in
              zip((other, image), sorted(pivots), strict=True)]  # fmt: skip
@@ -100,8 +100,8 @@ def test_cube_of_a_star_gives_the_psf_at_each_wavelength(cube, channels, table, 
     nodes = [1.72, 2.0, 2.28]
     with caplog.at_level(logging.INFO):
         psf = star_psf(cube, wavelength=nodes, angle=-70.0, **GRID)
-    boxes = ((0.1, 0.1, -70.0),) * 2 + ((0.05, 0.05, -120.0),)
-    common = {"source": "aperture", "pixel_kernels": boxes, "angle": -70.0, **GRID}
+    pixel_kernels = ((0.1, 0.1, -70.0),) * 2 + ((0.05, 0.05, -120.0),)
+    common = {"source": "aperture", "pixel_kernels": pixel_kernels, "angle": -70.0, **GRID}
     expected = make_psf("NIRSPEC", wavelength=nodes, **common).data
     for found, truth in zip(psf.data, expected, strict=True):
         # single spaxels are interpolated at twice the width of the slices

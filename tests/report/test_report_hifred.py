@@ -244,7 +244,7 @@ def test_products_without_a_fusion_are_refused(pair, tmp_path, capsys):
 
 
 def test_cubes_without_sky_coordinates_and_full_cubes(tmp_path):
-    """Nothing but arrays is given, and the result is no low-rank one."""
+    """Nothing but arrays is given, and the result is not of low rank."""
     from jwst_fusion.hifred.xray.counts import CountCube
     from jwst_fusion.simulation.xray import xray_pair
     from jwst_fusion.steps.hifred import HifredStep

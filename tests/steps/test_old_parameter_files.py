@@ -20,6 +20,7 @@ PLACES = {
     "FusionPipeline": "jwst_fusion.pipeline.fusion",
     "FusionSpec2Pipeline": "jwst_fusion.pipeline.spec2",
     "FusionSpec3Pipeline": "jwst_fusion.pipeline.spec3",
+    "FrugalOutlierStep": "jwst_fusion.pipeline.outliers",
     "OversamplingStep": "jwst_fusion.pipeline.defaults",
     "ReplacingStep": "jwst_fusion.pipeline.defaults",
 }

@@ -21,7 +21,7 @@ __all__ = ["CubePart", "joined", "memory_of_join", "same_grid", "union_grid"]
 _ARRAYS = ("wavelength", "data", "err", "dq", "weightmap")
 # Positions that differ by less than this are the same, in pixels.
 _SAME = 1e-3
-# Cubes that share more than this part of the wavelengths of one of them are no neighbours.
+# Cubes that share more than this part of the wavelengths of one of them are not neighbours.
 _SHARED = 0.5
 _PER_VOXEL = 60  # bytes, of all arrays of the product and of what is needed on the way
 _CHUNK = 256  # channels that are resampled together

@@ -4,7 +4,7 @@ A cube and an image as arrays with sky coordinates, units and masks.
 Cubes are (wavelength, y, x), images (y, x), in MJy/sr; wavelengths in micrometre.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -37,8 +37,6 @@ class CubeObservation:
         Whether the cube was built from exposures by cube_build.
     linear : bool
         Whether the wavelength axis is linear in the header (not a table).
-    model : datamodel
-        The open model, for its metadata.
     date : str or None
         Date and time (UTC, ISO format) of the observation.
     moving : bool
@@ -58,7 +56,6 @@ class CubeObservation:
     name: str
     resampled: bool
     linear: bool
-    model: object = field(repr=False)
     date: str | None = None
     moving: bool = False
     target: SkyCoord | None = None

@@ -55,7 +55,7 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
 
     Notes
     -----
-    The image is first brought to the resolution of the cube. Whole spaxels are found by
+    The image is first smoothed to the resolution of the cube. Whole spaxels are found by
     `coarse_offset`, the rest by `measure_offset`. The result stands only if image and cube are
     then correlated significantly, not less than they are without an offset, and as closely as the
     noise of the cube allows: in a small field, another place may look alike.

@@ -21,7 +21,7 @@ _WIDEST = 0.5
 _COMPLETE = 0.98
 # Spaxels at least from which two widths are fitted, with four numbers that are free besides.
 _FEWEST = 25
-# The residual has to fall by this factor for a broadening to be believed: a smaller gain may
+# The residual has to fall by this factor for a broadening to be accepted: a smaller gain may
 # be noise that the two widths fit.
 _IMPROVEMENT = 0.95
 
@@ -92,7 +92,7 @@ def fit_broadening(images, synthetics, psfs_image, psfs_cube, *, factor, pixel_s
 
     Notes
     -----
-    The image, brought to the resolution of the cube and blurred with the Gaussian, should equal
+    The image, smoothed to the resolution of the cube and blurred with the Gaussian, should equal
     the cube up to a factor, a constant and a small shift, which are free. The sum over filters of
     the squared residuals, in units of the variance of the cube, is minimised over the two widths.
     Light from outside the image does not enter: only spaxels are

@@ -15,8 +15,8 @@ from jwst_fusion.fusion.psf.pixel_kernels import (
 )
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
+from jwst_fusion.psf.checks import LARGEST_FIELD
 from jwst_fusion.psf.instruments import identify
-from jwst_fusion.psf.options import LARGEST_FIELD
 
 __all__ = ["across_slices", "cube_channels", "default_size", "image_channels"]
 
@@ -74,7 +74,7 @@ def image_channels(images, *, angle, fine):
     Returns
     -------
     ChannelOptics or dict of str to ChannelOptics
-        That of the instrument; of NIRCam by channel, "SHORT" and "LONG", as far as there are
+        That of the instrument; of NIRCam by channel, "SHORT" and "LONG", where there are
         images.
 
     Raises

@@ -12,7 +12,7 @@ from jwst_fusion.fusion.psf.headers import across_slices, default_size
 from jwst_fusion.fusion.psf.instrument_psf import psf_pair, read_psf_pair
 from jwst_fusion.fusion.psf.optics import Optics, TelescopeModel
 from jwst_fusion.messages import warn
-from jwst_fusion.psf.options import LARGEST_FIELD
+from jwst_fusion.psf.checks import LARGEST_FIELD
 
 __all__ = ["broadened", "psf_angles", "psfs_of"]
 

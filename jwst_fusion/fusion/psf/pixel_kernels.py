@@ -21,7 +21,7 @@ class ChannelOptics:
     Attributes
     ----------
     pixel_kernels : tuple of tuple of float
-        Boxes (width_x, width_y, angle), see `image_pixel_kernels` and `cube_pixel_kernels`.
+        Rectangles (width_x, width_y, angle), see `image_pixel_kernels` and `cube_pixel_kernels`.
     detector : str or None
         Detector, or band of the MIRI spectrometer; None for the usual one.
     filter : str or None
@@ -57,8 +57,8 @@ def image_pixel_kernels(*, instrument, channel, detector, pixfrac, pixel_scale, 
     Returns
     -------
     tuple of tuple of float
-        Boxes (width_x, width_y, angle), arcsec and degrees counterclockwise from the axes of the
-        common grid: detector pixel, drop, output pixel.
+        Rectangles (width_x, width_y, angle), arcsec and degrees counterclockwise from the axes of
+        the common grid: detector pixel, drop, output pixel.
 
     Raises
     ------
@@ -100,8 +100,8 @@ def cube_pixel_kernels(*, instrument, spaxel, angle, resampled=True, oversample=
     Returns
     -------
     tuple of tuple of float
-        Boxes (width_x, width_y, angle), arcsec and degrees counterclockwise from the axes of the
-        common grid: slice and pixel, their drop in the cube, spaxel.
+        Rectangles (width_x, width_y, angle), arcsec and degrees counterclockwise from the axes of
+        the common grid: slice and pixel, their drop in the cube, spaxel.
 
     Raises
     ------

@@ -154,6 +154,8 @@ def maximise_evidence(
     local,
     mu,
     *,
+    tolerance,
+    max_iterations,
     fit_mu=True,
     noise_scales=True,
     scales=(1.0, 1.0),
@@ -161,7 +163,6 @@ def maximise_evidence(
     path=(),
     max_steps=25,
     accuracy=0.03,
-    **solver,
 ):
     r"""Fixed point of the evidence for the weights of the prior and the noise scales.
 
@@ -173,6 +174,10 @@ def maximise_evidence(
         Amount of data around every pixel.
     mu : ndarray (k,)
         Initial weights of the prior.
+    tolerance : float
+        Accuracy of the last solve, in posterior standard deviations.
+    max_iterations : int
+        Upper limit of the iterations of each linear solve.
     fit_mu : bool
         Fit the weights of the prior.
     noise_scales : bool
@@ -187,8 +192,6 @@ def maximise_evidence(
         Upper limit of the fixed-point iterations.
     accuracy : float
         Stop when no hyperparameter changes by more than this fraction.
-    **solver
-        ``tolerance`` and ``max_iterations`` of `WeightedSystem.solve`.
 
     Returns
     -------
@@ -212,10 +215,15 @@ def maximise_evidence(
     before = np.zeros(len(mu) + 2)
     path = list(path)
     run = path[-1].run + 1 if path else 1
-    loose = {**solver, "tolerance": max(solver["tolerance"], _LOOSE)}
     started = logged = time.monotonic()
     for step in range(1, max_steps + 1):
-        solution = system.solve(mu, *scales, start=groups, **loose)
+        solution = system.solve(
+            mu,
+            *scales,
+            tolerance=max(tolerance, _LOOSE),
+            max_iterations=max_iterations,
+            start=groups,
+        )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
         effective, fitted = _degrees_of_freedom(system, local, mu, scales)
@@ -239,7 +247,9 @@ def maximise_evidence(
         if change < accuracy:
             settled = True
             break
-    solution = system.solve(mu, *scales, start=groups, **solver)
+    solution = system.solve(
+        mu, *scales, tolerance=tolerance, max_iterations=max_iterations, start=groups
+    )
     solution = replace(
         solution,
         iterations=total + solution.iterations,

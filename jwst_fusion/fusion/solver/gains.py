@@ -105,9 +105,9 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     of the scene in the cube through this filter, whose variance is added.
 
     The solves for U may be rough: what conjugate gradients have not reached yet, in the squared
-    norm of the operator, is what the diagonal of the matrix has too much. They go on until that is
-    one or two per cent of it, or more where the error that PSFs leave is larger. That error is
-    estimated from the progress of the iteration, since the residual, in the norm of the
+    norm of the operator, is what the diagonal of the matrix has too much. They are continued until
+    that is one or two per cent of it, or more where the error that PSFs leave is larger. That error
+    is estimated from the progress of the iteration, since the residual, in the norm of the
     preconditioner, is much smaller where data are weighted unevenly: for images that are noisier
     than the others, fifteen times and more.
     """
@@ -132,8 +132,13 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         data = replace(problem.data, response=response)
         problem = type(problem).pose(data, problem.subspace, settings)
         start = tuned.solution.solution - np.einsum("f,f...->...", change, reactions)
-        solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
-        solution = problem.system.solve(tuned.mu, *scales, start=start, **solver)
+        solution = problem.system.solve(
+            tuned.mu,
+            *scales,
+            start=start,
+            tolerance=tolerance,
+            max_iterations=settings.max_iterations,
+        )
         tuned = replace(tuned, solution=solution)
         if np.all(np.abs(change) < 0.3 * errors):
             break

@@ -21,7 +21,7 @@ from jwst_fusion.fusion.solver.rendering import cube_from_rows
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace
 from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
 
-__all__ = ["LowRankProblem", "find_subspace", "initial_mu", "plain_noise"]
+__all__ = ["LowRankProblem", "choose_subspace", "initial_mu", "plain_noise"]
 
 # Prior weight of the regularisation "none", relative to what the gradients of the cube suggest:
 # small enough not to be seen, large enough for a solution that is unique to rounding.
@@ -113,14 +113,28 @@ class LowRankProblem:
         Tuning
             Weights of the prior, factors on the inverse variances, and the solve with them.
         """
-        solver = {"tolerance": tolerance, "max_iterations": settings.max_iterations}
-        solver["start"] = start
         if settings.tuning == "evidence":
-            solver |= {"scales": scales, "noise_scales": settings.noise_scales, "path": path}
-            solver["fit_mu"] = settings.regularisation != "none"
-            return maximise_evidence(self.system, self.local, mu, **solver)
+            return maximise_evidence(
+                self.system,
+                self.local,
+                mu,
+                tolerance=tolerance,
+                max_iterations=settings.max_iterations,
+                fit_mu=settings.regularisation != "none",
+                noise_scales=settings.noise_scales,
+                scales=scales,
+                start=start,
+                path=path,
+            )
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
-        solution = self.system.solve(mu, 1.0, scale, **solver)
+        solution = self.system.solve(
+            mu,
+            1.0,
+            scale,
+            tolerance=tolerance,
+            max_iterations=settings.max_iterations,
+            start=start,
+        )
         return Tuning(mu, 1.0, scale, solution, 0, True)
 
     def images_of(self, groups):
@@ -187,7 +201,7 @@ def plain_noise(data):
     )
 
 
-def find_subspace(data, settings):
+def choose_subspace(data, settings):
     """Estimate the subspace that the options ask for.
 
     Parameters

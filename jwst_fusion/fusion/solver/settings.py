@@ -1,4 +1,4 @@
-"""The settings of the solver, checked before any work is done."""
+"""Settings of the fusion's solver: rank, regularisation, outliers, accuracy."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def check_matrix(name, matrix, columns):
     Raises
     ------
     ValueError
-        If it is no matrix, has another number of columns, or holds values that are not finite or
+        If it is not a matrix, has another number of columns, or holds values that are not finite or
         negative, or nothing but zeros.
     """
     if not sparse.issparse(matrix):

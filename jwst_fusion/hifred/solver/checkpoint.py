@@ -1,4 +1,4 @@
-"""Checkpoints: what a fusion needs to go on, in one file of bounded size."""
+"""Checkpoints: what a fusion needs to continue, in one file of bounded size."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class FullCube:
 
     Parameters
     ----------
-    observations : list of Observation
+    observations : list of InstrumentData
         Data of X and Y with scaled responses.
     low_rank : ndarray (L, M * N)
         Low-rank source: it sets steps and thresholds, and is the reference of a relative penalty.
@@ -108,7 +108,7 @@ class FullCube:
 
         Parameters
         ----------
-        held : list of Observation
+        held : list of InstrumentData
             Data that are independent of these.
 
         Returns

@@ -8,7 +8,7 @@ from scipy.special import xlogy
 __all__ = ["Gaussian", "Poisson"]
 
 # Where the logarithm is continued quadratically, as a part of a datum, or of half a count; times
-# the mean where counts are sparse, since a single count is no surprise there.
+# the mean where counts are sparse, since a single count is not unlikely there.
 _LOW = 0.02
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jwst_fusion.hifred.solver.instrument import Instrument
+from jwst_fusion.hifred.solver.instrument_likelihood import InstrumentLikelihood
 from jwst_fusion.hifred.solver.newton import Objective, minimise
 from jwst_fusion.hifred.solver.penalties import NoPenalty, Sobolev, SparseStarlet
 
@@ -68,7 +68,7 @@ class LowRank:
         self.nonnegative = nonnegative
         self.likelihoods, self.responses = likelihoods, responses
         pairs = zip(likelihoods, responses, strict=True)
-        self.instruments = [Instrument(one, r, subspace.basis) for one, r in pairs]
+        self.instruments = [InstrumentLikelihood(one, r, subspace.basis) for one, r in pairs]
         self.shape = (subspace.basis.shape[1], *responses[0].shape[1:])
 
     def start(self, spectrum, image):

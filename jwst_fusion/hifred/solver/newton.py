@@ -54,7 +54,7 @@ class Objective:
 
     Parameters
     ----------
-    instruments : list of Instrument
+    instruments : list of InstrumentLikelihood
         Likelihoods.
     penalty : NoPenalty
         Penalty.

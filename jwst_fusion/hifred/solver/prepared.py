@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.hifred.solver.brightness import brightness
+from jwst_fusion.hifred.solver.instrument_data import InstrumentData, split
 from jwst_fusion.hifred.solver.low_rank import LowRank
-from jwst_fusion.hifred.solver.observation import Observation, split
 from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
 from jwst_fusion.hifred.solver.tuning import search
@@ -36,7 +36,7 @@ def mean_response(x, y):
 
     Parameters
     ----------
-    x, y : Observation
+    x, y : InstrumentData
         Data of both instruments.
 
     Returns
@@ -57,7 +57,7 @@ def mean_spectrum(one):
 
     Parameters
     ----------
-    one : Observation
+    one : InstrumentData
         Data.
 
     Returns
@@ -83,7 +83,7 @@ def held_out_deviance(observations, cube, *, nonnegative):
 
     Parameters
     ----------
-    observations : list of Observation
+    observations : list of InstrumentData
         Held-out data.
     cube : ndarray (L, M * N)
         Source.
@@ -118,7 +118,7 @@ class PreparedData:
 
     Attributes
     ----------
-    observations : list of Observation
+    observations : list of InstrumentData
         Data of X and Y with scaled responses.
     subspace : SpectralSubspace
         Subspace of the rank that is used.
@@ -132,7 +132,7 @@ class PreparedData:
         How settings were chosen so far.
     """
 
-    observations: list[Observation]
+    observations: list[InstrumentData]
     subspace: SpectralSubspace
     spectrum: np.ndarray
     image: np.ndarray
@@ -146,7 +146,7 @@ class PreparedData:
 
         Parameters
         ----------
-        x, y : Observation
+        x, y : InstrumentData
             Data of both instruments, with responses of mean 1.
         settings : HifredSettings
             Settings of the solver.
@@ -188,7 +188,7 @@ class PreparedData:
         ----------
         kind : str
             Regularisation.
-        observations : list of Observation, optional
+        observations : list of InstrumentData, optional
             Other data.
         subspace : SpectralSubspace, optional
             Another subspace.
@@ -227,7 +227,7 @@ class PreparedData:
         ----------
         kind : str
             Regularisation.
-        train, held : list of Observation
+        train, held : list of InstrumentData
             Training and held-out data.
         subspace : SpectralSubspace
             Subspace of the training data.

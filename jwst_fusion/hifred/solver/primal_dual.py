@@ -167,7 +167,7 @@ class PrimalDual:
 
     def rescale_penalty(self, factor):
         """
-        Multiply the weight of the penalty; dual variables stay as far as they may.
+        Multiply the weight of the penalty; dual variables stay, clipped to their new limits.
 
         Parameters
         ----------

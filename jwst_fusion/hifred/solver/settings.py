@@ -1,4 +1,4 @@
-"""The settings of the solver, checked before anything is computed."""
+"""Settings of HIFReD's solvers: regularisation, rank, stopping, errors, likelihood."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def area_y(responses, edges, notes):
     Parameters
     ----------
     responses : dict of str to path
-        Files by ``rmf_y`` and ``arf_y``, as far as they exist.
+        Files by ``rmf_y`` and ``arf_y``, those that exist.
     edges : ndarray (L + 1,)
         Edges of the energies of the result Z, keV.
     notes : list of str

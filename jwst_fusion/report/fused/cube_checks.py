@@ -16,7 +16,6 @@ __all__ = [
     "check_left_out",
     "check_messages",
     "check_noise",
-    "check_voxels",
 ]
 
 # The same of the cube, median over channels; and below which errors are overstated.
@@ -25,10 +24,6 @@ CUBE_CHI2 = (2.0, 5.0)
 NOISE_SCALE = (2.5, 6.0)
 # Mean spectrum of the re-observed cube, median relative error.
 SPECTRUM = (0.02, 0.1)
-# Part of the voxels that no longer is what both instruments measured.
-ESTIMATED = 0.5
-# Part of the voxels below minus five sigma.
-NEGATIVE = 0.01
 # Residuals of an image that was left out, relative to the image.
 LEFT_OUT = (0.1, 0.3)
 # Rank correlation of the residuals of the cube in a band with gradients: cube_build leaves 0.18.
@@ -198,41 +193,6 @@ def check_dropped(product):
             f"{given - used} of {given} images not used",
             "The warnings of the fusion, below, say why.",
             "dropped",
-        )
-
-
-def check_voxels(product):
-    """
-    Look for voxels that are not measured, or negative.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, or a joined one; its sample of channels is looked at.
-
-    Yields
-    ------
-    Finding
-    """
-    flags = [np.asarray(product.dq[i]) for i in product.sample]
-    flagged = np.mean([(plane != 0).mean() for plane in flags]) if flags else 1.0
-    if flagged > ESTIMATED:
-        yield Finding(
-            "estimated",
-            "caution",
-            f"{100 * flagged:.0f} % of the voxels are not measured",
-            "There, one of the instruments has no data; the subspace or the prior give the value.",
-            "weights",
-        )
-    low = [np.mean(product.data[i] < -5 * product.err[i]) for i in product.sample]
-    if low and np.mean(low) > NEGATIVE:
-        yield Finding(
-            "negative",
-            "caution",
-            "brightness is negative",
-            f"{100 * np.mean(low):.1f} % of the voxels are more than five sigma below zero: a "
-            "background that was over-subtracted, or a wrong PSF.",
-            "spectra",
         )
 
 

@@ -6,10 +6,9 @@ from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.metrics.lines import line_map
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.page import short
-from jwst_fusion.report.picture import Picture, sky_panel, stretch
+from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
 __all__ = [
-    "component_pictures",
     "field_pictures",
     "line_pictures",
     "quality_pictures",
@@ -76,7 +75,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
     coarse = None
     if cube is not None and "responses" in product.arrays:
         coarse = synthetic_image(cube.data, product.arrays["responses"][index])
-    norm = stretch(model, model if coarse is None else coarse)
+    norm = asinh_stretch(model, model if coarse is None else coarse)
     parts = [
         Picture(
             f"{name}_{label.lower()}_image",
@@ -168,7 +167,7 @@ def line_pictures(product, cube, lines):
         before = (None, None) if cube is None else line_map(cube.data, line)
         group = []
         for number, kind in enumerate(("line", "continuum")):
-            norm = stretch(after[number])
+            norm = asinh_stretch(after[number])
             for when, image in (("cube", before[number]), ("fused", after[number])):
                 if image is None:
                     continue
@@ -183,38 +182,6 @@ def line_pictures(product, cube, lines):
                 )
         groups.append(group)
     return groups
-
-
-def component_pictures(product, label="standard deviations of the noise"):
-    """
-    Show the maps of the components.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.product.FusedProduct`
-        Or another with a field and maps.
-    label : str, optional
-        Unit of the maps.
-
-    Returns
-    -------
-    list of Picture
-        One map for each component; empty if the product has no maps.
-    """
-    frame = Frame.of(product)
-    pictures = []
-    for number, image in enumerate(product.arrays.get("maps", ()), start=1):
-        figure = sky_panel(
-            image,
-            frame,
-            title=f"component {number}",
-            norm=stretch(image, low=0.5, high=99.5),
-            label=label,
-        )
-        pictures.append(
-            Picture(f"component_{number:02d}", figure, f"Map of spectral component {number}.")
-        )
-    return pictures
 
 
 def quality_pictures(product):
@@ -252,6 +219,10 @@ def quality_pictures(product):
         pictures.append(Picture(f"weights_{key}", figure, f"Share of the channels {text}."))
     ratio = product.signal_to_noise
     figure = sky_panel(
-        ratio, frame, title="signal to noise", norm=stretch(ratio), label="median over wavelength"
+        ratio,
+        frame,
+        title="signal to noise",
+        norm=asinh_stretch(ratio),
+        label="median over wavelength",
     )
     return [*pictures, Picture("signal_to_noise", figure, "Brightness over error.")]

@@ -5,15 +5,13 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 
 import numpy as np
 
-from jwst_fusion.report.levels import level_of, worse
+from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA, level_of, worse
 from jwst_fusion.report.measures import correlation, residual_structure
 from jwst_fusion.report.page import Finding, short
 
 __all__ = [
     "CALIBRATION",
     "IMAGE_CHI2",
-    "OFFSET",
-    "OFFSET_SIGMA",
     "RELATIVE_ERROR",
     "check_calibration",
     "check_images",
@@ -29,9 +27,6 @@ LOW_CHI2 = 0.2
 RELATIVE_ERROR = (0.05, 0.15)
 # Rank correlation of residuals with gradients, in an image whose chi-square is above the second.
 STRUCTURE = (0.2, 2.0)
-# Offset that was not taken out, fine pixels: caution, fault.
-OFFSET = (0.3, 1.0)
-OFFSET_SIGMA = 5.0  # standard deviations that it must have to count
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.

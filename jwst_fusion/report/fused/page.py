@@ -1,16 +1,15 @@
 """Assemble the report on a fused cube: what is shown, in which order, with which words."""
 
-import numpy as np
-
-from jwst_fusion.metrics.lines import continuum_of, find_lines, line_at
-from jwst_fusion.numerics.robust import robust_sigma
+from jwst_fusion.metrics.lines import chosen_lines
+from jwst_fusion.report.components import component_pictures
+from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.fused import fields, plots, tables
 from jwst_fusion.report.fused.product import read_fused, read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.measures import pick_places, pixels_of
 from jwst_fusion.report.page import Page, Section, write_page
 
-__all__ = ["fusion_page", "lines_of", "write_fusion_report"]
+__all__ = ["fusion_page", "write_fusion_report"]
 
 
 def write_fusion_report(path, hdus, *, name=None, cube=None, positions=(), lines=()):
@@ -66,7 +65,9 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
         The report, not yet written.
     """
     chosen = pixels_of(product, positions)
-    mapped = lines_of(product, lines)
+    mapped = chosen_lines(
+        product.wavelength, product.channels["mean_fused"], lines, name=product.name
+    )
     findings = find_findings(product)
     factor = int(product.header.get("FUSFACT", 3))
     places = pick_places(product, factor=factor, chosen=chosen)
@@ -114,8 +115,6 @@ def _look(product, cube, places, lines):
 
 
 def _place(product, place):
-    from jwst_fusion.report.frame import Frame
-
     return Frame.of(product).place(place.y, place.x)
 
 
@@ -138,7 +137,7 @@ def _solution(product):
     subspace = Section("subspace", "Spectral subspace", [])
     subspace.parts += [
         plots.component_plot(product),
-        fields.component_pictures(product),
+        component_pictures(product),
         tables.component_table(product),
     ]
     tuning = Section("tuning", "Regularisation", [])
@@ -160,42 +159,7 @@ def _record(product):
     """Sections on input, parameters and versions."""
     dropped = Section("dropped", "What was left out, and other warnings", [])
     dropped.parts += tables.dropped_parts(product)
-    record = Section("record", "Input, parameters, versions", [tables.record_tables(product)])
+    record = Section(
+        "record", "Input, parameters, versions", [tables.fusion_record_tables(product)]
+    )
     return dropped, record
-
-
-def lines_of(product, wanted):
-    """
-    Find the lines that a user names, or the strongest.
-
-    Parameters
-    ----------
-    product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, or a joined one, whose mean spectrum is searched.
-    wanted : sequence of float
-        Wavelengths, micrometre.
-
-    Returns
-    -------
-    list of `~jwst_fusion.metrics.lines.Line`
-        The lines nearest to those wanted, in that order; without any, the strongest.
-
-    Raises
-    ------
-    ValueError
-        If one lies outside.
-    """
-    mean = np.array(product.channels["mean_fused"], float)
-    wave = product.wavelength
-    if not len(wanted):
-        return find_lines(wave, mean)
-    above = np.nan_to_num(mean - continuum_of(mean))
-    spread = robust_sigma(above) + 1e-12
-    found = []
-    for one in wanted:
-        low, high = wave.min(), wave.max()
-        if not low <= one <= high:
-            msg = f"line {one:g} um lies outside {product.name}: {low:.4f} to {high:.4f} um"
-            raise ValueError(msg)
-        found.append(line_at(wave, above, int(np.argmin(np.abs(wave - one))), spread))
-    return found

@@ -2,16 +2,15 @@
 
 import numpy as np
 
+from jwst_fusion.report.components import stacked_spectra
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure
+from jwst_fusion.report.picture import COLOURS, Picture, new_figure, range_of
 
 __all__ = [
     "channel_picture",
     "component_plot",
     "mean_spectrum_picture",
-    "range_of",
     "spectrum_picture",
-    "stacked_spectra",
     "tuning_pictures",
 ]
 
@@ -69,25 +68,6 @@ def _spaxel(product, cube, y, x):
     if not all(0 <= i < size for i, size in zip(at, cube.data.shape[1:], strict=True)):
         return np.full(len(cube.data), np.nan)
     return cube.data[:, *at]
-
-
-def range_of(axis, *spectra):
-    """
-    Set the range of values of a plot, which isolated outlying channels do not widen.
-
-    Parameters
-    ----------
-    axis : Axes
-        Axes of the plot, of which the vertical range is set.
-    *spectra : array
-        What is shown; NaN is not looked at.
-    """
-    known = [one[np.isfinite(one)] for one in spectra]
-    limits = [np.percentile(one, [0.2, 99.9]) for one in known if one.size]
-    if limits:
-        low, high = np.min(limits), np.max(limits)
-        room = 0.15 * (high - low) + 1e-12
-        axis.set_ylim(low - room, high + room)
 
 
 def mean_spectrum_picture(product):
@@ -181,46 +161,6 @@ def component_plot(product):
         return []
     noise = np.asarray(product.channels["noise"], float)
     return [stacked_spectra(spectra, noise, product.wavelength, _WAVE)]
-
-
-def stacked_spectra(spectra, noise, coordinate, label):
-    """
-    Show spectra of components, one above the other.
-
-    Parameters
-    ----------
-    spectra : array (component, L)
-        Spectrum of each component, in any unit.
-    noise : array (L,)
-        Noise of each channel, by which the spectra are divided.
-    coordinate : array (L,)
-        Wavelengths or energies.
-    label : str
-        Words below them.
-
-    Returns
-    -------
-    Picture
-        One plot, the first component on top.
-    """
-    figure, axis = new_figure(height=max(1.0, 0.16 * len(spectra) + 0.4))
-    for number, spectrum in enumerate(spectra, start=1):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shape = spectrum / noise
-        shape = shape / max(np.nanpercentile(np.abs(shape), 99), 1e-12)
-        colour = COLOURS["fused"] if number % 2 else COLOURS["other"]
-        axis.plot(coordinate, 0.45 * np.clip(shape, -1.4, 1.4) - number, color=colour, lw=0.7)
-    axis.set_yticks(-np.arange(1, len(spectra) + 1), [str(i + 1) for i in range(len(spectra))])
-    axis.set_ylabel("component", fontsize=10)
-    axis.set_xlabel(label, fontsize=10)
-    return Picture(
-        "component_spectra",
-        figure,
-        "Spectra of the components in units of the noise.",
-        "In units of the noise of each channel, scaled to the same height. Components that look "
-        "like noise say that there are too many.",
-        wide=True,
-    )
 
 
 def tuning_pictures(product):

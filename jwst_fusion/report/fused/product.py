@@ -12,11 +12,11 @@ from astropy.wcs import WCS
 
 from jwst_fusion.products.keywords import brightness_factor
 from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.report.frame import celestial
 
 __all__ = [
     "FusedProduct",
     "InputCube",
-    "celestial",
     "read_fused",
     "read_input_cube",
 ]
@@ -270,36 +270,3 @@ def read_input_cube(hdus, product, name=None):
     data[~np.isfinite(data)] = np.nan
     data *= brightness_factor(header.get("BUNIT"), header.get("PIXAR_SR"), name)
     return InputCube(name, data, celestial(header))
-
-
-def celestial(header):
-    """
-    Read the celestial coordinates of a cube or image.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header`
-        With keywords of two or three axes.
-
-    Returns
-    -------
-    `~astropy.wcs.WCS`
-        Two axes.
-    """
-    wcs = WCS(naxis=2)
-    for axis in (1, 2):
-        wcs.wcs.ctype[axis - 1] = header[f"CTYPE{axis}"]
-        wcs.wcs.cunit[axis - 1] = header.get(f"CUNIT{axis}", "deg")
-        for key, values in (("CRVAL", wcs.wcs.crval), ("CRPIX", wcs.wcs.crpix)):
-            values[axis - 1] = header[f"{key}{axis}"]
-        wcs.wcs.cdelt[axis - 1] = header.get(f"CDELT{axis}", 1.0)
-    kind = "CD" if "CD1_1" in header else "PC"
-    matrix = np.array(
-        [[header.get(f"{kind}{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
-    )
-    if kind == "CD":
-        wcs.wcs.cd = matrix
-    else:
-        wcs.wcs.pc = matrix
-    wcs.wcs.set()
-    return wcs

@@ -5,10 +5,9 @@ import numpy as np
 from jwst_fusion.report.fused.image_checks import (
     CALIBRATION,
     IMAGE_CHI2,
-    OFFSET,
-    OFFSET_SIGMA,
     RELATIVE_ERROR,
 )
+from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA
 from jwst_fusion.report.page import Table, short
 
 __all__ = [
@@ -16,10 +15,10 @@ __all__ = [
     "component_table",
     "dropped_parts",
     "facts",
+    "fusion_record_tables",
     "left_out_table",
     "origin_table",
     "quality_table",
-    "record_tables",
     "tuning_table",
 ]
 
@@ -322,7 +321,7 @@ def dropped_parts(product):
     return parts
 
 
-def record_tables(product):
+def fusion_record_tables(product):
     """
     Tabulate input, parameters and versions.
 

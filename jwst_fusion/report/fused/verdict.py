@@ -12,7 +12,6 @@ from jwst_fusion.report.fused.cube_checks import (
     check_left_out,
     check_messages,
     check_noise,
-    check_voxels,
 )
 from jwst_fusion.report.fused.image_checks import (
     check_calibration,
@@ -22,6 +21,7 @@ from jwst_fusion.report.fused.image_checks import (
 )
 from jwst_fusion.report.levels import ORDER, sum_up, worse
 from jwst_fusion.report.page import Finding
+from jwst_fusion.report.voxels import check_voxels
 
 __all__ = ["find_findings", "verdict_of"]
 

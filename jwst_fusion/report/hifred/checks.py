@@ -25,13 +25,15 @@ IMAGE = (0.02, 0.08)
 SPECTRUM = (0.04, 0.15)
 # They matter only if this reduced chi-square says that they are more than noise.
 _SIGNIFICANT = 2.0
-# Reduced chi-square of a whole cube, and below which noise was fitted.
+# Reduced chi-square of a whole cube: caution, fault.
 CHI2 = (1.5, 4.0)
+# Below this one, noise was fitted or the errors of the data are too large.
 _LOW_CHI2 = 0.6
 # Part of the light that was negative and was set to zero.
 CLIPPED = (0.02, 0.1)
 # Part of the voxels that one of the cubes alone constrains.
 _ESTIMATED = 0.5
+# Keys of findings that explain others, in the order in which to look into them.
 _CAUSES = ("brightness", "background", "offset", "psf", "response", "convergence", "rank")
 
 

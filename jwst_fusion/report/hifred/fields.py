@@ -6,11 +6,11 @@ from jwst_fusion.hifred.agreement import band_image
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.mismatch import reduced
 from jwst_fusion.report.page import short
-from jwst_fusion.report.picture import Picture, sky_panel, stretch
+from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
 __all__ = ["band_pictures", "line_pictures", "map_pictures", "quality_pictures"]
 
-_SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is no noise
+_SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is not noise
 
 
 def _band_text(product, band):
@@ -58,7 +58,7 @@ def band_pictures(product, index, *, name, marks=()):
     images = [compared.images[index] for compared in product.cubes]
     models = [compared.models[index] for compared in product.cubes]
     x, y, fused = _on_scale(product, band, images, models)
-    norm = stretch(x, y, fused)
+    norm = asinh_stretch(x, y, fused)
     name = f"{name}_{index}"
     words = (
         ("x", f"X: {text}", x, "The sharper cube in the band"),
@@ -116,7 +116,7 @@ def line_pictures(product, lines):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
-        The fused cube, and X and Y as far as they are known.
+        The fused cube, and X and Y where they are known.
     lines : sequence of Band
         Parts of the spectrum, keV or micrometre.
 
@@ -136,7 +136,7 @@ def line_pictures(product, lines):
             for cube, one in zip(cubes, product.cubes, strict=True)
         ]
         shown = _on_scale(product, band, images, models)
-        norm = stretch(shown[2])
+        norm = asinh_stretch(shown[2])
         known = [product.x.cube is not None, product.y.cube is not None, True]
         groups.append(
             [

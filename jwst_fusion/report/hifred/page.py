@@ -3,8 +3,8 @@
 import numpy as np
 
 from jwst_fusion.hifred.agreement import Band
+from jwst_fusion.report.components import component_pictures
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.fields import component_pictures
 from jwst_fusion.report.hifred import fields, plots, tables
 from jwst_fusion.report.hifred.checks import find_hifred_findings, hifred_verdict
 from jwst_fusion.report.hifred.product import read_hifred
@@ -163,7 +163,9 @@ def _record(product):
         "Where not both cubes constrain a voxel (DQ), as a share of the channels.",
         fields.quality_pictures(product),
     ]
-    record = Section("record", "Input, parameters, versions", [tables.record_tables(product)])
+    record = Section(
+        "record", "Input, parameters, versions", [tables.hifred_record_tables(product)]
+    )
     return weights, record
 
 

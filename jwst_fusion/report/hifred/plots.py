@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from jwst_fusion.report.components import stacked_spectra
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.plots import range_of, stacked_spectra
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure
+from jwst_fusion.report.picture import COLOURS, Picture, new_figure, range_of
 
 __all__ = [
     "chi2_picture",
@@ -23,7 +23,7 @@ def spectrum_picture(product, place):
     Parameters
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
-        The fused cube, and X and Y as far as they are known, else what is expected of them.
+        The fused cube, and X and Y where they are known, else what is expected of them.
     place : `~jwst_fusion.report.measures.Place`
         The pixel of the fused cube.
 

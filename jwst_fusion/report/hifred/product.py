@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from jwst_fusion.hifred.agreement import Band
 from jwst_fusion.products.wavelength import file_wavelengths
-from jwst_fusion.report.fused.product import celestial
+from jwst_fusion.report.frame import celestial
 from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
 
 __all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
@@ -107,7 +107,7 @@ class HifredProduct:
         By name: history, parameters, software, notes, tuning, components, bands; those that the
         product has.
     arrays : dict
-        Spectra and maps of the components, as far as there are any.
+        Spectra and maps of the components, if there are any.
     """
 
     name: str

@@ -6,7 +6,13 @@ from jwst_fusion.report.hifred.checks import CHI2, IMAGE, SPECTRUM
 from jwst_fusion.report.mismatch import excess, reduced
 from jwst_fusion.report.page import Table, short
 
-__all__ = ["agreement_table", "hifred_facts", "mismatch_table", "record_tables", "solver_table"]
+__all__ = [
+    "agreement_table",
+    "hifred_facts",
+    "hifred_record_tables",
+    "mismatch_table",
+    "solver_table",
+]
 
 
 def hifred_facts(product):
@@ -176,7 +182,7 @@ def _value(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def record_tables(product):
+def hifred_record_tables(product):
     """
     Tabulate input, parameters and versions.
 

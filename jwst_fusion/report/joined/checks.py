@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from jwst_fusion.report.fused.cube_checks import check_voxels
-from jwst_fusion.report.fused.image_checks import OFFSET, OFFSET_SIGMA
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
-from jwst_fusion.report.levels import ORDER, level_of, sum_up
+from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA, ORDER, level_of, sum_up
 from jwst_fusion.report.page import Finding
+from jwst_fusion.report.voxels import check_voxels
 
 __all__ = ["RATIO", "STEP", "find_joined_findings", "joined_verdict", "part_verdict"]
 
@@ -59,7 +58,7 @@ def find_joined_findings(joined):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
 
     Returns
     -------

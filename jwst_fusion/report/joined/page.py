@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jwst_fusion.metrics.lines import chosen_lines
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.fused import fields, tables
-from jwst_fusion.report.fused.page import lines_of
 from jwst_fusion.report.joined import plots as joined_plots
 from jwst_fusion.report.joined.checks import (
     RATIO,
@@ -41,7 +41,7 @@ def write_joined_report(path, hdus, *, name=None, parts=None, positions=(), line
     name : str, optional
         Name of its file, by default that in the header.
     parts : dict of str to `~astropy.io.fits.HDUList`, optional
-        The cubes it consists of by file name, as far as they are known.
+        The cubes it consists of by file name; only those that are known.
     positions : sequence of tuple of float, optional
         Columns and rows, counted from 0, of pixels whose spectra are wanted.
     lines : sequence of float, optional
@@ -69,7 +69,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
     folder : `~pathlib.Path`
         Folder of the page.
     positions, lines : sequence, optional
@@ -82,7 +82,7 @@ def joined_page(joined, *, folder, positions=(), lines=()):
     """
     whole = joined.whole
     chosen = pixels_of(whole, positions)
-    mapped = lines_of(whole, lines)
+    mapped = chosen_lines(whole.wavelength, whole.channels["mean_fused"], lines, name=whole.name)
     places = pick_places(whole, factor=_FACTOR, chosen=chosen)
     frame = Frame.of(whole)
     marks = [(one.letter, frame.place(one.y, one.x)) for one in places]
@@ -234,7 +234,7 @@ def _borders(joined):
 
 
 def _record(joined):
-    found = tables.record_tables(joined.whole)
+    found = tables.fusion_record_tables(joined.whole)
     files = [(part.label, part.name) for part in joined.parts]
     header = joined.whole.header
     if header.get("ASNTABLE"):

@@ -3,8 +3,14 @@
 import numpy as np
 
 from jwst_fusion.report.frame import Frame
-from jwst_fusion.report.fused.plots import range_of
-from jwst_fusion.report.picture import COLOURS, Picture, new_figure, sky_panel, stretch
+from jwst_fusion.report.picture import (
+    COLOURS,
+    Picture,
+    asinh_stretch,
+    new_figure,
+    range_of,
+    sky_panel,
+)
 
 __all__ = ["border_pictures", "mean_picture", "part_pictures", "whole_spectrum_picture"]
 
@@ -43,7 +49,7 @@ def whole_spectrum_picture(joined, place):
     Parameters
     ----------
     joined : `~jwst_fusion.report.joined.product.JoinedProduct`
-        The joined cube, and its parts as far as they are known.
+        The joined cube, and those of its parts that are known.
     place : `~jwst_fusion.report.measures.Place`
         The pixel of the joined cube.
 
@@ -169,7 +175,7 @@ def part_pictures(joined, marks=()):
                     image,
                     frame,
                     title=f"{part.label}: {part.first:.2f}–{part.last:.2f} µm",
-                    norm=stretch(image),
+                    norm=asinh_stretch(image),
                     arrows=number == 0,
                     marks=marks,
                 ),
@@ -200,7 +206,7 @@ def border_pictures(joined):
         if border.images is None:
             continue
         before, after, sigma = border.images
-        frame, norm = Frame.of(border.before.product), stretch(before, after)
+        frame, norm = Frame.of(border.before.product), asinh_stretch(before, after)
         with np.errstate(invalid="ignore", divide="ignore"):
             pull = (after - before) / np.where(sigma > 0, sigma, np.nan)
         group = [

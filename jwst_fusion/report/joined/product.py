@@ -10,7 +10,8 @@ import numpy as np
 
 from jwst_fusion.numerics.robust import robust_sigma
 from jwst_fusion.products.wavelength import file_wavelengths
-from jwst_fusion.report.fused.product import FusedProduct, celestial, read_fused
+from jwst_fusion.report.frame import celestial
+from jwst_fusion.report.fused.product import FusedProduct, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch
 
 __all__ = ["Border", "JoinedProduct", "Part", "read_joined"]
@@ -114,7 +115,7 @@ def read_joined(hdus, name=None, *, parts=None):
     name : str, optional
         Name of the file, by default that in the header.
     parts : dict of str to `~astropy.io.fits.HDUList`, optional
-        The cubes it consists of by file name, as far as they are known.
+        The cubes it consists of by file name; only those that are known.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""The report on an exposure with a trace model."""
+"""Assemble the report on an exposure with a trace model: findings, figures, tables."""
 
 from importlib.metadata import version
 
 import numpy as np
 
 from jwst_fusion import __version__
-from jwst_fusion.report.fused.verdict import verdict_of
+from jwst_fusion.report.levels import sum_up
 from jwst_fusion.report.page import Finding, Page, Section, Table, short, write_page
 from jwst_fusion.report.trace.plots import (
     profile_picture,
@@ -111,16 +111,14 @@ def _amplitudes(wiggles):
 
 
 def _verdict(findings, wiggles):
-    level, text = verdict_of(findings)
-    if level != "good":
-        return level, text.replace("cube", "exposure")
+    good = "The model follows the traces."
     before, after = _amplitudes(wiggles)
     if np.isfinite(before) and after < before:
-        return level, (
+        good = (
             f"The model follows the traces: wiggles of {100 * before:.1f} % before, "
             f"{100 * after:.1f} % after."
         )
-    return level, "The model follows the traces."
+    return sum_up(findings, good, subject="exposure")
 
 
 def _facts(exposure, slices, wiggles):

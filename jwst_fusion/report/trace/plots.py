@@ -7,9 +7,9 @@ from jwst_fusion.report.picture import (
     MAP,
     MISSING,
     Picture,
+    asinh_stretch,
     new_figure,
     plain_ticks,
-    stretch,
 )
 
 __all__ = ["profile_picture", "slice_picture", "spectrum_picture", "wiggle_picture"]
@@ -134,7 +134,7 @@ def slice_picture(one, unit, *, name="trace"):
     from matplotlib.colors import Normalize
 
     colours = colormaps[MAP].with_extremes(bad=MISSING)
-    norm = stretch(one.flux, low=2, high=99.5)
+    norm = asinh_stretch(one.flux, low=2, high=99.5)
     sigma = Normalize(-_SIGMA, _SIGMA)
     panels = (
         ("exposure", one.flux, one.coordinate, norm),

@@ -1,4 +1,4 @@
-"""The data of a fusion: checked, masked, brought to one scale, and thinned."""
+"""The data of a fusion: checked, masked, scaled, and thinned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
 from jwst_fusion.messages import warn
 
-__all__ = ["Observation", "observation", "split"]
+__all__ = ["InstrumentData", "check_data", "split"]
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _LARGEST = 1e12  # larger data are fill values; their squares would spoil all su
 
 
 @dataclass(frozen=True)
-class Observation:
+class InstrumentData:
     """
     Data of one instrument, flattened to (l, m * n).
 
@@ -61,7 +61,7 @@ class Observation:
 
         Returns
         -------
-        Observation
+        InstrumentData
             A new observation; the data are shared.
         """
         return replace(self, response=self.response.scaled(factor))
@@ -79,7 +79,7 @@ def _flat(name, array, shape):
     return array.reshape(shape[0], -1)
 
 
-def observation(name, data, response, likelihood, variance, notes):
+def check_data(name, data, response, likelihood, variance, notes):
     """
     Check the data of one instrument.
 
@@ -100,7 +100,7 @@ def observation(name, data, response, likelihood, variance, notes):
 
     Returns
     -------
-    Observation
+    InstrumentData
         The data, flattened, with what may be used of them.
 
     Raises
@@ -142,7 +142,7 @@ def observation(name, data, response, likelihood, variance, notes):
     background = response.background
     if background is not None:
         background = background.reshape(shape[0], -1)
-    return Observation(data, used, response, variance, background)
+    return InstrumentData(data, used, response, variance, background)
 
 
 def _no_variance(name, variance):
@@ -172,7 +172,7 @@ def split(one, part, rng):
 
     Parameters
     ----------
-    one : Observation
+    one : InstrumentData
         Data.
     part : float
         Part f of the exposure in the first set.
@@ -181,9 +181,9 @@ def split(one, part, rng):
 
     Returns
     -------
-    train : Observation
+    train : InstrumentData
         Data of an exposure f, with response, background and variances to match.
-    held : Observation
+    held : InstrumentData
         Those of an exposure 1 - f.
 
     Notes
@@ -210,7 +210,7 @@ def split(one, part, rng):
     for data, variance, share in zip((first, second), variances, shares, strict=True):
         background = None if one.background is None else share * one.background
         out.append(
-            Observation(
+            InstrumentData(
                 np.where(one.used, data, 0.0),
                 one.used,
                 one.response.scaled(share),

@@ -149,7 +149,7 @@ def test_complete_data_with_an_outlier_are_not_mirrored():
 
 
 def test_native_guard_spares_stars_however_sampled():
-    """All light of a star in one spaxel of each channel; and a wild voxel, which is no star."""
+    """All light of a star in one spaxel of each channel; and an outlier, which is not a star."""
     rng = np.random.default_rng(4)
     cube = rng.normal(0.0, 1.0, (40, 15, 16))
     cube[:, 6, 7] += 1e5

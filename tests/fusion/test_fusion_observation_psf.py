@@ -173,9 +173,9 @@ def test_pixel_kernels_widen_the_psf_as_they_should(observations):
         detector="NRCB1",
         filter="F210M",
     )
-    boxes = (2 * 0.0311**2 + 0.0312**2) / 12
+    kernels = (2 * 0.0311**2 + 0.0312**2) / 12
     added = image - variance(optics.data[0], scale)
-    assert added[:2] == pytest.approx([boxes, boxes], rel=0.1)
+    assert added[:2] == pytest.approx([kernels, kernels], rel=0.1)
 
 
 def test_broadening_widens_the_psf_by_its_own_variance(gaussian_psfs):
@@ -365,7 +365,7 @@ def test_star_for_one_instrument_and_model_for_the_other(observations, stars):
     options = FusionOptions(psf_source="data", psf_cube=stars[1], psf_size=2.0)
     mixed = psfs_of(*given, options)
     assert mixed.source.endswith("(images), data (cube)")
-    # a star is no help for a cube of an unknown instrument if it is that of the images
+    # a star does not help with a cube of an unknown instrument if it is that of the images
     unknown = type(cube)(**{**vars(cube), "instrument": "SPHERE"})
     assert psfs_of(given[0], unknown, *given[2:], options).source == mixed.source
     alone = FusionOptions(psf_source="data", psf_image=stars[0])

@@ -6,12 +6,12 @@ import numpy as np
 
 from jwst_fusion.hifred.response.operators import apply, apply_right
 
-__all__ = ["Instrument"]
+__all__ = ["InstrumentLikelihood"]
 
 _BLOCKS = 64_000_000  # elements of stored curvature blocks (0.5 GB); above, they are not stored
 
 
-class Instrument:
+class InstrumentLikelihood:
     r"""
     Likelihood of the data of one instrument for :math:`Z = V W`.
 
