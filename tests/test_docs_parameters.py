@@ -1,6 +1,7 @@
 """Every parameter of every step and pipeline stands in its page, with its default and range."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from stpipe import Step as FirstStep
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.entry_points import get_steps
 from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.hifred.options import HifredOptions
+from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.parameters import options_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -164,11 +167,20 @@ def test_range_is_the_one_that_is_checked(alias, name, match):
         assert name in refusal(high + 0.001 + abs(high) * 1e-6)
 
 
-#: Ranges of numbers that a word or a part of one may stand for; their checks are tested above.
-NOT_DECLARED = {
-    ("fusion", "rank"): "a number of components, or below 1 a part of the variance",
-    ("fusion", "outlier_sigma"): "0 stands for none, below 3",
-}
+def stated_range(text):
+    """Limits that a text states, and whether the lower one is allowed; None without any."""
+    text = re.sub(r"(\d),(\d{3})\b", r"\1\2", text).replace(", at most ", " to ")
+    match = _RANGE.search(text)
+    if match is None:
+        return None
+    above, low, high, open_low, closed_low = match.groups()
+    return number(low or open_low or closed_low), number(high), not (above or open_low)
+
+
+def range_of(one):
+    """The same of a declaration; limits that only keep nonsense out are not stated."""
+    high = None if one.high is not None and one.high >= 1e12 else one.high
+    return None if one.low is None else (one.low, high, one.closed)
 
 
 @pytest.mark.parametrize(
@@ -185,19 +197,71 @@ def test_declaration_specification_and_table_agree(alias, name):
     allowed, *_ = ROWS[alias][name]
     if one.unit:
         assert re.search(rf"\b{one.unit}\b", allowed)
-    if (alias, name) in NOT_DECLARED:
-        return
-    match = _RANGE.search(allowed)
-    if match is None:
-        assert one.low is None
-        assert one.high is None
-        return
-    above, low, high, open_low, closed_low = match.groups()
-    assert one.low == number(low or open_low or closed_low)
-    # limits that only keep nonsense out are left out of the tables
-    assert one.high == number(high) or (high is None and one.high >= 1e12)
-    assert one.closed == (not (above or open_low))
+    assert range_of(one) == stated_range(allowed)
 
 
 def test_ranges_were_found():
     assert len(RANGES) > 45
+
+
+SETTINGS = (FusionSettings, HifredSettings, TraceSettings)
+
+
+def documented(owner):
+    """What the docstring of a dataclass says of each of its parameters."""
+    text = inspect.getdoc(owner).partition("----------\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^(\w[\w, ]*) : (.*(?:\n    .*)*)", text, re.M)
+    return {name: " ".join(text.split()) for names, text in found for name in names.split(", ")}
+
+
+def hifred_table():
+    """What the table of settings on the page of HIFReD says of each."""
+    table = (DOCS / "hifred.rst").read_text().split("\nSettings\n")[1].split("\n\n")[2]
+    rows = re.findall(r"^((?:``\w+``(?:, )?)+) +(.*)$", table, re.M)
+    return {name: text for names, text in rows for name in re.findall(r"\w+", names)}
+
+
+STATED = [(owner, name, text) for owner in SETTINGS for name, text in documented(owner).items()]
+STATED += [(HifredSettings, name, text) for name, text in hifred_table().items()]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "text"), STATED, ids=[f"{owner.__name__}-{name}" for owner, name, _ in STATED]
+)
+def test_range_that_a_docstring_or_table_states_is_the_declared_one(owner, name, text):
+    stated = stated_range(text)
+    if stated is not None:
+        assert stated == range_of(options_of(owner)[name])
+
+
+def test_docstrings_and_table_state_ranges():
+    assert len([name for _, name, text in STATED if stated_range(text)]) > 15
+    for owner in SETTINGS:
+        assert list(documented(owner)) == list(options_of(owner))
+
+
+@pytest.mark.parametrize("text", [hifred_table(), documented(HifredSettings)], ids=["page", "doc"])
+def test_where_hifred_stops_by_default_is_as_stated(text):
+    """Their defaults depend on the regularisation."""
+    low_rank = HifredSettings()
+    full = HifredSettings(regularisation="wavelet_2d1d")
+    for name in ("tolerance", "max_iterations"):
+        values = [float(one) for one in re.findall(r"1e-\d|\b\d{3,4}\b", text[name])]
+        expected = [getattr(kind, f"{name}_in_use") for kind in (low_rank, full)]
+        assert values == expected
+
+
+def test_defaults_in_the_table_of_hifred():
+    table = hifred_table()
+    fields = HifredSettings.__dataclass_fields__
+    found = {}
+    for name in ("regularisation", "prior", "likelihood"):
+        found[name] = re.search(r"``(\w+)`` \(default\)|default ``(\w+)``", table[name])
+    for name, match in found.items():
+        assert (match[1] or match[2]) == fields[name].default
+    both = re.search(r"default (\d) and (\d)", table["scales_space"])
+    assert number(both[1]) == fields["scales_space"].default
+    assert number(both[2]) == fields["scales_energy"].default
+    for name in ("nonnegative", "error_samples", "thinning"):
+        stated = re.search(r"default ([\w.]+)", table[name])[1]
+        assert stated == str(fields[name].default)
