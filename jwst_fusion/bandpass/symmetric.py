@@ -51,7 +51,7 @@ NIRSPEC_GAPS = ((1.4078, 1.4858), (2.36067, 2.49153), (3.98276, 4.20323))
 # A range is one of the table if both ends agree to this [um], half a unit of its last digit.
 _SAME = 0.005
 _MINIMUM = 0.98  # share of a filter that the spectra must cover, as the fusion asks by default
-# The wing of a filter counts as nothing.
+# The wings of a filter do not count.
 _NOTHING = 0.005
 
 
