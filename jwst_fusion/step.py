@@ -1,7 +1,7 @@
 """
 All steps and pipelines of the package, under the names that ``strun`` and pipelines use.
 
-A step is imported when it is first asked for: one does not wait for what another needs.
+A step is imported when it is first asked for, without what the other steps need.
 """
 
 from importlib import import_module

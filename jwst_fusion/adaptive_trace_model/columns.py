@@ -266,12 +266,12 @@ def _gains(inverse, profile, position, precision, *, separable):
             weighted, whole[:, None], out=np.zeros_like(profile), where=whole[:, None] > 0
         )
         return alone, np.zeros((2, *profile.shape)), whole
-    # Only the part of the profile that the background cannot mimic tells the scale.
+    # Only the part of the profile that the background cannot mimic determines the scale.
     lines = Lines(inverse, position, precision)
     mimic = lines.fit(profile)
     own = inverse * (profile - line_values(mimic, position))
     information = np.sum(own * profile, axis=1)
-    # Where too little of the trace or of the background is seen, only the sum is known.
+    # Where too little of the trace or of the background is seen, only their sum is known.
     apart = information > _MIN_APART * whole
     gain = np.where(apart[:, None], own / np.where(apart, information, 1.0)[:, None], 0.0)
     background_gain = lines.gain() - mimic[:, :, None] * gain

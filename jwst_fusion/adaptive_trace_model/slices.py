@@ -91,7 +91,7 @@ class SliceLayout:
             Their position in native rows, counted from the first row of the column. Of shape
             ``(1, oversampled row)`` if it is the same for all columns, as for whole factors.
         """
-        # A row on the border of two native ones belongs to the one that the division tells.
+        # A row on the border of two native ones belongs to the one that the division gives.
         last = int(np.ceil((self.first_row + self.n_row).max() * factor)) + 2
         native = np.floor((np.arange(last) + 0.5) / factor)
         first = np.searchsorted(native, self.first_row)
@@ -119,7 +119,7 @@ class SliceLayout:
         values : sequence of ndarray
             Values for each image, of shape ``(column, oversampled row)``.
         """
-        # In the order of the image, memory is written several times faster.
+        # Written in the order of the image, this is several times faster.
         width = images[0].shape[1]
         columns = self.first_column + np.arange(len(rows))
         target = (rows * width + columns[:, None])[valid]

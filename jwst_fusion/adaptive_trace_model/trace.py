@@ -222,7 +222,7 @@ def fit_trace(
     start = _first_fit(arrays, background, error, coordinate, pitch)
     result = alternate(arrays, start, **common)
     if result is not None and result.at_end:
-        # Which normalisation is right for a source at the end of the slit, the fit tells.
+        # The fit decides which normalisation is right for a source at the end of the slit.
         other = alternate(arrays, start, smooth_sum=True, **common)
         if other is not None and other.columns.misfit < result.columns.misfit:
             result = other

@@ -161,7 +161,7 @@ def window_sum(values, half):
     beginning = np.zeros((n_block * width, n_cell))
     beginning[half : half + n] = values
     beginning = beginning.reshape(n_block, width, n_cell)
-    # The whole block from its first element on is a beginning already, so its end counts zero.
+    # An end that is a whole block counts zero: it is counted as a beginning.
     end = np.zeros_like(beginning)
     end[:, -1] = beginning[:, -1] if half else 0.0
     for k in range(width - 2, 0, -1):

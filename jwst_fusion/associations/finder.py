@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 # The imager whose images are fused with the cubes of a spectrograph.
 _IMAGER = {"NIRSPEC": "NIRCAM", "MIRI": "MIRI"}
-# Less of the field than this is worth a note.
+# A smaller part of the field than this deserves a note.
 _LITTLE = 0.95
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _IMAGES = ("NRC_IMAGE", "MIR_IMAGE")
 _SPECTRA = ("NRS_IFU", "MIR_MRS")
 _SINGLE = re.compile(r"^jw\d{11}_\d{5}_\d{5}_")  # name of a product of one exposure
-# Reading waits for the disk more than it computes.
+# Reading waits for the disk most of the time.
 _THREADS = 16
 _PATIENCE = 10.0  # s without a line on how far it is
 

@@ -239,7 +239,7 @@ def _from_table(table, folder, *, table_name=None):
             log.info("Member %s of type %s is not used in a fusion", file, exptype)
             continue
         file = folder / file
-        # A fusion of cubes does without the background; who needs it opens it.
+        # A fusion of cubes does not need the background; whoever does opens it.
         if exptype != "background" and not file.is_file():
             msg = f"{name} names {file}, which does not exist"
             raise FileNotFoundError(msg)
@@ -277,7 +277,7 @@ def _role_of_item(item):
     try:
         return str(item), exptype_of_file(item)
     except ValueError:
-        # The name does not tell; the file does.
+        # The name does not say; the file does.
         with open_model(item) as model:
             return str(item), _role_of_model(model)
 

@@ -77,7 +77,7 @@ def read_bandpass(path, *, name=None):
 def _from_fits(path):
     try:
         with warnings.catch_warnings():
-            # What is wrong with a header is warned of before the file fails, if it does.
+            # Warn of faults of a header before the file fails, if it does.
             warnings.simplefilter("ignore", AstropyUserWarning)
             with fits.open(path, memmap=False) as hdus:
                 found, seen = _find_table(hdus)

@@ -50,7 +50,7 @@ NIRSPEC_GAPS = ((1.4078, 1.4858), (2.36067, 2.49153), (3.98276, 4.20323))
 
 # A range is one of the table if both ends agree to this [um], half a unit of its last digit.
 _SAME = 0.005
-# The wing of a filter counts as nothing.
+# The wings of a filter do not count.
 _NOTHING = 0.005
 
 

@@ -117,7 +117,7 @@ def validate(data, names, groups, *, inner=None, settings=None):
         try:
             cube = fuse(_without(data, out), settings).cube
         except np.linalg.LinAlgError as reason:
-            # The fusion with all images stands, whatever becomes of this one.
+            # The fusion with all images is kept, whether or not this one succeeds.
             warn(log, "No validation without %s: %s", text, reason)
             continue
         found += [_compared(data, cube, i, names[i], group, inner) for i in np.flatnonzero(out)]

@@ -103,7 +103,7 @@ def fuse_observations(cube, images, options):
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
     psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
     arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
-    # Gains that are fitted start from those of the means.
+    # The fit of gains starts from those of the means.
     method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
         **arrays, responses=responses, psf=psf, factor=factor, method=method

@@ -31,7 +31,7 @@ True
 
 import lazy_loader
 
-# Names load when they are asked for: nobody waits for what another needs.
+# Names load when they are asked for: no user waits for imports that another needs.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

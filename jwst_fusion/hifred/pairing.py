@@ -12,7 +12,7 @@ __all__ = ["field_window", "pixel_matrix", "roles"]
 _POINTS = 10
 # Offset, in coarse pixels, up to which grids are taken to be nested: much less than PSFs are known.
 _NESTED = 0.02
-# Ratio of two pixel scales or channel widths, from one, that headers may differ by for no reason.
+# Pixel scales or channel widths whose ratio differs from one by less than this are the same.
 _EQUAL = 0.02
 
 

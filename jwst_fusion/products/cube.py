@@ -104,7 +104,7 @@ def _attach_wcs(product):
     depth, height, width = product.data.shape
     info = product.meta.wcsinfo
     write_plain_axis(product)
-    # Where the header of the input is silent, reading it took these.
+    # What was assumed on reading where the header of the input says nothing.
     for name, usual in (("cunit1", "deg"), ("cunit2", "deg"), ("cunit3", "um"), ("pc3_3", 1.0)):
         if getattr(info, name) is None:
             setattr(info, name, usual)

@@ -202,7 +202,7 @@ def read_images(spectrum, *, transposed=False):
         return values.T if transposed else values
 
     flux, error, bad = image(flux), image(error), image(bad)
-    # An error whose square is beyond single precision says nothing.
+    # An error whose square overflows single precision carries no information.
     usable = (error > 0) & (error < _LARGEST)
     n_unknown = int(np.sum(~usable & ~bad))
     if n_unknown == np.sum(~bad):

@@ -133,7 +133,7 @@ def field_mismatch(sides, owner):
     with_level = _compared(sides, matrix, level=True)
     if with_level.level.sigma > _LEVEL:
         return with_level
-    # Without need, a background only makes the rest less certain.
+    # A background that is not needed only makes the rest less certain.
     return replace(_compared(sides, matrix, level=False), level=with_level.level)
 
 
@@ -192,7 +192,7 @@ def _field_fit(observed, expected, sigma, *, level):
         filled = expected[tuple(nearest)]
     slopes = [_slope(filled, axis) for axis in (1, 0)]
     bend = sum(_slope(one, axis) for one, axis in zip(slopes, (1, 0), strict=True))
-    # The border of the field knows nothing of the light beyond it.
+    # At the border of the field, the light beyond it is unknown.
     inside = np.zeros(observed.shape, bool)
     inside[1:-1, 1:-1] = True
     parts = [expected, -slopes[0], -slopes[1], 0.5 * bend]

@@ -118,7 +118,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         threads = count_cores(self.maximum_cores)
         models = self.open_input(input_data)
         self.add_asn_id_to_output_name(models)
-        # The name that the user gives one exposure goes before that of the input.
+        # The name that the user gives one exposure takes precedence over that of the input.
         self._named = self.output_file is not None and isinstance(models, datamodels.JwstDataModel)
         if self.save_results or self.save_intermediate_results or self.save_report:
             _check_names(models)

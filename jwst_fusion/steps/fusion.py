@@ -139,7 +139,7 @@ class FusionStep(FusionBaseStep):
             try:
                 results.append(self._unchanged(cube, self.fail_model, str(errors[-1]), name))
             except ValueError as reason:
-                # A file that cannot be read has no data to hand on.
+                # A file that cannot be read has no data to pass on.
                 warn(log, "%s: cube %d is left out: %s", self.name, number, reason)
         if len(errors) == len(members.cubes):
             raise errors[0]

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 1  # layout of the record; one of another layout is begun anew
 _SOFTWARE = ("jwst_fusion", "jwst", "stdatamodels", "stpsf", "numpy", "scipy")
-# How and where, not what: none of these changes a pixel.
+# How and where it runs: none of these changes a pixel.
 _IMMATERIAL = frozenset(
     "input_dir maximum_cores memory_limit output_dir output_ext output_file output_use_index "
     "output_use_model save_intermediate_results save_results search_output_file suffix".split()

@@ -1,4 +1,4 @@
-"""The pipeline of single spectroscopic exposures with our trace model in the place of jwst's."""
+"""The pipeline of single spectroscopic exposures with our trace model in place of jwst's."""
 
 from jwst.pipeline import Spec2Pipeline
 

@@ -12,7 +12,7 @@ _OURS = "adaptive_trace_model"
 
 def with_trace_model(step_defs):
     """
-    Put our trace model in the place of the stock one.
+    Put our trace model in place of the stock one.
 
     Parameters
     ----------

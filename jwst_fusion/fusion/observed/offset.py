@@ -76,7 +76,7 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
             return (0.0, 0.0), np.inf
         (x, y), error = measure_offset(inner, synthetic, used, factor)
         rest = np.array([y, x]) / factor
-        # Half way between two spaxels, either is right.
+        # Halfway between two spaxels, either is right.
         step = np.where(np.abs(rest) > _NEAREST, np.rint(rest), 0).astype(int)
         if not step.any():
             break

@@ -261,7 +261,7 @@ def _weights(image, synthetic, psf_image, psf_cube, factor, method):
     # The image may be used beyond the cube: that is where the wide PSF of the cube reaches.
     for_image = _convolve(smooth, psf_cube) * np.isfinite(image)
     for_cube = at_centres(_convolve(smooth, psf_image), factor) * np.isfinite(synthetic)
-    # What little of the weights falls outside must not act on a uniform background.
+    # The small part of the weights that falls outside must not affect a uniform background.
     for_image /= for_image.sum()
     for_cube /= for_cube.sum() * factor**2
     return for_image, for_cube, float(inner.sum() / fine.sum())

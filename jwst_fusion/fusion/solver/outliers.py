@@ -301,7 +301,7 @@ def _isolated(values, threshold, contrast, *, scatter=None):
         near = np.array([size[n, y + 1 + dy, x + 1 + dx] for dy, dx in _AROUND])
         known = np.isfinite(near)
         near = np.sort(np.where(known, near, -1.0), axis=0)
-        # At the border half of those that there are; without any, nothing can be said.
+        # At the border half of those that exist; without any, nothing can be said.
         rank = np.maximum(known.sum(0) // 2, 1)
         reference = near[len(_AROUND) - rank, np.arange(len(n))]
         height = inner[n, y, x]

@@ -317,7 +317,7 @@ def noise_edge(values, samples, channels, *, skip=12):
     edge = _EDGE_MARGIN * variance * (1 + np.sqrt(aspect)) ** 2
     count = min(3 * skip, len(values) // 3)
     if len(values) > 2 * skip and count >= 6:
-        # The rank that the first guess leaves over decides where the noise spectrum begins.
+        # The rank that the first guess leaves decides where the noise spectrum begins.
         index = np.arange(skip, skip + count)
         first = min(int(np.sum(values > edge)), skip)
         for _ in range(3):

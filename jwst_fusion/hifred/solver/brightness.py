@@ -9,7 +9,7 @@ __all__ = ["brightness"]
 
 _ENOUGH = 50.0  # counts (squared signal-to-noise ratio) under the smoothing kernel
 # Standard deviations of the kernel, pixels of the source: areas grow twofold, up to where a faint
-# source of that extent is resolved no more.
+# source of that extent is no longer resolved.
 _WIDTHS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 _FAINTEST = 1e-3  # of the mean; penalties are divided by the brightness, which must not be zero
 

@@ -22,7 +22,7 @@ __all__ = ["CountCube", "read_counts"]
 
 log = logging.getLogger(__name__)
 
-# What observatories call their axes (CTYPE) and exposure times.
+# Names that observatories give to axes (CTYPE) and exposure times.
 _ENERGY_AXES = ("ENER", "ENERGY")
 _CHANNEL_AXES = ("PI", "PHA", "CHANNEL", "CHAN")
 _EXPOSURES = ("EXPOSURE", "LIVETIME", "ONTIME", "EXPTIME")
@@ -307,7 +307,7 @@ def _exposure(headers, path):
 def _celestial(header, axis):
     kept = [other for other in (1, 2, 3) if other != axis]
     with warnings.catch_warnings():
-        # Headers of X-ray observatories carry old forms of dates.
+        # Headers of X-ray observatories have dates in old formats.
         warnings.simplefilter("ignore", FITSFixedWarning)
         wcs = WCS(header, naxis=3).sub(kept)
         if not wcs.has_celestial or wcs.naxis != 2:

@@ -36,7 +36,7 @@ def worst_filter(product):
     chi2 = np.asarray(product.filters["chi2"], float)
     chi2 = np.where(np.isfinite(chi2), chi2, np.inf)
     cube = [_mean_square(one) for one in product.arrays["cube_residuals"]]
-    # The noise of the mean over many channels is small: less of it matters.
+    # The noise of the mean over many channels is small, so its chi-square counts a tenth.
     return int(np.argmax(np.fmax(chi2, 0.1 * np.array(cube))))
 
 
@@ -70,7 +70,7 @@ def field_pictures(product, cube, index, *, name, marks=()):
     frame, label = Frame.of(product), product.labels[index]
     image = product.arrays["images"][index]
     model = image - product.arrays["residuals"][index]
-    # Of an image that is fainter than it should be, that is to be seen.
+    # For an image that is fainter than it should be, this has to be shown.
     model = model / float(product.filters["calibration"][index])
     coarse = None
     if cube is not None and "responses" in product.arrays:

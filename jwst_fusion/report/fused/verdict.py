@@ -25,7 +25,7 @@ from jwst_fusion.report.voxels import check_voxels
 
 __all__ = ["find_findings", "verdict_of"]
 
-# Causes come before what they lead to.
+# Causes come before their effects.
 _CAUSES = ("unlike", "offset", "psf", "calibration", "offset_unknown", "dropped", "convergence")
 
 

@@ -91,7 +91,7 @@ def _residual(product, compared, index, name, frame):
     from matplotlib.colors import Normalize
 
     parts = compared.images[index], compared.models[index], compared.sigmas[index]
-    # Where no count is expected, one that is there stands out by two.
+    # Where no count is expected, a single one stands out by two.
     least = 0.5 if product.counts else 1e-30
     pull = (parts[0] - parts[1]) / np.maximum(parts[2], least)
     chi2 = reduced(*parts)
