@@ -3,7 +3,7 @@
 Arrays are (column, row), NaN outside the slice.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,7 @@ __all__ = ["OversampledSlice", "oversample_slice"]
 _MIN_GOOD = 4
 
 
-@dataclass
+@dataclass(frozen=True)
 class OversampledSlice:
     """
     One slice on the oversampled rows.
@@ -50,7 +50,7 @@ class OversampledSlice:
     residual: np.ndarray
     spline_full: np.ndarray
     spline_used: np.ndarray
-    variances: dict = field(default_factory=dict)
+    variances: dict
 
 
 def oversample_slice(
@@ -120,24 +120,23 @@ def oversample_slice(
     has_native = valid & np.take_along_axis(good, nearest, axis=1)
     interpolated = interpolation.apply(np.where(good, flux, 0.0))
     linear = np.where(has_native, interpolated, np.nan)
-    blank = np.full(valid.shape, np.nan)
-    result = OversampledSlice(
-        flux=linear,
-        estimated=np.zeros(valid.shape, dtype=bool),
-        nearest=nearest,
-        linear=linear,
-        residual=blank,
-        spline_full=blank,
-        spline_used=blank,
-    )
     overlap = overlap_factor(factor, spaxel)
     known = {key: np.where(good & (value >= 0), value, 0.0) for key, value in variances.items()}
     if fit is None:
-        result.variances = propagate_variances(
+        estimated, blank = np.zeros(valid.shape, dtype=bool), np.full(valid.shape, np.nan)
+        propagated = propagate_variances(
             known, interpolation, None, None, has_native, overlap=overlap
         )
-        _mask_variances(result, variances)
-        return result
+        return OversampledSlice(
+            flux=linear,
+            estimated=estimated,
+            nearest=nearest,
+            linear=linear,
+            residual=blank,
+            spline_full=blank,
+            spline_used=blank,
+            variances=_masked_variances(propagated, variances, linear, nearest, estimated),
+        )
 
     coordinate = np.where(valid, coordinate, np.nan)
     profile = fit.evaluate(coordinate)
@@ -159,29 +158,36 @@ def oversample_slice(
         local = scale + np.maximum(change, -np.maximum(scale, 0.0))
     source = interpolation.apply(local) * profile
     interpolated_model = interpolation.apply(local * at_pixels)
-    result.estimated = (weight >= 0.5) & ~has_native & fit.support.at(coordinate)
-    filled = has_native | result.estimated
+    estimated = (weight >= 0.5) & ~has_native & fit.support.at(coordinate)
+    filled = has_native | estimated
     change = weight * (source - interpolated_model)
-    result.flux = np.where(filled, interpolated + change, np.nan)
-    result.residual = np.where(
+    combined = np.where(filled, interpolated + change, np.nan)
+    residual = np.where(
         modelled, interpolated - interpolated_background - interpolated_model, np.nan
     )
-    result.spline_full = np.where(modelled, source + background, np.nan)
+    spline_full = np.where(modelled, source + background, np.nan)
     used = modelled & (weight > 0) & filled
-    result.spline_used = np.where(used, result.spline_full, np.nan)
     correction = weight * (profile - interpolation.apply(at_pixels))
-    result.variances = propagate_variances(
+    propagated = propagate_variances(
         known, interpolation, fit.gain, correction, filled, overlap=overlap
     )
     if psf_optimal:
-        result.flux = np.where(used, result.spline_full, result.flux)
+        combined = np.where(used, spline_full, combined)
         shapes = np.where(used, np.stack([profile, np.ones_like(profile), position]), 0.0)
         gains = np.stack([fit.gain, *fit.background_gain])
         for key, value in known.items():
             alone = propagate_model(value, gains, shapes, overlap=overlap)
-            result.variances[key] = np.where(used, alone, result.variances[key])
-    _mask_variances(result, variances)
-    return result
+            propagated[key] = np.where(used, alone, propagated[key])
+    return OversampledSlice(
+        flux=combined,
+        estimated=estimated,
+        nearest=nearest,
+        linear=linear,
+        residual=residual,
+        spline_full=spline_full,
+        spline_used=np.where(used, spline_full, np.nan),
+        variances=_masked_variances(propagated, variances, combined, nearest, estimated),
+    )
 
 
 def _finite(values):
@@ -189,10 +195,11 @@ def _finite(values):
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _mask_variances(result, variances):
-    """Blank variances where there is no flux, or none was known at an observed pixel; in place."""
-    missing = np.isnan(result.flux)
-    for key, native in variances.items():
-        unknown = ~np.take_along_axis(np.isfinite(native), result.nearest, axis=1)
-        value = result.variances[key]
-        result.variances[key] = np.where(missing | (unknown & ~result.estimated), np.nan, value)
+def _masked_variances(propagated, native, flux, nearest, estimated):
+    """Variances, blank where there is no flux, or none was known at an observed pixel."""
+    missing = np.isnan(flux)
+    masked = {}
+    for key, values in native.items():
+        unknown = ~np.take_along_axis(np.isfinite(values), nearest, axis=1)
+        masked[key] = np.where(missing | (unknown & ~estimated), np.nan, propagated[key])
+    return masked

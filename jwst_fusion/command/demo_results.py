@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from jwst_fusion.metrics import ergas, mean_spectrum_error, psnr, sam
 from jwst_fusion.metrics.wiggles import brightest_spaxels, measure_wiggles
-from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.fused.overview import Panel, SpectrumPlot, draw_overview
 from jwst_fusion.simulation.psfs import cube_psf, imager_psf
 from jwst_fusion.simulation.truth import truth_cube

@@ -88,13 +88,13 @@ class Agreement:
     owner: np.ndarray
 
 
-def agreement(pair, result):
+def agreement(data, result):
     """
     Compare a fused cube with the observations.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -109,22 +109,22 @@ def agreement(pair, result):
     Of counts, chi-square is the sum of squared residuals over the sum of expected counts, which is
     1 on average however few counts a voxel has.
     """
-    counts = pair.sigma_x is None
+    counts = data.sigma_x is None
     inputs = (
-        (pair.x, result.model_x, pair.sigma_x, pair.response_x),
-        (pair.y, result.model_y, pair.sigma_y, pair.response_y),
+        (data.x, result.model_x, data.sigma_x, data.response_x),
+        (data.y, result.model_y, data.sigma_y, data.response_y),
     )
-    bands = _bands(pair, result)
+    bands = _bands(data, result)
     residuals = [
-        _residuals(*one, pair.edges[k], pair.channels[k], bands, counts)
+        _residuals(*one, data.edges[k], data.channels[k], bands, counts)
         for k, one in enumerate(inputs)
     ]
-    return Agreement(bands, *residuals, pair.owner())
+    return Agreement(bands, *residuals, data.owner())
 
 
-def _bands(pair, result):
+def _bands(data, result):
     """The whole range, and whole channels of X around the strongest lines."""
-    fine, wide = pair.edges[1], pair.edges[0]
+    fine, wide = data.edges[1], data.edges[0]
     low, high = max(fine[0], wide[0]), min(fine[-1], wide[-1])
     bands = [Band("total", float(low), float(high))]
     spectrum = np.asarray(result.model_y, float).sum(axis=(1, 2))

@@ -13,13 +13,13 @@ _COMPONENTS = 25  # of an automatic rank
 _CURVATURE = 24.0  # bytes per pixel and square of the rank: three matrices in double precision
 
 
-def estimate_hifred_memory(pair, options):
+def estimate_hifred_memory(data, options):
     """
     Estimate the memory that a solution takes.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters.
@@ -29,23 +29,23 @@ def estimate_hifred_memory(pair, options):
     float
         Bytes; up to twice what is measured.
     """
-    voxels = float(np.prod(pair.response_x.shape))
-    total = voxels + pair.x.size + pair.y.size
+    voxels = float(np.prod(data.response_x.shape))
+    total = voxels + data.x.size + data.y.size
     full = options.regularisation in ("wavelet_2d1d", "none")
     need = total * (_FULL if full else _LOW_RANK)
     if options.regularisation == "wavelet_2d1d":
         need += _COEFFICIENT * voxels * (options.scales_space + 1) * (options.scales_energy + 1)
     rank = _COMPONENTS if options.rank == "auto" else options.rank
-    return need + _CURVATURE * rank**2 * np.prod(pair.response_x.shape[1:])
+    return need + _CURVATURE * rank**2 * np.prod(data.response_x.shape[1:])
 
 
-def check_hifred_memory(pair, options):
+def check_hifred_memory(data, options):
     """
     Refuse a fusion that needs more memory than is allowed.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     options : `~jwst_fusion.hifred.options.HifredOptions`
         The parameters, ``memory_limit`` (GB) among them.
@@ -55,9 +55,9 @@ def check_hifred_memory(pair, options):
     ValueError
         If it is so; the message says how much is needed and what to change.
     """
-    need = estimate_hifred_memory(pair, options) / 1e9
+    need = estimate_hifred_memory(data, options) / 1e9
     if need > options.memory_limit:
-        shape = pair.response_x.shape
+        shape = data.response_x.shape
         msg = (
             f"a result of {shape[0]} x {shape[1]} x {shape[2]} voxels needs about {need:.3g} GB of "
             f"memory, more than memory_limit = {options.memory_limit:g} GB: raise it, take a "

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 
 from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 
 __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8  # points along a pixel from which its mean or its share of other pixels is taken
 _HELD = 0.9  # part of the light within the radius that a PSF is said to reach
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
 
 
 def read_psf_image(path, pixel_scale=None, *, angle=0.0):
@@ -104,7 +104,7 @@ def gaussian_psf(fwhm):
     ndarray (y, x)
         Of odd size and sum 1.
     """
-    sigma = fwhm / _FWHM
+    sigma = fwhm / FWHM_OF_SIGMA
     half = max(1, int(np.ceil(4.5 * sigma)))
     offset = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
     at = np.arange(-half, half + 1)[:, None] + offset

@@ -12,12 +12,12 @@ from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 
 __all__ = ["data_from_s3d"]
 
 log = logging.getLogger(__name__)
 
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
 _ROUNDING = 1e-3  # channel; edges that agree within it are taken to be the same
 _NOTHING = 1e-9  # of the largest element of a response; smaller ones are left out
 
@@ -38,7 +38,7 @@ def data_from_s3d(first, second, responses, options):
 
     Returns
     -------
-    pair : HifredData
+    data : HifredData
         Both observations; Y in the order of rising wavelength.
     x, y : `~jwst_fusion.fusion.observed.observation.CubeObservation`
         The cubes, sorted: X, of which the part that is used, has the finer spaxels, Y the finer
@@ -83,8 +83,8 @@ def data_from_s3d(first, second, responses, options):
         shape[1:], data_y.shape[1:], x.grid.wcs, y.grid.wcs, names=(x.name, y.name)
     )
     good_y = good_y & covered
-    for one, good, data in ((x, good_x, data_x), (y, good_y, data_y)):
-        if not data[good].any():
+    for one, good, values in ((x, good_x, data_x), (y, good_y, data_y)):
+        if not values[good].any():
             msg = f"{one.name} has no usable data where both cubes overlap (all bad, or all zero)"
             raise NotFusableError(msg)
     edges = (
@@ -96,7 +96,7 @@ def data_from_s3d(first, second, responses, options):
     response_y = coarse_response(
         shape, pixels, data_y.shape[1:], psf=psf, nodes=nodes, mean=True, mask=good_y
     )
-    pair = HifredData(
+    data = HifredData(
         x=data_x,
         y=data_y,
         response_x=response_x,
@@ -110,7 +110,7 @@ def data_from_s3d(first, second, responses, options):
         edges=edges,
         pixels=pixels,
     )
-    return pair, x, y
+    return data, x, y
 
 
 def _near_coarse(x, y, psf, margin):
@@ -161,7 +161,7 @@ def _spectral(channels, edges, options, name):
     if options.lsf_fwhm is None:
         log.info("%s: no lsf_fwhm is given; its channels are means of those of the result", name)
     middle = 0.5 * (edges[1:] + edges[:-1])
-    sigma = (options.lsf_fwhm or 0.0) / _FWHM
+    sigma = (options.lsf_fwhm or 0.0) / FWHM_OF_SIGMA
     if sigma > 0:
         matrix = np.diff(norm.cdf((channels[:, None] - middle) / sigma), axis=0)
         matrix *= np.diff(edges)

@@ -69,7 +69,7 @@ def data_from_counts(first, second, responses, options):
 
     Returns
     -------
-    pair : HifredData
+    data : HifredData
         Both observations.
     x, y : `~jwst_fusion.hifred.xray.counts.CountCube`
         The cubes, sorted; of X the part that is used.
@@ -136,7 +136,7 @@ def data_from_counts(first, second, responses, options):
     unit = "photon cm-2 s-1" if physical or area else "photon s-1"
     if exposures == [1.0, 1.0]:
         unit = unit.removesuffix(" s-1")
-    pair = HifredData(
+    data = HifredData(
         x=counts_x,
         y=counts_y,
         response_x=response_x,
@@ -151,7 +151,7 @@ def data_from_counts(first, second, responses, options):
         pixels=pixels,
         notes=notes,
     )
-    return pair, x, y
+    return data, x, y
 
 
 def _near_coarse(x, y, psf, margin):

@@ -1,16 +1,16 @@
 """Solve linear systems by preconditioned conjugate gradients."""
 
 import logging
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from jwst_fusion.numerics.progress import Progress
 
 __all__ = ["Solution", "conjugate_gradients"]
 
 log = logging.getLogger(__name__)
 
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 # Iterations that tell how large the error was before them: a third of all, at least so many; and a
 # margin for those that do not tell enough.
 _DELAY, _MARGIN = 10, 4.0
@@ -107,7 +107,7 @@ def conjugate_gradients(
         scale = np.sqrt(max(first, 0.0))
     direction = previous = conditioned
     history, gained, best = [], [], x
-    logged = time.monotonic()
+    progress = Progress()
     for iteration in range(max_iterations + 1):
         square = squares[-1]
         relative = np.sqrt(max(square, 0.0)) / scale
@@ -136,8 +136,7 @@ def conjugate_gradients(
         residual = residual - step * image  # not in place: it may be what `precondition` returned
         previous, conditioned = conditioned, precondition(residual)
         squares.append(inner(residual, conditioned))
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
+        if progress.due():
             log.info("Conjugate gradients: iteration %d, residual %.2e", iteration + 1, relative)
     return Solution(best if inexact else x, False, max_iterations, history)
 

@@ -3,7 +3,13 @@
 import numpy as np
 from astropy import units as u
 
-__all__ = ["AXIS_KEYWORDS", "NoWavelengthsError", "channel_wavelengths", "linear_wavelengths"]
+__all__ = [
+    "AXIS_KEYWORDS",
+    "NoWavelengthsError",
+    "channel_wavelengths",
+    "file_wavelengths",
+    "linear_wavelengths",
+]
 
 #: Keywords that define a wavelength axis.
 AXIS_KEYWORDS = ("CTYPE3", "CUNIT3", "CRVAL3", "CRPIX3", "CDELT3", "PC3_3", "CD3_3")
@@ -59,6 +65,33 @@ def channel_wavelengths(keywords, count, *, name, table=None):
         msg = f"{name} has wavelengths that neither only rise nor only fall: its table is damaged"
         raise ValueError(msg)
     return wave
+
+
+def file_wavelengths(hdus, name):
+    """
+    Return the wavelength of each channel of a cube in a file.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The cube (s3d), with a linear axis or a wavelength table.
+    name : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    array (L,)
+        Wavelength, micrometre.
+
+    Raises
+    ------
+    ValueError
+        If its header does not define them, there are not as many as channels, or they are not
+        monotonic.
+    """
+    table = hdus["WCS-TABLE"].data["wavelength"] if "WCS-TABLE" in hdus else None
+    science = hdus["SCI"]
+    return channel_wavelengths(science.header, science.shape[0], table=table, name=name)
 
 
 def linear_wavelengths(keywords, pixel, *, name):

@@ -7,13 +7,13 @@ from jwst_fusion.hifred.agreement import agreement
 __all__ = ["agreement_arrays", "solver_tables"]
 
 
-def agreement_arrays(pair, result):
+def agreement_arrays(data, result):
     """
     Compare a result with the observations, as arrays and tables of a product.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -26,7 +26,7 @@ def agreement_arrays(pair, result):
     tables : dict of dict of ndarray
         ``bands``, ``channels_x``, ``channels_y``: columns by name.
     """
-    found = agreement(pair, result)
+    found = agreement(data, result)
     arrays, tables = {}, {}
     for name, residuals in (("x", found.x), ("y", found.y)):
         for key in ("images", "models", "sigmas", "pixels"):

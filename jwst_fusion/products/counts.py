@@ -36,13 +36,13 @@ _KEPT = ("OBJECT", "TELESCOP", "INSTRUME", "OBS_ID", "DATE-OBS", "TIME-OBS", "DA
 _KEPT += ("RA_OBJ", "DEC_OBJ", "MJD-OBS", "OBSERVER")
 
 
-def count_product(pair, result, x, y, options, filename, messages=()):
+def count_product(data, result, x, y, options, filename, messages=()):
     """
     Make the product of a fusion of count cubes.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -66,16 +66,16 @@ def count_product(pair, result, x, y, options, filename, messages=()):
     for key in _KEPT:
         if key in y.header:
             primary.header[key] = (y.header[key], y.header.comments[key])
-    for name, value in summary(pair, result).items():
+    for name, value in summary(data, result).items():
         if value is not None:
             keyword, comment = _KEYWORDS[name]
             # A value that fills its card is worth more than the comment.
             fits_in = not isinstance(value, str) or len(value) + len(comment) <= _CARD
             primary.header[keyword] = (value, comment) if fits_in else value
-    edges = pair.coordinate
+    edges = data.coordinate
     header = energy_header(edges, x.wcs)
-    header["BUNIT"] = pair.unit
-    found = flags(pair, result)
+    header["BUNIT"] = data.unit
+    found = flags(data, result)
     unknown = found & 1 > 0
     hdus = [primary, fits.ImageHDU(_stored(result.cube, unknown), header, name="SCI")]
     if result.error is not None:
@@ -85,14 +85,14 @@ def count_product(pair, result, x, y, options, filename, messages=()):
     hdus.append(fits.ImageHDU(found, flag_header, name="DQ"))
     hdus.append(_bounds(edges))
     for cube, model, name in ((x, result.model_x, "MODEL_X"), (y, result.model_y, "MODEL_Y")):
-        own = energy_header(pair.edges["MODEL_Y" == name], cube.wcs)
+        own = energy_header(data.edges["MODEL_Y" == name], cube.wcs)
         own["BUNIT"] = "count"
         hdus.append(fits.ImageHDU(np.asarray(model, np.float32), own, name=name))
     if result.basis is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.basis.T, np.float32), name="SPECTRA"))
     if result.coefficients is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.coefficients, np.float32), name="MAPS"))
-    hdus += _tables(pair, result, options, messages)
+    hdus += _tables(data, result, options, messages)
     return FitsProduct(fits.HDUList(hdus), filename)
 
 
@@ -135,8 +135,8 @@ def _bounds(edges):
     return fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
 
 
-def _tables(pair, result, options, messages):
-    arrays, tables = agreement_arrays(pair, result)
+def _tables(data, result, options, messages):
+    arrays, tables = agreement_arrays(data, result)
     hdus = [fits.ImageHDU(array, name=name.upper()) for name, array in arrays.items()]
     for name, columns in (tables | solver_tables(result)).items():
         found = [_column(title.upper(), values) for title, values in columns.items() if values.size]
@@ -146,7 +146,7 @@ def _tables(pair, result, options, messages):
         pairs_table(parameters(options), "PARAMETERS", ("NAME", "VALUE")),
         pairs_table(software(), "SOFTWARE", ("NAME", "VERSION")),
     ]
-    texts = [(text,) for text in notes(pair, result, messages)]
+    texts = [(text,) for text in notes(data, result, messages)]
     if texts:
         hdus.append(pairs_table(texts, "NOTES", ("NOTE",)))
     return hdus

@@ -43,7 +43,7 @@ def flags_of(origin):
     return flags
 
 
-def fused_product(template, outcome, options, *, images_given=None, messages=()):
+def fused_product(template, fused, options, *, images_given=None, messages=()):
     """
     Make the data model of a fused cube.
 
@@ -51,7 +51,7 @@ def fused_product(template, outcome, options, *, images_given=None, messages=())
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube, for its metadata.
-    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
+    fused : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
@@ -65,39 +65,39 @@ def fused_product(template, outcome, options, *, images_given=None, messages=())
     FusedCubeModel
         The product, in the orientation of the input cube.
     """
-    origin = outcome.origin * np.isfinite(outcome.data)
+    origin = fused.origin * np.isfinite(fused.data)
     arrays = {
-        "data": np.where(origin > 0, outcome.data, np.nan),
-        "err": np.where(origin > 0, outcome.err, np.nan),
+        "data": np.where(origin > 0, fused.data, np.nan),
+        "err": np.where(origin > 0, fused.err, np.nan),
         "dq": flags_of(origin),
         "weightmap": origin,
     }
-    grid = outcome.grid.product
-    if outcome.mirrored:
+    grid = fused.grid.product
+    if fused.mirrored:
         arrays = {name: array[..., ::-1] for name, array in arrays.items()}
         grid = grid.mirror()
-    product = cube_product(template, grid=grid, channels=outcome.channels, **arrays)
-    _provenance(product, template, outcome, options)
+    product = cube_product(template, grid=grid, channels=fused.channels, **arrays)
+    _provenance(product, template, fused, options)
     product.meta.fusion.images_given = images_given
-    add_tables(product, template, outcome, options, messages)
-    add_arrays(product, outcome)
+    add_tables(product, template, fused, options, messages)
+    add_arrays(product, fused)
     return product
 
 
-def _provenance(product, template, outcome, options):
-    solution, meta = outcome.solution, product.meta.fusion
+def _provenance(product, template, fused, options):
+    solution, meta = fused.solution, product.meta.fusion
     meta.software_version = __version__
     meta.cube = template.meta.filename
-    meta.images = len(outcome.images)
-    meta.factor = outcome.grid.factor
+    meta.images = len(fused.images)
+    meta.factor = fused.grid.factor
     meta.resolution = options.resolution
-    meta.psf_source = outcome.psf.source
-    meta.psf_nodes = len(outcome.psf.nodes)
-    meta.psf_broadening_across = outcome.broadening.across
-    meta.psf_broadening_along = outcome.broadening.along
+    meta.psf_source = fused.psf.source
+    meta.psf_nodes = len(fused.psf.nodes)
+    meta.psf_broadening_across = fused.broadening.across
+    meta.psf_broadening_along = fused.broadening.along
     meta.psf_broadening_image = float(options.psf_broadening_image)
     meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
-    meta.angle_image, meta.angle_cube = (float(angle) for angle in outcome.angles)
+    meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = _RANK_RULES[type(options.rank)]
     meta.tuning = options.tuning
@@ -105,15 +105,15 @@ def _provenance(product, template, outcome, options):
     meta.noise_scale_image = float(solution.noise_scale_image)
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
-    meta.registration = outcome.alignment
+    meta.registration = fused.alignment
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)
-    _quality(meta, outcome)
+    _quality(meta, fused)
 
 
-def _quality(meta, outcome):
-    quality, filters, left_out = outcome.quality, outcome.quality.filters, outcome.left_out
+def _quality(meta, fused):
+    quality, filters, left_out = fused.quality, fused.quality.filters, fused.left_out
     smallest = {
         "spectrum_error": [quality.spectrum_error],
         "reobserved_error": [quality.reobserved_error],

@@ -10,13 +10,13 @@ from jwst_fusion.products.hifred_provenance import flags, notes, parameters, sof
 __all__ = ["hifred_product"]
 
 
-def hifred_product(pair, result, x, y, model, options, messages=()):
+def hifred_product(data, result, x, y, model, options, messages=()):
     """
     Make the data model of a cube fused from two.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -34,7 +34,7 @@ def hifred_product(pair, result, x, y, model, options, messages=()):
     HifredCubeModel
         The product, with the metadata of Y, the spaxels of X and channels of Y in its order.
     """
-    found = flags(pair, result)
+    found = flags(data, result)
     unknown = found & 1 > 0
     error = np.full(found.shape, np.nan) if result.error is None else result.error
     arrays = {
@@ -42,19 +42,19 @@ def hifred_product(pair, result, x, y, model, options, messages=()):
         "err": np.where(unknown, np.nan, error),
         "dq": found,
     }
-    channels, depth = pair.channels[1], len(y.wavelength)
+    channels, depth = data.channels[1], len(y.wavelength)
     falling = y.wavelength[0] > y.wavelength[-1]
     if falling:
         arrays = {name: array[::-1] for name, array in arrays.items()}
         channels = slice(depth - channels.stop, depth - channels.start)
     product = cube_product(model, grid=x.grid, channels=channels, kind=HifredCubeModel, **arrays)
-    for name, value in summary(pair, result).items():
+    for name, value in summary(data, result).items():
         if value is not None:
             setattr(product.meta.hifred, name, value)
     product.model_x = np.ascontiguousarray(result.model_x, np.float32)
     order = slice(None, None, -1 if falling else 1)
     product.model_y = np.ascontiguousarray(result.model_y[order], np.float32)
-    arrays, tables = agreement_arrays(pair, result)
+    arrays, tables = agreement_arrays(data, result)
     if result.basis is not None:
         arrays["spectra"] = np.asarray(result.basis.T[:, order], np.float32)
     if result.coefficients is not None:
@@ -65,7 +65,7 @@ def hifred_product(pair, result, x, y, model, options, messages=()):
         _add(product, f"{name}_table", columns)
     _add_texts(product, "parameter_table", parameters(options))
     _add_texts(product, "software_table", software())
-    texts = notes(pair, result, messages)
+    texts = notes(data, result, messages)
     if texts:
         _add_texts(product, "note_table", [(text,) for text in texts], end=False)
     return product

@@ -15,13 +15,13 @@ _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
 
 
-def flags(pair, result):
+def flags(data, result):
     """
     Turn what constrains the voxels of a result into data quality flags.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -33,7 +33,7 @@ def flags(pair, result):
         FLUX_ESTIMATED too if other channels of the pixel tell through the spectral subspace, else
         DO_NOT_USE and NON_SCIENCE.
     """
-    x, y = pair.constrained()
+    x, y = data.constrained()
     some = x | y
     found = np.where(x & y, 0, _FLUX_ESTIMATED).astype(np.uint32)
     if result.regularisation != "none":
@@ -42,13 +42,13 @@ def flags(pair, result):
     return found
 
 
-def quality(pair, result):
+def quality(data, result):
     """
     Say how well a result agrees with either cube.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -61,26 +61,26 @@ def quality(pair, result):
     """
     found = []
     cubes = (
-        (pair.x, result.model_x, pair.sigma_x, pair.response_x.mask),
-        (pair.y, result.model_y, pair.sigma_y, pair.response_y.mask),
+        (data.x, result.model_x, data.sigma_x, data.response_x.mask),
+        (data.y, result.model_y, data.sigma_y, data.response_y.mask),
     )
-    for data, model, sigma, mask in cubes:
+    for values, model, sigma, mask in cubes:
         variance = np.asarray(model, float) if sigma is None else sigma**2
-        used = np.ones(data.shape, bool) if mask is None else mask.copy()
+        used = np.ones(values.shape, bool) if mask is None else mask.copy()
         if sigma is None:
             used &= variance >= 1.0
-        residual = (data - model)[used] ** 2 / variance[used]
+        residual = (values - model)[used] ** 2 / variance[used]
         found.append(float(residual.mean()) if residual.size else np.nan)
     return tuple(found)
 
 
-def summary(pair, result):
+def summary(data, result):
     """
     Collect what the header of a product says.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -91,11 +91,11 @@ def summary(pair, result):
         Values by the names of ``meta.hifred`` of
         `~jwst_fusion.datamodels.hifred_cube.HifredCubeModel`; None for what is not known.
     """
-    chi2 = quality(pair, result)
+    chi2 = quality(data, result)
     values = {
         "software_version": __version__,
-        "cube_x": pair.names[0],
-        "cube_y": pair.names[1],
+        "cube_x": data.names[0],
+        "cube_y": data.names[1],
         "likelihood": result.likelihood,
         "regularisation": result.regularisation,
         "rank": int(result.rank),
@@ -113,13 +113,13 @@ def summary(pair, result):
     return dict.fromkeys(values) | known
 
 
-def notes(pair, result, messages=()):
+def notes(data, result, messages=()):
     """
     Collect what was assumed, and warnings.
 
     Parameters
     ----------
-    pair : `~jwst_fusion.hifred.data.HifredData`
+    data : `~jwst_fusion.hifred.data.HifredData`
         The observations.
     result : `~jwst_fusion.hifred.solver.result.HifredResult`
         What was made of them.
@@ -131,7 +131,7 @@ def notes(pair, result, messages=()):
     list of str
         Each once.
     """
-    texts = (*pair.notes, *result.notes, *(one.text for one in messages))
+    texts = (*data.notes, *result.notes, *(one.text for one in messages))
     return list(dict.fromkeys(texts))
 
 

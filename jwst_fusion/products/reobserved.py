@@ -20,7 +20,7 @@ class ReobservedImageModel(WholeFile, ImageModel):
     written_as = ImageModel.__name__
 
 
-def reobserved_products(template, outcome):
+def reobserved_products(template, fused):
     """
     Make the re-observed images and the re-observed cube of a fusion.
 
@@ -28,7 +28,7 @@ def reobserved_products(template, outcome):
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube.
-    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
+    fused : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
 
     Yields
@@ -44,21 +44,21 @@ def reobserved_products(template, outcome):
         field and the wavelength range of the fusion are NaN and DO_NOT_USE. Its errors are NaN, for
         they are not known.
     """
-    count, seen = Counter(image.filter for image in outcome.images), Counter()
-    for image, model in zip(outcome.images, outcome.solution.images_model, strict=True):
+    count, seen = Counter(image.filter for image in fused.images), Counter()
+    for image, model in zip(fused.images, fused.solution.images_model, strict=True):
         seen[image.filter] += 1
         number = f"-{seen[image.filter]}" if count[image.filter] > 1 else ""
         yield (
             f"reobserved_{image.filter.lower()}{number}",
             "i2d",
-            _image(template, outcome, image, model),
+            _image(template, fused, image, model),
         )
-    yield "reobserved", "s3d", _cube(template, outcome)
+    yield "reobserved", "s3d", _cube(template, fused)
 
 
-def _image(template, outcome, observation, model):
-    grid, data = outcome.grid.product, model[outcome.grid.inner(fine=True)]
-    if outcome.mirrored:
+def _image(template, fused, observation, model):
+    grid, data = fused.grid.product, model[fused.grid.inner(fine=True)]
+    if fused.mirrored:
         grid, data = grid.mirror(), data[:, ::-1]
     product = ReobservedImageModel(data=np.ascontiguousarray(data, np.float32))
     product.update(template, only="PRIMARY")
@@ -88,11 +88,11 @@ def _image(template, outcome, observation, model):
     return product
 
 
-def _cube(template, outcome):
+def _cube(template, fused):
     data = np.full(template.data.shape, np.nan, np.float32)
-    part = outcome.solution.cube_model[(slice(None), *outcome.grid.inner())]
-    data[(outcome.channels, *outcome.grid.field)] = part
-    if outcome.mirrored:
+    part = fused.solution.cube_model[(slice(None), *fused.grid.inner())]
+    data[(fused.channels, *fused.grid.field)] = part
+    if fused.mirrored:
         data = data[..., ::-1]
     pixel = dqflags.pixel
     flags = np.where(np.isfinite(data), 0, pixel["DO_NOT_USE"] | pixel["NON_SCIENCE"])

@@ -28,7 +28,7 @@ _UNITS = {
 }
 
 
-def add_tables(product, template, outcome, options, messages=()):
+def add_tables(product, template, fused, options, messages=()):
     """
     Add all tables to a product.
 
@@ -38,23 +38,23 @@ def add_tables(product, template, outcome, options, messages=()):
         The product, changed in place.
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         The input cube.
-    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
+    fused : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
     messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings.
     """
-    table = _filters(outcome, product.get_dtype("filter_table"))
+    table = _filters(fused, product.get_dtype("filter_table"))
     product.filter_table = table
     _summarise(product.meta.fusion, table)
-    product.component_table = _components(outcome.solution, product.get_dtype("component_table"))
-    wave = wavelengths(template, str(template.meta.filename))[outcome.channels]
-    product.channel_table = _channels(wave, outcome, product.get_dtype("channel_table"))
-    if outcome.left_out:
-        product.left_out_table = _left_out(outcome, product.get_dtype("left_out_table"))
-    if outcome.solution.tuning_path:
-        product.tuning_table = _tuning(outcome.solution, product.get_dtype("tuning_table"))
+    product.component_table = _components(fused.solution, product.get_dtype("component_table"))
+    wave = wavelengths(template, str(template.meta.filename))[fused.channels]
+    product.channel_table = _channels(wave, fused, product.get_dtype("channel_table"))
+    if fused.left_out:
+        product.left_out_table = _left_out(fused, product.get_dtype("left_out_table"))
+    if fused.solution.tuning_path:
+        product.tuning_table = _tuning(fused.solution, product.get_dtype("tuning_table"))
     if messages:
         size = product.get_dtype("message_table")["text"].itemsize
         rows = [(one.source, one.kind, one.text[:size]) for one in messages]
@@ -66,7 +66,7 @@ def add_tables(product, template, outcome, options, messages=()):
             getattr(product, name).columns[column].unit = unit
 
 
-def add_arrays(product, outcome):
+def add_arrays(product, fused):
     """
     Add maps and spectra of the components, the images and their residuals.
 
@@ -74,22 +74,22 @@ def add_arrays(product, outcome):
     ----------
     product : FusedCubeModel
         The product, changed in place.
-    outcome : `~jwst_fusion.fusion.fused_observation.FusedObservation`
+    fused : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     """
-    solution, problem = outcome.solution, outcome.problem
-    window = (slice(None), *outcome.grid.inner(fine=True))
+    solution, problem = fused.solution, fused.problem
+    window = (slice(None), *fused.grid.inner(fine=True))
     used = problem.image_weight > 0
     images = np.where(used, problem.images, np.nan)
     sigma = problem.image_sigma[:, None, None] / np.sqrt(np.where(used, problem.image_weight, 1))
     residuals = images - solution.images_model
-    order = slice(None, None, -1) if outcome.mirrored else slice(None)
+    order = slice(None, None, -1) if fused.mirrored else slice(None)
     product.component_maps = _stored(solution.coefficients[window][..., order])
     product.observed_images = _stored(images[window][..., order])
     product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
     response = problem.response / problem.response.sum(1, keepdims=True)
     product.filter_responses = _stored(response)
-    coarse = (slice(None), *outcome.grid.inner())
+    coarse = (slice(None), *fused.grid.inner())
     seen = _cube_residuals(problem, solution.cube_model, response)[coarse]
     product.cube_residuals = _stored(seen[..., order])
     product.residual_images = _stored(residuals[window][..., order])
@@ -126,34 +126,34 @@ def _summarise(meta, table):
         setattr(meta, name, float(choose(found)) if found.size else None)
 
 
-def _filters(outcome, dtype):
-    table = np.zeros(len(outcome.images), dtype)
-    table["filter"] = [image.filter for image in outcome.images]
-    table["filename"] = [_text(image.name, 128) for image in outcome.images]
+def _filters(fused, dtype):
+    table = np.zeros(len(fused.images), dtype)
+    table["filter"] = [image.filter for image in fused.images]
+    table["filename"] = [_text(image.name, 128) for image in fused.images]
     none = (1.0, np.nan)
-    pairs = [(c.factor, c.error) if c else none for c in outcome.calibrations]
+    pairs = [(c.factor, c.error) if c else none for c in fused.calibrations]
     table["calibration"], table["calibration_error"] = np.transpose(pairs)
-    table["coverage"] = outcome.coverages
-    table["throughput"] = [_text(source, 128) for source in outcome.throughputs]
+    table["coverage"] = fused.coverages
+    table["throughput"] = [_text(source, 128) for source in fused.throughputs]
     for name in _QUALITY:
-        table[name] = [getattr(quality, name) for quality in outcome.quality.filters]
-    table["offset_x"], table["offset_y"] = outcome.offsets.T
-    table["applied_x"], table["applied_y"] = outcome.applied_offsets.T
-    if outcome.mirrored:
+        table[name] = [getattr(quality, name) for quality in fused.quality.filters]
+    table["offset_x"], table["offset_y"] = fused.offsets.T
+    table["applied_x"], table["applied_y"] = fused.applied_offsets.T
+    if fused.mirrored:
         table["offset_x"] *= -1
         table["applied_x"] *= -1
-    known = np.isfinite(outcome.offset_errors)
-    table["offset_error"] = np.where(known, outcome.offset_errors, np.nan)
+    known = np.isfinite(fused.offset_errors)
+    table["offset_error"] = np.where(known, fused.offset_errors, np.nan)
     return table
 
 
-def _left_out(outcome, dtype):
-    table = np.zeros(len(outcome.left_out), dtype)
-    table["filter"] = [one.filter for one in outcome.left_out]
-    table["filename"] = [_text(outcome.images[one.image].name, 128) for one in outcome.left_out]
-    table["left_out"] = [_text("+".join(one.group), 128) for one in outcome.left_out]
+def _left_out(fused, dtype):
+    table = np.zeros(len(fused.left_out), dtype)
+    table["filter"] = [one.filter for one in fused.left_out]
+    table["filename"] = [_text(fused.images[one.image].name, 128) for one in fused.left_out]
+    table["left_out"] = [_text("+".join(one.group), 128) for one in fused.left_out]
     for name in _QUALITY:
-        table[name] = [getattr(one.quality, name) for one in outcome.left_out]
+        table[name] = [getattr(one.quality, name) for one in fused.left_out]
     return table
 
 
@@ -178,8 +178,8 @@ def _tuning(solution, dtype):
     return table
 
 
-def _channels(wavelength, outcome, dtype):
-    subspace, quality = outcome.solution.subspace, outcome.quality.channels
+def _channels(wavelength, fused, dtype):
+    subspace, quality = fused.solution.subspace, fused.quality.channels
     table = np.zeros(len(wavelength), dtype)
     table["wavelength"] = wavelength
     table["noise"] = np.where(subspace.valid, subspace.sigma, np.nan)

@@ -11,7 +11,6 @@ from jwst_fusion.numerics.spectral_axis import (
 )
 
 __all__ = [
-    "file_wavelengths",
     "set_wavelengths",
     "wavelength_table",
     "wavelengths",
@@ -128,30 +127,3 @@ def _keywords(model):
     # The schema does not know CD3_3: a model keeps it aside.
     cards = model.instance.get("extra_fits", {}).get("SCI", {}).get("header", [])
     return known | {card[0]: card[1] for card in cards if card[0] == "CD3_3"}
-
-
-def file_wavelengths(hdus, name):
-    """
-    Return the wavelength of each channel of a cube in a file.
-
-    Parameters
-    ----------
-    hdus : `~astropy.io.fits.HDUList`
-        The cube (s3d), with a linear axis or a wavelength table.
-    name : str
-        Name of the file, for messages.
-
-    Returns
-    -------
-    array (L,)
-        Wavelength, micrometre.
-
-    Raises
-    ------
-    ValueError
-        If its header does not define them, there are not as many as channels, or they are not
-        monotonic.
-    """
-    table = hdus["WCS-TABLE"].data["wavelength"] if "WCS-TABLE" in hdus else None
-    science = hdus["SCI"]
-    return channel_wavelengths(science.header, science.shape[0], table=table, name=name)

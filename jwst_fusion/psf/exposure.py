@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.numerics.spectral_axis import channel_wavelengths
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 
 __all__ = ["StarExposure", "read_star"]
 
@@ -122,7 +122,7 @@ def _exposure(hdus, name):
         msg = f"{name} does not say the telescope's roll (keywords ROLL_REF, PA_V3)"
         raise ValueError(msg)
     instrument = str(main.get("INSTRUME", "")).upper()
-    wavelength = _wavelengths(hdus, data.shape[0], name) if cube else _pivot(main, name)
+    wavelength = file_wavelengths(hdus, name) if cube else _pivot(main, name)
     order = np.argsort(wavelength)
     columns = slice(None, None, -1 if mirrored else 1)
     data, err, bad = (array[order][:, :, columns] for array in (data, err, bad))
@@ -159,8 +159,3 @@ def _pivot(main, name):
     # A narrower filter in the pupil wheel is crossed with a wide one that only blocks.
     band = min(bands, key=lambda text: "NMW".find(text.rstrip("0123456789")[-1:]))
     return np.array([load_bandpass(band, instrument=main.get("INSTRUME", "")).pivot])
-
-
-def _wavelengths(hdus, count, name):
-    table = hdus["WCS-TABLE"].data["wavelength"] if "WCS-TABLE" in hdus else None
-    return channel_wavelengths(hdus["SCI"].header, count, table=table, name=name)

@@ -6,6 +6,7 @@ __all__ = [
     "INSTRUMENTS",
     "LARGEST_DETECTOR",
     "MRS_BANDS",
+    "NIRCAM_LIMIT",
     "Instrument",
     "aperture_angle",
     "identify",
@@ -79,6 +80,8 @@ MRS_BANDS = {
     "4B": (8.198, 20.69, 24.48),
     "4C": (8.093, 24.40, 28.70),
 }
+#: Wavelength [um] at which the two channels of NIRCam meet.
+NIRCAM_LIMIT = 2.35
 # Channels that fall on each detector.
 _MRS_DETECTORS = {"MIRIFUSHORT": "12", "MIRIFULONG": "34"}
 
@@ -100,8 +103,8 @@ _MRS_PIXELS = {"1": (0.196, 0.177), "2": (0.196, 0.280), "3": (0.245, 0.390), "4
 INSTRUMENTS = {
     one.name: one
     for one in (
-        Instrument("NIRCAM_SW", (0.6, 2.35), _NIRCAM_SHORT, 0.0062, 41.0, (2048, 2048)),
-        Instrument("NIRCAM_LW", (2.35, 5.3), _NIRCAM_LONG, 0.018, 37.0, (2048, 2048)),
+        Instrument("NIRCAM_SW", (0.6, NIRCAM_LIMIT), _NIRCAM_SHORT, 0.0062, 41.0, (2048, 2048)),
+        Instrument("NIRCAM_LW", (NIRCAM_LIMIT, 5.3), _NIRCAM_LONG, 0.018, 37.0, (2048, 2048)),
         Instrument("NIRSPEC", (0.6, 5.3), _NIRSPEC_IFU, 0.0, 72.0),
         Instrument("MIRI_IMAGER", (4.8, 28.8), {"MIRIMAGE": 4.8354}, 0.001, 55.0, (1032, 1024)),
         Instrument(
@@ -158,7 +161,7 @@ def identify(instrument, wavelength, detector=None):
         msg = (
             f"wavelength runs from {wavelength[0]:g} to {wavelength[1]:g} um, but {model.name} "
             f"covers {low:g} to {high:g} um. Wavelengths are in micrometre; for NIRCam make one "
-            "PSF cube per channel (the channels meet at 2.35 um)"
+            f"PSF cube per channel (the channels meet at {NIRCAM_LIMIT:g} um)"
         )
         raise ValueError(msg)
     if model.name == "MIRI_MRS" and (name is None or name in _MRS_DETECTORS):

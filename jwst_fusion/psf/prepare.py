@@ -8,6 +8,7 @@ from jwst_fusion.psf.cube import chebyshev_nodes
 from jwst_fusion.psf.instruments import (
     INSTRUMENTS,
     MRS_BANDS,
+    NIRCAM_LIMIT,
     aperture_angle,
     identify,
     pixel_of,
@@ -17,8 +18,6 @@ from jwst_fusion.psf.nodes import TOLERANCE, count_nodes
 
 __all__ = ["channels_of", "prepare", "usual_pixel_kernels"]
 
-# Wavelength [um] at which NIRCam's channels meet.
-_CHANNEL_LIMIT = INSTRUMENTS["NIRCAM_SW"].wavelength[1]
 # Spaxels of the cubes that the pipeline builds by default [arcsec].
 _SPAXEL = {"NIRSPEC": 0.1, "1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}
 
@@ -91,14 +90,14 @@ def channels_of(instrument, filters=(), wavelength=None):
     out = []
     for channel in ("NIRCAM_SW", "NIRCAM_LW"):
         short = channel == "NIRCAM_SW"
-        own = [b for b in bands if (sum(NIRCAM_FILTERS[b.name]) / 2 < _CHANNEL_LIMIT) == short]
+        own = [b for b in bands if (sum(NIRCAM_FILTERS[b.name]) / 2 < NIRCAM_LIMIT) == short]
         if bands and not own:
             continue
         low, high = wavelength or _span(own)
         if short:
-            high = min(high, _CHANNEL_LIMIT)
+            high = min(high, NIRCAM_LIMIT)
         else:
-            low = max(low, _CHANNEL_LIMIT)
+            low = max(low, NIRCAM_LIMIT)
         if low < high:
             out.append((channel, low, high, own[0].name if len(own) == 1 else None))
     if not out:

@@ -2,6 +2,7 @@
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
+from jwst_fusion.psf.instruments import pixel_of
 from jwst_fusion.simulation.cubes import simulate_s3d
 from jwst_fusion.simulation.images import simulate_i2d
 
@@ -9,8 +10,7 @@ __all__ = ["miri_imager_psf", "mrs_psf", "simulate_miri_i2d", "simulate_mrs_s3d"
 
 #: Detector pixel of the imager (arcsec).
 IMAGER_PIXEL = 0.11
-# Pixel along the slices and width of the slices (arcsec), default spaxel of the pipeline's cubes.
-_SLICES = {"1": (0.196, 0.177), "2": (0.196, 0.280), "3": (0.245, 0.390), "4": (0.273, 0.656)}
+# Default spaxel of the pipeline's cubes (arcsec).
 _SPAXELS = {"1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}
 _NAMES = {"A": "SHORT", "B": "MEDIUM", "C": "LONG"}
 
@@ -41,7 +41,7 @@ def mrs_psf(scene, band, *, roll, spaxel=None, nodes=9, width=6.0, **options):
     jwst_fusion.psf.PsfCube
         PSF on the pixel scale of the scene, north up, at `nodes` wavelengths.
     """
-    slices = (*_SLICES[band[0]], roll + aperture_angle("MIRI_MRS", band))
+    slices = (*pixel_of("MIRI_MRS", band), roll + aperture_angle("MIRI_MRS", band))
     spaxel = _SPAXELS[band[0]] if spaxel is None else spaxel
     pixel_kernels = (slices, slices, (spaxel, spaxel, 0.0))
     return _on_scene("MIRI_MRS", scene, roll, pixel_kernels, nodes, width, detector=band, **options)

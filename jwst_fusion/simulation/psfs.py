@@ -1,13 +1,12 @@
 """PSFs with which the simulated instruments see a scene, on the pixels of the scene, north up."""
 
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
+from jwst_fusion.psf.instruments import NIRCAM_LIMIT
 from jwst_fusion.simulation.images import i2d_pixel_kernels
 
 __all__ = ["cube_psf", "imager_psf", "pixel_psf"]
 
 _SPAXEL = 0.1  # arcsec: width of a slice, and detector pixel along it
-# micrometre; no longer wavelength reaches the short-wavelength detectors of NIRCam
-_SHORT_CHANNEL_LIMIT = 2.35
 
 
 def pixel_psf(scene, *, roll, pitch=_SPAXEL, **options):
@@ -86,7 +85,7 @@ def imager_psf(scene, *, roll, **options):
         PSF on the pixel scale of the scene, north up.
     """
     pixel_kernels = i2d_pixel_kernels(angle=roll + aperture_angle("NIRCAM"))
-    return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=_SHORT_CHANNEL_LIMIT, **options)
+    return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=NIRCAM_LIMIT, **options)
 
 
 def _on_scene(

@@ -1,11 +1,5 @@
-"""
-A simulated pair of X-ray observations as files: count cubes, PSF, OGIP responses, association.
+"""A simulated pair of X-ray observations as files: counts, PSF, OGIP responses, association."""
 
-From the command line: ``python -m jwst_fusion.simulation.xray_files --setup small folder``.
-"""
-
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +10,6 @@ from jwst_fusion.associations import write_association
 from jwst_fusion.associations.hifred import make_hifred_association
 from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
 from jwst_fusion.products.fits_product import energy_header
-from jwst_fusion.simulation.xray import SETUPS, xray_pair
 
 __all__ = ["write_xray_pair"]
 
@@ -72,33 +65,6 @@ def write_xray_pair(pair, folder, *, name="remnant", ra=350.85, dec=58.815, roll
     return write_association(table, folder / f"{name}_asn.json")
 
 
-def main(arguments=None):
-    """
-    Run the command line.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Words of the command line, by default those given to the process.
-
-    Returns
-    -------
-    int
-        0.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m jwst_fusion.simulation.xray_files",
-        description="Simulate two X-ray observations of a supernova remnant and write them.",
-    )
-    parser.add_argument("folder", type=Path, help="where the files are written")
-    parser.add_argument("--setup", choices=SETUPS, default="small", help="default: small")
-    parser.add_argument("--seed", type=int, default=1, help="of the scene and the noise")
-    options = parser.parse_args(arguments)
-    path = write_xray_pair(xray_pair(options.setup, seed=options.seed), options.folder)
-    print(f"{path} written; fuse it with: strun hifred {path}")
-    return 0
-
-
 def _wcs(shape, pixel, ra, dec, roll):
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -118,7 +84,3 @@ def _write_cube(path, data, edges, wcs, exposure):
     if exposure is not None:
         image.header["EXPOSURE"] = (exposure, "[s] exposure time")
     image.writeto(path, overwrite=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

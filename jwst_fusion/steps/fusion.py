@@ -203,17 +203,17 @@ class FusionStep(FusionBaseStep):
     def _fuse_with_images(self, cube, model, members, product_name, options, messages):
         images = self._read_images(cube, members.images, options)
         self._check_oversampling(model, cube.name, options)
-        outcome = fuse_observations(cube, images, options)
+        fused = fuse_observations(cube, images, options)
         given = len(members.images)
-        product = fused_product(model, outcome, options, images_given=given, messages=messages)
-        for line in outcome.report:
+        product = fused_product(model, fused, options, images_given=given, messages=messages)
+        for line in fused.report:
             log.info(line)
         product.meta.filename = f"{product_name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
-            self._save_reobserved(model, outcome, product_name)
+            self._save_reobserved(model, fused, product_name)
         if options.save_report:
             save_fusion_report(self._path(product), product, model)
         return product
@@ -221,8 +221,8 @@ class FusionStep(FusionBaseStep):
     def _path(self, product):
         return self.make_output_path(basepath=product.meta.filename)
 
-    def _save_reobserved(self, template, outcome, product_name):
-        for name, suffix, model in reobserved_products(template, outcome):
+    def _save_reobserved(self, template, fused, product_name):
+        for name, suffix, model in reobserved_products(template, fused):
             model.meta.filename = f"{product_name}_{name}.fits"
             self.save_model(model, output_file=model.meta.filename, suffix=suffix, force=True)
             model.close()

@@ -117,24 +117,24 @@ class HifredStep(FusionBaseStep):
         y = sort_cubes(first, second, responses)[1]
         try:
             with collected_warnings() as messages:
-                pair, x, y = data_from_counts(first, second, responses, options)
-                result = fuse_data(pair, options)
+                data, x, y = data_from_counts(first, second, responses, options)
+                result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(unchanged_product(y, filename), str(reason))
-        product = count_product(pair, result, x, y, options, filename, messages)
+        product = count_product(data, result, x, y, options, filename, messages)
         self.set_status(product, "COMPLETE")
         if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
-            self._save_report(product.hdus, pair, filename)
+            self._save_report(product.hdus, data, filename)
         return product
 
     def _fuse_s3d(self, members, responses, options):
         models = [open_model(cube) for cube in members.cubes]
         name = members.product_name or stem(models[0].meta.filename or "fused")
         try:
-            product, pair = self._fuse_models(models, responses, options)
+            product, data = self._fuse_models(models, responses, options)
         finally:
             for model, cube in zip(models, members.cubes, strict=True):
                 if model is not cube:
@@ -142,21 +142,21 @@ class HifredStep(FusionBaseStep):
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
-        if options.save_report and pair is not None:
+        if options.save_report and data is not None:
             with in_memory_file(product) as hdus:
-                self._save_report(hdus, pair, product.meta.filename)
+                self._save_report(hdus, data, product.meta.filename)
         return product
 
-    def _save_report(self, hdus, pair, filename):
+    def _save_report(self, hdus, data, filename):
         given = self.search_attr("output_file")
         if given is not None:
             filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
         path = Path(self.make_output_path(basepath=filename))
         cubes = [
-            np.where(response.mask, data, np.nan)
-            for data, response in (
-                (pair.x, pair.response_x),
-                (pair.y, pair.response_y),
+            np.where(response.mask, values, np.nan)
+            for values, response in (
+                (data.x, data.response_x),
+                (data.y, data.response_y),
             )
         ]
         report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
@@ -173,15 +173,15 @@ class HifredStep(FusionBaseStep):
         try:
             with collected_warnings() as messages:
                 cubes = [read_cube(model) for model in models]
-                pair, x, y = data_from_s3d(*cubes, responses, options)
-                result = fuse_data(pair, options)
+                data, x, y = data_from_s3d(*cubes, responses, options)
+                result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
         except (np.linalg.LinAlgError, FloatingPointError) as reason:
             return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
         model = models[next(i for i, cube in enumerate(cubes) if cube is y)]
-        product = hifred_product(pair, result, x, y, model, options, messages)
-        return self.set_status(product, "COMPLETE"), pair
+        product = hifred_product(data, result, x, y, model, options, messages)
+        return self.set_status(product, "COMPLETE"), data
 
     def _locate(self, input_data):
         if isinstance(input_data, (str, Path)):

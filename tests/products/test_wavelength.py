@@ -8,10 +8,10 @@ from s3d_pairs import s3d
 from jwst_fusion.associations.coverage import ranges_of_cube
 from jwst_fusion.command.demo_results import _read
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.observations import open_cube, read_cube
-from jwst_fusion.products.wavelength import file_wavelengths, set_wavelengths, wavelengths
-from jwst_fusion.psf.exposure import _wavelengths as star_wavelengths
+from jwst_fusion.products.wavelength import set_wavelengths, wavelengths
 from jwst_fusion.report.hifred.cubes import _brightness
 
 WAVE = 2.0 + 0.002 * np.arange(6)
@@ -56,7 +56,6 @@ def test_all_readers_agree(tmp_path, keys):
     assert _brightness(path)[1] == pytest.approx(np.append(WAVE, 2.012) - 0.001, rel=1e-9)
     with fits.open(path) as hdus:
         assert np.array_equal(file_wavelengths(hdus, "a"), cube.wavelength)
-        assert np.array_equal(star_wavelengths(hdus, len(WAVE), "a"), cube.wavelength)
         (ends,) = ranges_of_cube(hdus[0].header, hdus["SCI"].header)
     assert ends == pytest.approx((1.999, 2.011), rel=1e-9)
     # and so does the product of a part of it
@@ -76,7 +75,6 @@ def test_table(tmp_path, unit):
     factor = 1e-3 if unit == "nm" else 1.0
     with fits.open(path) as hdus:
         found = file_wavelengths(hdus, "a")
-        assert np.array_equal(star_wavelengths(hdus, len(WAVE), "a"), found)
     assert found == pytest.approx(wave * factor, rel=1e-6)
     cube = read_cube(str(path))
     assert np.array_equal(cube.wavelength, found)
@@ -93,8 +91,6 @@ def test_unknown_unit(tmp_path, table):
     with fits.open(path) as hdus:
         with pytest.raises(ValueError, match=text):
             file_wavelengths(hdus, "a")
-        with pytest.raises(ValueError, match=text):
-            star_wavelengths(hdus, len(WAVE), "a")
         if table is None:
             with pytest.raises(ValueError, match=text):
                 ranges_of_cube(hdus[0].header, hdus["SCI"].header)

@@ -150,7 +150,7 @@ CHANGES = {
     "chi2_x": ({"HIFCHI2X": 5.0}, "fault"),
     "noise": ({"HIFCHI2Y": 0.3}, "caution"),
     "clipped": ({"HIFCLIP": 0.05}, "caution"),
-    "strength": ({"HIFCHOSE": "mu = 1 by 9 trials (at the end of the range)"}, "caution"),
+    "mu": ({"HIFCHOSE": "mu = 1 by 9 trials (at the end of the range)"}, "caution"),
     "no_errors": ({"err": None}, "note"),
 }
 
@@ -270,5 +270,5 @@ def test_cubes_without_sky_coordinates_and_full_cubes(tmp_path):
     text = (tmp_path / "fused_hifred_report.html").read_text(encoding="utf-8")
     assert "the solution did not converge" in text
     assert "The result is a full cube" in text
-    assert "The strength was given" in text
+    assert "Mu or kappa was given" in text
     assert "RA " not in text

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage, signal
 
 from jwst_fusion.bandpass import MIN_COVERAGE, coverage, photometry_weights
+from jwst_fusion.numerics.robust import sigma_of_scatter
 
 __all__ = [
     "Calibration",
@@ -21,8 +22,6 @@ __all__ = [
     "synthetic_image",
 ]
 
-# Median absolute deviation of a normal distribution, in standard deviations.
-_MAD = 0.674489750196082
 # The weight of the cross-calibration falls to zero over this many spaxels, about the width of the
 # PSF of the cube.
 _TAPER = 2.0
@@ -75,7 +74,7 @@ def noise_of_image(planes):
     for index, plane in enumerate(detail):
         values = plane[np.isfinite(plane)]
         if values.size >= 4:
-            sigma[index] = np.median(np.abs(values - np.median(values))) / _MAD
+            sigma[index] = sigma_of_scatter(values)
     return sigma
 
 
@@ -172,7 +171,7 @@ def noise_of_cube(cube):
         second = cube[channel - 1] - 2 * cube[channel] + cube[channel + 1]
         values = second[np.isfinite(second)] / np.sqrt(6)
         if values.size >= 4:
-            spectral[channel] = np.median(np.abs(values - np.median(values))) / _MAD
+            spectral[channel] = sigma_of_scatter(values)
     spectral[[0, -1]] = spectral[[1, -2]]
     return np.fmin(spatial, spectral)
 

@@ -8,13 +8,12 @@ from scipy import fft, optimize
 
 from jwst_fusion.fusion.observed.matching import blur_with_gaps, matching_kernel, sample_spaxels
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 
-__all__ = ["FWHM", "Broadening", "broaden", "fit_broadening"]
+__all__ = ["Broadening", "broaden", "fit_broadening"]
 
 log = logging.getLogger(__name__)
 
-#: Full width at half maximum of a Gaussian of unit standard deviation.
-FWHM = 2 * np.sqrt(2 * np.log(2))
 # No cube of JWST is blurred by more than this beyond its model (arcsec).
 _WIDEST = 0.5
 # Where less than this share of a PSF falls on data, a spaxel is not compared.
@@ -164,7 +163,7 @@ class _Comparison:
 
 def _smooth(image, broadening, pixel_scale):
     """Convolve with the Gaussian, exactly for any width, on a field surrounded by zeros."""
-    across, along = (w / FWHM / pixel_scale for w in (broadening.across, broadening.along))
+    across, along = (w / FWHM_OF_SIGMA / pixel_scale for w in (broadening.across, broadening.along))
     if across == along == 0:
         return image
     shape = tuple(

@@ -8,7 +8,6 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
 from jwst_fusion.fusion.psf.pixel_kernels import (
-    CHANNEL_LIMIT,
     ChannelOptics,
     cube_pixel_kernels,
     image_pixel_kernels,
@@ -16,7 +15,7 @@ from jwst_fusion.fusion.psf.pixel_kernels import (
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import aperture_angle
 from jwst_fusion.psf.checks import LARGEST_FIELD
-from jwst_fusion.psf.instruments import identify
+from jwst_fusion.psf.instruments import NIRCAM_LIMIT, identify
 
 __all__ = ["across_slices", "cube_channels", "default_size", "image_channels"]
 
@@ -114,7 +113,7 @@ def _channel(image):
     """Part of the instrument that shares a PSF: a channel of NIRCam, or the whole instrument."""
     if image.instrument != "NIRCAM":
         return image.instrument
-    return "SHORT" if load_bandpass(image.filter).pivot < CHANNEL_LIMIT else "LONG"
+    return "SHORT" if load_bandpass(image.filter).pivot < NIRCAM_LIMIT else "LONG"
 
 
 def _detector(image):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.fusion.psf.mrs import mrs_parts
-from jwst_fusion.fusion.psf.pixel_kernels import CHANNEL_LIMIT
 from jwst_fusion.psf import chebyshev_nodes, read_psf
 from jwst_fusion.psf.cube import lagrange_weights
+from jwst_fusion.psf.instruments import NIRCAM_LIMIT
 
 __all__ = ["PsfPair", "psf_pair", "read_psf_pair"]
 
@@ -207,5 +207,5 @@ def _channels(wavelength, image, cube):
         return list(mrs_parts(wavelength, "".join(cube.channels)).items())
     if image.instrument != "NIRCAM":
         return [(image.instrument, np.ones(len(wavelength), bool))]
-    short = wavelength < CHANNEL_LIMIT
+    short = wavelength < NIRCAM_LIMIT
     return [("SHORT", short), ("LONG", ~short)]

@@ -7,11 +7,12 @@ import numpy as np
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.photometry import synthetic_image
-from jwst_fusion.fusion.psf.broadening import FWHM, Broadening, broaden, fit_broadening
+from jwst_fusion.fusion.psf.broadening import Broadening, broaden, fit_broadening
 from jwst_fusion.fusion.psf.headers import across_slices, default_size
 from jwst_fusion.fusion.psf.instrument_psf import psf_pair, read_psf_pair
 from jwst_fusion.fusion.psf.optics import Optics, TelescopeModel
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.psf.checks import LARGEST_FIELD
 
 __all__ = ["broadened", "psf_angles", "psfs_of"]
@@ -108,7 +109,7 @@ def psfs_of(wavelength, cube, images, grid, angles, options):
     npix = int(size / fine.scale) // 2 * 2 + 1
     if npix * fine.scale > LARGEST_FIELD:
         npix -= 2
-    sigma = options.psf_broadening_image / FWHM
+    sigma = options.psf_broadening_image / FWHM_OF_SIGMA
     grid_of_psf = {"pixel_scale": fine.scale, "npix": npix}
     if options.psf_kind == "file":
         files = (options.psf_image[0], options.psf_cube)

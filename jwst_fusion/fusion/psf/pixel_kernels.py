@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from jwst_fusion.psf import aperture_angle
 from jwst_fusion.psf.instruments import pixel_of
 
-__all__ = ["CHANNEL_LIMIT", "ChannelOptics", "cube_pixel_kernels", "image_pixel_kernels"]
+__all__ = ["ChannelOptics", "cube_pixel_kernels", "image_pixel_kernels"]
 
-#: The two channels of NIRCam meet here (um).
-CHANNEL_LIMIT = 2.35
 # Names of the imagers in `jwst_fusion.psf.instruments`, by channel.
 _IMAGERS = {"SHORT": "NIRCAM_SW", "LONG": "NIRCAM_LW", "MIRI": "MIRI_IMAGER"}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.ndimage as ndi
 
 from jwst_fusion.numerics.conjugate_gradients import Solution
+from jwst_fusion.numerics.progress import Progress
+from jwst_fusion.numerics.robust import DONOHO_MEDIAN, sigma_of_median
 
 __all__ = [
     "LocalWeights",
@@ -22,7 +23,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 _EMPTY = 1e-4  # weight, relative to the lightest data, that stands for no data
 _THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which there are no data
 # Accuracy of linear solves on the way, in posterior standard deviations; hyperparameters
@@ -215,7 +215,7 @@ def maximise_evidence(
     before = np.zeros(len(mu) + 2)
     path = list(path)
     run = path[-1].run + 1 if path else 1
-    started = logged = time.monotonic()
+    progress = Progress()
     for step in range(1, max_steps + 1):
         solution = system.solve(
             mu,
@@ -241,9 +241,8 @@ def maximise_evidence(
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
         path.append(TuningStep(run, mu, float(scales[0]), float(scales[1]), float(change)))
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
-            log.info("Evidence: step %d, change %.2f, %.0f s", step, change, logged - started)
+        if progress.due():
+            log.info("Evidence: step %d, change %.2f, %.0f s", step, change, progress.seconds)
         if change < accuracy:
             settled = True
             break
@@ -322,4 +321,4 @@ def difference_noise(images):
     if not detail.size:
         msg = "images holds no 2 x 2 block of finite pixels: the noise cannot be estimated"
         raise ValueError(msg)
-    return float(np.median(np.abs(detail)) / 0.6745)
+    return float(sigma_of_median(np.median(np.abs(detail)), of_normal=DONOHO_MEDIAN))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from jwst_fusion.fusion.solver.operators import Imager
 from jwst_fusion.fusion.solver.regularisation import GramPrior
 from jwst_fusion.fusion.solver.rendering import row_covariance
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.progress import Progress
 
 __all__ = ["solve_nonnegative"]
 
@@ -21,7 +21,6 @@ _STEPS = 300  # at most, each with one solve
 _ALLOWED = 0.2  # posterior standard deviations below zero that are accepted
 _INNER = 0.5  # accuracy of inner solves, relative to what is asked for
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def solve_nonnegative(problem, tuned, settings):
@@ -69,7 +68,7 @@ def solve_nonnegative(problem, tuned, settings):
     dual = np.zeros((len(expand), rows[window][0].size), np.float32)
     norm = np.sqrt(system.rank * grid.shape[0] * grid.shape[1])
     iterations, history = tuned.solution.iterations, list(tuned.solution.history)
-    logged = time.monotonic()
+    progress = Progress()
     moved, solution = 0.0, tuned.solution
     for step in range(_STEPS + 1):
         target, lowest = _reflected(rows[window], expand, level, dual)
@@ -91,8 +90,7 @@ def solve_nonnegative(problem, tuned, settings):
         groups, iterations = solution.solution, iterations + solution.iterations
         history.append(float(moved))
         rows = grid.synthesise(viewer.forward_groups(groups))
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
+        if progress.due():
             log.info("Non-negativity: step %d, moved by %.3f sigma", step + 1, moved)
     depth = -min(lowest, 0.0) / np.sqrt(spread)
     good = bool(accepted and moved < settings.tolerance and solution.converged)

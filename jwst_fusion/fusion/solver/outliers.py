@@ -13,6 +13,7 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.robust import sigma_of_median
 
 __all__ = [
     "Rejection",
@@ -24,7 +25,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_MAD = 0.674489750196082  # median absolute deviation of a normal distribution, standard deviations
 _RANK = 4  # a bad detector pixel may reach three neighbours of its brightest sample
 _GUARD = 10.0  # standard deviations that the test before the fusion ignores
 _NATIVE_CONTRAST = 100.0  # twice that of a star on NIRSpec's spaxels at 0.8 um, the sharpest case
@@ -156,7 +156,7 @@ def isolated_outliers(planes, good, *, spectral=False):
     """
     detail = np.where(good & np.isfinite(planes), planes, np.nan).astype(float)
     detail -= _medians(detail)
-    scatter = _medians(np.abs(detail)) / _MAD
+    scatter = sigma_of_median(_medians(np.abs(detail)))
     found = _isolated(detail, _GUARD, _NATIVE_CONTRAST, scatter=scatter) & good
     if spectral:
         found &= _narrow(detail, _GUARD * scatter)
@@ -196,7 +196,7 @@ def sharper_than_psf(data):
     limit = _GUARD_MARGIN * sharpest_contrast(data.psf_cube, data.factor)
     sigma = data.cube_sigma[live, None, None]
     for part in (cube - smooth, np.where(known, smooth - level, np.nan)):
-        scatter = np.maximum(sigma, _medians(np.abs(part)) / _MAD)
+        scatter = np.maximum(sigma, sigma_of_median(_medians(np.abs(part))))
         found.voxels[live] |= _isolated(part, _GUARD, limit, scatter=scatter)
     _report(found, "stand out more than a point source can")
     return found
@@ -241,7 +241,7 @@ def residual_outliers(data, images_model, cube_model, limit):
     live = np.flatnonzero(np.isfinite(data.cube_sigma))
     root = np.sqrt(data.spaxel_weight) / data.cube_sigma[live, None, None]
     residual = np.where(root > 0, (data.cube[live] - cube_model[live]) * root, np.nan)
-    scatter = _medians(np.abs(residual)) / _MAD
+    scatter = sigma_of_median(_medians(np.abs(residual)))
     scatter = np.maximum(scatter, max(np.median(scatter), _SMALLEST_SCATTER))
     reach = ndi.maximum_filter(cube_model[live], (1, 3, 3))
     reach -= ndi.minimum_filter(cube_model[live], (1, 3, 3))
@@ -272,7 +272,7 @@ def _minus_median(image):
 def _scatter(values):
     """Robust standard deviation about zero of what is finite."""
     known = values[np.isfinite(values)]
-    return float(np.median(np.abs(known)) / _MAD) if known.size else 0.0
+    return float(sigma_of_median(np.median(np.abs(known)))) if known.size else 0.0
 
 
 def _medians(planes):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 
 import numpy as np
 
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.progress import Progress
 from jwst_fusion.numerics.starlet import PeriodicStarlet
 
 __all__ = ["solve_sparse", "starlet_weights"]
@@ -17,7 +17,6 @@ __all__ = ["solve_sparse", "starlet_weights"]
 log = logging.getLogger(__name__)
 
 _STEPS = 200  # at most, each with one solve
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 _INNER = 0.5  # accuracy of inner solves, relative to what is asked for
 
 
@@ -101,7 +100,7 @@ def solve_sparse(problem, tuned, settings):
     limit, coupling = (weights / rho)[:, :, None, None], rho[:, :, None, None]
     norm = np.sqrt(system.rank * grid.shape[0] * grid.shape[1])
     iterations, history = tuned.solution.iterations, list(tuned.solution.history)
-    started = logged = time.monotonic()
+    progress = Progress()
     for step in range(1, _STEPS + 1):
         rhs = data + grid.analyse(starlet.adjoint(coupling * (split - dual)))
         solution = sparse.solve(
@@ -122,9 +121,8 @@ def solve_sparse(problem, tuned, settings):
         dual = shifted - split
         if step > 1 and moved < settings.tolerance:
             break
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
-            log.info("Starlets: step %d, moved by %.3f, %.0f s", step, moved, logged - started)
+        if progress.due():
+            log.info("Starlets: step %d, moved by %.3f, %.0f s", step, moved, progress.seconds)
     good = moved < settings.tolerance and solution.converged
     if not good:
         warn(log, "Starlet coefficients still move by %.2g sigma after %d steps", moved, step)

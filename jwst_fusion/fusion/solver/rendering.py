@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import numpy as np
+
+from jwst_fusion.numerics.progress import Progress
 
 __all__ = ["cube_from_rows", "render_rows", "row_covariance"]
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 
 
 def render_rows(grid, psf, mixing, groups):
@@ -129,7 +129,7 @@ def cube_from_rows(
         nodes = share.reshape(len(share), pixels).astype(np.float32)
         extra = (noise**2 * leverage.reshape(pixels)).astype(np.float32)
     step = max(1, _CHUNK // (4 * pixels))
-    logged = time.monotonic()
+    progress = Progress()
     for start in range(0, channels, step):
         part = slice(start, min(start + step, channels))
         slab = expand[part].astype(np.float32) @ flat
@@ -138,8 +138,7 @@ def cube_from_rows(
             slab = np.exp(log_variance[part] @ nodes)
             slab += extra
             error[part] = np.sqrt(slab) * sigma[part, None]
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
+        if progress.due():
             log.info("Assembled %d of %d channels", part.stop, channels)
     cube = cube.reshape(channels, *shape)
     return cube, None if error is None else error.reshape(channels, *shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +10,7 @@ import numpy as np
 import scipy.linalg as sla
 
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.progress import Progress
 
 __all__ = [
     "LARGEST_RANK",
@@ -29,7 +29,6 @@ LARGEST_RANK = 200
 MAX_RANK = 12
 _IMPUTATION_STEPS = 60  # at most; sums of the series of changes keep them few
 _IMPUTATION_TOLERANCE = 0.02  # of one sigma: what is imputed is then far below the noise
-_LOG_INTERVAL = 10.0  # seconds between progress lines
 _EDGE_MARGIN = 1.03  # the largest noise eigenvalue scatters about the edge by a few per cent
 
 
@@ -248,7 +247,7 @@ def _impute(data, missing, root, rank, cap):
     filled[missing] = (mean * np.clip(level, 0.1, 10.0)[:, None])[missing]
     degrees = (len(data) - 1, data.shape[1])
     previous = np.zeros(int(missing.sum()))
-    logged = time.monotonic()
+    progress = Progress()
     for step in range(_IMPUTATION_STEPS):
         mean = np.average(filled, axis=0, weights=root[:, 0] ** 2)
         weighted = (filled - mean) * root
@@ -268,8 +267,7 @@ def _impute(data, missing, root, rank, cap):
         change = np.abs(update).max()
         if change < _IMPUTATION_TOLERANCE:
             break
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
+        if progress.due():
             log.info("Imputation: step %d, change %.2g sigma", step, change)
         if step % 10 in (5, 9):
             # Bright lines in few spaxels converge slowly, as a geometric series: sum its rest.

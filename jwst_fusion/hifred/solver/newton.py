@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
+from jwst_fusion.numerics.progress import Progress
 
 __all__ = ["NewtonResult", "Objective", "minimise"]
 
 log = logging.getLogger(__name__)
 
-_LOG_INTERVAL = 10.0  # s
 _ARMIJO = 1e-4  # part of the expected decrease that a step must reach (Armijo's rule)
 _SMALLEST = 1e-8  # shortest part of a Newton step; below, rounding outweighs what it would gain
 
@@ -266,7 +266,7 @@ def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=No
     maps = np.array(maps, float).reshape(objective.rank, -1)
     history = [] if history is None else history
     value, gradient, state = objective.local(maps)
-    decrement, logged, cpu = np.inf, time.monotonic(), time.process_time()
+    decrement, progress, cpu = np.inf, Progress(), time.process_time()
     steps, converged = 0, False
     while True:
         objective.freeze(maps, state)
@@ -294,8 +294,7 @@ def minimise(objective, maps, *, tolerance, max_iterations, inner=60, history=No
             break
         maps, value, gradient, state = trial, after, new_gradient, new_state
         steps += 1
-        if time.monotonic() - logged > _LOG_INTERVAL:
-            logged = time.monotonic()
+        if progress.due():
             log.info("%s: step %d, expected decrease %.3g nats", what, steps, decrement)
     shape = objective.shape
     return NewtonResult(maps.reshape(shape), converged, steps, value, decrement, history)

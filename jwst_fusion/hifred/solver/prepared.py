@@ -15,7 +15,14 @@ from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
 from jwst_fusion.hifred.solver.tuning import search
 
-__all__ = ["PreparedData", "held_out_deviance", "mean_response", "mean_spectrum"]
+__all__ = [
+    "TRIAL_NATS",
+    "TRIAL_STEPS",
+    "PreparedData",
+    "held_out_deviance",
+    "mean_response",
+    "mean_spectrum",
+]
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +32,9 @@ _MOST_COMPONENTS = 60
 _FIRST = {"low_rank_sobolev": 1e-3, "low_rank_wavelet": 0.1, "low_rank": 0.0}
 _STEP = 10**0.5  # factor between trials of mu; a parabola through three finds the minimum
 _TRIED = 9  # most trials: four decades
-# Trials stop where a Newton step expects to gain less than these nats, which are within the noise
-# of held-out deviances, or after these steps.
-_TRIAL_NATS, _TRIAL_STEPS = 3.0, 60
+#: Trials of mu and kappa stop where a Newton step expects to gain less than these nats, which are
+#: within the noise of held-out deviances, or after these steps.
+TRIAL_NATS, TRIAL_STEPS = 3.0, 60
 
 
 def mean_response(x, y):
@@ -252,8 +259,8 @@ class PreparedData:
             found, _ = fusion.solve(
                 mu,
                 state["maps"],
-                tolerance=_TRIAL_NATS,
-                max_iterations=_TRIAL_STEPS,
+                tolerance=TRIAL_NATS,
+                max_iterations=TRIAL_STEPS,
                 draft=not state["first"],
             )
             state.update(maps=found.maps, first=False)

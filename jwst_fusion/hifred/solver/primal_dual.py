@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.numerics.progress import Progress
+
 __all__ = ["PrimalDual", "PrimalDualResult"]
 
 log = logging.getLogger(__name__)
 
 _RELAXATION = 1.8  # takes a tenth fewer iterations than 1; converges for all values below 2
 _CHECK = 10  # iterations from one gap to the next
-_LOG_INTERVAL = 10.0  # s
 
 
 @dataclass(frozen=True)
@@ -261,8 +262,7 @@ class PrimalDual:
         """
         cube = np.ascontiguousarray(cube, dtype=np.float32)
         history = [] if history is None else history
-        cpu, started = time.process_time(), time.monotonic()
-        logged = started
+        cpu, progress = time.process_time(), Progress()
         state = PrimalDualResult(cube, False, 0, np.nan, np.inf, history)
         ahead = cube
         relaxation = np.float32(_RELAXATION if self.denoiser is None else 1.0)
@@ -302,8 +302,7 @@ class PrimalDual:
                     on_check(state)
                 if state.converged:
                     break
-                if time.monotonic() - logged > _LOG_INTERVAL:
-                    logged = time.monotonic()
+                if progress.due():
                     log.info("%s: iteration %d, accuracy %.2g", what, count, accuracy)
             # where the dual variables look next, and the relaxed source
             ahead = 2.0 * new

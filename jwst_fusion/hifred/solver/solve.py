@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
 from jwst_fusion.hifred.solver.posterior import low_rank_errors
-from jwst_fusion.hifred.solver.prepared import PreparedData
+from jwst_fusion.hifred.solver.prepared import TRIAL_NATS, TRIAL_STEPS, PreparedData
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace
 
 __all__ = ["ScaledSolution", "solve"]
@@ -18,10 +18,8 @@ __all__ = ["ScaledSolution", "solve"]
 log = logging.getLogger(__name__)
 
 _STARTS_FROM = "low_rank_sobolev"  # regularisation of the solution that a full cube starts from
-# Accuracy of that solution: Newton decrement per half datum, and steps. For trials of kappa: nats
-# in all, which are within the noise of held-out deviances, and steps.
+# Accuracy of that solution: Newton decrement per half datum, and steps.
 _FIRST_TOLERANCE, _FIRST_STEPS = 1e-6, 200
-_TRIAL_NATS, _TRIAL_STEPS = 3.0, 60
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def _full(prepared, start, checkpoint):
         train, held, subspace = parts
         draft = prepared.low_rank(_STARTS_FROM, observations=train, subspace=subspace)
         first, _ = draft.solve(
-            mu, maps, tolerance=_TRIAL_NATS, max_iterations=_TRIAL_STEPS, draft=True
+            mu, maps, tolerance=TRIAL_NATS, max_iterations=TRIAL_STEPS, draft=True
         )
         trial = FullCube(train, draft.cube(first.maps), settings)
         weight, table, text = trial.tune(held)

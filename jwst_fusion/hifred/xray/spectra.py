@@ -10,12 +10,12 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.xray.energy_grid import interpolation_weights, overlap
 from jwst_fusion.hifred.xray.ogip import read_arf, read_rmf
 from jwst_fusion.messages import warn
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 
 __all__ = ["area_at", "area_y", "exposure_time", "span", "spectral_matrix_x"]
 
 log = logging.getLogger(__name__)
 
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
 _NOTHING = 1e-9  # probability of a channel; smaller ones are left out
 # Part of a channel's photons that must come from within the energies of the result.
 _WITHIN = 0.9
@@ -62,7 +62,7 @@ def spectral_matrix_x(responses, channels, edges, options, name):
             msg = f"the spectral response of {name} is missing: give rmf_x (OGIP) or lsf_fwhm (eV)"
             raise ValueError(msg)
         middle = 0.5 * (edges[1:] + edges[:-1])
-        sigma = max(1e-3 * options.lsf_fwhm / _FWHM, 1e-9)
+        sigma = max(1e-3 * options.lsf_fwhm / FWHM_OF_SIGMA, 1e-9)
         matrix = np.diff(norm.cdf((channels[:, None] - middle) / sigma), axis=0)
         return sparse.csr_array(np.where(matrix > _NOTHING, matrix, 0.0)), False, everything
     rmf = read_rmf(responses["rmf_x"])

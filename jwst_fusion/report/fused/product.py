@@ -10,8 +10,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.products.keywords import brightness_factor
-from jwst_fusion.products.wavelength import file_wavelengths
 from jwst_fusion.report.frame import celestial
 
 __all__ = [

@@ -196,11 +196,10 @@ def _solution(product):
         )
     if "end of the range" in _chosen(product):
         yield Finding(
-            "strength",
+            "mu",
             "caution",
-            "the best strength lies at the end of those that were tried",
-            "Held-out data would have taken a still weaker or stronger one. Try it by hand (mu, "
-            "kappa).",
+            "the best mu or kappa lies at the end of those that were tried",
+            "Held-out data would have taken a still smaller or larger one. Try it by hand.",
             "solver",
         )
     if product.err is None:

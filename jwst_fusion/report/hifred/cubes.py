@@ -5,8 +5,8 @@ from astropy.io import fits
 from astropy.wcs.utils import pixel_to_pixel
 
 from jwst_fusion.hifred.xray.counts import read_counts
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.products.keywords import brightness_factor
-from jwst_fusion.products.wavelength import file_wavelengths
 from jwst_fusion.report.frame import celestial
 
 __all__ = ["read_hifred_cube"]

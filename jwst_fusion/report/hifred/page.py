@@ -147,11 +147,11 @@ def _solution(product):
             "The result is a full cube; the components are those of the low-rank solution that it "
             "started from."
         )
-    solver = Section("solver", "Solver and strength", [])
+    solver = Section("solver", "Solver, mu and kappa", [])
     tuning = plots.tuning_pictures(product)
     solver.parts.append([plots.history_picture(product), *tuning])
     if not tuning:
-        solver.parts.append("The strength was given, or there is none.")
+        solver.parts.append("Mu or kappa was given, or there is none.")
     solver.parts.append(tables.solver_table(product))
     return subspace, solver
 

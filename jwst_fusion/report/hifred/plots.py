@@ -295,7 +295,7 @@ def history_picture(product):
 
 def tuning_pictures(product):
     """
-    Show how well held-out data were predicted with each strength.
+    Show how well held-out data were predicted with each mu or kappa.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def tuning_pictures(product):
     Returns
     -------
     list of Picture
-        One plot; empty if the strength was given.
+        One plot; empty if it was given.
     """
     table = product.tables.get("tuning")
     if table is None:
@@ -316,14 +316,14 @@ def tuning_pictures(product):
     if chosen:
         axis.axvline(chosen, color=COLOURS["other"], lw=0.8, ls=":")
     axis.set_xscale("log")
-    axis.set_xlabel("strength", fontsize=10)
+    axis.set_xlabel("mu or kappa", fontsize=10)
     axis.set_ylabel("held-out deviance − lowest", fontsize=10)
     return [
         Picture(
             "tuning",
             figure,
-            "Deviance of the data that were held out for each strength that was tried.",
-            "Data that were held out, predicted from the rest. Dotted: the strength that was used.",
+            "Deviance of the data that were held out for each mu or kappa that was tried.",
+            "Data that were held out, predicted from the rest. Dotted: what was used.",
             wide=True,
         )
     ]

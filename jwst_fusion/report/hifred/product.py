@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from jwst_fusion.hifred.agreement import Band
-from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.frame import celestial
 from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from jwst_fusion.numerics.robust import robust_sigma
-from jwst_fusion.products.wavelength import file_wavelengths
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.frame import celestial
 from jwst_fusion.report.fused.product import FusedProduct, read_fused
 from jwst_fusion.report.mismatch import Mismatch, image_mismatch

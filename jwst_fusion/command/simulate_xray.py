@@ -1,0 +1,41 @@
+"""Simulate a pair of X-ray observations: ``python -m jwst_fusion.command.simulate_xray folder``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def main(arguments=None):
+    """
+    Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Words of the command line, by default those given to the process.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from jwst_fusion.simulation.xray import SETUPS, xray_pair
+    from jwst_fusion.simulation.xray_files import write_xray_pair
+
+    parser = argparse.ArgumentParser(
+        prog="python -m jwst_fusion.command.simulate_xray",
+        description="Simulate two X-ray observations of a supernova remnant and write them.",
+    )
+    parser.add_argument("folder", type=Path, help="where the files are written")
+    parser.add_argument("--setup", choices=SETUPS, default="small", help="default: small")
+    parser.add_argument("--seed", type=int, default=1, help="of the scene and the noise")
+    options = parser.parse_args(arguments)
+    path = write_xray_pair(xray_pair(options.setup, seed=options.seed), options.folder)
+    print(f"{path} written; fuse it with: strun hifred {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
