@@ -13,7 +13,7 @@ PACKAGE = Path(jwst_fusion.__file__).parent
 
 #: Rooms from the bottom to the top: each imports only rooms of lines above its own.
 FLOORS = (
-    {"errors", "messages", "parameters"},
+    {"errors", "messages", "parameters", "process"},
     {"numerics"},
     {"bandpass"},
     {"psf"},
