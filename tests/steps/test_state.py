@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 import asdf
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import pytest
 import requests
@@ -55,7 +55,7 @@ def state():
         "numpy": (np.geterr(), np.get_printoptions()),
         "random numbers": (random.getstate(), [str(one) for one in np.random.get_state()]),  # noqa: NPY002
         # looked up in this way it is not chosen, if it has not been yet
-        "matplotlib": str(dict.__getitem__(matplotlib.rcParams, "backend")),
+        "matplotlib": str(dict.__getitem__(mpl.rcParams, "backend")),
         "streams": (sys.stdout, sys.stderr, sys.stdin),
         "import": (builtins.__import__, sys.path[:]),
         "hooks": (sys.excepthook, threading.excepthook, sys.getswitchinterval()),
@@ -129,11 +129,12 @@ def saved(folder, *, report=True):
     return {"output_dir": str(folder), "save_results": True, "save_report": report}
 
 
+RUNS = [pytest.param(trace_model, marks=pytest.mark.slow), fusion, hifred, outliers]
+
+
 # jwst divides by medians that are no numbers
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(
-    "run", [pytest.param(trace_model, marks=pytest.mark.slow), fusion, hifred, outliers]
-)
+@pytest.mark.parametrize("run", RUNS)
 def test_the_process_is_what_it_was(run, tmp_path):
     before, threads, files = state(), set(threading.enumerate()), open_files()
     models, alias = run(tmp_path)
