@@ -1,14 +1,16 @@
 """Warnings that go into the log and, while a product is made, into the product, too."""
 
+import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-__all__ = ["Message", "collected_warnings", "warn", "warn_once"]
+__all__ = ["Message", "collected_warnings", "forget_said", "warn", "warn_once"]
 
 _collected = ContextVar("jwst_fusion_messages", default=())
-# What has been said while no product was made: as with Python's warnings, once a process.
+# What `warn_once` has said while no product was made: as with Python's warnings, once a process.
 _said = set()
+_said_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def warn_once(log, text, *values):
     """
     Give a warning that is the same for many calls: once for each product, or once without one.
 
+    Without a product, it is given once in the life of the process, whichever thread is the first,
+    or once more after `forget_said`.
+
     Parameters
     ----------
     log : `~logging.Logger`
@@ -66,14 +71,24 @@ def warn_once(log, text, *values):
         What is put in these places.
     """
     message = Message(log.name.removeprefix("jwst_fusion."), "", text % values if values else text)
-    places = [messages for messages in _collected.get() if message not in messages]
-    if not _collected.get() and message not in _said:
-        _said.add(message)
-    elif not places:
-        return
-    for messages in places:
-        messages.append(message)
-    log.warning(text, *values)
+    products = _collected.get()
+    if products:
+        places = [messages for messages in products if message not in messages]
+        for messages in places:
+            messages.append(message)
+        new = bool(places)
+    else:
+        with _said_lock:
+            new = message not in _said
+            _said.add(message)
+    if new:
+        log.warning(text, *values)
+
+
+def forget_said():
+    """Let `warn_once` give again what it has given without a product, as in a new process."""
+    with _said_lock:
+        _said.clear()
 
 
 @contextmanager

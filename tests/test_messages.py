@@ -12,7 +12,7 @@ log = logging.getLogger("jwst_fusion.fusion.somewhere")
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
-    monkeypatch.setattr(messages, "_said", set())
+    messages.forget_said()
 
 
 def texts(found):

@@ -9,6 +9,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "fused_cube": ["FusedCubeModel", "allow_fusion_status"],
         "hifred_cube": ["HifredCubeModel", "allow_hifred_status"],
-        "whole_file": ["in_memory_file"],
     },
 )

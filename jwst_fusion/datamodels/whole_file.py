@@ -4,9 +4,7 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-from stdatamodels import fits_support
-
-__all__ = ["WholeFile", "in_memory_file", "whole_file"]
+__all__ = ["WholeFile", "renamed_when_complete"]
 
 
 class WholeFile:
@@ -55,62 +53,32 @@ class WholeFile:
             super().to_fits(init, *args, **kwargs)
             return
         final = Path(init)
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
         self._final_name = final.name
         try:
-            super().to_fits(str(partial), *args, **kwargs)
-            os.replace(partial, final)
+            with renamed_when_complete(final) as partial:
+                super().to_fits(str(partial), *args, **kwargs)
         finally:
             self._final_name = None
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def in_memory_file(model):
+def renamed_when_complete(path):
     """
-    Show a model as the FITS file that it would be saved as, without writing it.
+    Let a file be written under another name, and rename it when it is complete.
 
     Parameters
     ----------
-    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
-        The model; it is not changed.
+    path : `~pathlib.Path`
+        The file; one that exists is replaced.
 
     Yields
     ------
-    `~astropy.io.fits.HDUList`
-        The extensions. They share their arrays with the model.
+    `~pathlib.Path`
+        Where to write. What is there after an error is deleted.
     """
-    hdus = fits_support.to_fits(model._instance, model._schema)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield hdus
+        yield partial
+        partial.replace(path)
     finally:
-        hdus.close()
-
-
-@contextmanager
-def whole_file(model):
-    """
-    Let a model write its FITS file under another name and rename it when it is complete.
-
-    Parameters
-    ----------
-    model : `~stdatamodels.jwst.datamodels.JwstDataModel`
-        The model.
-    """
-    write = model.to_fits
-
-    def to_fits(path, *args, **kwargs):
-        final = Path(path)
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
-        model.meta.filename = final.name  # as only a path of type str would do
-        try:
-            write(partial, *args, **kwargs)
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    model.__dict__["to_fits"] = to_fits
-    try:
-        yield
-    finally:
-        del model.__dict__["to_fits"]
+        partial.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from astropy.io import fits
 
 from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.fits_product import FitsProduct, energy_header, pairs_table
-from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
+from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
+from jwst_fusion.products.software import software
 
 __all__ = ["count_product", "unchanged_product"]
 
@@ -144,7 +145,7 @@ def _tables(data, result, options, messages):
             hdus.append(fits.BinTableHDU.from_columns(found, name=name.upper()))
     hdus += [
         pairs_table(parameters(options), "PARAMETERS", ("NAME", "VALUE")),
-        pairs_table(software(), "SOFTWARE", ("NAME", "VERSION")),
+        pairs_table(software(SOFTWARE), "SOFTWARE", ("NAME", "VERSION")),
     ]
     texts = [(text,) for text in notes(data, result, messages)]
     if texts:

@@ -1,11 +1,12 @@
 """The product of a fusion of count cubes: a FITS file that the steps of the pipeline can save."""
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from astropy.io import fits
+
+from jwst_fusion.datamodels.whole_file import renamed_when_complete
 
 __all__ = ["FitsProduct", "energy_header", "pairs_table"]
 
@@ -83,12 +84,8 @@ class FitsProduct:
         header["FILENAME"] = (path.name, "name of this file")
         if self.meta.cal_step.hifred is not None:
             header["S_HIFRED"] = (self.meta.cal_step.hifred, "status of the step hifred")
-        partial = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
+        with renamed_when_complete(path) as partial:
             self.hdus.writeto(partial, overwrite=True, output_verify="fix+ignore")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
         self.meta.filename = path.name
         return str(path)
 

@@ -5,7 +5,8 @@ import numpy as np
 from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
 from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.cube import cube_product
-from jwst_fusion.products.hifred_provenance import flags, notes, parameters, software, summary
+from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
+from jwst_fusion.products.software import software
 
 __all__ = ["hifred_product"]
 
@@ -64,7 +65,7 @@ def hifred_product(data, result, x, y, model, options, messages=()):
     for name, columns in (tables | solver_tables(result)).items():
         _add(product, f"{name}_table", columns)
     _add_texts(product, "parameter_table", parameters(options))
-    _add_texts(product, "software_table", software())
+    _add_texts(product, "software_table", software(SOFTWARE))
     texts = notes(data, result, messages)
     if texts:
         _add_texts(product, "note_table", [(text,) for text in texts], end=False)

@@ -1,18 +1,17 @@
 """What the products of HIFReD say about how they were made: keywords, quality, flags, software."""
 
-import platform
 from dataclasses import fields
-from importlib.metadata import version
 
 import numpy as np
 
 from jwst_fusion import __version__
 
-__all__ = ["flags", "notes", "parameters", "quality", "software", "summary"]
+__all__ = ["SOFTWARE", "flags", "notes", "parameters", "quality", "summary"]
 
 # Data quality flags of JWST: bits 0, 9 and 28.
 _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
-_SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
+#: Packages on which the numbers of a product depend.
+SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
 
 
 def flags(data, result):
@@ -150,9 +149,3 @@ def parameters(options):
         Names and values.
     """
     return [(one.name, str(getattr(options, one.name))) for one in fields(options)]
-
-
-def software():
-    """Return names and versions of the software."""
-    rows = [("jwst_fusion", __version__), ("python", platform.python_version())]
-    return rows + [(name, version(name)) for name in _SOFTWARE]

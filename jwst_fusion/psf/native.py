@@ -3,12 +3,12 @@
 import importlib.metadata
 import logging
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.process import without_warnings
 from jwst_fusion.psf import aperture, webbpsf
 
 __all__ = ["Native", "versions"]
@@ -113,6 +113,10 @@ class Native:
             ``psf_0``, ``psf_1``, ... one image per node, ``scale`` of their pixels [arcsec] and
             ``rotation`` (one value) [deg] counterclockwise that brings V3 up.
         """
+        with without_warnings():  # of STPSF and poppy, about their own workings
+            return self._compute(cores)
+
+    def _compute(self, cores):
         if self.source == "aperture":
             rotation = 0.0
             aperture.pupil()
@@ -143,11 +147,9 @@ class Native:
 
         start = time.monotonic()
         with (
-            warnings.catch_warnings(),
             threadpool_limits(1 if cores > 1 else None),
             ThreadPoolExecutor(len(calls)) as pool,
         ):
-            warnings.simplefilter("ignore")  # of poppy, about its own use of NumPy and Astropy
             jobs = {pool.submit(one, i): i for i in range(self.nodes.size)}
             for done, job in enumerate(as_completed(jobs), start=1):
                 arrays[f"psf_{jobs[job]}"] = job.result().astype(np.float32)

@@ -1,17 +1,18 @@
 """PSFs from STPSF (WebbPSF under its current name), computed offline from its data files."""
 
-import contextlib
+import builtins
 import copy
 import hashlib
-import io
-import logging
+import importlib.util
 import os
 import re
 import sys
 import threading
-import warnings
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+
+from jwst_fusion.process import without_warnings
 
 __all__ = ["OpticalModel", "data_fingerprint", "data_version", "find_data", "wavefront_map_of_date"]
 
@@ -183,55 +184,58 @@ def wavefront_map_of_date(date):
     return nearest
 
 
-@contextlib.contextmanager
-def _offline():
-    """
-    Keep pysiaf, which asks a web page for its newest version on import, from the network.
+class _InstalledVersions:
+    """Answer pysiaf's question for its versions from its folder instead of a web page."""
 
-    It has no switch for that and calls ``requests.get``. That name leads elsewhere while this
-    thread imports it; what other threads ask for goes its usual way.
+    def __init__(self, package):
+        self._package = package
+
+    def get(self, *_args, **_keywords):
+        names = sorted(os.listdir(self._package / "prd_data" / "JWST"))
+        return SimpleNamespace(text=" ".join(f"pysiaf/prd_data/JWST/{n}/SIAFXML" for n in names))
+
+
+def _import_pysiaf():
     """
+    Import pysiaf without network.
+
+    It asks a web page for its newest version when it is imported, and has no switch for that. Its
+    code is run here as Python runs it, with a function ``__import__`` of its own, which gives it
+    what is installed for the web page. Nothing outside this module is changed.
+    """
+    if "pysiaf" in sys.modules:
+        return
     import requests
 
-    fetch, logger, here = requests.get, logging.getLogger("pysiaf"), threading.get_ident()
+    spec = importlib.util.find_spec("pysiaf")
+    if spec is None:
+        return  # what needs it will say so
+    module = importlib.util.module_from_spec(spec)
+    installed = _InstalledVersions(Path(spec.origin).parent)
 
-    def get(*args, **keywords):
-        if threading.get_ident() == here:
-            msg = "jwst_fusion imports pysiaf without network"
-            raise requests.ConnectionError(msg)
-        return fetch(*args, **keywords)
+    def import_(name, *args, **keywords):
+        return installed if name == "requests" else builtins.__import__(name, *args, **keywords)
 
-    def elsewhere(record):
-        return record.thread != here
-
-    requests.get = get
-    logger.addFilter(elsewhere)  # against its complaint that the web page cannot be reached
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_}
+    sys.modules["pysiaf"] = module
     try:
-        yield
-    finally:
-        requests.get = fetch
-        logger.removeFilter(elsewhere)
+        exec(spec.loader.get_code("pysiaf"), vars(module))
+    except BaseException:
+        del sys.modules["pysiaf"]
+        raise
+    vars(module).update(__builtins__=vars(builtins), requests=requests)
 
 
 def _import_stpsf():
-    """Import STPSF; the first time quietly and without network."""
+    """Import STPSF; the first time without network."""
     find_data()
     with _importing:
-        quiet = contextlib.ExitStack()
-        if "stpsf" not in sys.modules:
-            for context in (
-                warnings.catch_warnings(),
-                contextlib.redirect_stdout(io.StringIO()),
-                _offline(),
-            ):
-                quiet.enter_context(context)
-            warnings.simplefilter("ignore")
-        with quiet:
-            try:
-                import stpsf
-            except ImportError as error:
-                msg = "the package stpsf cannot be imported; install it: pip install stpsf"
-                raise ImportError(msg) from error
+        try:
+            _import_pysiaf()
+            import stpsf
+        except ImportError as error:
+            msg = "the package stpsf cannot be imported; install it: pip install stpsf"
+            raise ImportError(msg) from error
     return stpsf
 
 
@@ -276,9 +280,8 @@ class OpticalModel:
     """
 
     def __init__(self, channel, detector, filter_name=None, *, position=None, opd=None):
-        stpsf = _import_stpsf()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():  # of STPSF and what it imports, about their own workings
+            stpsf = _import_stpsf()
             model = getattr(stpsf, _folder_of(channel))()
             self.rotation = 0.0
             if channel.startswith("NIRCAM"):

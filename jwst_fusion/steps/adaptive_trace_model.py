@@ -16,7 +16,6 @@ from jwst_fusion.adaptive_trace_model.exposure import trace_exposure
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
-from jwst_fusion.datamodels.whole_file import whole_file
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.cores import SHARES, count_cores
 from jwst_fusion.parameters import option, options_of, spec_of
@@ -32,6 +31,7 @@ from jwst_fusion.products.exposure import (
     write_result,
 )
 from jwst_fusion.products.traced_exposure import TracedExposure, facts_of, traced_spectrum
+from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.report.names import report_path
 from jwst_fusion.report.trace.page import write_trace_report
 from jwst_fusion.steps.base import FusionBaseStep
@@ -85,7 +85,6 @@ class AdaptiveTraceModelStep(FusionBaseStep):
     __module__ = "jwst_fusion.step"
 
     class_alias = "adaptive_trace_model"
-    _named = False
 
     spec = spec_of(TraceSettings, _StepOptions)
 
@@ -119,17 +118,18 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         models = self.open_input(input_data)
         self.add_asn_id_to_output_name(models)
         # The name that the user gives one exposure takes precedence over that of the input.
-        self._named = self.output_file is not None and isinstance(models, datamodels.JwstDataModel)
+        single = isinstance(models, datamodels.JwstDataModel)
+        given = self.output_file if single else None
         if self.save_results or self.save_intermediate_results or self.save_report:
             _check_names(models)
         if isinstance(models, ModelLibrary):
             with models:
                 for index, model in enumerate(models):
-                    self._process_exposure(model, settings, threads)
+                    self._process_exposure(model, settings, threads, given)
                     models.shelve(model, index)
             return models
-        for model in [models] if isinstance(models, datamodels.JwstDataModel) else models:
-            self._process_exposure(model, settings, threads)
+        for model in [models] if single else models:
+            self._process_exposure(model, settings, threads, given)
         return models
 
     def skip_model(self, models, reason):
@@ -153,33 +153,24 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return models
         return super().skip_model(models, reason)
 
-    def save_model(self, model, *args, **kwargs):
+    def named_by_model(self, idx):
         """
-        Save models under the names of the pipeline; no partial file stays if that fails.
+        Say whether an exposure that is saved has its file name from its model.
 
         Parameters
         ----------
-        model : datamodel or sequence of datamodels
-            What to save.
-        *args, **kwargs
-            As for `stpipe.Step.save_model`.
+        idx : int or None
+            Number of the exposure among several; None for a single one.
 
         Returns
         -------
-        list of str
-            The files.
+        bool
+            Whether ``output_use_model`` is set; but the name that the user gives one exposure goes
+            before that of the input.
         """
-        if not isinstance(model, datamodels.JwstDataModel):
-            return super().save_model(model, *args, **kwargs)
-        by_input = self.output_use_model
-        self.output_use_model = by_input and not self._named
-        try:
-            with whole_file(model):
-                return super().save_model(model, *args, **kwargs)
-        finally:
-            self.output_use_model = by_input
+        return self.output_use_model and (idx is not None or self.output_file is None)
 
-    def _process_exposure(self, model, settings, threads):
+    def _process_exposure(self, model, settings, threads, output_file):
         """Process one exposure in place, or mark it as skipped or failed."""
         name = model.meta.filename or "exposure"
         instrument = model.meta.instrument
@@ -201,9 +192,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return
         log.info("Fitting the traces of %s (%s)", name, mode.name)
         with threadpool_limits(1, user_api="blas"):
-            self._process_spectra(model, name, mode, settings, threads)
+            self._process_spectra(model, name, mode, settings, threads, output_file)
 
-    def _process_spectra(self, model, name, mode, settings, threads):
+    def _process_spectra(self, model, name, mode, settings, threads, output_file):
         """Trace the spectra of an exposure of a known mode, write the results, set the status."""
         parts = spectra(model)
         products = {key: [] for key in self._products(settings)}
@@ -248,11 +239,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         for key, images in products.items():
             self._save_product(model, images, PRODUCTS[key])
         if traced:
-            self._save_report(model, name, mode, traced, counts["filled"])
+            self._save_report(model, name, mode, traced, counts["filled"], output_file)
 
-    def _save_report(self, model, source, mode, traced, filled):
-        basepath = self.output_file if self._named else model.meta.filename
-        product = Path(self.make_output_path(basepath=basepath))
+    def _save_report(self, model, source, mode, traced, filled, output_file):
+        product = Path(self.make_output_path(basepath=output_file or model.meta.filename))
         exposure = TracedExposure(
             name=product.name,
             source=source,
@@ -306,9 +296,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
 
     def _save_product(self, model, images, suffix):
         """Save an intermediate product beside the output."""
-        with make_product(model, images) as product, whole_file(product):
+        with make_product(model, images) as product:
             path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
-            product.save(path)
+            save_whole(product, path)
             log.info("Saved %s", path)
 
 

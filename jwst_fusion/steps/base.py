@@ -12,6 +12,7 @@ from stpipe.config_parser import ConfigObj
 
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import INPUT_TYPES, fast_files, open_model
+from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.reuse import Reusable
 
 __all__ = ["SUFFIXES", "FusionBaseStep"]
@@ -235,24 +236,77 @@ class FusionBaseStep(Reusable, Step):
         )
         raise TypeError(msg)
 
-    def save_model(self, model, *args, **kwargs):
+    def locate(self, init):
         """
-        Save models under the names of the pipeline.
+        Look for files without a folder in the input folder of the step.
+
+        Parameters
+        ----------
+        init : str, `~pathlib.Path`, list, tuple or other object
+            A file, or several files and datamodels; other input is returned as it is.
+
+        Returns
+        -------
+        str, list or object
+            The same with the paths of files.
+        """
+        if isinstance(init, (list, tuple)):
+            return [self.locate(item) for item in init]
+        return self.make_input_path(str(init) if isinstance(init, Path) else init)
+
+    def named_by_model(self, idx):
+        """
+        Say whether a product that is saved has its file name from its model.
+
+        Parameters
+        ----------
+        idx : int or None
+            Number of the product among several; None for a single one.
+
+        Returns
+        -------
+        bool
+            Each of several products has a name of its own; a single one that of the caller, if
+            there is one.
+        """
+        return idx is not None or self.search_attr("output_file") is None
+
+    def save_model(self, model, suffix=None, idx=None, output_file=None, force=False, **components):
+        """
+        Save models under the names of the pipeline; no partial file stays if that fails.
 
         Parameters
         ----------
         model : datamodel or sequence of datamodels
             What to save.
-        *args, **kwargs
+        suffix : str, optional
+            Suffix in place of that of the step.
+        idx : int, optional
+            Number of the model among several.
+        output_file : str, optional
+            Name in place of that of the step or of the model.
+        force : bool
+            Whether to save it even if the step is to save nothing.
+        **components : object
             As for `stpipe.Step.save_model`.
 
         Returns
         -------
-        list of str
-            The files.
+        str, list of str or None
+            The file or files; None if nothing is saved.
         """
+        given = output_file or self.output_file
         with fast_files():
-            return super().save_model(model, *args, **kwargs)
+            if isinstance(model, (Sequence, ModelLibrary)):
+                return super().save_model(model, suffix, idx, output_file, force, **components)
+            if not (force or self.save_results or given):
+                return None
+            if not output_file and self.named_by_model(idx):
+                given, idx = model.meta.filename, None
+            path = self.make_output_path(basepath=given, suffix=suffix, idx=idx, **components)
+            path = save_whole(model, path)
+            log.info("Saved model in %s", path)
+            return path
 
     def set_status(self, models, status):
         """

@@ -1,6 +1,5 @@
 """Exposures in the fusion pipeline: opened, flagged together, their oversampling found."""
 
-import copy
 import logging
 from collections import Counter
 from pathlib import Path
@@ -203,9 +202,7 @@ def prepare_together(models, backgrounds, steps):
             result, _ = split_container(container)
         container = result
     if "outlier_detection" in steps:
-        detection = copy.copy(steps["outlier_detection"])
-        detection.mode = "ifu"
-        container = detection.run(container)
+        container = steps["outlier_detection"].run(container)
     return list(container)
 
 

@@ -92,10 +92,9 @@ class FusionStep(FusionBaseStep):
             or the input of another kind.
         """
         options = FusionOptions.from_step(self)
-        members = collect_members(self._locate(input_data))
+        members = collect_members(self.locate(input_data))
         # The product is named after the association unless the caller names it.
         given = self.search_attr("output_file")
-        self.output_use_model = given is None
         if given is not None:
             members = replace(members, product_name=self.remove_suffix(Path(given).stem)[0])
         if members.backgrounds:
@@ -107,8 +106,6 @@ class FusionStep(FusionBaseStep):
         stack = self._stacked(members.cubes) if options.gratings == "shared" else None
         if stack is not None:
             return self._fuse_one(stack, members, members.product_name, options)
-        # Each product has a name of its own.
-        self.output_use_model = True
         return self._fuse_each(members, options)
 
     def _stacked(self, members):
@@ -281,13 +278,6 @@ class FusionStep(FusionBaseStep):
             if missing:
                 warn(log, "%s names %s, of which no image is used", parameter, ", ".join(missing))
         return images
-
-    def _locate(self, input_data):
-        if isinstance(input_data, str):
-            return self.make_input_path(input_data)
-        if isinstance(input_data, (list, tuple)):
-            return [self.make_input_path(item) for item in input_data]
-        return input_data
 
     def _no_cube(self, input_data):
         if isinstance(input_data, datamodels.JwstDataModel):

@@ -1,6 +1,5 @@
 """The pipeline from exposures and images to the fused cube."""
 
-import copy
 import logging
 import os
 from contextlib import contextmanager
@@ -149,7 +148,7 @@ class FusionPipeline(Reusable, Pipeline):
         *args
             The input of the pipeline, as for `process`.
         """
-        if args and sort_members(self._locate(args[0]))[1]:
+        if args and sort_members(self.fusion.locate(args[0]))[1]:
             super().prefetch(*args)
 
     def process(self, input_data):
@@ -174,7 +173,7 @@ class FusionPipeline(Reusable, Pipeline):
             cubes.
         """
         self._check_parameters()
-        members, exposures, cubes = sort_members(self._locate(input_data))
+        members, exposures, cubes = sort_members(self.fusion.locate(input_data))
         for kind, found in (
             ("exposure or cube (science)", [*exposures, *cubes]),
             ("image (direct_image)", members.images),
@@ -291,13 +290,19 @@ class FusionPipeline(Reusable, Pipeline):
         if factor <= 1 or self.fusion.trace_oversample != 1:
             return self.fusion
         log.info("The PSF of the cube is made for exposures oversampled by %g", factor)
-        fusion = copy.copy(self.fusion)
-        fusion.trace_oversample = factor
-        return fusion
+        parameters = {**self.fusion.get_pars(), "trace_oversample": factor}
+        return type(self.fusion)(
+            self.fusion.name, parent=self, config_file=self.fusion.config_file, **parameters
+        )
 
     @contextmanager
     def _output(self, name):
-        """Let the steps name their products, for which they ask the pipeline's output_file."""
+        """
+        Let the steps name their products, for which they ask the pipeline's output_file.
+
+        Steps of jwst know no other way. The parameter is for this time another one, and afterwards
+        what it was, whatever happens.
+        """
         asked = self.output_file
         self.output_file = name
         try:
@@ -368,13 +373,6 @@ class FusionPipeline(Reusable, Pipeline):
         found, _ = stages.run(f"Fusion of {len(cubes)} cubes", key, make)
         found = [_open_product(one) if isinstance(one, str) else one for one in found]
         return found[0] if len(found) == 1 else ModelContainer(found)
-
-    def _locate(self, input_data):
-        if isinstance(input_data, str):
-            return self.make_input_path(input_data)
-        if isinstance(input_data, (list, tuple)):
-            return [self.make_input_path(item) for item in input_data]
-        return input_data
 
 
 def _fusion_key(stages, fusion, given, name, *, joined=False):

@@ -9,7 +9,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.associations.hifred import collect_hifred_members
 from jwst_fusion.associations.members import stem
-from jwst_fusion.datamodels import allow_hifred_status, in_memory_file
+from jwst_fusion.datamodels import allow_hifred_status
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.options import HifredOptions
 from jwst_fusion.hifred.run import fuse_data
@@ -23,6 +23,7 @@ from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.products.open import open_model
+from jwst_fusion.products.whole_file import in_memory_file
 from jwst_fusion.report.hifred.page import write_hifred_report
 from jwst_fusion.report.names import report_path
 from jwst_fusion.steps.base import FusionBaseStep
@@ -98,8 +99,7 @@ class HifredStep(FusionBaseStep):
         options = HifredOptions.from_step(self)
         if isinstance(input_data, datamodels.JwstDataModel):
             return self._one_model(input_data)
-        members = collect_hifred_members(self._locate(input_data))
-        self.output_use_model = self.search_attr("output_file") is None
+        members = collect_hifred_members(self.locate(input_data))
         kinds = [_is_jwst(cube) for cube in members.cubes]
         if kinds[0] != kinds[1]:
             msg = "one cube is a JWST product and the other is not: give two of one kind"
@@ -182,16 +182,6 @@ class HifredStep(FusionBaseStep):
         model = models[next(i for i, cube in enumerate(cubes) if cube is y)]
         product = hifred_product(data, result, x, y, model, options, messages)
         return self.set_status(product, "COMPLETE"), data
-
-    def _locate(self, input_data):
-        if isinstance(input_data, (str, Path)):
-            return self.make_input_path(str(input_data))
-        if isinstance(input_data, (list, tuple)):
-            return [
-                self.make_input_path(str(item)) if isinstance(item, (str, Path)) else item
-                for item in input_data
-            ]
-        return input_data
 
     def _one_model(self, model):
         kind = type(model).__name__

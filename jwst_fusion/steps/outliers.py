@@ -1,12 +1,13 @@
 """Outlier detection of jwst in a fifth of its memory, with the same result."""
 
+import importlib.util
 import logging
-import threading
 import time
-from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from jwst.outlier_detection import OutlierDetectionStep, ifu
+from jwst.stpipe import query_step_status, record_step_status
 
 from jwst_fusion.steps.reuse import Reusable
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 # Rows filtered at a time: stcal stacks one copy of them for each pixel of the kernel.
 _STRIP = 128
 _PATIENCE = 10.0  # seconds without a line on how far it is
-_lock = threading.Lock()  # of the swap of jwst's function; to other threads both give the same
 
 
 class FrugalOutlierStep(Reusable, OutlierDetectionStep):
@@ -50,8 +50,21 @@ class FrugalOutlierStep(Reusable, OutlierDetectionStep):
         ModelContainer or ModelLibrary
             The exposures with outliers flagged.
         """
-        with _filter_in_strips():
+        if self._guess_mode(input_data) != "ifu":
             return super().process(input_data)
+        models = self.prepare_output(input_data)
+        self._get_asn_id(input_data)
+        models = _detection_in_strips().detect_outliers(
+            models,
+            self.save_intermediate_results,
+            self.kernel_size,
+            self.ifu_second_check,
+            self.threshold_percent,
+            self.make_output_path,
+        )
+        if query_step_status(models, "outlier_detection") not in ("SKIPPED", "FAILED"):
+            record_step_status(models, "outlier_detection", True)
+        return models
 
 
 def median_in_strips(medfilt, image, kernel):
@@ -87,17 +100,17 @@ def median_in_strips(medfilt, image, kernel):
     return np.concatenate(strips)
 
 
-@contextmanager
-def _filter_in_strips():
-    """Let jwst's detection for integral field units filter in strips."""
-    with _lock:
-        whole = getattr(ifu, "medfilt", None)
-        if whole is None:
-            log.info("This version of jwst filters in another way, which is left as it is")
-            yield
-            return
-        ifu.medfilt = lambda image, kernel: median_in_strips(whole, image, kernel)
-        try:
-            yield
-        finally:
-            ifu.medfilt = whole
+def _detection_in_strips():
+    """
+    Return jwst's module for integral field units with a median filter that goes in strips.
+
+    It is a module of our own, made of the code of jwst: what others import stays as it is.
+    """
+    spec = importlib.util.find_spec(ifu.__name__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if hasattr(module, "medfilt"):
+        module.medfilt = partial(median_in_strips, module.medfilt)
+    else:
+        log.info("This version of jwst filters in another way, which is left as it is")
+    return module

@@ -4,7 +4,7 @@ import logging
 from contextlib import ExitStack
 from pathlib import Path
 
-from jwst_fusion.datamodels import in_memory_file
+from jwst_fusion.products.whole_file import in_memory_file
 from jwst_fusion.report.fused.page import write_fusion_report
 from jwst_fusion.report.joined.page import write_joined_report
 from jwst_fusion.report.names import report_path

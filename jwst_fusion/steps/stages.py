@@ -4,8 +4,8 @@ import logging
 import time
 from pathlib import Path
 
-from jwst_fusion.datamodels.whole_file import whole_file
 from jwst_fusion.products.open import fast_files
+from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.resume import fingerprint
 
 __all__ = ["Stages"]
@@ -119,7 +119,7 @@ class Stages:
             msg = f"{path} is an input and would be overwritten: give another output_dir"
             raise ValueError(msg)
         log.info("Saving %s", path)
-        with fast_files(), whole_file(model):
-            model.save(str(path))
+        with fast_files():
+            save_whole(model, path)
         model.close()
         return str(path)

@@ -22,7 +22,7 @@ THROUGHPUT = np.clip(0.4 - 8.0 * (WAVELENGTH - 1.85) ** 2 / 0.4, 0.0, None)
 @pytest.fixture
 def no_stpsf(tmp_path, monkeypatch):
     monkeypatch.setenv("STPSF_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(messages, "_said", set())
+    messages.forget_said()
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_webbpsf_without_data_says_what_to_do(monkeypatch, tmp_path):
 
 def test_auto_without_data_warns_once_and_records_the_source(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("STPSF_PATH", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(messages, "_said", set())
+    messages.forget_said()
     with caplog.at_level(logging.WARNING):
         psfs = [make_psf(**{**GOOD, "source": "auto"}) for _ in range(3)]
     warned = [r for r in caplog.records if "STPSF_PATH" in r.getMessage()]

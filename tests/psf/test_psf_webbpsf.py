@@ -155,22 +155,31 @@ for source in ("aperture", "webbpsf", "auto"):
 def test_importing_stpsf_leaves_the_process_as_it_was(stpsf_path, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "stpsf-data").symlink_to(stpsf_path)
-    code = (
-        "import logging, os, requests, sys, threading, warnings\n"
-        "from jwst_fusion.psf import webbpsf\n"
-        "asked, fetch = [], requests.get\n"
-        "requests.get = lambda *args, **_: asked.append(args)\n"
-        "before = requests.get, dict(os.environ), sys.stdout, list(warnings.filters)\n"
-        "model = webbpsf.OpticalModel('NIRCAM_SW', 'NRCB1')\n"
-        "after = requests.get, dict(os.environ), sys.stdout\n"
-        "assert before[:3] == after and 'pysiaf' in sys.modules and not asked\n"
-        "assert not logging.getLogger('pysiaf').filters\n"
-        "with webbpsf._offline():\n"
-        "    other = threading.Thread(target=requests.get, args=('x',))\n"
-        "    other.start()\n"
-        "    other.join()\n"
-        "assert asked == [('x',)]\n"
-    )
+    code = """
+import builtins, logging, os, requests, sys, warnings
+from jwst_fusion.psf import webbpsf
+
+asked = []
+requests.get = lambda *args, **_: asked.append(args)
+
+def state():
+    logger = logging.getLogger("pysiaf")
+    return [
+        requests.get, dict(os.environ), sys.stdout, sys.meta_path[:], builtins.__import__,
+        vars(builtins).keys(), logger.filters[:], logger.level,
+    ]
+
+before = state()
+webbpsf.OpticalModel("NIRCAM_SW", "NRCB1")
+assert before == state()
+assert not asked
+import pysiaf
+assert pysiaf.requests is requests
+assert pysiaf.__builtins__ is vars(builtins)
+"""
     known = {key: value for key, value in os.environ.items() if key != "STPSF_PATH"}
     environment = {**known, "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "PRD" not in done.stderr

@@ -87,8 +87,6 @@ def test_steps_run_in_the_order_of_spec3(status):
     assert [name for name, _ in calls] == list(names)
     assert [sorted(files) for _, files in calls] == [both, sorted([*both, "b_x1d.fits"]), both]
     assert [model.meta.filename for model in result] == both
-    assert steps["outlier_detection"].modes == ["ifu"]
-    assert not hasattr(steps["outlier_detection"], "mode")
 
 
 def test_models_of_the_caller_are_copied():

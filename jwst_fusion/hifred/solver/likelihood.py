@@ -12,7 +12,30 @@ __all__ = ["Gaussian", "Poisson"]
 _LOW = 0.02
 
 
-class Poisson:
+class _Arrays:
+    """What likelihoods of either kind are as objects: arrays of one precision."""
+
+    def astype(self, dtype):
+        """
+        Return the same with arrays of another precision.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Such as ``numpy.float32``.
+
+        Returns
+        -------
+        Gaussian or Poisson
+            A new object.
+        """
+        copy = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
+        return copy
+
+
+class Poisson(_Arrays):
     r"""
     Negative logarithm of the Poisson likelihood, as half a deviance.
 
@@ -162,27 +185,8 @@ class Poisson:
         # sup_m (u m - m + d ln m) + d - d ln d, with m the model including the background
         return float(np.sum(values, dtype=float))
 
-    def astype(self, dtype):
-        """
-        Return the same with arrays of another precision.
 
-        Parameters
-        ----------
-        dtype : dtype
-            Such as ``numpy.float32``.
-
-        Returns
-        -------
-        Poisson
-            A new object.
-        """
-        copy = object.__new__(type(self))
-        for name, value in self.__dict__.items():
-            setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
-        return copy
-
-
-class Gaussian:
+class Gaussian(_Arrays):
     r"""
     Half of chi square, for data with known variances.
 
@@ -298,22 +302,3 @@ class Gaussian:
         with np.errstate(divide="ignore", invalid="ignore"):
             quadratic = np.where(self.weights > 0, dual**2 / (2.0 * self.weights), 0.0)
         return float((quadratic + dual * self.data).sum(dtype=float))
-
-    def astype(self, dtype):
-        """
-        Return the same with arrays of another precision.
-
-        Parameters
-        ----------
-        dtype : dtype
-            Such as ``numpy.float32``.
-
-        Returns
-        -------
-        Gaussian
-            A new object.
-        """
-        copy = object.__new__(type(self))
-        for name, value in self.__dict__.items():
-            setattr(copy, name, value.astype(dtype) if isinstance(value, np.ndarray) else value)
-        return copy
