@@ -21,8 +21,9 @@ class FusedObservation:
 
     Attributes
     ----------
-    data, err : array (L, y, x)
-        The field at fine pixels, in the orientation of the common grid.
+    cube, error : array (L, y, x)
+        Surface brightness at fine pixels and its standard deviation, MJy/sr, in the
+        orientation of the common grid.
     origin : uint8 array (L, y, x)
         What constrains each voxel, see `~jwst_fusion.fusion.origin.voxel_origin`.
     grid : CommonGrid
@@ -52,8 +53,8 @@ class FusedObservation:
         The Gaussian by which the PSF of the cube was widened.
     angles : tuple of float
         Degrees counterclockwise from +y of the grid to V3, for images and cube.
-    problem, solution : FusionData and FusionResult
-        The numerical problem and its solution.
+    inputs, result : FusionData and FusionResult
+        What the engine was given, less what it rejected, and what it returned.
     quality : Quality
         Agreement with the data.
     left_out : list of LeftOut
@@ -62,8 +63,8 @@ class FusedObservation:
         The agreement as text.
     """
 
-    data: np.ndarray
-    err: np.ndarray
+    cube: np.ndarray
+    error: np.ndarray
     origin: np.ndarray
     grid: CommonGrid
     mirrored: bool
@@ -79,8 +80,8 @@ class FusedObservation:
     psf: PsfPair
     broadening: Broadening
     angles: tuple
-    problem: FusionData
-    solution: FusionResult
+    inputs: FusionData
+    result: FusionResult
     quality: Quality
     left_out: list
     report: list

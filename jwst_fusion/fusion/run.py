@@ -109,7 +109,7 @@ def fuse_observations(cube, images, options):
         **arrays, responses=responses, psf=psf, factor=factor, method=method
     )
     factors = _factors(images, calibrations, options.crosscal)
-    problem = fusion_data(
+    inputs = fusion_data(
         **arrays,
         responses=responses * factors[:, None],
         psf=psf,
@@ -117,24 +117,24 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
-    solution = fuse(problem, settings)
-    problem = without_rejected(problem, solution.rejected_images, solution.rejected_voxels)
+    result = fuse(inputs, settings)
+    inputs = without_rejected(inputs, result.rejected_images, result.rejected_voxels)
     if options.crosscal == "fitted":
-        calibrations = _with_gains(calibrations, solution)
+        calibrations = _with_gains(calibrations, result)
         # Images that are left out for validation are compared with their gains, too.
-        problem = replace(problem, response=problem.response * solution.gains[:, None])
-    products = (solution.images_model, solution.cube_model, solution.cube)
-    quality = assess(problem, *products, inner=grid.inner())
+        inputs = replace(inputs, response=inputs.response * result.gains[:, None])
+    products = (result.images_model, result.cube_model, result.cube)
+    quality = assess(inputs, *products, inner=grid.inner())
     names = [image.filter for image in images]
     left_out = validate(
-        problem, names, options.validate_filters, inner=grid.inner(), settings=settings
+        inputs, names, options.validate_filters, inner=grid.inner(), settings=settings
     )
     window = (slice(None), *grid.inner(fine=True))
     offsets = aligned.measured * grid.fine.scale
     return FusedObservation(
-        data=solution.cube[window],
-        err=solution.error[window],
-        origin=voxel_origin(problem, responses, grid.inner(fine=True)),
+        cube=result.cube[window],
+        error=result.error[window],
+        origin=voxel_origin(inputs, responses, grid.inner(fine=True)),
         grid=grid,
         mirrored=cube.grid.mirrored,
         channels=channels,
@@ -149,8 +149,8 @@ def fuse_observations(cube, images, options):
         psf=psf,
         broadening=broadening,
         angles=angles,
-        problem=problem,
-        solution=solution,
+        inputs=inputs,
+        result=result,
         quality=quality,
         left_out=left_out,
         report=table(quality, names, calibrations, offsets * _MAS) + report(left_out),

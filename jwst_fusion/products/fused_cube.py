@@ -65,10 +65,10 @@ def fused_product(template, fused, options, *, images_given=None, messages=()):
     FusedCubeModel
         The product, in the orientation of the input cube.
     """
-    origin = fused.origin * np.isfinite(fused.data)
+    origin = fused.origin * np.isfinite(fused.cube)
     arrays = {
-        "data": np.where(origin > 0, fused.data, np.nan),
-        "err": np.where(origin > 0, fused.err, np.nan),
+        "data": np.where(origin > 0, fused.cube, np.nan),
+        "err": np.where(origin > 0, fused.error, np.nan),
         "dq": flags_of(origin),
         "weightmap": origin,
     }
@@ -85,7 +85,7 @@ def fused_product(template, fused, options, *, images_given=None, messages=()):
 
 
 def _provenance(product, template, fused, options):
-    solution, meta = fused.solution, product.meta.fusion
+    solution, meta = fused.result, product.meta.fusion
     meta.software_version = __version__
     meta.cube = template.meta.filename
     meta.images = len(fused.images)

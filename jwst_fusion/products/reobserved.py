@@ -45,7 +45,7 @@ def reobserved_products(template, fused):
         they are not known.
     """
     count, seen = Counter(image.filter for image in fused.images), Counter()
-    for image, model in zip(fused.images, fused.solution.images_model, strict=True):
+    for image, model in zip(fused.images, fused.result.images_model, strict=True):
         seen[image.filter] += 1
         number = f"-{seen[image.filter]}" if count[image.filter] > 1 else ""
         yield (
@@ -90,7 +90,7 @@ def _image(template, fused, observation, model):
 
 def _cube(template, fused):
     data = np.full(template.data.shape, np.nan, np.float32)
-    part = fused.solution.cube_model[(slice(None), *fused.grid.inner())]
+    part = fused.result.cube_model[(slice(None), *fused.grid.inner())]
     data[(fused.channels, *fused.grid.field)] = part
     if fused.mirrored:
         data = data[..., ::-1]

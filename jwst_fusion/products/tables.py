@@ -46,13 +46,13 @@ def add_tables(product, template, fused, options, messages=()):
     table = _filters(fused, product.get_dtype("filter_table"))
     product.filter_table = table
     _summarise(product.meta.fusion, table)
-    product.component_table = _components(fused.solution, product.get_dtype("component_table"))
+    product.component_table = _components(fused.result, product.get_dtype("component_table"))
     wave = wavelengths(template, str(template.meta.filename))[fused.channels]
     product.channel_table = _channels(wave, fused, product.get_dtype("channel_table"))
     if fused.left_out:
         product.left_out_table = _left_out(fused, product.get_dtype("left_out_table"))
-    if fused.solution.tuning_path:
-        product.tuning_table = _tuning(fused.solution, product.get_dtype("tuning_table"))
+    if fused.result.tuning_path:
+        product.tuning_table = _tuning(fused.result, product.get_dtype("tuning_table"))
     if messages:
         size = product.get_dtype("message_table")["text"].itemsize
         rows = [(one.source, one.kind, one.text[:size]) for one in messages]
@@ -75,7 +75,7 @@ def add_arrays(product, fused):
     fused : `~jwst_fusion.fusion.fused_observation.FusedObservation`
         The result.
     """
-    solution, problem = fused.solution, fused.problem
+    solution, problem = fused.result, fused.inputs
     window = (slice(None), *fused.grid.inner(fine=True))
     used = problem.image_weight > 0
     images = np.where(used, problem.images, np.nan)
@@ -177,7 +177,7 @@ def _tuning(solution, dtype):
 
 
 def _channels(wavelength, fused, dtype):
-    subspace, quality = fused.solution.subspace, fused.quality.channels
+    subspace, quality = fused.result.subspace, fused.quality.channels
     table = np.zeros(len(wavelength), dtype)
     table["wavelength"] = wavelength
     table["noise"] = np.where(subspace.valid, subspace.sigma, np.nan)
