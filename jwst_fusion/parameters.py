@@ -20,6 +20,7 @@ __all__ = [
     "options_of",
     "parts",
     "same_option",
+    "settings_of",
     "spec_of",
 ]
 
@@ -146,6 +147,37 @@ def same_option(owner, name, **changes):
     default = changes.pop("default", field.default)
     declared = dataclasses.replace(field.metadata["option"], **changes)
     return dataclasses.field(default=default, metadata={"option": declared})
+
+
+def settings_of(options, kind, **defaults):
+    """
+    Return the settings that a function is given as ``options``, or the defaults.
+
+    Parameters
+    ----------
+    options : object or None
+        What the caller gave.
+    kind : type
+        The dataclass of the settings.
+    **defaults
+        Settings that differ from the defaults of `kind` where the caller gave none.
+
+    Returns
+    -------
+    object
+        Instance of `kind`.
+
+    Raises
+    ------
+    TypeError
+        If the caller gave something else.
+    """
+    if options is None:
+        return kind(**defaults)
+    if not isinstance(options, kind):
+        msg = f"options must be {kind.__name__}(...), got {type(options).__name__}"
+        raise TypeError(msg)
+    return options
 
 
 def options_of(owner):

@@ -6,6 +6,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jwst_fusion
@@ -57,3 +58,14 @@ def test_example_runs(engine):
     found = doctest.testmod(engine)
     assert found.attempted > 5
     assert not found.failed
+
+
+def test_options_of_another_type_are_refused():
+    """A dictionary of options, or data of another kind, is named at once."""
+    image = np.ones((5, 5))
+    with pytest.raises(TypeError, match=r"options must be TraceSettings\(...\), got dict"):
+        adaptive_trace_model.oversample(image, image, image, options={"oversample": 2.0})
+    with pytest.raises(TypeError, match=r"data must be FusionData\(...\), got ndarray"):
+        fusion.fuse(image)
+    with pytest.raises(TypeError, match=r"options must be HifredSettings\(...\), got dict"):
+        hifred.fuse(image, image, None, None, {"rank": 3})

@@ -10,6 +10,7 @@ from jwst_fusion.adaptive_trace_model.interpolation import interpolate_smooth
 from jwst_fusion.adaptive_trace_model.modes import TraceMode, mode_of_name
 from jwst_fusion.adaptive_trace_model.settings import OVERSAMPLE, TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
+from jwst_fusion.parameters import settings_of
 
 __all__ = ["TraceResult", "oversample"]
 
@@ -99,11 +100,13 @@ def oversample(
 
     Raises
     ------
+    TypeError
+        If options are of another type.
     ValueError
         If shapes differ, no flux is finite, no error is positive, there is no slice, a pixel within
         a slice has no coordinate, or `mode` is none of the known names.
     """
-    settings = TraceSettings(oversample=OVERSAMPLE) if options is None else options
+    settings = settings_of(options, TraceSettings, oversample=OVERSAMPLE)
     mode = mode if isinstance(mode, TraceMode) else mode_of_name(mode)
     flux, error = np.asarray(flux, dtype=float), np.asarray(error, dtype=float)
     geometry = ArrayGeometry(coordinate, wavelength, regions)

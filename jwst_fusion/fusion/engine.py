@@ -7,6 +7,7 @@ import logging
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
@@ -23,6 +24,7 @@ from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
+from jwst_fusion.parameters import settings_of
 
 __all__ = ["FusionResult", "fuse"]
 
@@ -55,6 +57,8 @@ def fuse(data, options=None):
 
     Raises
     ------
+    TypeError
+        If data or options are of another type.
     ValueError
         If the data cannot be fused, or an option does not suit them; the message says which and
         why.
@@ -73,7 +77,10 @@ def fuse(data, options=None):
     approximation of `LocalWeights` and the noise of mean and basis; it is calibrated if the
     hyperparameters are, and does not know of spectra outside the subspace.
     """
-    settings = FusionSettings() if options is None else options
+    if not isinstance(data, FusionData):
+        msg = f"data must be FusionData(...), got {type(data).__name__}"
+        raise TypeError(msg)
+    settings = settings_of(options, FusionSettings)
     with threadpool_limits(1, user_api="blas"):
         data, rejected = _without_gross_outliers(usable_data(data), settings)
         problem, tuned, rejected = _first_solution(data, rejected, settings)

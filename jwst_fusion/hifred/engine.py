@@ -15,6 +15,7 @@ from jwst_fusion.hifred.solver.result import HifredResult
 from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.solve import solve
 from jwst_fusion.messages import warn
+from jwst_fusion.parameters import settings_of
 
 __all__ = ["fuse"]
 
@@ -84,10 +85,7 @@ def fuse(
     onto it in the end; the others keep to it in every iteration.
     """
     cpu = time.process_time()
-    settings = HifredSettings() if options is None else options
-    if not isinstance(settings, HifredSettings):
-        msg = f"options must be HifredSettings, got {type(settings).__name__}"
-        raise TypeError(msg)
+    settings = settings_of(options, HifredSettings)
     notes = []
     one = check_data("x", x, response_x, settings.likelihood, variance_x, notes)
     two = check_data("y", y, response_y, settings.likelihood, variance_y, notes)
