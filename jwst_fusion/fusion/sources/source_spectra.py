@@ -89,9 +89,11 @@ class SourceSpectra:
 
         Returns
         -------
-        value, error : ndarray (J,) or (J, n)
-            The sums and their 1-sigma errors, in the unit of the flux times that of the weights;
-            NaN where a channel without data has a weight.
+        value : ndarray (J,) or (J, n)
+            The sums, in the unit of the flux times that of the weights; NaN where a channel without
+            data has a weight.
+        error : ndarray (J,) or (J, n)
+            Their 1-sigma errors.
         """
         weights = np.asarray(weights, float)
         rows = np.atleast_2d(weights)
