@@ -317,8 +317,17 @@ class BlockSystem:
         key = np.log(np.maximum([*image_weight, cube_weight, *mu], np.finfo(float).tiny))
         if self._kept is None or np.abs(key - self._kept[0]).max() > _STALE:
             self._kept = None  # let go of the old factors before there are new ones
-            self._kept = key, self._inverse_factors(image_weight, cube_weight, mu)
-        stored = self._kept[1]
+            self._kept = key, self._inverse(image_weight, cube_weight, mu)
+        return self._kept[1]
+
+    @property
+    def kept_for(self):
+        """What the last preconditioner was computed for; another object if it is a new one."""
+        return self._kept[0]
+
+    def _inverse(self, *weights):
+        """Inverse blocks for given weights, as a function."""
+        stored = self._inverse_factors(*weights)
 
         def apply(groups):
             flat = groups.reshape(self.grid.groups, self.size, 1).astype(np.complex64)

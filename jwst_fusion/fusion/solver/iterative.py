@@ -8,6 +8,7 @@ from copy import copy
 import numpy as np
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
+from jwst_fusion.fusion.solver.point_sources import PointInformation, SourcePreconditioner
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.conjugate_gradients import Solution, conjugate_gradients
@@ -58,6 +59,7 @@ class WeightedSystem:
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.prior = SobolevPrior(self.grid) if prior is None else prior
         self.blocks = BlockSystem(imager, spectrometer, self.prior.power)
+        self._points = None
         self.images, self.image_weight = images, image_weight
         self.rows, self.spaxel_weight, self.gaps = rows, spaxel_weight, gaps
         complete = np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps
@@ -91,7 +93,7 @@ class WeightedSystem:
         """
         other = copy(self)
         other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
-        other.uniform = self.uniform and prior.diagonal
+        other.uniform, other._points = self.uniform and prior.diagonal, None
         return other
 
     @property
@@ -217,7 +219,7 @@ class WeightedSystem:
         found = conjugate_gradients(
             lambda groups: self.apply(groups, scale_image, scale_cube, mu),
             rhs,
-            self.blocks.preconditioner(*weights),
+            self._preconditioner(*weights),
             self.inner,
             start=start,
             scale=self.norm,
@@ -232,6 +234,40 @@ class WeightedSystem:
                 raise np.linalg.LinAlgError(msg)
             warn(log, "Conjugate gradients break down after %d iterations", found.iterations)
         return found
+
+    def _preconditioner(self, *weights):
+        """Inverse of the blocks, corrected for sources that the prior does not see."""
+        precondition, sources = self.blocks.preconditioner(*weights), self.prior.sources
+        if sources is None:
+            return precondition
+        if self._points is None or self._points[0] is not self.blocks.kept_for:
+            information = self.point_information(sources.points, None, weights)
+            self._points = self.blocks.kept_for, information
+        mu = weights[2] * getattr(self.prior, "mu", 1.0)
+        return SourcePreconditioner(
+            precondition, self.grid, sources.power, sources.points, mu, self._points[1]
+        )
+
+    def point_information(self, points, spectra, weights):
+        """What data and prior of the diffuse part know of points.
+
+        Parameters
+        ----------
+        points : ndarray (group, d * d, J)
+            Maps.
+        spectra : ndarray (J, k) or None
+            Their coefficients; None for each in every component.
+        weights : tuple
+            Weights of the images (F,), of the cube, and of the prior (k,).
+
+        Returns
+        -------
+        PointInformation
+            In the block-diagonal approximation.
+        """
+        mu = weights[2] * getattr(self.prior, "mu", 1.0)
+        power = self.prior.sources.power
+        return PointInformation.of(self.blocks, power, points, spectra, weights, penalty_mu=mu)
 
     def misfit(self, groups):
         """Weighted sums of squared residuals of both instruments.

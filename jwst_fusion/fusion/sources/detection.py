@@ -332,8 +332,10 @@ class _Search:
     def _fit(self, source, *, steps=8):
         field = self.field
         extra = int(np.ceil(source.hole))
-        radii = [min(radius + extra, source_shape.reach) for radius, source_shape in
-                 zip(field.radii, field.shapes, strict=True)]
+        radii = [
+            min(radius + extra, source_shape.reach)
+            for radius, source_shape in zip(field.radii, field.shapes, strict=True)
+        ]
         stamps = Stamps.cut(
             self.left,
             field.weights,
@@ -391,7 +393,9 @@ class _Search:
         ratios = fit.ratios
         strength = float(significance(ratios))
         outstanding = self._outstanding(source.x, source.y, ratios)
-        source.significance = 1 / np.hypot(1 / max(strength, 1e-9), 1 / max(outstanding * 1.0, 1e-9))
+        source.significance = 1 / np.hypot(
+            1 / max(strength, 1e-9), 1 / max(outstanding * 1.0, 1e-9)
+        )
         if not fit.converged:
             return "no position"
         ny, nx = field.images.shape[1:]
