@@ -24,6 +24,7 @@ from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors
+from jwst_fusion.fusion.solver.source_fit import light_of
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -116,8 +117,10 @@ def fuse(data, options=None):
                     scales=(tuned.scale_image, tuned.scale_cube),
                     tolerance=settings.tolerance,
                 )
-        if len(stars) and not settings.refining:
-            problem, tuned, stars = stars.deviating(problem, tuned, settings, again=_tuned_again)
+        elif len(stars):
+            data, stars = stars.deviating(problem, tuned)
+            problem = LowRankProblem.pose(data, problem.subspace, settings)
+            tuned = _tuned_again(problem, tuned, settings)
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
         if settings.nonnegative:
@@ -130,10 +133,11 @@ def fuse(data, options=None):
         spectra = None
         if len(stars):
             spectra, deviations, posterior = stars.measured(problem, tuned)
-            light = stars.light(problem.data)
+            believed = deviations.believed()
+            light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             shapes = _shapes(problem, stars, settings)
-            _add_light(cube, problem.data.psf_weights, stars.believed, shapes)
+            _add_light(cube, problem.data.psf_weights, believed, shapes)
             if error is not None:
                 middle = len(problem.data.psf_image) // 2
                 psf = problem.data.psf_image[middle] if settings.resolution == "imager" else None
@@ -227,10 +231,11 @@ def _first_solution(data, rejected, settings):
 
 def _refined_solution(problem, tuned, rejected, stars, settings):
     """Solve with spectra fitted to the first solution, and once more without new outliers."""
-    problem = _refined(problem.data, problem, tuned, stars, settings)
-    tuned = _tuned_again(problem, tuned, settings)
+    data = problem.data
     if len(stars):
-        problem, tuned, stars = stars.deviating(problem, tuned, settings, again=_tuned_again)
+        data, stars = stars.deviating(problem, tuned)
+    problem = _refined(data, problem, tuned, stars, settings)
+    tuned = _tuned_again(problem, tuned, settings)
     found, _ = _residual_outliers(problem, tuned, settings)
     if found.any():
         rejected = rejected.add(found)
@@ -320,8 +325,9 @@ def _rendered_cube(problem, tuned, settings):
         share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        power = subspace.eigenvalues[: subspace.rank] * (subspace.samples - 1)
-        leverage = 1 / subspace.samples + np.einsum("ayx,a->yx", maps**2, 1 / power)
+        leverage = 1 / subspace.samples + np.einsum(
+            "ayx,ab,byx->yx", maps, np.linalg.inv(subspace.scatter()), maps, optimize=True
+        )
     rows = render_rows(grid, psf, mixing, groups)[window]
     return cube_from_rows(
         rows,

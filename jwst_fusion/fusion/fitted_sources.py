@@ -13,7 +13,6 @@ from jwst_fusion.fusion.solver.source_fit import (
     confusion,
     fit_deviations,
     fit_positions,
-    light_of,
     seen_points,
     without_light,
 )
@@ -57,7 +56,7 @@ class FittedSources:
     def __len__(self):
         return len(self.positions)
 
-    def deviating(self, problem, tuned, settings, *, again):
+    def deviating(self, problem, tuned):
         """Take the part of the spectra that the subspace does not hold off the data.
 
         Parameters
@@ -66,27 +65,19 @@ class FittedSources:
             With these sources.
         tuned : Tuning
             Its solution.
-        settings : FusionSettings
-            Options.
-        again : callable
-            Solves a problem from the tuning of a similar one.
 
         Returns
         -------
-        problem : LowRankProblem
-            Without what is believed of the deviations.
-        tuned : Tuning
-            Its solution.
+        data : FusionData
+            Data of the problem without what is believed of the deviations.
         sources : FittedSources
             With what is believed.
         """
         found = fit_deviations(problem, tuned, believed=self.believed, points=self.points[0])
         believed = found.believed()
-        if not np.any(believed - self.believed):
-            return problem, tuned, self
-        data = without_light(problem.data, believed - self.believed, self.points)
-        problem = LowRankProblem.pose(data, problem.subspace, settings)
-        return problem, again(problem, tuned, settings), replace(self, believed=believed)
+        change = believed - self.believed
+        data = without_light(problem.data, change, self.points) if change.any() else problem.data
+        return data, replace(self, believed=believed)
 
     def measured(self, problem, tuned):
         """Spectra of the sources, and what they add to models and cube.
@@ -123,23 +114,6 @@ class FittedSources:
             covariance_factor=factor,
         )
         return spectra, found, posterior
-
-    def light(self, data):
-        """Light beyond the subspace that was taken off the data.
-
-        Parameters
-        ----------
-        data : FusionData
-            Observations.
-
-        Returns
-        -------
-        cube : ndarray (L, h, w)
-            In the cube.
-        images : ndarray (F, d * h, d * w)
-            In the images.
-        """
-        return light_of(data, self.believed, self.points)
 
 
 def _roots(matrices):
@@ -268,7 +242,7 @@ def locate(problem, tuned, sources, settings):
 def _sigmas(log_p):
     """Standard deviations of a normal distribution (one-sided) for logarithms of probabilities."""
     # Where probabilities underflow: ln p = -x**2 / 2 - ln(x sqrt(2 pi)), solved by iteration.
-    far = np.maximum(-log_p, 1.0)
+    far = np.clip(-log_p, 1.0, 1e12)
     x = np.sqrt(2 * far)
     for _ in range(3):
         x = np.sqrt(np.maximum(2 * (far - np.log(x * np.sqrt(2 * np.pi))), 1.0))

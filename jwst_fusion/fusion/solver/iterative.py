@@ -8,7 +8,11 @@ from copy import copy
 import numpy as np
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
-from jwst_fusion.fusion.solver.point_sources import PointInformation, SourcePreconditioner
+from jwst_fusion.fusion.solver.point_sources import (
+    PointInformation,
+    SourcePreconditioner,
+    neighbours,
+)
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.conjugate_gradients import Solution, conjugate_gradients
@@ -237,37 +241,47 @@ class WeightedSystem:
 
     def _preconditioner(self, *weights):
         """Inverse of the blocks, corrected for sources that the prior does not see."""
-        precondition, sources = self.blocks.preconditioner(*weights), self.prior.sources
+        sources = self.prior.sources
         if sources is None:
-            return precondition
-        if self._points is None or self._points[0] is not self.blocks.kept_for:
-            information = self.point_information(sources.points, None, weights)
-            self._points = self.blocks.kept_for, information
-        mu = weights[2] * getattr(self.prior, "mu", 1.0)
-        return SourcePreconditioner(
-            precondition, self.grid, sources.power, sources.points, mu, self._points[1]
-        )
+            return self.blocks.preconditioner(*weights)
+        information = self.point_information(*weights)
+        precondition = self.blocks.preconditioner(*weights)
+        return SourcePreconditioner(precondition, self.grid, information)
 
-    def point_information(self, points, spectra, weights):
-        """What data and prior of the diffuse part know of points.
+    def _strength(self, mu):
+        """Diagonal (group, d * d, k) of the prior of the diffuse part, for mean weights."""
+        power = self.prior.sources.power
+        power = power[:, :, None] if power.ndim == 2 else power
+        return power * (mu * getattr(self.prior, "mu", 1.0))
+
+    def point_information(self, *weights):
+        """What data and prior of the diffuse part know of the amplitudes of the sources.
 
         Parameters
         ----------
-        points : ndarray (group, d * d, J)
-            Maps.
-        spectra : ndarray (J, k) or None
-            Their coefficients; None for each in every component.
-        weights : tuple
+        *weights
             Weights of the images (F,), of the cube, and of the prior (k,).
 
         Returns
         -------
         PointInformation
-            In the block-diagonal approximation.
+            For these weights, or such that differ by less than a tenth.
         """
-        mu = weights[2] * getattr(self.prior, "mu", 1.0)
-        power = self.prior.sources.power
-        return PointInformation.of(self.blocks, power, points, spectra, weights, penalty_mu=mu)
+        self.blocks.informed = True
+        self.blocks.preconditioner(*weights)
+        covariance, mu = self.blocks.kept_covariance()
+        if covariance is None:  # of blocks that did not know yet that they would be asked
+            self.blocks.forget()
+            self.blocks.preconditioner(*weights)
+            covariance, mu = self.blocks.kept_covariance()
+        sources = self.prior.sources
+        if self._points is None or self._points[0] is not covariance:
+            pairs = neighbours(sources.positions, self.spectrometer.reach)
+            found = PointInformation(
+                self.grid, covariance, self._strength(mu), sources.points, pairs
+            )
+            self._points = covariance, found
+        return self._points[1]
 
     def misfit(self, groups):
         """Weighted sums of squared residuals of both instruments.

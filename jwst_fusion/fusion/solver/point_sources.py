@@ -1,4 +1,4 @@
-"""Point sources of their own: a prior that does not see them, and what the data know of them.
+"""Point sources of their own: a prior that does not see them, what the data know of them.
 
 The scene is a diffuse part and point sources, ``Z = Z_diffuse + D a`` with the band-limited points D
 at sub-pixel positions and free amplitudes a. A stationary prior alone would let a star pay for its
@@ -7,11 +7,8 @@ sharp light in the smoothest component, the mean spectrum of its surroundings wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import scipy.linalg as sla
-from scipy.linalg import get_lapack_funcs
 
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 
@@ -19,13 +16,12 @@ __all__ = [
     "PointInformation",
     "SourcePreconditioner",
     "SourcePrior",
+    "neighbours",
     "point_groups",
-    "whitened_columns",
     "with_sources",
 ]
 
-# Relative to the information of the prior: less than rounding leaves of what the data know.
-_LEAST = {np.dtype(np.complex128): 1e-12, np.dtype(np.complex64): 1e-6}
+_CHUNK = 64_000_000  # bytes of products of points at once
 
 
 def point_groups(grid, positions, *, order=(0, 0)):
@@ -73,6 +69,8 @@ class SourcePrior(SobolevPrior):
         As given.
     points : ndarray (group, d * d, J)
         The sources, with unit amplitude.
+    gram : ndarray (1 or k, J, J)
+        :math:`D^T P D`, of weight one.
 
     Notes
     -----
@@ -88,8 +86,8 @@ class SourcePrior(SobolevPrior):
         self.positions = np.asarray(positions, float).reshape(-1, 2)
         self.points = point_groups(self.grid, self.positions)
         self.pulled = _applied(base, self.points)
-        gram = _product(self.grid, self.points[..., None], self.pulled)
-        self.inverse = np.array([np.linalg.inv(one) for one in gram])
+        self.gram = _product(self.grid, self.points[..., None], self.pulled)
+        self.inverse = np.linalg.inv(self.gram)
 
     def amplitudes(self, groups, pull=None):
         """Amplitudes of the sources that leave the diffuse part its smallest penalty.
@@ -187,119 +185,145 @@ def _product(grid, left, right):
     return np.einsum("gdik,gdjk->kij", *np.broadcast_arrays(left.conj(), weighted)).real
 
 
-@dataclass
 class PointInformation:
-    r"""What data and prior of the diffuse part know of free directions of the scene.
+    r"""What data and prior of the diffuse part know of the amplitudes of points.
 
-    Directions are columns c: points in one component each, or the change of the scene when a source
-    moves. With the normal matrix N of the data and :math:`B = N + P`,
+    With the normal matrix N of the data, :math:`B = N + P` and points D,
 
-    .. math:: T = C^T P C - C^T P B^{-1} P C
+    .. math:: T = D^T P D - D^T P B^{-1} P D
 
-    is the inverse of the posterior covariance of their amplitudes, the diffuse part eliminated; in
-    the block-diagonal approximation of uniform weights.
+    is the inverse of the posterior covariance of their amplitudes, the diffuse part eliminated. B
+    is that of uniform weights, and its inverse is taken frequency by frequency: averaged over the
+    positions of a point within a spaxel.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain.
+    covariance : ndarray (group, d * d, k, k)
+        Diagonal blocks of the inverse of B.
+    strength : ndarray (group, d * d, k)
+        Diagonal of P.
+    points : ndarray (group, d * d, J)
+        The points.
+    pairs : ndarray (m, 2) of int
+        Points that are near enough to know of each other, in both orders, each with itself.
 
     Attributes
     ----------
-    prior : ndarray (m, m)
-        :math:`C^T P C`.
-    information : ndarray (m, m)
-        T, positive definite at the level of rounding.
+    known : ndarray (group, d * d, k, k)
+        :math:`P - P B^{-1} P` at each frequency.
+    information : ndarray (J * k, J * k)
+        T, the row of point j and component a being ``j * k + a``.
     """
 
-    prior: np.ndarray
-    information: np.ndarray
+    def __init__(self, grid, covariance, strength, points, pairs):
+        self.grid, self.strength, self.points, self.pairs = grid, strength, points, pairs
+        self.reaction = covariance * strength[:, :, None, :]  # B^-1 P
+        self.known = -strength[..., None] * self.reaction
+        index = np.arange(strength.shape[2])
+        self.known[:, :, index, index] += strength
+        self.covariances = covariance
+        self.information = self.sums(self.known)
 
-    @classmethod
-    def of(cls, blocks, power, points, spectra, weights, *, penalty_mu=None):
-        """Compute it from the blocks of the normal equations.
+    def sums(self, matrices, left=None):
+        """Sum matrices of frequencies over the products of pairs of points.
 
         Parameters
         ----------
-        blocks : BlockSystem
-            Normal equations of uniform weights, with the prior of the diffuse part.
-        power : ndarray (group, d * d) or (group, d * d, k)
-            Transfer function of that prior.
-        points : ndarray (group, d * d, J)
-            Maps of the columns.
-        spectra : ndarray (J, k) or None
-            Coefficients of each column in the components; None for all k unit vectors with every
-            map, the column of map j and component a being ``j * k + a``.
-        weights : tuple
-            Weights of the images (F,), of the cube, and of the prior (k,) in the blocks.
-        penalty_mu : ndarray (k,), optional
-            Weights of the prior that `power` stands for, if not those of the blocks.
+        matrices : ndarray (group, d * d, k, k)
+            A at each frequency.
+        left : ndarray (group, d * d), optional
+            Real factor of the left points.
 
         Returns
         -------
-        PointInformation
-            For these weights.
+        ndarray (J * k, J * k)
+            :math:`D^T A D` of real maps, zero for points that do not know of each other.
         """
-        mu = np.asarray(weights[2] if penalty_mu is None else penalty_mu)
-        grid, rank = blocks.grid, blocks.rank
-        if power.ndim == 2:
-            power = power[:, :, None]
-        count = points.shape[2]
-        columns = count * rank if spectra is None else count
-        prior, reduced = np.zeros((2, columns, columns))
-        for part in blocks.chunks(max(columns, blocks.size)):
-            factors = blocks.factors(part, *weights)
-            root = np.sqrt(grid.multiplicity[part])[:, None, None]
-            seen = points[part] * root
-            strength = np.broadcast_to(power[part] * mu, (*seen.shape[:2], rank))
-            half = whitened_columns(factors, strength, seen)
-            if spectra is None:
-                half = half.transpose(0, 1, 3, 2)
-                full = np.einsum("gdi,gda,gdj->aij", seen.conj(), strength, seen, optimize=True)
-                cells = prior.reshape(count, rank, count, rank)
-                index = np.arange(rank)
-                cells[:, index, :, index] += full.real
-            else:
-                half = np.einsum("gnkj,jk->gnj", half, spectra)
-                strength = np.einsum("gda,ia,ja->gdij", strength, spectra, spectra, optimize=True)
-                prior += np.einsum("gdi,gdij,gdj->ij", seen.conj(), strength, seen).real
-            half = np.ascontiguousarray(half).reshape(-1, columns)
-            reduced += half.real.T @ half.real + half.imag.T @ half.imag
-        information = prior - reduced
-        information = (information + information.T) / 2
-        index = np.arange(columns)
-        information[index, index] += _LEAST[np.dtype(blocks.dtype)] * prior[index, index]
-        return cls(prior, information)
+        rank, count = matrices.shape[-1], self.points.shape[2]
+        weight = np.broadcast_to(self.grid.multiplicity[:, None], matrices.shape[:2])
+        weight = (weight if left is None else weight * left).reshape(-1, 1)
+        flat = matrices.reshape(len(weight), -1)
+        flat = np.concatenate([flat.real, -flat.imag])
+        points = self.points.reshape(len(weight), count)
+        result = np.zeros((count, rank, count, rank))
+        step = max(1, _CHUNK // (32 * len(weight)))
+        for start in range(0, len(self.pairs), step):
+            i, j = self.pairs[start : start + step].T
+            product = weight * points[:, i].conj() * points[:, j]
+            product = np.concatenate([product.real, product.imag])
+            result[i, :, j, :] = (product.T @ flat).reshape(-1, rank, rank)
+        return result.reshape(count * rank, count * rank)
 
-    def covariance(self):
-        """Posterior covariance of the amplitudes of the columns.
+    def along(self, maps, spectra):
+        """Information on the amplitudes of other maps of given spectra.
+
+        Parameters
+        ----------
+        maps : ndarray (group, d * d, m)
+            Maps.
+        spectra : ndarray (m, k)
+            Their coefficients in the components.
 
         Returns
         -------
         ndarray (m, m)
+            T of these columns.
+        """
+        root = np.sqrt(self.grid.multiplicity)[:, None, None, None]
+        columns = root * maps[:, :, None] * spectra.T
+        seen = (self.known @ columns).reshape(-1, len(spectra))
+        columns = columns.reshape(-1, len(spectra))
+        result = columns.real.T @ seen.real + columns.imag.T @ seen.imag
+        return (result + result.T) / 2
+
+    def factor(self):
+        """Cholesky factor of the information.
+
+        Returns
+        -------
+        tuple
+            As `scipy.linalg.cho_solve` takes it; of a matrix with the smallest ridge that makes it
+            positive definite to rounding.
+        """
+        scale = np.diag(self.information)
+        for ridge in (1e-10, 1e-6, 1e-3, 1e-1):
+            try:
+                return sla.cho_factor(self.information + np.diag(ridge * scale))
+            except np.linalg.LinAlgError:
+                continue
+        # Sources too close to be told apart in the approximation that leaves far pairs out.
+        return sla.cho_factor(np.diag(scale))
+
+    def covariance(self):
+        """Posterior covariance of the amplitudes.
+
+        Returns
+        -------
+        ndarray (J * k, J * k)
             Inverse of the information.
         """
-        return sla.cho_solve(sla.cho_factor(self.information), np.eye(len(self.information)))
+        return sla.cho_solve(self.factor(), np.eye(len(self.information)))
 
 
-def whitened_columns(factors, strength, maps):
-    """Columns of maps in every component, times a diagonal, divided by Cholesky factors.
+def neighbours(positions, reach):
+    """Pairs of points within a distance.
 
     Parameters
     ----------
-    factors : ndarray (group, n, n)
-        Lower factors L, n = d * d * k.
-    strength : ndarray (group, d * d, k)
-        The diagonal P.
-    maps : ndarray (group, d * d, J)
-        The maps.
+    positions : ndarray (J, 2)
+        x and y, pixels.
+    reach : float
+        Largest distance, pixels.
 
     Returns
     -------
-    ndarray (group, n, k, J)
-        :math:`L^{-1} P c` of the column c of map j in component a, for all a and j.
+    ndarray (m, 2) of int
+        Pairs in both orders, each point with itself.
     """
-    (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
-    inverse = np.array([trtri(one.T, lower=0)[0].T for one in factors])
-    # Rows of L^-1 P, the components apart: (group, n, k, d * d).
-    pull = inverse.reshape(*inverse.shape[:2], *strength.shape[1:]) * strength[:, None]
-    pull = np.ascontiguousarray(pull.transpose(0, 1, 3, 2))
-    return pull @ maps[:, None].astype(pull.dtype)
+    distance = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
+    return np.argwhere(distance <= reach)
 
 
 class SourcePreconditioner:
@@ -311,14 +335,8 @@ class SourcePreconditioner:
         Inverse of the blocks with the prior of the diffuse part.
     grid : Grid
         Periodic domain.
-    power : ndarray (group, d * d) or (group, d * d, k)
-        Transfer function of that prior.
-    points : ndarray (group, d * d, J)
-        The sources.
-    mu : ndarray (k,)
-        Weights of the prior.
     information : PointInformation
-        Of the amplitudes.
+        Of the amplitudes, for the same weights.
 
     Notes
     -----
@@ -326,11 +344,10 @@ class SourcePreconditioner:
     :math:`M^{-1} = B^{-1} + B^{-1} U T^{-1} U^T B^{-1}`.
     """
 
-    def __init__(self, precondition, grid, power, points, mu, information):
-        self.precondition, self.points = precondition, points
+    def __init__(self, precondition, grid, information):
+        self.precondition, self.points = precondition, information.points
         self.weight = grid.multiplicity[:, None, None]
-        self.strength = (power[:, :, None] if power.ndim == 2 else power) * mu
-        self.factor = sla.cho_factor(information.information)
+        self.strength, self.factor = information.strength, information.factor()
 
     def __call__(self, groups):
         """Apply it.

@@ -19,7 +19,11 @@ from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import make_prior
 from jwst_fusion.fusion.solver.rendering import cube_from_rows
-from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace
+from jwst_fusion.fusion.solver.subspace import (
+    WhitenedSubspace,
+    estimate_subspace,
+    separate_smoothness,
+)
 from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
 
 __all__ = ["LowRankProblem", "choose_subspace", "initial_mu", "plain_noise"]
@@ -276,6 +280,8 @@ def choose_subspace(data, settings):
     if syfu:
         k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
         subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
+    elif settings.tuning == "evidence" and __import__("os").environ.get("JF_NOMAF") != "1":
+        subspace = separate_smoothness(subspace)
     log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
     return subspace
 

@@ -9,7 +9,7 @@ import scipy.linalg as sla
 import scipy.ndimage as ndi
 
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
-from jwst_fusion.fusion.solver.point_sources import point_groups, whitened_columns
+from jwst_fusion.fusion.solver.point_sources import point_groups
 
 __all__ = [
     "Deviations",
@@ -153,8 +153,7 @@ def fit_deviations(problem, tuned, *, believed=None, points=None):
 
     with the PSFs g of all sources: photometry of blended stars, over a model of their surroundings.
     """
-    data, system = problem.data, problem.system
-    count = len(data.sources)
+    data, count = problem.data, len(problem.data.sources)
     if points is None:
         points = seen_points(problem)[0]
     result = Deviations.none(count, len(data.cube))
@@ -247,18 +246,20 @@ def fit_positions(problem, tuned):
             for one in along
         ]
     )
-    moved = system.point_information(
-        np.concatenate(along, axis=2), np.concatenate([amplitudes, amplitudes]), weights
-    )
-    covariance = moved.covariance()
+    known = system.point_information(*weights)
+    both = np.concatenate([amplitudes, amplitudes])
+    information = known.along(np.concatenate(along, axis=2), both)
+    # A source of no light has no position: its diagonal is made finite.
+    diagonal = np.diag(information)
+    information = information + np.diag(1e-9 * diagonal.max() + 1e-9 * diagonal)
+    covariance = np.linalg.inv(information)
     steps = (covariance @ slopes.ravel()).reshape(2, count).T
     errors = np.sqrt(np.diag(covariance)).reshape(2, count).T
-    posterior = system.point_information(prior.points, None, weights)
     excess = np.empty(count)
-    cells = posterior.covariance().reshape(count, rank, count, rank)
-    before = posterior.prior.reshape(count, rank, count, rank)
+    cells = known.covariance().reshape(count, rank, count, rank)
+    before = prior.gram[:, range(count), range(count)] * mu[:, None]
     for j in range(count):
-        spread = cells[j, :, j] + np.linalg.inv(before[j, :, j])
+        spread = cells[j, :, j] + np.diag(1 / before[:, j])
         excess[j] = amplitudes[j] @ sla.solve(spread, amplitudes[j], assume_a="pos")
     return Moves(np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP), errors, excess)
 
@@ -332,41 +333,28 @@ def confusion(problem, tuned):
 
     Notes
     -----
-    With the average :math:`\kappa_j`, blocks B and information T of the amplitudes,
+    With the average :math:`\kappa_j`, blocks B and information T of the amplitudes, frequency by
+    frequency,
 
     .. math:: \kappa_j^T B^{-1} \kappa_j + K_j T^{-1} K_j^T, \quad
         K_j = \kappa_j^T (D - B^{-1} P D)
     """
     system, mu = problem.system, tuned.mu
-    prior, blocks, grid = system.prior.sources, system.blocks, system.grid
+    prior, grid = system.prior.sources, system.grid
     image_weight, cube_weight = system.typical_weights()
     weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, mu)
-    covariance = system.point_information(prior.points, None, weights).covariance()
+    known = system.point_information(*weights)
+    covariance = known.covariance()
     count, rank = len(prior.positions), system.rank
     transfer = system.spectrometer.transfer[:, system.spectrometer.nodes // 2]
-    folded = np.einsum("gd,gdj->gj", transfer, prior.points)
-    energy = grid.multiplicity @ np.abs(folded) ** 2
-    kernel = transfer.conj()[:, :, None] * (folded / energy)[:, None]
-    power = prior.power[:, :, None] if prior.power.ndim == 2 else prior.power
-    own = np.zeros((count, rank, rank))
-    reaction = np.zeros((count * rank, count * rank))
-    for part in blocks.chunks(max(count * rank, blocks.size)):
-        factors = blocks.factors(part, *weights)
-        root = np.sqrt(grid.multiplicity[part])[:, None, None]
-        strength = np.broadcast_to(power[part] * mu, (*power[part].shape[:2], rank))
-        seen = whitened_columns(factors, np.ones_like(strength), kernel[part] * root)
-        pulled = whitened_columns(factors, strength, prior.points[part] * root)
-        own += np.einsum("gnaj,gnbj->jab", seen.conj(), seen, optimize=True).real
-        # columns source by source: (group * n, J * k)
-        seen, pulled = (
-            np.ascontiguousarray(one.transpose(0, 1, 3, 2)).reshape(-1, count * rank)
-            for one in (seen, pulled)
-        )
-        reaction -= seen.real.T @ pulled.real + seen.imag.T @ pulled.imag
-    shared = np.einsum("g,gdi,gdj->ij", grid.multiplicity, kernel.conj(), prior.points).real
-    reaction += np.kron(shared, np.eye(rank))
+    seen = np.abs(transfer) ** 2
+    seen = seen / np.sum(grid.multiplicity[:, None] * seen) * grid.shape[0] * grid.shape[1]
+    own = np.einsum("g,gd,gdab->ab", grid.multiplicity, seen**2, known.covariances).real
+    reaction = known.sums(np.eye(rank) - known.reaction, left=seen)
     rows = reaction.reshape(count, rank, -1)
-    surroundings = own + rows @ covariance @ rows.transpose(0, 2, 1)
+    surroundings = own / (grid.shape[0] * grid.shape[1]) + rows @ covariance @ rows.transpose(
+        0, 2, 1
+    )
     cells = covariance.reshape(count, rank, count, rank)
     index = np.arange(count)
     return cells[index, :, index], surroundings
