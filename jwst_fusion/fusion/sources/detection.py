@@ -31,15 +31,16 @@ _STILL = 0.01  # pixel, moves that are not followed
 _PRESELECTED = 0.7  # of the level that a source must reach, at whole pixels
 _CLOSE = 0.7  # widths of the PSF: nearer sources are not told apart
 _REACH = 1.2  # widths of the PSF: a fit that ends farther away has found something else
-# A source must stand out from what the filter shows around it by this many of its deviations.
-_OUTSTANDING = 4.5
-_AROUND = (1.2, 5.0)  # widths of the PSF: ring in which that is measured
+_AROUND = (1.2, 5.0)  # widths of the PSF: ring in which structure is measured
+_QUANTILE, _NORMAL_QUANTILE = 0.9, 1.645  # of absolute values; that of a normal variable
 _MISFIT = 0.9  # variance in the window that no point source explains, over that which it does
 _WIDER = 0.3  # variance of a source beyond that of the PSF, over that of the PSF
 _SEEN = 0.7  # part of the window that the image must have for the shape to be told
 _SHARPER = 0.5  # variance by which a source is narrower than the PSF, over that of the PSF
 # The PSF is known to this part of its light in a pixel: less beside another source is not believed.
 _PSF_ERROR = 0.15
+# How well the centre of a PSF is known when its wavefront is not exact, in its widths.
+_PSF_CENTRE = 0.005
 _SIGMA = 1 / 2.3548  # of a Gaussian of unit full width at half maximum
 
 
@@ -197,7 +198,7 @@ class _Source:
     fit: PointFit | None = None
     stamp: tuple | None = None  # where its light was taken from, and that light
     significance: float = np.nan
-    outstanding: float = np.nan
+    contrast: float = np.inf  # ratio to the structure around it
 
 
 class _Search:
@@ -262,14 +263,14 @@ class _Search:
             given=np.zeros(len(found), bool),
         )
 
-    @staticmethod
-    def _errors(source):
+    def _errors(self, source):
         """Errors of a position, larger by what the noise does not explain."""
         fit = source.fit
         excess = max(1.0, fit.chi2.sum() / max(fit.freedom.sum(), 1))
         # structure hides a source as noise of the same ratio would
-        excess = max(excess, 1 + np.sum(np.maximum(fit.ratios, 0) ** 2) / source.outstanding**2)
-        return np.sqrt(np.diag(fit.covariance) * excess)
+        excess = max(excess, 1 + np.sum(np.maximum(fit.ratios, 0) ** 2) / source.contrast**2)
+        floor = _PSF_CENTRE * self.field.width
+        return np.sqrt(np.diag(fit.covariance) * excess + floor**2)
 
     def _maps(self):
         field = self.field
@@ -303,7 +304,7 @@ class _Search:
                 continue
             if self._near(x, y, self.refused, 1.0):
                 continue
-            if self._outstanding(x, y) < 0.8 * _OUTSTANDING:
+            if self._weigh(x, y, self.ratios[:, y, x])[0] < threshold:
                 continue
             chosen.append(_Source(float(x), float(y), np.zeros(len(self.left))))
             if len(chosen) == 2 * self.most:
@@ -313,25 +314,35 @@ class _Search:
     def _near(self, x, y, sources, distance):
         return any(np.hypot(x - one.x, y - one.y) < distance for one in sources)
 
-    def _outstanding(self, x, y, own=None):
-        """Ratios at a position over those around it, of the images that show it best."""
-        field = self.field
-        inner, outer = (one * field.width for one in _AROUND)
+    def _surroundings(self, x, y):
+        """Deviations of the map around a position beyond the noise, per image (F,)."""
+        inner, outer = (one * self.field.width for one in _AROUND)
         half = int(np.ceil(outer))
-        row, column = round(y), round(x)
-        rows = slice(max(row - half, 0), row + half + 1)
-        columns = slice(max(column - half, 0), column + half + 1)
-        at_y, at_x = np.mgrid[rows, columns][:, : self.ratios.shape[1], : self.ratios.shape[2]]
-        part = self.ratios[:, rows, columns]
-        at_y, at_x = at_y[: part.shape[1], : part.shape[2]], at_x[: part.shape[1], : part.shape[2]]
-        distance = np.hypot(at_y - y, at_x - x)
-        ring = part[:, (distance >= inner) & (distance <= outer)]
-        scale = np.maximum(np.quantile(np.abs(ring), 0.9, axis=1) / 1.645, 1.0)
-        values = self.ratios[:, row, column] if own is None else own
-        values = np.maximum(values, 0)
-        # deviations of the surroundings are common to all images: their mean, not their sum
-        weight = values**2 / max(np.sum(values**2), 1e-30)
-        return float(np.sqrt(np.sum(values**2)) / np.sqrt(np.sum(weight * scale**2) + 1e-30))
+        rows, columns = (
+            np.arange(max(round(at) - half, 0), min(round(at) + half + 1, size))
+            for at, size in zip((y, x), self.ratios.shape[1:], strict=True)
+        )
+        distance = np.hypot(rows[:, None] - y, columns - x)
+        ring = self.ratios[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        ring = ring[:, (distance >= inner) & (distance <= outer)]
+        scale = np.quantile(np.abs(ring), _QUANTILE, axis=1) / _NORMAL_QUANTILE
+        return np.sqrt(np.maximum(scale**2 - 1, 0))
+
+    def _weigh(self, x, y, ratios):
+        """
+        Significance against noise and structure, and the ratio to the structure alone.
+
+        Structure is common to all images, so that more of them do not make it less: it counts by
+        its mean.
+        """
+        power = np.maximum(ratios, 0) ** 2
+        total = power.sum()
+        if total == 0:
+            return 0.0, 0.0
+        structure = np.sum(power * self._surroundings(x, y) ** 2) / total
+        share = structure / total
+        strength = float(significance(ratios))
+        return strength / np.sqrt(1 + share * strength**2), np.sqrt(1 / max(share, 1e-30))
 
     def _take(self, source):
         """Take the light of a source out of what is left of the images."""
@@ -383,14 +394,14 @@ class _Search:
         """Sources that pass a test; the light of others is put back."""
         kept = []
         for source in sorted(sources, key=lambda one: -one.flux.sum()):
-            if test(source):
+            if test(source, kept):
                 kept.append(source)
             else:
                 self._put_back(source)
                 self.refused.append(source)
         return kept
 
-    def _looks_like_a_point(self, source):
+    def _looks_like_a_point(self, source, kept):
         """Whether a source is significant, fits the PSF, and is no flaw of that of another."""
         fit, field = source.fit, self.field
         ny, nx = field.images.shape[1:]
@@ -412,14 +423,25 @@ class _Search:
             or narrowest < -_SHARPER * width - 3 * fit.spread_error
         ):
             return False
-        row, column = round(source.y), round(source.x)
-        near = self.light[best, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-        own = source.flux[best] * field.shapes[best].peak
-        return own > _PSF_ERROR * (near.max() - own)
+        others = [one for one in self.found + kept if one is not source]
+        if self._near(source.x, source.y, others, _CLOSE * field.width):
+            return False
+        # an error of the PSF moves its light by as much as it is wide
+        row, column, reach = round(source.y), round(source.x), round(field.width)
+        box = (
+            best,
+            slice(max(row - reach, 0), row + reach + 1),
+            slice(max(column - reach, 0), column + reach + 1),
+        )
+        ((_, rows, columns), own) = source.stamp
+        alone = self.light[box].copy()
+        at_rows = np.arange(*box[1].indices(ny)) - rows.start
+        at_columns = np.arange(*box[2].indices(nx)) - columns.start
+        alone -= own[best][np.ix_(at_rows, at_columns)]
+        return source.flux[best] * field.shapes[best].peak > _PSF_ERROR * alone.max()
 
-    def _stands_out(self, source):
+    def _stands_out(self, source, _):
         """Whether a source stands out of what the same fit shows around it."""
-        strength = float(significance(source.fit.ratios))
-        source.outstanding = self._outstanding(source.x, source.y, source.fit.ratios)
-        source.significance = 1 / np.hypot(1 / strength, 1 / max(source.outstanding, 1e-3))
-        return source.outstanding > _OUTSTANDING
+        found = self._weigh(source.x, source.y, source.fit.ratios)
+        source.significance, source.contrast = found
+        return source.significance > self.level
