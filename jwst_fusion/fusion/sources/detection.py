@@ -39,6 +39,7 @@ _SEEN = 0.7  # part of the window that the image must have for the shape to be t
 _SHARPER = 0.5  # variance by which a source is narrower than the PSF, over that of the PSF
 # The PSF is known to this part of its light in a pixel: less beside another source is not believed.
 _PSF_ERROR = 0.15
+_CORE = 0.6  # widths of the PSF: radius of a hole that leaves only the wings
 # How well the centre of a PSF is known when its wavefront is not exact, in its widths.
 _PSF_CENTRE = 0.005
 _SIGMA = 1 / 2.3548  # of a Gaussian of unit full width at half maximum
@@ -311,6 +312,10 @@ class _Search:
                 break
         return chosen
 
+    def _lost(self, source):
+        """Whether the core is missing, so that only the wings tell of the source."""
+        return source.hole > _CORE * self.field.width
+
     def _near(self, x, y, sources, distance):
         return any(np.hypot(x - one.x, y - one.y) < distance for one in sources)
 
@@ -368,7 +373,7 @@ class _Search:
             x=source.x,
             y=source.y,
             radii=radii,
-            linear=source.hole > 0,
+            linear=self._lost(source),
         )
         reach = _REACH * field.width + source.hole
         fit = fit_point(stamps, source.x, source.y, reach=reach, move=not source.given, steps=steps)
@@ -418,7 +423,7 @@ class _Search:
             return False
         width = (_SIGMA * field.width) ** 2
         narrowest, widest = np.linalg.eigvalsh(fit.spread)
-        if not source.hole and (
+        if not self._lost(source) and (
             widest > _WIDER * width + fit.spread_error
             or narrowest < -_SHARPER * width - 3 * fit.spread_error
         ):
