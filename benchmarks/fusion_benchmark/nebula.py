@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["BANDS", "COUNT", "band_curve", "nebula_maps", "nebula_spectra"]
+__all__ = ["BANDS", "COUNT", "band_curve", "curve_between", "nebula_maps", "nebula_spectra"]
 
 #: Number of components.
 COUNT = 6
@@ -156,7 +156,25 @@ def band_curve(wavelength, name):
     ndarray
         Shape (L,).
     """
-    low, high = BANDS[name]
+    return curve_between(wavelength, *BANDS[name])
+
+
+def curve_between(wavelength, low, high):
+    """
+    Throughput between two wavelengths with smooth edges and a ripple.
+
+    Parameters
+    ----------
+    wavelength : ndarray
+        Micrometre, shape (L,).
+    low, high : float
+        Half-power wavelengths, micrometre.
+
+    Returns
+    -------
+    ndarray
+        Shape (L,).
+    """
     width = max(0.0025, 0.03 * (high - low))
     curve = np.tanh((wavelength - low) / width) - np.tanh((wavelength - high) / width)
     curve *= 0.25 * (1 + 0.06 * np.sin(2 * np.pi * (wavelength - low) / (high - low) * 1.3))

@@ -8,11 +8,30 @@ from scipy import fft, ndimage
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, fusion_data
 from jwst_fusion.fusion.psf.instrument_psf import PsfPair
 
-__all__ = ["NOISE", "Observation", "Setup", "bicubic", "observe", "uniform"]
+__all__ = ["NOISE", "Observation", "Setup", "Sources", "bicubic", "observe", "uniform"]
 
 #: Noise: signal to noise ratio of cube and images at their medians.
 NOISE = {"high": (12, 60), "medium": (40, 150), "low": (200, 500), "bright": (40, 500)}
 _NARROW = 2.5  # narrow filters are noisier than others by this factor
+
+
+@dataclass(frozen=True)
+class Sources:
+    """
+    Point sources, each with a spectrum of its own.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Column and row, in pixels of the images counted from the centre of the field's first pixel,
+        shape (J,).
+    spectra : ndarray
+        Flux, MJy/sr times the area of a pixel of the images, shape (J, L).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    spectra: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ class Setup:
         Pixels of the images per spaxel.
     subpixels : int
         Pixels of the maps per pixel of the images.
+    sources : Sources, optional
+        Point sources beside the maps.
     """
 
     maps: np.ndarray
@@ -57,6 +78,26 @@ class Setup:
     surroundings: int
     factor: int = 3
     subpixels: int = 1
+    sources: Sources | None = None
+
+    def mixing(self, *, sources=True):
+        """
+        Weights of the sampled components in each channel.
+
+        Parameters
+        ----------
+        sources : bool
+            With the light of the sources, or 0 for them.
+
+        Returns
+        -------
+        ndarray
+            Shape (L, R, k + J).
+        """
+        spectra = self.spectra
+        if self.sources is not None:
+            spectra = np.concatenate([spectra, sources * self.sources.spectra])
+        return self.psf.weights[:, :, None] * spectra.T[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -77,7 +118,10 @@ class Observation:
     calibration : ndarray
         By how much each image is brighter than the cube, shape (F,).
     weights : ndarray
-        Components at the PSF of the imager, (R, k, d field rows, d field columns).
+        Components, and sources after them, at the PSF of the imager, (R, k + J, d field rows,
+        d field columns).
+    shifted : ndarray
+        The same where the images show them, with their offset.
     """
 
     setup: Setup
@@ -88,6 +132,7 @@ class Observation:
     images_truth: np.ndarray
     calibration: np.ndarray
     weights: np.ndarray = field(repr=False)
+    shifted: np.ndarray = field(repr=False)
 
     @property
     def inner(self):
@@ -96,18 +141,17 @@ class Observation:
         sizes = (self.setup.factor * size for size in self.setup.field)
         return tuple(slice(edge, edge + size) for size in sizes)
 
-    def sharp(self):
+    def sharp(self, *, shifted=False, sources=True):
         """Return the truth at the resolution of the imager, (L, d rows, d columns)."""
-        mixing = self.setup.psf.weights[:, :, None] * self.setup.spectra.T[:, None, :]
-        return np.tensordot(mixing, self.weights, 2)
+        weights = self.shifted if shifted else self.weights
+        return np.tensordot(self.setup.mixing(sources=sources), weights, 2)
 
     def blurred(self):
         """Return the cube without noise, field only, (L, rows, columns)."""
         setup = self.setup
         start = setup.factor * setup.surroundings
         spaxels = _sample(setup, setup.psf.cube, start, setup.factor, setup.field, (0, 0))
-        mixing = setup.psf.weights[:, :, None] * setup.spectra.T[:, None, :]
-        return np.tensordot(mixing, spaxels, 2)
+        return np.tensordot(setup.mixing(), spaxels, 2)
 
     def calibrated(self, psf, method="eroded"):
         """Return the factors that the step would find, (F,); 1 where it finds none."""
@@ -152,7 +196,7 @@ class Observation:
         }
 
 
-def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=3):
+def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=3, typical=0.5):
     """
     Observe a scene.
 
@@ -160,14 +204,17 @@ def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=
     ----------
     setup : Setup
         The scene.
-    noise : {"high", "medium", "low", "bright"} or None
-        Amount of noise, "bright" as in the Orion Bar; None for none, with the errors of "medium".
+    noise : {"high", "medium", "low", "bright"} or tuple of float or None
+        Amount of noise, "bright" as in the Orion Bar, or signal to noise ratio of cube and images;
+        None for none, with the errors of "medium".
     calibration : ndarray, optional
         By how much each image is brighter than the cube, shape (F,).
     offset : tuple of float
         Shift (x, y) of the images against the cube, pixels of the images.
     seed : int
         Seed of the noise.
+    typical : float
+        Quantile of the brightness to which the ratios belong.
 
     Returns
     -------
@@ -181,17 +228,17 @@ def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=
     true = _sample(setup, psf.image, edge, 1, fine, (0.0, 0.0))
     seen = true if offset == (0.0, 0.0) else _sample(setup, psf.image, edge, 1, fine, offset)
     spaxels = _sample(setup, psf.cube, factor * setup.surroundings, factor, setup.field, (0, 0))
-    mixing = psf.weights[:, :, None] * setup.spectra.T[:, None, :]
+    mixing = setup.mixing()
     band = np.einsum("fl,lrc->frc", setup.responses, mixing, optimize=True)
     images = np.tensordot(band, seen, 2) * calibration[:, None, None]
     cube = np.tensordot(mixing, spaxels, 2)
-    cube_snr, image_snr = NOISE[noise or "medium"]
-    middle = np.median(cube)
+    cube_snr, image_snr = noise if isinstance(noise, tuple) else NOISE[noise or "medium"]
+    middle = np.quantile(cube, typical)
     centre, half = np.mean(setup.wavelength[[0, -1]]), np.ptp(setup.wavelength[[0, -1]]) / 2
     rise = 1 + 0.8 * ((setup.wavelength - centre) / half) ** 2
     cube_error = middle / cube_snr * rise[:, None, None]
     cube_error = cube_error * np.sqrt(0.5 + 0.5 * np.maximum(cube, 0) / middle)
-    level = np.median(images, axis=(1, 2))[:, None, None]
+    level = np.quantile(images, typical, axis=(1, 2))[:, None, None]
     narrow = np.array([_NARROW if name.endswith("N") else 1.0 for name in setup.filters])
     image_error = level / image_snr * narrow[:, None, None]
     image_error = image_error * np.sqrt(0.5 + 0.5 * np.maximum(images, 0) / level)
@@ -210,11 +257,12 @@ def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=
         images_truth=np.tensordot(band, true, 2),
         calibration=calibration,
         weights=true[(slice(None), slice(None), *inner)],
+        shifted=seen[(slice(None), slice(None), *inner)],
     )
 
 
 def _sample(setup, psf, edge, step, shape, offset):
-    """Components (R, k, y, x) behind each PSF at the centres of ``step`` x ``step`` pixels."""
+    """Components (R, k + J, y, x) behind each PSF at the centres of ``step`` x ``step`` pixels."""
     maps, sub = setup.maps, setup.subpixels
     size = [fft.next_fast_len(n + m) for n, m in zip(maps.shape[1:], psf.shape[1:], strict=True)]
     spectrum = fft.rfft2(maps, size)
@@ -223,14 +271,27 @@ def _sample(setup, psf, edge, step, shape, offset):
     first = sub * edge + (sub * step - 1) / 2
     whole = int(np.floor(first))
     y, x = fft.fftfreq(size[0])[:, None], fft.rfftfreq(size[1])
+    if setup.sources is not None:
+        spectrum = np.concatenate([spectrum, _deltas(setup, y, x)])
     shift = [first - whole + half[axis] - sub * offset[1 - axis] for axis in (0, 1)]
     phase = np.exp(2j * np.pi * (y * shift[0] + x * shift[1]))
     take = tuple(slice(whole, whole + sub * step * n, sub * step) for n in shape)
-    out = np.empty((len(psf), len(maps), *shape))
+    out = np.empty((len(psf), len(spectrum), *shape))
     for index, one in enumerate(psf):
         blurred = fft.irfft2(spectrum * (fft.rfft2(one, size) * phase), size)
         out[index] = blurred[(slice(None), *take)]
     return out
+
+
+def _deltas(setup, y, x):
+    """Fourier transforms (J, ...) of unit sources on the grid of the maps; y, x: frequencies."""
+    sub, sources = setup.subpixels, setup.sources
+    # the field begins behind the surroundings; centres of large pixels lie between small ones
+    column, row = (
+        sub * (setup.factor * setup.surroundings + at)[:, None, None] + (sub - 1) / 2
+        for at in (sources.x, sources.y)
+    )
+    return sub**2 * np.exp(-2j * np.pi * (y * row + x * column))
 
 
 def uniform(data, sigma_cube=None, sigma_image=None):

@@ -75,6 +75,9 @@ class Pupil:
         kernel = np.exp(-2j * np.pi * np.outer(angle, position) / (wavelength * 1e-6))
         intensity = np.abs(kernel @ field @ kernel.T) ** 2
         window = np.ones(round(box / fine))
+        if len(window) % 2 == 0:
+            # a window of odd length stays centred: its ends count half
+            window = np.r_[0.5, window[1:], 0.5]
         for axis in (0, 1):
             intensity = np.apply_along_axis(np.convolve, axis, intensity, window, "same")
         middle = _OVERSAMPLING // 2

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.fusion.fitted_sources import choose_sources, locate
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
@@ -22,6 +23,8 @@ from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.solver.source_errors import add_source_errors
+from jwst_fusion.fusion.solver.source_fit import light_of
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -83,7 +86,10 @@ def fuse(data, options=None):
     settings = settings_of(options, FusionSettings)
     with threadpool_limits(1, user_api="blas"):
         data, rejected = _without_gross_outliers(usable_data(data), settings)
+        data, stars = choose_sources(data, settings)
         problem, tuned, rejected = _first_solution(data, rejected, settings)
+        if len(stars):
+            problem, tuned, stars = locate(problem, tuned, stars, settings)
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
             # Noise scales of data with wrong gains would hide what is to be fitted.
@@ -99,7 +105,9 @@ def fuse(data, options=None):
                 tolerance=tolerance,
             )
         if settings.refining:
-            problem, tuned, rejected = _refined_solution(problem, tuned, rejected, settings)
+            problem, tuned, rejected, stars = _refined_solution(
+                problem, tuned, rejected, stars, settings
+            )
             if settings.gains == "fitted":
                 problem, tuned, fitted = _calibrated_solution(
                     problem,
@@ -109,6 +117,10 @@ def fuse(data, options=None):
                     scales=(tuned.scale_image, tuned.scale_cube),
                     tolerance=settings.tolerance,
                 )
+        elif len(stars):
+            data, stars = stars.deviating(problem, tuned)
+            problem = LowRankProblem.pose(data, problem.subspace, settings)
+            tuned = _tuned_again(problem, tuned, settings)
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
         if settings.nonnegative:
@@ -118,6 +130,20 @@ def fuse(data, options=None):
         groups = tuned.solution.solution
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
+        spectra = None
+        if len(stars):
+            spectra, deviations, posterior = stars.measured(problem, tuned)
+            believed = deviations.believed()
+            light = light_of(problem.data, believed, stars.points)
+            cube_model, images_model = cube_model + light[0], images_model + light[1]
+            shapes = _shapes(problem, stars, settings)
+            _add_light(cube, problem.data.psf_weights, believed, shapes)
+            if error is not None:
+                middle = len(problem.data.psf_image) // 2
+                psf = problem.data.psf_image[middle] if settings.resolution == "imager" else None
+                add_source_errors(
+                    error, problem, tuned, posterior, shapes, deviations.spread(), psf=psf
+                )
     return FusionResult(
         cube=cube,
         error=error,
@@ -137,7 +163,28 @@ def fuse(data, options=None):
         gain_errors=fitted.errors,
         rejected_images=rejected.images,
         rejected_voxels=rejected.voxels,
+        sources=spectra,
     )
+
+
+def _shapes(problem, sources, settings):
+    """Sources (R, J, Y, X) of unit flux as they are to look in the cube, at each node."""
+    if settings.resolution == "imager":
+        return sources.points[1]
+    grid, prior = problem.system.grid, problem.system.prior.sources
+    maps = grid.synthesise(prior.points)[(slice(None), *problem.window)]
+    return np.broadcast_to(maps, (problem.data.psf_weights.shape[1], *maps.shape))
+
+
+def _add_light(cube, weights, spectra, shapes):
+    """Add sources of given spectra (J, L) to a cube, in place."""
+    for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
+        if not spectrum.any():
+            continue
+        channels = np.flatnonzero(spectrum)
+        table = (weights[channels] * spectrum[channels, None]).astype(np.float32)
+        light = table @ shape.reshape(len(shape), -1).astype(np.float32)
+        cube[channels] += light.reshape(-1, *shape.shape[1:])
 
 
 def _without_gross_outliers(data, settings):
@@ -182,20 +229,26 @@ def _first_solution(data, rejected, settings):
     return problem, tuned, rejected
 
 
-def _refined_solution(problem, tuned, rejected, settings):
+def _refined_solution(problem, tuned, rejected, stars, settings):
     """Solve with spectra fitted to the first solution, and once more without new outliers."""
-    groups = tuned.solution.solution
-    subspace = refine_subspace(problem.data, problem.subspace, problem.system.grid, groups)
-    problem = LowRankProblem.pose(problem.data, subspace, settings)
+    data = problem.data
+    if len(stars):
+        data, stars = stars.deviating(problem, tuned)
+    problem = _refined(data, problem, tuned, stars, settings)
     tuned = _tuned_again(problem, tuned, settings)
     found, _ = _residual_outliers(problem, tuned, settings)
     if found.any():
-        rejected, data = rejected.add(found), _without(found, problem.data)
-        groups = tuned.solution.solution
-        subspace = refine_subspace(data, subspace, problem.system.grid, groups)
-        problem = LowRankProblem.pose(data, subspace, settings)
+        rejected = rejected.add(found)
+        problem = _refined(_without(found, problem.data), problem, tuned, stars, settings)
         tuned = _tuned_again(problem, tuned, settings)
-    return problem, tuned, rejected
+    return problem, tuned, rejected, stars
+
+
+def _refined(data, problem, tuned, stars, settings):
+    """Problem of data with the spectra that fit a solution of a similar one."""
+    groups, points = tuned.solution.solution, stars.points[0] if len(stars) else None
+    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups, points)
+    return LowRankProblem.pose(data, subspace, settings)
 
 
 def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
@@ -272,8 +325,9 @@ def _rendered_cube(problem, tuned, settings):
         share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        power = subspace.eigenvalues[: subspace.rank] * (subspace.samples - 1)
-        leverage = 1 / subspace.samples + np.einsum("ayx,a->yx", maps**2, 1 / power)
+        leverage = 1 / subspace.samples + np.einsum(
+            "ayx,ab,byx->yx", maps, np.linalg.inv(subspace.scatter()), maps, optimize=True
+        )
     rows = render_rows(grid, psf, mixing, groups)[window]
     return cube_from_rows(
         rows,

@@ -51,6 +51,8 @@ class FusionResult:
         Pixels that were not used because they are outliers.
     rejected_voxels : ndarray (L, h, w) of bool
         Voxels that were not used because they are outliers.
+    sources : SourceSpectra or None
+        Point sources with their spectra; None if there are none.
     """
 
     cube: np.ndarray
@@ -71,3 +73,4 @@ class FusionResult:
     gain_errors: np.ndarray
     rejected_images: np.ndarray
     rejected_voxels: np.ndarray
+    sources: object = None

@@ -364,8 +364,10 @@ class _Search:
     def _fit(self, source, *, steps=8):
         field = self.field
         extra = int(np.ceil(source.hole))
-        radii = [min(radius + extra, source_shape.reach) for radius, source_shape in
-                 zip(field.radii, field.shapes, strict=True)]
+        radii = [
+            min(radius + extra, source_shape.reach)
+            for radius, source_shape in zip(field.radii, field.shapes, strict=True)
+        ]
         stamps = Stamps.cut(
             self.left,
             field.weights,

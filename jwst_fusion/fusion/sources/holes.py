@@ -60,6 +60,4 @@ def holes(images, inverse_variance, widths):
 
 
 def _at_edge(box, shape):
-    return any(
-        part.start == 0 or part.stop == size for part, size in zip(box, shape, strict=True)
-    )
+    return any(part.start == 0 or part.stop == size for part, size in zip(box, shape, strict=True))

@@ -1,0 +1,89 @@
+"""Errors that sources of their own add to a cube around them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_fusion.fusion.solver.operators import Imager
+from jwst_fusion.fusion.solver.point_sources import point_groups
+
+__all__ = ["add_source_errors"]
+
+_FAINT = 1e-3  # of the largest variance of a source: what is less is not added
+
+
+def add_source_errors(error, problem, tuned, covariance, points, deviation, *, psf):
+    r"""Add the uncertainty of the sources to the errors of a cube, in place.
+
+    Parameters
+    ----------
+    error : ndarray (L, Y, X)
+        Errors of the diffuse scene, as if there were no sources.
+    problem : LowRankProblem
+        With sources.
+    tuned : Tuning
+        Its solution.
+    covariance : ndarray (J, k, k)
+        Posterior covariance of the amplitudes of each source.
+    points : ndarray (R, J, Y, X)
+        Images of the sources at each node of the PSF, of unit flux.
+    deviation : ndarray (J, L)
+        Error of the part of each spectrum that is beyond the subspace, MJy/sr times fine pixel.
+    psf : ndarray (m, m) or None
+        PSF of the cube at a middle wavelength; None for a deconvolved cube.
+
+    Notes
+    -----
+    Free amplitudes with the covariance :math:`\Sigma` add
+    :math:`B^{-1} P D \, \Sigma \, D^T P B^{-1}` to the covariance of the maps. All sources take the
+    response :math:`B^{-1} P D` of a source in the middle of a spaxel, shifted by whole pixels.
+    """
+    response = _response(problem, tuned, psf)
+    middle = np.array(response.shape[2:]) // 2
+    height, width = error.shape[1:]
+    basis = problem.subspace.basis
+    weights = problem.data.psf_weights
+    for j, (x, y) in enumerate(np.rint(problem.system.prior.sources.positions).astype(int)):
+        values, vectors = np.linalg.eigh(covariance[j])
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        maps = np.einsum("abyx,bq->aqyx", response, root)
+        size = np.sum(maps**2, axis=(0, 1))
+        near = np.argwhere(size > _FAINT * size.max()) - middle + (y, x)
+        inside = np.all((near >= 0) & (near < (height, width)), axis=1)
+        rows, columns = near[inside].T
+        part = maps[:, :, rows - y + middle[0], columns - x + middle[1]]
+        spread = basis @ part.reshape(len(part), -1)
+        variance = np.sum(spread.reshape(len(basis), *part.shape[1:]) ** 2, axis=1)
+        error[:, rows, columns] = np.sqrt(error[:, rows, columns] ** 2 + variance)
+        shape = points[:, j]
+        bright = np.sum(shape**2, axis=0)
+        rows, columns = np.nonzero(bright > _FAINT * bright.max())
+        light = (weights @ shape[:, rows, columns]) * deviation[j][:, None]
+        error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
+
+
+def _response(problem, tuned, psf):
+    """Diffuse light that a free point replaces, (k, k, side, side): by component of the point."""
+    system, mu = problem.system, tuned.mu
+    grid, rank, factor = system.grid, system.rank, system.grid.factor
+    image_weight, cube_weight = system.typical_weights()
+    weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, mu)
+    solve = system.blocks.preconditioner(*weights)
+    at = [size // 2 // factor * factor + factor // 2 for size in grid.shape]
+    power = system.prior.sources.power
+    power = (power[:, :, None] if power.ndim == 2 else power) * mu
+    pulled = point_groups(grid, [at[::-1]]) * power
+    blur = None
+    if psf is not None:
+        blur = Imager(grid, psf[None], np.ones((1, 1, 1))).transfer[:, :, 0]
+    reach = min(at[0], at[1], 30)
+    window = tuple(slice(one - reach, one + reach + 1) for one in at)
+    response = np.empty((rank, rank, 2 * reach + 1, 2 * reach + 1))
+    for a in range(rank):
+        one = np.zeros((grid.groups, grid.aliases, rank), complex)
+        one[:, :, a] = pulled[:, :, a]
+        found = solve(one)
+        if blur is not None:
+            found = found * blur
+        response[:, a] = grid.synthesise(found)[(slice(None), *window)]
+    return response
