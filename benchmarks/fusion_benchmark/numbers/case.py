@@ -212,6 +212,8 @@ def make_scene(
     how = {"noise": noise or usual, "typical": typical, "seed": seed + 100}
     if twin:
         how |= {"offset": _OFFSET, "calibration": [_GAINS[one] for one in names]}
+    if content.faint is not None:
+        setup = _with_faint(setup, content.faint, how)
     spectra = content.source_spectra
     if content.significance is not None:
         spectra = spectra * _photometric_error(setup, content, how) * content.significance[:, None]
@@ -240,6 +242,26 @@ def make_scene(
         pixel=sky.pixel,
         regions=content.regions,
         extras=content.extras,
+    )
+
+
+def _with_faint(setup, faint, how):
+    """Add components that are as bright as their signal to noise ratios on the cube say."""
+    maps, spectra, ratio = faint
+    error = observe(setup, **how).cube_error
+    inside = np.isfinite(error[0])
+    error = error[:, inside]
+    parts = replace(setup, maps=maps).spaxels().reshape(setup.psf.weights.shape[1], len(maps), -1)
+    found = []
+    for index, spectrum in enumerate(spectra):
+        lit = spectrum > 1e-4 * spectrum.max()
+        signal = setup.psf.weights[lit] @ parts[:, index] * spectrum[lit, None]
+        found.append(np.linalg.norm(signal / error[lit]))
+    scaled = spectra * (ratio / np.array(found))[:, None]
+    return replace(
+        setup,
+        maps=np.concatenate([setup.maps, maps]),
+        spectra=np.concatenate([setup.spectra, scaled]),
     )
 
 
