@@ -72,6 +72,8 @@ class Case:
         Parts of the field that the scene names, shape (Y, X).
     extras : dict
         What else is true of the scene.
+    twin : bool
+        Whether the data differ from what their model assumes.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Case:
     pixel: float
     regions: dict = field(repr=False, default_factory=dict)
     extras: dict = field(repr=False, default_factory=dict)
+    twin: bool = False
 
     @property
     def x(self):
@@ -242,6 +245,7 @@ def make_scene(
         pixel=sky.pixel,
         regions=content.regions,
         extras=content.extras,
+        twin=twin,
     )
 
 
