@@ -16,6 +16,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from fusion_benchmark.lines import HEADER
 from fusion_benchmark.numbers.case import FILTERS
 from fusion_benchmark.numbers.sections import SECTIONS
+from fusion_benchmark.numbers.summary import as_summary
 from trace_benchmark.table import as_rst, as_text
 
 log = logging.getLogger("benchmark")
@@ -30,6 +31,7 @@ def parse(arguments=None):
     parser.add_argument("--filters", nargs="+", choices=FILTERS, help="choices of filters")
     parser.add_argument("--no-twins", action="store_true", help="only data as the model assumes")
     parser.add_argument("--output", type=Path, help="file for the table, reStructuredText")
+    parser.add_argument("--summary", type=Path, help="file for the small table")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
     return parser.parse_args(arguments)
 
@@ -48,10 +50,14 @@ def main(arguments=None):
         results[title] = [line.cells() for line in lines]
         log.info("\n%s (%.0f s)\n", title, time.perf_counter() - start)
         log.info("%s", as_text(results[title], header=HEADER))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        command = " ".join(["python", *sys.argv])
-        options.output.write_text(f"{_preamble(command)}\n{as_rst(results, header=HEADER)}")
+    command = " ".join(["python", *sys.argv])
+    for path, table in (
+        (options.output, as_rst(results, header=HEADER)),
+        (options.summary, as_summary(results)),
+    ):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{_preamble(command)}\n{table}")
     cells = [one for rows in results.values() for one in rows]
     missed = [one[0] for one in cells if one[3] == "no"]
     aimed = sum(one[3] != "" for one in cells)

@@ -7,6 +7,7 @@ import numpy as np
 
 from fusion_benchmark.lines import Line
 from fusion_benchmark.numbers import measures
+from fusion_benchmark.numbers.calibration import calibration
 from fusion_benchmark.numbers.case import FILTERS, make_scene
 from fusion_benchmark.numbers.fused import fuse_case
 from fusion_benchmark.numbers.kinematics import fit_line
@@ -272,7 +273,7 @@ def _velocities(name, pairs):
         fits = [_fitted(case, estimate, line, "one component") for case, estimate in pairs]
         if None not in fits:
             pulls = _fit_pulls(line, pairs, fits)
-            lines += _fit_lines(f"{name}, {line}", fits, pulls)
+            lines += _fit_lines(f"{name}: {line}", fits, pulls)
     strongest = max(
         (key for key in weights if key.startswith("H ")),
         key=lambda key: np.abs(weights[key] @ pairs[0][0].truth.mean((1, 2))),
@@ -343,13 +344,13 @@ def _fit_lines(name, fits, pulls):
     reached = bias[0] <= _VELOCITY or bias[1] > _VELOCITY
     return [
         Line(
-            f"{name}: largest velocity bias of four ranges of velocity",
+            f"{name}, largest velocity bias of four ranges of velocity",
             f"{bias[0]:.2g} km/s",
             f"<= {_VELOCITY:g} where interpolated is",
             bool(reached),
             beside,
         ),
-        _range(f"{name}: fits, 68.3 % of |error| / stated", pulls),
+        _range(f"{name}, fits, 68.3 % of |error| / stated", pulls),
     ]
 
 
@@ -390,7 +391,7 @@ def _two_components(name, line, pairs):
     own = max(abs(cubic[0]) for _, (_, cubic) in parts)
     return [
         Line(
-            f"{name}, {line}: two components, larger median velocity bias",
+            f"{name}: {line}, two components, larger median velocity bias",
             f"{worst:.2g} km/s",
             f"<= {_VELOCITY:g} where interpolated is",
             bool(worst <= _VELOCITY or own > _VELOCITY),
@@ -419,4 +420,5 @@ SECTIONS = {
     "galaxy": ("A galaxy that rotates", partial(_section, "galaxy")),
     "disc": ("A planet with a ring", partial(_section, "disc")),
     "orion": ("Orion Bar with eight stars", partial(_section, "orion")),
+    "calibration": ("Ranks of the truth in twenty random scenes", calibration),
 }
