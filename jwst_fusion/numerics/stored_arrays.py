@@ -1,0 +1,115 @@
+"""Arrays and sky coordinates of a product, from a file, from open FITS extensions or a model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+
+__all__ = ["StoredArrays", "stored_arrays"]
+
+_KEYS = ("ctype", "crpix", "crval", "cunit", "cdelt")  # of the two axes of the sky
+
+
+@dataclass(frozen=True)
+class StoredArrays:
+    """
+    Arrays of a product.
+
+    Attributes
+    ----------
+    name : str
+        File or type of the product, for messages.
+    arrays : dict of str to ndarray or None
+        Arrays by the name of the attribute; None for those that the product does not have.
+    header : `~astropy.io.fits.Header` or None
+        Keywords of the sky coordinates; None if there are none.
+    """
+
+    name: str
+    arrays: dict
+    header: fits.Header | None
+
+    def __getitem__(self, name):
+        """Return an array by the name of the attribute."""
+        return self.arrays[name]
+
+    def wcs(self):
+        """Return the celestial coordinates, `~astropy.wcs.WCS` (x, y); None if there are none."""
+        if self.header is None:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(self.header, naxis=2)
+        return wcs if wcs.has_celestial else None
+
+
+def stored_arrays(product, extensions):
+    """
+    Take arrays of a product.
+
+    Parameters
+    ----------
+    product : str, `~pathlib.Path`, `~astropy.io.fits.HDUList` or data model
+        The product: a FITS file, its extensions (or an object that has them as ``hdus``), or a
+        data model with the arrays as attributes.
+    extensions : dict of str to str
+        Extension in which a file has an array, by the name of the attribute of a data model;
+        "data" is the one with the sky coordinates.
+
+    Returns
+    -------
+    StoredArrays
+        The arrays, copies in the machine's byte order if they come from a file.
+
+    Raises
+    ------
+    TypeError
+        If the product is something else.
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file is not FITS.
+    """
+    if isinstance(product, (str, Path)):
+        path = Path(product)
+        if not path.is_file():
+            msg = f"product: file {path} does not exist"
+            raise FileNotFoundError(msg)
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                return _of_extensions(path.name, hdus, extensions)
+        except OSError as error:
+            msg = f"{path} cannot be read as a FITS file: {error}"
+            raise ValueError(msg) from error
+    hdus = getattr(product, "hdus", product)
+    if isinstance(hdus, fits.HDUList):
+        return _of_extensions(hdus.filename() or type(product).__name__, hdus, extensions)
+    if not (hasattr(product, "meta") and hasattr(product, "hasattr")):
+        msg = f"product must be a file or a data model, got {type(product).__name__}"
+        raise TypeError(msg)
+    found = {}
+    for name in extensions:
+        found[name] = getattr(product, name) if product.hasattr(name) else None
+    info = product.meta.wcsinfo.instance if product.meta.hasattr("wcsinfo") else {}
+    names = [f"{key}{axis}" for key in _KEYS for axis in (1, 2)]
+    names += [f"{key}{i}_{j}" for key in ("pc", "cd") for i in (1, 2) for j in (1, 2)]
+    header = fits.Header()
+    header.update({key.upper(): info[key] for key in names if info.get(key) is not None})
+    label = product.meta.filename or type(product).__name__
+    return StoredArrays(label, found, header if header else None)
+
+
+def _of_extensions(name, hdus, extensions):
+    found = {}
+    for attribute, extension in extensions.items():
+        array = hdus[extension].data if extension in hdus else None
+        if array is not None and array.dtype.names is None:
+            array = np.array(array, array.dtype.newbyteorder("="))
+        found[attribute] = array
+    place = extensions.get("data")
+    return StoredArrays(name, found, hdus[place].header if place in hdus else None)
