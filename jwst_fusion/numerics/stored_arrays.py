@@ -57,9 +57,9 @@ def stored_arrays(product, extensions):
     product : str, `~pathlib.Path`, `~astropy.io.fits.HDUList` or data model
         The product: a FITS file, its extensions (or an object that has them as ``hdus``), or a
         data model with the arrays as attributes.
-    extensions : dict of str to str
-        Extension in which a file has an array, by the name of the attribute of a data model;
-        "data" is the one with the sky coordinates.
+    extensions : dict of str to tuple of str
+        Extensions of which the first that a file has holds an array, by the name of the attribute
+        of a data model; "data" is the one with the sky coordinates.
 
     Returns
     -------
@@ -105,11 +105,16 @@ def stored_arrays(product, extensions):
 
 
 def _of_extensions(name, hdus, extensions):
-    found = {}
-    for attribute, extension in extensions.items():
-        array = hdus[extension].data if extension in hdus else None
+    found = dict.fromkeys(extensions)
+    header = None
+    for attribute, names in extensions.items():
+        place = next((one for one in names if one in hdus), None)
+        if place is None:
+            continue
+        array = hdus[place].data
         if array is not None and array.dtype.names is None:
             array = np.array(array, array.dtype.newbyteorder("="))
         found[attribute] = array
-    place = extensions.get("data")
-    return StoredArrays(name, found, hdus[place].header if place in hdus else None)
+        if attribute == "data":
+            header = hdus[place].header
+    return StoredArrays(name, found, header)

@@ -116,7 +116,7 @@ def test_arrays_come_from_files_and_open_extensions(tmp_path):
     data = cube().astype(np.float32)
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header, name="SCI")])
     hdus.writeto(tmp_path / "cube.fits")
-    names = {"data": "SCI", "err": "ERR"}
+    names = {"data": ("FIRST", "SCI"), "err": ("ERR",)}
     for product in (tmp_path / "cube.fits", str(tmp_path / "cube.fits"), hdus):
         found = stored_arrays(product, names)
         assert np.array_equal(found["data"], data)
