@@ -1,4 +1,4 @@
-"""Arrays and sky coordinates of a product, from a file, from open FITS extensions or a model."""
+"""Arrays, keywords and sky coordinates of a product: a file, open FITS extensions or a model."""
 
 from __future__ import annotations
 
@@ -28,15 +28,41 @@ class StoredArrays:
         Arrays by the name of the attribute; None for those that the product does not have.
     header : `~astropy.io.fits.Header` or None
         Keywords of the sky coordinates; None if there are none.
+    meta : `~astropy.io.fits.Header` or dict
+        Primary header of a file, or the tree of a data model's ``meta``.
     """
 
     name: str
     arrays: dict
     header: fits.Header | None
+    meta: object
 
     def __getitem__(self, name):
         """Return an array by the name of the attribute."""
         return self.arrays[name]
+
+    def keyword(self, name, path):
+        """
+        Return the value of a keyword.
+
+        Parameters
+        ----------
+        name : str
+            Keyword of the primary header.
+        path : sequence of str
+            The same in ``meta`` of a data model.
+
+        Returns
+        -------
+        object
+            The value; None if it is not there.
+        """
+        if isinstance(self.meta, fits.Header):
+            return self.meta.get(name)
+        found = self.meta
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        return found
 
     def wcs(self):
         """Return the celestial coordinates, `~astropy.wcs.WCS` (x, y); None if there are none."""
@@ -48,7 +74,7 @@ class StoredArrays:
         return wcs if wcs.has_celestial else None
 
 
-def stored_arrays(product, extensions):
+def stored_arrays(product, extensions, *, slit=None):
     """
     Take arrays of a product.
 
@@ -60,6 +86,8 @@ def stored_arrays(product, extensions):
     extensions : dict of str to tuple of str
         Extensions of which the first that a file has holds an array, by the name of the attribute
         of a data model; "data" is the one with the sky coordinates.
+    slit : str, optional
+        Name of the slit; needed if the product has several.
 
     Returns
     -------
@@ -73,7 +101,7 @@ def stored_arrays(product, extensions):
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file is not FITS.
+        If the file is not FITS, or there is no such slit.
     """
     if isinstance(product, (str, Path)):
         path = Path(product)
@@ -82,33 +110,47 @@ def stored_arrays(product, extensions):
             raise FileNotFoundError(msg)
         try:
             with fits.open(path, memmap=False) as hdus:
-                return _of_extensions(path.name, hdus, extensions)
+                return _of_extensions(path.name, hdus, extensions, slit)
         except OSError as error:
             msg = f"{path} cannot be read as a FITS file: {error}"
             raise ValueError(msg) from error
     hdus = getattr(product, "hdus", product)
     if isinstance(hdus, fits.HDUList):
-        return _of_extensions(hdus.filename() or type(product).__name__, hdus, extensions)
+        name = hdus.filename() or type(product).__name__
+        return _of_extensions(name, hdus, extensions, slit)
     if not (hasattr(product, "meta") and hasattr(product, "hasattr")):
         msg = f"product must be a file or a data model, got {type(product).__name__}"
         raise TypeError(msg)
+    return _of_model(product, extensions, slit)
+
+
+def _of_model(product, extensions, slit):
+    label = product.meta.filename or type(product).__name__
+    part = product
+    if product.hasattr("slits"):
+        names = [str(one.name) for one in product.slits]
+        part = product.slits[_chosen(label, names, slit)]
     found = {}
     for name in extensions:
-        found[name] = getattr(product, name) if product.hasattr(name) else None
-    info = product.meta.wcsinfo.instance if product.meta.hasattr("wcsinfo") else {}
+        found[name] = getattr(part, name) if part.hasattr(name) else None
+    tree = product.meta.instance
+    info = tree.get("wcsinfo", {})
     names = [f"{key}{axis}" for key in _KEYS for axis in (1, 2)]
     names += [f"{key}{i}_{j}" for key in ("pc", "cd") for i in (1, 2) for j in (1, 2)]
     header = fits.Header()
     header.update({key.upper(): info[key] for key in names if info.get(key) is not None})
-    label = product.meta.filename or type(product).__name__
-    return StoredArrays(label, found, header if header else None)
+    return StoredArrays(label, found, header if header else None, tree)
 
 
-def _of_extensions(name, hdus, extensions):
-    found = dict.fromkeys(extensions)
-    header = None
-    for attribute, names in extensions.items():
-        place = next((one for one in names if one in hdus), None)
+def _of_extensions(name, hdus, extensions, slit):
+    science = [hdu for hdu in hdus if hdu.name == "SCI"]
+    version = 1
+    if len(science) > 1 or slit is not None:
+        names = [str(hdu.header.get("SLTNAME", "")) for hdu in science]
+        version = science[_chosen(name, names, slit)].ver
+    found, header = dict.fromkeys(extensions), None
+    for attribute, places in extensions.items():
+        place = next(((one, version) for one in places if (one, version) in hdus), None)
         if place is None:
             continue
         array = hdus[place].data
@@ -117,4 +159,15 @@ def _of_extensions(name, hdus, extensions):
         found[attribute] = array
         if attribute == "data":
             header = hdus[place].header
-    return StoredArrays(name, found, header)
+    return StoredArrays(name, found, header, hdus[0].header)
+
+
+def _chosen(name, names, slit):
+    """Number of a slit by its name, or of the only one."""
+    if slit is None and len(names) == 1:
+        return 0
+    if slit is None or str(slit) not in names:
+        what = "has several slits" if slit is None else f"has no slit {slit}"
+        msg = f"{name} {what}: give slit, one of {', '.join(names)}"
+        raise ValueError(msg)
+    return names.index(str(slit))
