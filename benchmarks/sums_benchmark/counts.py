@@ -22,7 +22,7 @@ _RADII = {1: 0.5, 9: 1.5, 29: 3.1, 81: 5.1}  # of apertures with so many pixels
 _WIDTHS = (1, 5, 20, 100)
 _LOW, _HIGH = 0.85, 1.2  # of the 68 % quantile
 _MARGIN = 5  # pixels at the edge of the field that are no centres
-_PLACES = 12  # apertures a scene and class
+_PLACES = 8  # apertures a scene and class
 _LINE, _BESIDE = 4, 14  # channels on either side of a line, and with its continuum
 
 
@@ -57,7 +57,7 @@ def _sums(truth, rng):
     channels, spectrum = len(truth), truth.mean(axis=(1, 2))
     names, weights = [], []
     for width in _WIDTHS:
-        for start in rng.integers(0, channels - width, 4):
+        for start in rng.integers(0, channels - width, 3):
             names.append(f"{width} channels" if width > 1 else "1 channel")
             weights.append((np.arange(channels) >= start) & (np.arange(channels) < start + width))
     inner = slice(_BESIDE, channels - _BESIDE)
@@ -78,7 +78,7 @@ def counts_sums(*, quick=False):
     Parameters
     ----------
     quick : bool
-        One scene a case instead of four, and only three cases.
+        One scene a case instead of three, and only three cases.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def counts_sums(*, quick=False):
     lines, seconds = [], []
     for case, counts in list(CASES.items())[: 3 if quick else None]:
         found = {}
-        for seed in range(1, 2 if quick else 5):
+        for seed in range(1, 2 if quick else 4):
             truth, result = _fused(counts, seed)
             rng = np.random.default_rng(seed)
             image, error = truth.mean(axis=0), result.cube - truth

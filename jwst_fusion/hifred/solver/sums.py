@@ -150,17 +150,26 @@ def _outside(posterior, pixels, amount, cube, weights):
     blur, width = subspace.lengths
     # what the data do not show of it is sharper than they are
     parts = ((blur, 1.0), (_SHARP, subspace.contrast**2 - 1.0))
-    total = 0.0
-    for values in subspace.fields(cube[:, pixels[0], pixels[1]]):
-        found = values * amount
-        if found.any():
-            for length, share in parts:
-                total = total + share * _power(found, pixels, weights, length, width)
-    return total
+    fields = [one * amount for one in subspace.fields(cube[:, pixels[0], pixels[1]])]
+    images = [
+        np.sqrt(share) * _correlated_images(one, pixels, length)
+        for one in fields
+        if one.any()
+        for length, share in parts
+    ]
+    if not images:
+        return 0.0
+    images = np.concatenate(images, axis=1)
+    if weights is None:
+        return (images**2).sum(axis=1)
+    # zero but near the diagonal: lines are narrow
+    lag = np.arange(len(images))
+    along = np.exp(-0.5 * (lag / width) ** 2)[np.abs(lag - lag[:, None])]
+    return np.einsum("nl,nl->n", weights @ (along * (images @ images.T)), weights)
 
 
-def _power(found, pixels, weights, blur, width):
-    """Variances of sums over a field of rms `found` (L, pixel) with Gaussian correlations."""
+def _correlated_images(found, pixels, blur):
+    """Images (L, pixel) whose products are those of a field of rms `found`, correlated in space."""
     border = int(np.ceil(_REACH * blur / np.sqrt(2.0)))
     low = [one.min() for one in pixels]
     shape = tuple(
@@ -173,12 +182,7 @@ def _power(found, pixels, weights, blur, width):
     across = blur / np.sqrt(2.0)
     for axis in (1, 2):
         images = gaussian_filter1d(images, across, axis=axis, mode="constant", truncate=_REACH)
-    images = images.reshape(len(images), -1) * np.sqrt(4.0 * np.pi) * across
-    if weights is None:
-        return (images**2).sum(axis=1)
-    lag = np.arange(len(images))
-    along = np.exp(-0.5 * ((lag - lag[:, None]) / width) ** 2)
-    return np.einsum("nl,nl->n", weights @ (along * (images @ images.T)), weights)
+    return images.reshape(len(images), -1) * np.sqrt(4.0 * np.pi) * across
 
 
 def _beyond(posterior, cube, places):
