@@ -22,6 +22,7 @@ from jwst_fusion.fusion.observed.registration import choose_factor, common_grid,
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
+from jwst_fusion.fusion.sources.catalogue import read_catalogue
 from jwst_fusion.fusion.validation import assess, table
 from jwst_fusion.messages import warn
 
@@ -117,7 +118,10 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
+    inputs, names = _with_catalogue(inputs, cube, grid, options)
     result = fuse(inputs, settings)
+    if names is not None and result.sources is not None:
+        result = replace(result, sources=result.sources.renamed(names))
     inputs = without_rejected(inputs, result.rejected_images, result.rejected_voxels)
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, result)
@@ -304,6 +308,27 @@ def _check_memory(channels, grid, filters, options):
             "wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
+
+
+def _with_catalogue(inputs, cube, grid, options):
+    """Data with the sources of a catalogue that lie in the field, and their names."""
+    if options.source_file is None:
+        return inputs, None
+    catalogue = read_catalogue(options.source_file)
+    x, y = grid.fine.pixels(catalogue.sky)
+    rows, columns = inputs.images.shape[1:]
+    inside = (x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5)
+    count = np.count_nonzero(inside)
+    log.info("%d of %d sources of %s lie in the field", count, len(inside), options.source_file)
+    if not count:
+        warn(
+            log,
+            "No source of %s lies in the field of %s: there are none",
+            options.source_file,
+            cube.name,
+        )
+    positions = np.column_stack([x, y])[inside]
+    return replace(inputs, sources=positions), catalogue.name[inside]
 
 
 def _with_gains(calibrations, solution):

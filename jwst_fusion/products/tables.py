@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from jwst_fusion.fusion.stored_posterior import packed
 from jwst_fusion.products.software import software
 from jwst_fusion.products.wavelength import wavelengths
 
@@ -12,6 +13,8 @@ __all__ = ["add_arrays", "add_tables"]
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
 _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
+# What the header says about errors of sums, which are not those of ERR added in square.
+_SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: 1-6x too small"
 _BRIGHTNESS = "MJy/sr"
 # PSNR is in decibels, which the FITS standard does not have as a unit.
 _UNITS = {
@@ -92,6 +95,12 @@ def add_arrays(product, fused):
     product.cube_residuals = _stored(seen[..., order])
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
+    if solution.posterior is not None:
+        rows, columns = fused.grid.inner(fine=True)
+        posterior = solution.posterior.cropped(rows, columns, fused.grid.factor)
+        for name, array in packed(posterior, mirrored=fused.mirrored).items():
+            setattr(product, name, np.ascontiguousarray(array))
+        product.meta.fusion.sums = _SUMS
     for name in ("spectra", "images", "image_errors", "residuals"):
         setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
 
