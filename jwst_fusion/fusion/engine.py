@@ -249,20 +249,20 @@ def _refined_solution(problem, tuned, rejected, stars, settings):
     data = problem.data
     if len(stars):
         data, stars = stars.deviating(problem, tuned)
-    problem = _refined(data, problem, tuned, stars, settings)
+    problem = _refined(data, problem, tuned, settings)
     tuned = _tuned_again(problem, tuned, settings)
     found, _ = _residual_outliers(problem, tuned, settings)
     if found.any():
         rejected = rejected.add(found)
-        problem = _refined(_without(found, problem.data), problem, tuned, stars, settings)
+        problem = _refined(_without(found, problem.data), problem, tuned, settings)
         tuned = _tuned_again(problem, tuned, settings)
     return problem, tuned, rejected, stars
 
 
-def _refined(data, problem, tuned, stars, settings):
+def _refined(data, problem, tuned, settings):
     """Problem of data with the spectra that fit a solution of a similar one."""
-    groups, points = tuned.solution.solution, stars.points[0] if len(stars) else None
-    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups, points)
+    groups = tuned.solution.solution
+    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups)
     return LowRankProblem.pose(data, subspace, settings)
 
 

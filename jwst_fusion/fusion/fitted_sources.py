@@ -16,7 +16,6 @@ from jwst_fusion.fusion.solver.source_fit import (
     seen_points,
     without_light,
 )
-from jwst_fusion.fusion.sources.detection import find_sources
 from jwst_fusion.fusion.sources.source_list import SourceList
 from jwst_fusion.fusion.sources.source_spectra import SourceSpectra
 from jwst_fusion.messages import warn
@@ -174,6 +173,9 @@ def choose_sources(data, settings):
     given = data.sources
     positions = SourceList.empty()
     if settings.sourced:
+        # photutils loads the coordinates of astropy: only for those who look for sources.
+        from jwst_fusion.fusion.sources.detection import find_sources
+
         found = find_sources(data, false_alarms=settings.false_alarms)
         positions = found
         if settings.sources == "given":

@@ -1,4 +1,4 @@
-"""The parameters of the fusion step, checked before any file is opened."""
+"""The parameters of the fusion step, checked as given; long because each says what it means."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
