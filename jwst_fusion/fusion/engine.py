@@ -340,8 +340,8 @@ def _rendered_cube(problem, tuned, settings):
         share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        inverse = np.linalg.inv(subspace.scatter())
-        leverage = 1 / subspace.samples
+        inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
+        leverage = 1 / data.spaxel_weight.sum()
         leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
@@ -354,7 +354,7 @@ def _rendered_cube(problem, tuned, settings):
             maps=maps,
             noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
             inverse=inverse,
-            samples=subspace.samples,
+            samples=float(data.spaxel_weight.sum()),
         )
     rows = render_rows(grid, psf, mixing, groups)[window]
     cube, error = cube_from_rows(

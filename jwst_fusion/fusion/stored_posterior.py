@@ -119,7 +119,7 @@ def unpacked(arrays):
         maps=np.asarray(arrays["posterior_maps"], float),
         noise=np.asarray(arrays["posterior_noise"], float),
         inverse=np.asarray(arrays["posterior_inverse"], float),
-        samples=int(numbers[0]),
+        samples=float(numbers[0]),
         residual=arrays["posterior_residual"],
         sources=sources,
     )

@@ -67,8 +67,8 @@ class CubePosterior:
         Noise of a voxel from which mean and basis were found, MJy/sr.
     inverse : ndarray (k, k)
         Inverse scatter of the maps: covariance of the noise of the basis in units of `noise`.
-    samples : int
-        Spectra from which the mean was found.
+    samples : float
+        Spectra from which the mean was found: sum of their weights.
     residual : ndarray (L, h, w) or None
         1-sigma error of what was added to the cube because no component explains it, or of what
         was left out, per spaxel, MJy/sr.
@@ -84,7 +84,7 @@ class CubePosterior:
     maps: np.ndarray
     noise: np.ndarray
     inverse: np.ndarray
-    samples: int
+    samples: float
     residual: np.ndarray | None = field(default=None)
     sources: SourcePosterior | None = field(default=None)
 
