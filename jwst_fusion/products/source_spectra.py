@@ -88,7 +88,8 @@ def source_spectra_product(product):
     Returns
     -------
     SourceSpectraModel or None
-        One spectrum for each source, as extract_1d writes spectra; None if there are no sources.
+        One spectrum for each source, as extract_1d writes spectra, with the name of the fused cube
+        in its file name; None if there are no sources.
     """
     if not product.hasattr("source_table") or not len(product.source_table):
         return None
@@ -106,6 +107,8 @@ def source_spectra_product(product):
     if product.hasattr("source_covariance"):
         model.covariance_factor = np.array(product.source_covariance)
     model.meta.wcs = None  # each spectrum has its own
+    stem = str(product.meta.filename).removesuffix(".fits").removesuffix("_s3d")
+    model.meta.filename = f"{stem.removesuffix('_fused')}_sources_x1d.fits"
     return model
 
 
