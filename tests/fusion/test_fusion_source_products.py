@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
 from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from specutils import SpectrumList
 from stdatamodels.jwst import datamodels
