@@ -75,6 +75,13 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         resampled.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
+    source_table : numpy table
+        One row per point source in the field: name, sky coordinates (deg), column x and row y of
+        this array and their 1-sigma errors (pixels), significance, and whether it was given.
+    source_flux, source_error : numpy float64 array (source, wavelength)
+        Spectra of the point sources, which are part of ``data``, and their errors, Jy.
+    source_covariance : numpy float32 array (source, wavelength, factor)
+        F, Jy: spectrum j has the covariance ``diag(source_error**2 - sum(F**2)) + F F^T``.
     component_maps : numpy float32 array (component, y, x)
         Maps of the components, not convolved with a PSF.
     component_spectra : numpy float32 array (component, wavelength)

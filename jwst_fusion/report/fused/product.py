@@ -28,6 +28,7 @@ _TABLES = {
     "left_out": "FUSVALID",
     "tuning": "FUSTUNING",
     "messages": "FUSMESSAGES",
+    "sources": "FUSSOURCES",
     "parameters": "FUSPARAMETERS",
     "software": "FUSSOFTWARE",
 }
@@ -39,6 +40,9 @@ _ARRAYS = {
     "responses": "FUSRESPONSES",
     "residuals": "FUSRESIDUALS",
     "cube_residuals": "FUSCUBERES",
+    "source_flux": "FUSSRCFLUX",
+    "source_error": "FUSSRCERR",
+    "source_covariance": "FUSSRCCOV",
 }
 _NEEDED = (
     "SCI",
@@ -95,10 +99,11 @@ class FusedProduct:
     wavelength : array (L,)
         Micrometre.
     tables : dict
-        By name: filters, channels, components, left_out, tuning, messages, parameters, software;
-        those that the product has.
+        By name: filters, channels, components, left_out, tuning, messages, sources, parameters,
+        software; those that the product has.
     arrays : dict
-        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals.
+        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals; and of
+        point sources, if there are any, source_flux, source_error, source_covariance.
     """
 
     name: str
