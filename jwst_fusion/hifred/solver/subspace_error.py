@@ -34,8 +34,8 @@ class SubspaceError:
     contrast : float
         Rms of that signal in the pixels of the source over that in the data, which see it blurred.
     lengths : ndarray (2,)
-        Standard deviations of the correlation of what the data show of it in pixels and in
-        channels.
+        Standard deviations of the Gaussians by which what the data show of it is smooth, in pixels
+        and in channels.
     """
 
     row: np.ndarray

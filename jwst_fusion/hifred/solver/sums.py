@@ -14,7 +14,7 @@ _FARTHEST = 8  # pixels; farther away the source has another posterior
 _SMOOTH = 3  # pixels over which the size of samples is averaged
 _VOXELS = 64  # pixels of a sum whose errors are compared with those of the voxels
 _CHANGE = 2.0  # factor by which that comparison may change an error
-_SHARP = 1.0  # standard deviation of what is sharper than the data, in pixels
+_SHARP = 1.0  # standard deviation of the finest structure that the source has, in pixels
 _REACH = 4.0  # standard deviations of correlations
 
 
@@ -164,13 +164,13 @@ def _outside(posterior, pixels, amount, cube, weights):
         return (images**2).sum(axis=1)
     # zero but near the diagonal: lines are narrow
     lag = np.arange(len(images))
-    along = np.exp(-0.5 * (lag / width) ** 2)[np.abs(lag - lag[:, None])]
+    along = np.exp(-0.25 * (lag / width) ** 2)[np.abs(lag - lag[:, None])]
     return np.einsum("nl,nl->n", weights @ (along * (images @ images.T)), weights)
 
 
 def _correlated_images(found, pixels, blur):
     """Images (L, pixel) whose products are those of a field of rms `found`, correlated in space."""
-    border = int(np.ceil(_REACH * blur / np.sqrt(2.0)))
+    border = int(np.ceil(_REACH * blur))
     low = [one.min() for one in pixels]
     shape = tuple(
         one.max() - first + 1 + 2 * border for one, first in zip(pixels, low, strict=True)
@@ -178,11 +178,10 @@ def _correlated_images(found, pixels, blur):
     inner = tuple(one - first + border for one, first in zip(pixels, low, strict=True))
     images = np.zeros((len(found), *shape))
     images[:, inner[0], inner[1]] = found
-    # a Gaussian correlation is a Gaussian that is root 2 narrower, with itself
-    across = blur / np.sqrt(2.0)
+    # what is blurred by a Gaussian is white noise smoothed with it
     for axis in (1, 2):
-        images = gaussian_filter1d(images, across, axis=axis, mode="constant", truncate=_REACH)
-    return images.reshape(len(images), -1) * np.sqrt(4.0 * np.pi) * across
+        images = gaussian_filter1d(images, blur, axis=axis, mode="constant", truncate=_REACH)
+    return images.reshape(len(images), -1) * np.sqrt(4.0 * np.pi) * blur
 
 
 def _beyond(posterior, cube, places):
