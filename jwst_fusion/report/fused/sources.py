@@ -1,0 +1,200 @@
+"""Bright compact sources of a fused cube, and what is left of each in image and cube.
+
+Images are (y, x), in MJy/sr; positions are pixels of the fused cube, counted from 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from jwst_fusion.fusion.observed.photometry import synthetic_image
+from jwst_fusion.report.fused.agreement import data_error
+from jwst_fusion.report.mismatch import Amount
+
+__all__ = ["Source", "find_sources"]
+
+_MOST = 12  # sources that are looked at
+_WIDTH = 3.0  # pixels, sigma: what is smoother is no compact source
+_APART = 7  # pixels: window in which a source is the brightest
+_BORDER = 2  # pixels from the edge of the field
+# Peak above its surroundings that makes a source: in noise of the sum of the images, and relative
+# to the surroundings.
+_CONTRAST = 10.0, 0.3
+_IMAGE_RADIUS = 3.0  # pixels around a source in which light is compared
+_CUBE_RADIUS = 2.5  # spaxels, likewise
+_RING = 2.0, 4.0  # pixels: where a wrong PSF leaves a ring
+_BASE = 20  # percentile of the brightness around a source from which on it is its own
+_CORE = 1.0  # pixels: data missing here are those of the peak
+_FEWEST = 6  # samples
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    A compact source.
+
+    Attributes
+    ----------
+    y, x : int
+        Pixel.
+    image, cube : Amount
+        Light that images and cube show beyond the fused cube in the shape of the source, relative
+        to the source, with its error: mean over the bands of the filters.
+    images, cubes : dict of Amount
+        The same by filter.
+    rings : dict of Amount
+        Mean residual of each image in a ring around the source, relative to the peak of the source
+        above its surroundings.
+    continuum, lines : Amount
+        The same of the cube in channels without lines, and in the strongest lines above the
+        continuum. Both relative to the source in the continuum.
+    missing : tuple of str
+        Images without data at the peak.
+    """
+
+    y: int
+    x: int
+    image: Amount
+    cube: Amount
+    images: dict
+    cubes: dict
+    rings: dict
+    continuum: Amount
+    lines: Amount
+    missing: tuple
+
+
+def find_sources(product):
+    """
+    Find the brightest compact sources, and compare each with the data.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with images, maps of the cube in bands, and errors.
+
+    Returns
+    -------
+    list of Source
+        The brightest first; none may stand out.
+
+    Notes
+    -----
+    The shape of a source is what the fused cube predicts around it, less the level of its
+    surroundings; its amount is fitted to the residuals, together with a constant.
+    """
+    arrays = product.arrays
+    images = np.asarray(arrays["images"], float)
+    residuals = np.asarray(arrays["residuals"], float)
+    errors = arrays["image_errors"] * data_error(product, "FUSNSIMG")
+    models = images - residuals
+    for index, model in enumerate(models):
+        lost = ~np.isfinite(model)
+        if lost.any():
+            filled = synthetic_image(product.data, arrays["responses"][index])
+            model[lost] = filled[lost]
+    cubes, expected, sigmas = (
+        np.asarray(arrays[f"band_{name}"], float) for name in ("images", "models", "errors")
+    )
+    sigmas = sigmas * data_error(product, "FUSNSCUB")
+    factor = images.shape[1] // cubes.shape[1]
+    count, found = len(images), []
+    for y, x in _peaks(models, errors):
+        at = ((y - (factor - 1) / 2) / factor, (x - (factor - 1) / 2) / factor)
+        in_images = [
+            _share(residuals[k], models[k], errors[k], (y, x), _IMAGE_RADIUS) for k in range(count)
+        ]
+        in_cube = [
+            _share(cubes[k] - expected[k], expected[k], sigmas[k], at, _CUBE_RADIUS)
+            for k in range(count + 1)
+        ]
+        lined = cubes[count + 1] - expected[count + 1]
+        lines = _share(lined, expected[count], sigmas[count + 1], at, _CUBE_RADIUS)
+        found.append(
+            Source(
+                y,
+                x,
+                _mean(in_images),
+                _mean(in_cube[:count]),
+                dict(zip(product.labels, in_images, strict=True)),
+                dict(zip(product.labels, in_cube[:count], strict=True)),
+                {
+                    label: _ring(residuals[k], models[k], errors[k], (y, x))
+                    for k, label in enumerate(product.labels)
+                },
+                in_cube[count],
+                lines,
+                tuple(
+                    label
+                    for label, image in zip(product.labels, images, strict=True)
+                    if not np.isfinite(image[_around(image.shape, (y, x), _CORE)]).all()
+                ),
+            )
+        )
+    return found
+
+
+def _peaks(models, errors):
+    """Pixels of sources in the sum of the images in units of their noise."""
+    noise = np.array([np.nanmedian(one) for one in errors])
+    seen = np.isfinite(models).all(0)
+    known = noise > 0
+    if not known.any() or not seen.any():
+        return []
+    total = np.sum(models[known] / noise[known, None, None], axis=0) / np.sqrt(known.sum())
+    total = np.where(seen, total, np.nanmin(total))
+    smooth = ndimage.gaussian_filter(total, _WIDTH)
+    contrast = ndimage.gaussian_filter(total, 0.7) - smooth
+    peak = (ndimage.maximum_filter(contrast, _APART) == contrast) & seen
+    peak &= contrast > np.maximum(_CONTRAST[0], _CONTRAST[1] * np.abs(smooth))
+    inner = np.zeros_like(peak)
+    inner[_BORDER:-_BORDER, _BORDER:-_BORDER] = True
+    rows, columns = np.nonzero(peak & inner)
+    order = np.argsort(-contrast[rows, columns])[:_MOST]
+    return [(int(y), int(x)) for y, x in zip(rows[order], columns[order], strict=True)]
+
+
+def _around(shape, place, radius):
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - place[0], columns - place[1]) <= radius
+
+
+def _share(residual, model, sigma, place, radius):
+    """Amount of the shape of a source in residuals around it, relative to the source."""
+    near = _around(model.shape, place, radius) & np.isfinite(model)
+    good = near & np.isfinite(residual) & (sigma > 0)
+    if good.sum() < _FEWEST:
+        return Amount(np.nan, np.nan)
+    wide = _around(model.shape, place, radius + 1.5) & np.isfinite(model)
+    shape = np.maximum(model - np.percentile(model[wide], _BASE), 0)
+    design = np.column_stack([shape[good], np.ones(good.sum())]) / sigma[good][:, None]
+    scale = np.sqrt((design**2).sum(0))
+    if not (scale > 0).all():
+        return Amount(np.nan, np.nan)
+    design = design / scale
+    inverse = np.linalg.pinv(design.T @ design)
+    amount = inverse @ (design.T @ (residual[good] / sigma[good])) / scale
+    return Amount(float(amount[0]), float(np.sqrt(inverse[0, 0]) / scale[0]))
+
+
+def _ring(residual, model, sigma, place):
+    """Mean residual in a ring around a source, relative to its peak."""
+    ring = _around(model.shape, place, _RING[1]) & ~_around(model.shape, place, _RING[0])
+    good = ring & np.isfinite(residual) & (sigma > 0)
+    near = _around(model.shape, place, _RING[1]) & np.isfinite(model)
+    peak = model[place] - np.percentile(model[near], _BASE) if near.any() else np.nan
+    if good.sum() < _FEWEST or not peak > 0:
+        return Amount(np.nan, np.nan)
+    error = np.sqrt(np.sum(sigma[good] ** 2)) / good.sum()
+    return Amount(float(residual[good].mean() / peak), float(error / peak))
+
+
+def _mean(amounts):
+    """Mean of amounts, weighted by their errors."""
+    known = [one for one in amounts if np.isfinite(one.value) and one.error > 0]
+    if not known:
+        return Amount(np.nan, np.nan)
+    weight = np.array([one.error**-2 for one in known])
+    value = np.sum(weight * [one.value for one in known]) / weight.sum()
+    return Amount(float(value), float(weight.sum() ** -0.5))
