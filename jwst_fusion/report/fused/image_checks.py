@@ -102,12 +102,13 @@ def check_images(product, bands):
         if structure > STRUCTURE[0] and chi2 > STRUCTURE[1] and relative > STRUCTURE[2]:
             level = "fault" if level == "fault" else "caution"
             structured.setdefault(level, {})[label] = f"{label}: {structure:.2f}"
-        if float(product.filters["chi2"][index]) < LOW_CHI2:
+        given = float(product.filters["chi2"][index])
+        if given < LOW_CHI2:
             yield Finding(
                 "overstated",
                 "note",
                 f"{label} is fitted closer than its errors allow",
-                f"Reduced chi-square {chi2:.2f}: its errors are overstated, or its noise was "
+                f"Reduced chi-square {given:.2f}: its errors are overstated, or its noise was "
                 "fitted, too.",
                 "agreement",
             )

@@ -86,8 +86,8 @@ def check_sources(sources):
             "source_missing",
             "caution",
             f"the peak of {_number(lost)} is missing in an image",
-            f"Saturated, flagged, or taken for an outlier: {where}. Its flux rests on the wings "
-            "and on other data.",
+            f"Saturated, flagged, zero, or taken for an outlier: {where}. Its flux rests on the "
+            "wings and on other data.",
             "field",
         )
 

@@ -18,8 +18,9 @@ _MOST = 12  # sources that are looked at
 _WIDTH = 3.0  # pixels, sigma: what is smoother is no compact source
 _APART = 7  # pixels: window in which a source is the brightest
 _BORDER = 2  # pixels from the edge of the field
-# Peak above its surroundings that makes a source: in noise of the sum of the images, and relative
-# to the surroundings.
+_SHARP = 0.7  # pixels, sigma: smoothing of the peak
+# Peak above its surroundings that makes a source: in noise of an image, and relative to the
+# surroundings. As much below them makes a hole.
 _CONTRAST = 10.0, 0.3
 _IMAGE_RADIUS = 3.0  # pixels around a source in which light is compared
 _CUBE_RADIUS = 2.5  # spaxels, likewise
@@ -50,7 +51,7 @@ class Source:
         The same of the cube in channels without lines, and in the strongest lines above the
         continuum. Both relative to the source in the continuum.
     missing : tuple of str
-        Images without data at the peak.
+        Images without data at the peak, or with a hole there.
     """
 
     y: int
@@ -100,7 +101,8 @@ def find_sources(product):
     sigmas = sigmas * data_error(product, "FUSNSCUB")
     factor = images.shape[1] // cubes.shape[1]
     count, found = len(images), []
-    for y, x in _peaks(models, errors):
+    contrasts = _contrasts(models, errors)
+    for y, x in _peaks(contrasts):
         at = ((y - (factor - 1) / 2) / factor, (x - (factor - 1) / 2) / factor)
         in_images = [
             _share(residuals[k], models[k], errors[k], (y, x), _IMAGE_RADIUS) for k in range(count)
@@ -127,32 +129,47 @@ def find_sources(product):
                 lines,
                 tuple(
                     label
-                    for label, image in zip(product.labels, images, strict=True)
-                    if not np.isfinite(image[_around(image.shape, (y, x), _CORE)]).all()
+                    for k, label in enumerate(product.labels)
+                    if _missing(images[k], contrasts[k], (y, x))
                 ),
             )
         )
     return found
 
 
-def _peaks(models, errors):
-    """Pixels of sources in the sum of the images in units of their noise."""
-    noise = np.array([np.nanmedian(one) for one in errors])
-    seen = np.isfinite(models).all(0)
-    known = noise > 0
-    if not known.any() or not seen.any():
-        return []
-    total = np.sum(models[known] / noise[known, None, None], axis=0) / np.sqrt(known.sum())
-    total = np.where(seen, total, np.nanmin(total))
-    smooth = ndimage.gaussian_filter(total, _WIDTH)
-    contrast = ndimage.gaussian_filter(total, 0.7) - smooth
-    peak = (ndimage.maximum_filter(contrast, _APART) == contrast) & seen
-    peak &= contrast > np.maximum(_CONTRAST[0], _CONTRAST[1] * np.abs(smooth))
+def _contrasts(models, errors):
+    """Compact light of each image above its surroundings, and these, in units of its noise."""
+    found = []
+    for model, error in zip(models, errors, strict=True):
+        noise = np.nanmedian(error)
+        seen = np.isfinite(model)
+        if not (noise > 0 and seen.any()):
+            found.append((np.zeros(model.shape), np.zeros(model.shape)))
+            continue
+        scaled = np.where(seen, model, np.nanmin(model)) / noise
+        smooth = ndimage.gaussian_filter(scaled, _WIDTH)
+        found.append((ndimage.gaussian_filter(scaled, _SHARP) - smooth, smooth))
+    return np.array(found)
+
+
+def _peaks(contrasts):
+    """Pixels of sources, the brightest first; what one image lacks, another may show."""
+    contrast = contrasts[:, 0].max(0)
+    enough = contrasts[:, 0] > np.maximum(_CONTRAST[0], _CONTRAST[1] * np.abs(contrasts[:, 1]))
+    peak = (ndimage.maximum_filter(contrast, _APART) == contrast) & enough.any(0)
     inner = np.zeros_like(peak)
     inner[_BORDER:-_BORDER, _BORDER:-_BORDER] = True
     rows, columns = np.nonzero(peak & inner)
     order = np.argsort(-contrast[rows, columns])[:_MOST]
     return [(int(y), int(x)) for y, x in zip(rows[order], columns[order], strict=True)]
+
+
+def _missing(image, contrast, place):
+    """Whether an image has no data at the peak of a source, or a hole."""
+    if not np.isfinite(image[_around(image.shape, place, _CORE)]).all():
+        return True
+    deep, level = contrast[:, place[0], place[1]]
+    return bool(-deep > max(_CONTRAST[0], _CONTRAST[1] * abs(level)))
 
 
 def _around(shape, place, radius):
