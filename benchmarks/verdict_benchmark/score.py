@@ -14,8 +14,9 @@ _FEWEST = 5  # voxels
 # A fault costs if it adds more than the stated error, and more than this part of the brightness.
 _COSTS = 1.0, 0.02
 # Without a fault, a fused cube is off if its error is so many times the stated one over the
-# brightest third; and at a star so many times, and this part of the brightness.
-_OFF = 2.0
+# brightest third, or if that is on the mean so much too bright or faint in the band of a filter.
+_OFF, _BIAS = 2.0, 0.05
+# Likewise at a star: so many times the stated error, and this part of the brightness.
 _STAR_OFF = 3.0, 0.10
 
 
@@ -71,7 +72,7 @@ def score(case, fused, twin=None):
     if case.fault == "none":
         bright, *stars = regions
         truth = "sound"
-        if bright[0] > _OFF:
+        if bright[0] > _OFF or _bias(fused) > _BIAS:
             truth = "off"
         elif any(one > _STAR_OFF[0] and part > _STAR_OFF[1] for one, part in stars):
             truth = "star off"
@@ -79,6 +80,21 @@ def score(case, fused, twin=None):
     costly = [one for one in regions if one[0] > _COSTS[0] and one[1] > _COSTS[1]]
     truth = "costly" if costly else "harmless"
     return Score(case, truth, *max(costly or regions), verdict, keys)
+
+
+def _bias(fused):
+    """Mean error of the brightest third over its brightness, in the band of the worst filter."""
+    product = fused.product
+    channels = np.isfinite(product.data).all((1, 2))
+    worst = 0.0
+    for response in np.asarray(product.arrays["responses"], float):
+        weight = np.where(channels, response, 0)
+        truth, found = (
+            np.tensordot(weight, np.nan_to_num(one), 1) for one in (fused.truth, product.data)
+        )
+        bright = truth > np.quantile(truth, _BRIGHTEST)
+        worst = max(worst, abs(float((found - truth)[bright].mean() / truth[bright].mean())))
+    return worst
 
 
 def _regions(fused, twin):

@@ -13,7 +13,7 @@ __all__ = ["check_bands"]
 # Difference of brightness that calibration left, and its significance: caution, fault.
 BRIGHTNESS, BRIGHTNESS_SIGMA = (0.05, 0.2), 8.0
 # Uniform light in one of them, relative to the mean brightness, and its significance.
-LEVEL, LEVEL_SIGMA = (0.05, 0.3), 6.0
+LEVEL, LEVEL_SIGMA = (0.05, 0.3), 5.0
 # Squared width of the PSF, squared pixels, and its significance.
 SPREAD, SPREAD_SIGMA = (0.5, np.inf), 8.0
 # Standard deviations of a shift, beside its size.
@@ -35,6 +35,7 @@ def check_bands(product, bands):
     ------
     Finding
     """
+    yield from _widths(bands)
     for index, band in enumerate(bands):
         label, mismatch = band.label, band.mismatch
         level = _level(mismatch.level, LEVEL, LEVEL_SIGMA)
@@ -57,15 +58,6 @@ def check_bands(product, bands):
                 "them: its brightness is not that of the cube. See crosscal.",
                 "calibration",
             )
-        if _level(mismatch.spread, SPREAD, SPREAD_SIGMA):
-            yield Finding(
-                "width",
-                "caution",
-                f"the PSFs do not fit in the band of {label}",
-                f"That of the cube is wider than it should be against the image, by "
-                f"{mismatch.spread.value:+.2f} ± {mismatch.spread.error:.2f} squared pixels.",
-                "field",
-            )
         shift = _shift(mismatch.shift)
         told = _offset(product, index) > OFFSET[0]
         level = None if told else _level(shift, OFFSET, SHIFT_SIGMA)
@@ -78,6 +70,25 @@ def check_bands(product, bands):
                 "not show.",
                 "calibration",
             )
+
+
+def _widths(bands):
+    """PSFs of cube and images that are wider or narrower than given."""
+    found = [
+        f"{band.label}: {band.mismatch.spread.value:+.2f} ± {band.mismatch.spread.error:.2f}"
+        for band in bands
+        if _level(band.mismatch.spread, SPREAD, SPREAD_SIGMA)
+    ]
+    if found:
+        yield Finding(
+            "width",
+            "caution",
+            "the PSFs of cube and images do not fit together",
+            "Squared width of that of the cube beyond what is given, against that of the image, in "
+            f"squared pixels (negative: the image is wider, or the cube sharper): "
+            f"{'; '.join(found)}.",
+            "field",
+        )
 
 
 def _level(amount, limits, sigma):

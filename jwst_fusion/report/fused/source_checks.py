@@ -8,8 +8,8 @@ from jwst_fusion.report.page import Finding
 __all__ = ["check_sources"]
 
 # Light of a source beyond that in the fused cube, relative to the source, and its significance.
-IMAGE, IMAGE_SIGMA = 0.10, 8.0
-CUBE, CUBE_SIGMA = 0.08, 6.0
+IMAGE, IMAGE_SIGMA = 0.10, 5.0
+CUBE, CUBE_SIGMA = 0.08, 5.0
 # Mean residual of an image in a ring around a source, relative to its peak, and its significance.
 RING, RING_SIGMA = 0.03, 8.0
 _NAMED = 4  # sources whose numbers are told

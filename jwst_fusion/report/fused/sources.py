@@ -21,7 +21,7 @@ _BORDER = 2  # pixels from the edge of the field
 _SHARP = 0.7  # pixels, sigma: smoothing of the peak
 # Peak above its surroundings that makes a source: in noise of an image, and relative to the
 # surroundings. As much below them makes a hole.
-_CONTRAST = 10.0, 0.3
+_CONTRAST = 4.0, 0.3
 _IMAGE_RADIUS = 3.0  # pixels around a source in which light is compared
 _CUBE_RADIUS = 2.5  # spaxels, likewise
 _RING = 2.0, 4.0  # pixels: where a wrong PSF leaves a ring

@@ -115,9 +115,11 @@ def _psf(found):
         "offset_unknown",
     )
     if structured and not any(one.key in other and one.level != "note" for one in found):
+        # Noise scales grow with such residuals.
+        follows = [one for one in found if one.key == "noise_scale" and one.level != "note"]
         yield Finding(
             "psf",
-            worse(*(one.level for one in structured)),
+            worse(*(one.level for one in (*structured, *follows))),
             "the PSF does not seem to fit the data",
             "Residuals follow the scene, while offsets and calibration are right. Rings around "
             "stars, in the pictures, confirm it. See psf_source, psf_broadening, trace_oversample "
