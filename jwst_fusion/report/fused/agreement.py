@@ -9,7 +9,7 @@ import numpy as np
 
 from jwst_fusion.report.mismatch import Mismatch, excess, field_mismatch, reduced
 
-__all__ = ["Agreement", "BandAgreement", "band_agreements", "data_error"]
+__all__ = ["Agreement", "BandAgreement", "band_agreements", "beside_bands", "data_error"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,33 @@ def band_agreements(product):
                 field_mismatch(((image, model, sigma), (cube, expected, error)), owner),
             )
         )
+    return found
+
+
+def beside_bands(product):
+    """
+    Compare the fused cube with the cube in its continuum, and in its lines.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with maps of the cube in bands, and errors.
+
+    Returns
+    -------
+    list of (str, Agreement)
+        Name and agreement of both; of lines nothing if none stands out.
+    """
+    known = product.stated_error[np.isfinite(product.stated_error)]
+    stated = float(np.sqrt(np.mean(known**2))) if known.size else np.nan
+    found = []
+    for index, name in enumerate(("continuum", "lines"), len(product.labels)):
+        cube, model, error = (
+            np.asarray(product.arrays[f"band_{part}"][index], float)
+            for part in ("images", "models", "errors")
+        )
+        error = error * data_error(product, "FUSNSCUB")
+        found.append((name, Agreement.of(cube, model, error, stated)))
     return found
 
 

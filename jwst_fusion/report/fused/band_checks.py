@@ -11,9 +11,9 @@ from jwst_fusion.report.page import Finding, short
 __all__ = ["check_bands"]
 
 # Difference of brightness that calibration left, and its significance: caution, fault.
-BRIGHTNESS, BRIGHTNESS_SIGMA = (0.05, 0.2), 8.0
+BRIGHTNESS, BRIGHTNESS_SIGMA = (0.06, 0.2), 8.0
 # Uniform light in one of them, relative to the mean brightness, and its significance.
-LEVEL, LEVEL_SIGMA = (0.05, 0.3), 5.0
+LEVEL, LEVEL_SIGMA = (0.05, 0.3), 7.0
 # Squared width of the PSF, squared pixels, and its significance.
 SPREAD, SPREAD_SIGMA = (0.5, np.inf), 8.0
 # Standard deviations of a shift, beside its size.

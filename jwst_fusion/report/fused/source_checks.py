@@ -12,10 +12,12 @@ IMAGE, IMAGE_SIGMA = 0.10, 5.0
 CUBE, CUBE_SIGMA = 0.08, 5.0
 # Mean residual of an image in a ring around a source, relative to its peak, and its significance.
 RING, RING_SIGMA = 0.03, 8.0
+# Neither counts within so many times the error that the fused cube states for a voxel of the peak.
+STATED = 1.0
 _NAMED = 4  # sources whose numbers are told
 
 
-def check_sources(sources):
+def check_sources(sources, holes=()):
     """
     Look for sources that the fused cube shows otherwise than image or cube.
 
@@ -23,6 +25,9 @@ def check_sources(sources):
     ----------
     sources : list of `~jwst_fusion.report.fused.sources.Source`
         Compact sources, the brightest first.
+    holes : list of tuple, optional
+        Name of an image, row and column of places where it is dark amid light, from
+        `~jwst_fusion.report.fused.sources.find_holes`.
 
     Yields
     ------
@@ -63,7 +68,7 @@ def check_sources(sources):
         (one, label, amount)
         for one in sources
         for label, amount in one.rings.items()
-        if abs(amount.value) > RING and amount.sigma > RING_SIGMA
+        if abs(amount.value) > max(RING, STATED * one.stated) and amount.sigma > RING_SIGMA
     ]
     if rings:
         told = "; ".join(
@@ -77,6 +82,16 @@ def check_sources(sources):
             f"the images have rings around {'a source' if number == 1 else f'{number} sources'}",
             f"Mean residual in a ring, relative to the peak of the source: {told}. The PSF of the "
             "images is another, or the source is smeared in the fused cube.",
+            "field",
+        )
+    if holes:
+        where = "; ".join(f"{label} at pixel x {x}, y {y}" for label, y, x in holes[:_NAMED])
+        yield Finding(
+            "hole",
+            "caution",
+            f"{'an image has a hole' if len(holes) == 1 else 'images have holes'}",
+            f"Dark amid light: {where}. The core of a saturated star that was set to zero, or bad "
+            "pixels that no flag marks.",
             "field",
         )
     lost = [one for one in sources if one.missing]
@@ -96,7 +111,7 @@ def _told(key, where, amounts, limits, text):
     found = [
         (one, amount)
         for one, amount in amounts
-        if abs(amount.value) > limits[0] and amount.sigma > limits[1]
+        if abs(amount.value) > max(limits[0], STATED * one.stated) and amount.sigma > limits[1]
     ]
     if not found:
         return

@@ -12,7 +12,7 @@ from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.report.fused.agreement import data_error
 from jwst_fusion.report.mismatch import Amount
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["Source", "find_holes", "find_sources"]
 
 _MOST = 12  # sources that are looked at
 _WIDTH = 3.0  # pixels, sigma: what is smoother is no compact source
@@ -28,6 +28,9 @@ _RING = 2.0, 4.0  # pixels: where a wrong PSF leaves a ring
 _BASE = 20  # percentile of the brightness around a source from which on it is its own
 _CORE = 1.0  # pixels: data missing here are those of the peak
 _FEWEST = 6  # samples
+_HOLE = 0.7  # depth of a hole below its surroundings, relative to them
+_SIDES = 3.0, 6.0  # pixels from a hole: where there must be light on all sides
+_WAYS = (1, 0), (-1, 0), (0, 1), (0, -1)  # down, up, right, left
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Source:
     continuum, lines : Amount
         The same of the cube in channels without lines, and in the strongest lines above the
         continuum. Both relative to the source in the continuum.
+    stated : float
+        Error that the fused cube states for a voxel of the peak, relative to the peak above its
+        surroundings.
     missing : tuple of str
         Images without data at the peak, or with a hole there.
     """
@@ -63,6 +69,7 @@ class Source:
     rings: dict
     continuum: Amount
     lines: Amount
+    stated: float
     missing: tuple
 
 
@@ -127,6 +134,7 @@ def find_sources(product):
                 },
                 in_cube[count],
                 lines,
+                _stated(product, y, x),
                 tuple(
                     label
                     for k, label in enumerate(product.labels)
@@ -162,6 +170,59 @@ def _peaks(contrasts):
     rows, columns = np.nonzero(peak & inner)
     order = np.argsort(-contrast[rows, columns])[:_MOST]
     return [(int(y), int(x)) for y, x in zip(rows[order], columns[order], strict=True)]
+
+
+def find_holes(product):
+    """
+    Find places where an image is dark amid light: cores of saturated stars that were set to zero.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the images and their errors.
+
+    Returns
+    -------
+    list of tuple
+        Name of the image, row and column of each.
+    """
+    images = np.asarray(product.arrays["images"], float)
+    contrasts = _contrasts(images, product.arrays["image_errors"])
+    found = []
+    for label, image, (contrast, smooth) in zip(product.labels, images, contrasts, strict=True):
+        hole = -contrast > np.maximum(_CONTRAST[0], _HOLE * np.abs(smooth))
+        hole &= (ndimage.minimum_filter(contrast, _APART) == contrast) & np.isfinite(image)
+        found += [
+            (label, int(y), int(x))
+            for y, x in zip(*np.nonzero(hole), strict=True)
+            if _amid_light(image, y, x)
+        ]
+    return found
+
+
+def _amid_light(image, y, x):
+    """Whether there is light on all sides of a place; there is not beyond the limb of a disk."""
+    rows, columns = np.indices(image.shape)
+    down, right = rows - y, columns - x
+    distance = np.hypot(down, right)
+    ring = (distance >= _SIDES[0]) & (distance <= _SIDES[1]) & np.isfinite(image)
+    if not ring.any():
+        return False
+    level = np.median(image[ring])
+    sides = [ring & (down * a + right * b > np.abs(down * b - right * a)) for a, b in _WAYS]
+    return all(side.any() and np.median(image[side]) > 0.5 * level for side in sides)
+
+
+def _stated(product, y, x):
+    """Stated error of a voxel of a peak over its contrast, typical channel."""
+    values = np.array([product.err[channel][y, x] for channel in product.sample], float)
+    values = values[np.isfinite(values)]
+    image = product.brightness
+    near = _around(image.shape, (y, x), _IMAGE_RADIUS + 1.5) & np.isfinite(image)
+    peak = image[y, x] - np.percentile(image[near], _BASE) if near.any() else np.nan
+    if not values.size or not peak > 0:
+        return 0.0
+    return float(np.sqrt(np.mean(values**2)) / peak)
 
 
 def _missing(image, contrast, place):

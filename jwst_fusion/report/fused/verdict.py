@@ -22,7 +22,7 @@ from jwst_fusion.report.fused.image_checks import (
     check_unlike,
 )
 from jwst_fusion.report.fused.source_checks import check_sources
-from jwst_fusion.report.fused.sources import find_sources
+from jwst_fusion.report.fused.sources import find_holes, find_sources
 from jwst_fusion.report.levels import ORDER, sum_up, worse
 from jwst_fusion.report.page import Finding
 from jwst_fusion.report.voxels import check_voxels
@@ -66,7 +66,7 @@ def find_findings(product):
         *check_offsets(product, bands),
         *check_calibration(product),
         *check_bands(product, bands),
-        *check_sources(find_sources(product)),
+        *check_sources(find_sources(product), find_holes(product)),
         *check_noise(product, bands),
         *check_cube(product, bands),
         *check_left_out(product),
