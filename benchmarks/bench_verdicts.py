@@ -21,8 +21,8 @@ from verdict_benchmark.score import score, tabulate
 
 log = logging.getLogger("benchmark")
 
-# Seeds of cases with which the limits of the report were set (as with those of 15 and 16), and of those
-# that were not looked at before.
+# Seeds of cases with which the limits of the report were set, as with those of 15 and 16, and of
+# those that were not looked at before.
 SEEDS = {"with which the limits were set": 17, "held out": 18}
 _HEADER = ("fault", "truth", "cases", "called good", "caution", "fault")
 _RATES = ("what", "figure", "target", "reached")
