@@ -31,6 +31,8 @@ __all__ = ["fuse_observations"]
 log = logging.getLogger(__name__)
 
 _MAS = 1000.0  # milliarcsec per arcsec
+# Scatter over stated errors above which the errors, the PSF or the calibration are hardly right.
+_NOISE_SCALE = 2.5
 # Wavelengths of the PSFs that are expected, for the estimate of memory, as long as their number is
 # not known: 10 to 20 for the ranges of one grating or channel.
 _NODES = 16
@@ -122,6 +124,7 @@ def fuse_observations(cube, images, options):
     result = fuse(inputs, settings)
     if names is not None and result.sources is not None:
         result = replace(result, sources=result.sources.renamed(names))
+    _warn_of_noise(result)
     inputs = without_rejected(inputs, result.rejected_images, result.rejected_voxels)
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, result)
@@ -329,6 +332,17 @@ def _with_catalogue(inputs, cube, grid, options):
         )
     positions = np.column_stack([x, y])[inside]
     return replace(inputs, sources=positions), catalogue.name[inside]
+
+
+def _warn_of_noise(result):
+    """Warn of data that scatter more than their errors say."""
+    for name, scale in (
+        ("images scatter", result.noise_scale_image),
+        ("cube scatters", result.noise_scale_cube),
+    ):
+        if scale > _NOISE_SCALE:
+            text = "The %s %.1f times more than the errors say: look at errors, PSF and calibration"
+            warn(log, text, name, scale, kind="noise_scale")
 
 
 def _with_gains(calibrations, solution):
