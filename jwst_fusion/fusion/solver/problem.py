@@ -266,8 +266,8 @@ def choose_subspace(data, settings):
     Returns
     -------
     WhitenedSubspace
-        The subspace, turned to components of separate smoothness where each has a prior of its own;
-        with the SyFu rule and an automatic rank, of the components whose variance exceeds the noise.
+        The subspace, turned to components of separate smoothness where each has a prior of its own.
+        With the SyFu rule and an automatic rank, components whose variance exceeds the noise.
     """
     syfu = settings.tuning == "syfu" and settings.rank == "auto"
     subspace = estimate_subspace(
