@@ -8,6 +8,7 @@ import numpy as np
 from fusion_benchmark.numbers.measures import Estimate
 from jwst_fusion.fusion.engine import FusionResult, fuse
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.sums import error_of
 
 __all__ = ["Fused", "estimate_of", "fuse_case"]
 
@@ -66,21 +67,19 @@ def estimate_of(case, result):
     case : Case
         With the place of the field.
     result : FusionResult
-        Of its data; errors of sums (``error_of``, of masks of the whole grid) and ``sources`` are
-        used if it has them.
+        Of its data, with its posterior for errors of sums and its sources.
 
     Returns
     -------
     Estimate
     """
     inner = (slice(None), *case.inner)
-    error_of = getattr(result, "error_of", None)
     shape = result.cube.shape[1:]
 
     def of_field(mask, weights):
         whole = np.zeros(shape)
         whole[case.inner] = mask
-        return error_of(whole, weights)
+        return error_of(result, whole, weights)
 
     found = {}
     sources = getattr(result, "sources", None)
@@ -95,6 +94,6 @@ def estimate_of(case, result):
     return Estimate(
         result.cube[inner],
         result.error[inner],
-        None if error_of is None else of_field,
+        None if result.posterior is None else of_field,
         **found,
     )

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 _STRIDE = 2  # in frequency: covariances reach no farther than half of the domain
-_SLAB = 64_000_000  # bytes of products of masks at once
+_FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
 
 
 @dataclass(frozen=True)
@@ -229,8 +229,11 @@ def sum_variances(posterior, mask, weights=None):
     own = np.ones(1) if weights is None else None
     square = None if weights is None else weights**2
     blurred = _blurred(mask, posterior.psf)
-    gram = _gram(posterior, blurred)
-    variance = np.einsum("nr,rs,ns->n", rows, gram, rows, optimize=True)
+    if len(rows) <= _FEW:
+        variance = _direct(posterior, blurred, rows)
+    else:
+        gram = _gram(posterior, blurred)
+        variance = np.einsum("nr,rs,ns->n", rows, gram, rows, optimize=True)
 
     # Noise of mean and basis: independent channels, the same in all pixels.
     seen = np.tensordot(posterior.maps, mask, 2)
@@ -273,37 +276,66 @@ def _cropped(blurred):
     return blurred[(slice(None), *parts)], parts
 
 
-def _gram(posterior, blurred):
-    """Matrix (R * k, R * k) from which variances of sums over channels follow."""
-    nodes, rank = len(blurred), posterior.basis.shape[1]
+def _nodes(posterior, blurred):
+    """For each amount of data: spectra (R, f) of the masks and of the covariances (pair, f).
+
+    Covariances are those of components a <= b; those of b and a are their conjugates. The spectra
+    of the masks come with weights that make sums over f those over all frequencies.
+    """
     edge = (np.array(blurred.shape[1:]) - posterior.share.shape[1:]) // 2
     part, (rows, columns) = _cropped(blurred)
+    part = part.astype(np.float32)
     reach = posterior.covariance.shape[-1] // 2
-    size = [sf.next_fast_len(n + 2 * reach) for n in part.shape[1:]]
-    total = np.zeros((nodes, nodes, rank, rank))
+    size = [sf.next_fast_len(n + 2 * reach, real=True) for n in part.shape[1:]]
+    first, second = np.triu_indices(posterior.basis.shape[1])
+    weight = np.full((size[0], size[1] // 2 + 1), 2.0 / np.prod(size), np.float32)
+    weight[:, 0] /= 2
+    if size[1] % 2 == 0:
+        weight[:, -1] /= 2
+    side = 2 * reach + 1
+    y, x = sf.fftfreq(size[0])[:, None], sf.rfftfreq(size[1])
+    centred = np.exp(2j * np.pi * reach * (y + x)).astype(np.complex64)
     for share, covariance in zip(posterior.share, posterior.covariance, strict=True):
         # Beyond the cube, where only wings of PSFs reach, the amount of data is that of its edge.
         wide = np.pad(share, [(e, e) for e in edge], mode="edge")[rows, columns]
-        if not wide.any():
+        if not wide.max() > 0:
             continue
-        spectrum = sf.rfft2(part * np.sqrt(wide), size)
-        kernel = np.zeros((rank * rank, *size), np.float32)
-        side = 2 * reach + 1
-        kernel[:, :side, :side] = covariance.reshape(-1, side, side)
-        kernel = sf.rfft2(kernel)
-        y, x = sf.fftfreq(size[0])[:, None], sf.rfftfreq(size[1])
-        kernel = kernel * np.exp(2j * np.pi * reach * (y + x))
-        twice = np.full(spectrum.shape[-1], 2.0)
-        twice[0] = 1.0
-        if size[1] % 2 == 0:
-            twice[-1] = 1.0
-        weighted = (spectrum * twice).reshape(nodes, -1)
-        flat, kernel = spectrum.reshape(nodes, -1), kernel.reshape(rank * rank, -1)
+        spectrum = sf.rfft2(part * np.sqrt(wide.astype(np.float32)), size)
+        kernel = np.zeros((len(first), *size), np.float32)
+        kernel[:, :side, :side] = covariance[first, second]
+        kernel = sf.rfft2(kernel, overwrite_x=True) * centred
+        flat = (one.reshape(len(one), -1) for one in (spectrum, kernel))
+        yield *flat, weight.ravel()
+
+
+def _gram(posterior, blurred):
+    """Matrix (R * k, R * k) from which variances of sums over channels follow."""
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    first, second = np.triu_indices(rank)
+    total = np.zeros((nodes, rank, nodes, rank))
+    for spectrum, kernel, weight in _nodes(posterior, blurred):
+        kernel = np.ascontiguousarray((kernel * weight).T)
         for r in range(nodes):
-            product = weighted[r].conj() * flat
-            total[r] += (product @ kernel.T).real.reshape(nodes, rank, rank) / np.prod(size)
-    matrix = total.transpose(0, 2, 1, 3).reshape(nodes * rank, nodes * rank)
+            found = ((spectrum[r].conj() * spectrum) @ kernel).real  # R, pair
+            total[r, first, :, second] += found.T
+            total[:, second, r, first] += np.where(first == second, 0.0, 1.0) * found
+    matrix = total.reshape(nodes * rank, nodes * rank)
     return (matrix + matrix.T) / 2
+
+
+def _direct(posterior, blurred, rows):
+    """Variances (n,) of few sums of channels (n, R * k)."""
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    first, second = np.triu_indices(rank)
+    twice = np.where(first == second, 1.0, 2.0).astype(np.float32)
+    table = rows.reshape(len(rows), nodes, rank).astype(np.float32)
+    variance = np.zeros(len(rows))
+    for spectrum, kernel, weight in _nodes(posterior, blurred):
+        for n, one in enumerate(table):
+            seen = one.T @ spectrum  # k, f
+            product = np.einsum("p,pf,pf,pf->f", twice, seen[first].conj(), kernel, seen[second])
+            variance[n] += float(product.real @ weight.astype(float))
+    return variance
 
 
 def _residual_variance(residual, mask):
