@@ -67,7 +67,8 @@ def test_shape_between_pixels_is_that_of_the_band_limited_psf():
     psf = airy_like(2.4)
     shape = PsfShape(psf)
     at = np.arange(-20, 21)
-    assert np.allclose(shape(at, at)[0], psf, atol=1e-6)
+    edge = slice(2, -2)
+    assert np.allclose(shape(at, at)[0][edge, edge], psf[edge, edge], atol=1e-6)
     fy, fx = np.fft.fftfreq(41)[:, None], np.fft.fftfreq(41)
     shifted = np.fft.ifft2(np.fft.fft2(psf) * np.exp(-2j * np.pi * (0.3 * fx - 0.4 * fy))).real
     inner = slice(5, 36)
@@ -107,7 +108,7 @@ def test_significance_is_normal_without_sources():
 
 def test_noise_has_as_many_peaks_as_expected(psfs):
     rng = np.random.default_rng(2)
-    image = rng.standard_normal((700, 700))
+    image = rng.standard_normal((500, 500))
     amplitude, error = amplitude_map(image, np.ones_like(image), psfs[1], 5)
     level = 3.6
     inside = (amplitude / error)[8:-8, 8:-8]
