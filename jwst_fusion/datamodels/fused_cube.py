@@ -94,6 +94,11 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     cube_residuals : numpy float32 array (image, h, w)
         Cube minus the fused cube seen by its spectrometer, both in the band of each filter, over
         the error, in spaxels; NaN where there are no data.
+    band_images, band_models, band_errors : numpy float32 array (band, h, w)
+        Cube, fused cube seen by its spectrometer, and errors of the cube as given, MJy/sr, in
+        spaxels; NaN where there are no data. Bands are those of the images; then the mean over
+        channels without lines; last the mean over the strongest lines of their brightness above
+        the continuum beside them, 0 if no line stands out.
     residual_images : numpy float32 array (image, y, x)
         Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 

@@ -83,8 +83,10 @@ class Deviations:
         gains, energy = self._gains(), self._energy()
         errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
         quiet = (gains == 0) & (errors > 0)
-        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / np.maximum(quiet.sum(1), 1) - 1
-        hidden = np.sqrt(np.maximum(excess, 0.0))[:, None]
+        count = np.maximum(quiet.sum(1), 1)
+        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / count - 1
+        # A mean of so many squares of noise does not tell less than its own error from nothing.
+        hidden = np.sqrt(np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
         return errors * np.hypot(gains, (1 - gains) * hidden)
 
     def _energy(self):
