@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _WINDOW = 2.0  # widths of the PSF: radius of the window in which a source is fitted
 _ROUNDS = 4  # searches, each in what the sources of those before leave
 _SWEEPS = 3  # fits of every source with all others subtracted
+_FOLLOWS = 6.0  # widths of the PSF: within, sources are fitted again when one changes
 _STILL = 0.01  # pixel, moves that are not followed
 _PRESELECTED = 0.7  # of the level that a source must reach, at whole pixels
 _CLOSE = 0.7  # widths of the PSF: nearer sources are not told apart
@@ -41,7 +42,7 @@ _SHARPER = 0.5  # variance by which a source is narrower than the PSF, over that
 _PSF_ERROR = 0.15
 _CORE = 0.6  # widths of the PSF: radius of a hole that leaves only the wings
 # How well the centre of a PSF is known when its wavefront is not exact, in its widths.
-_PSF_CENTRE = 0.005
+_PSF_CENTRE = 0.008
 _SIGMA = 1 / 2.3548  # of a Gaussian of unit full width at half maximum
 
 
@@ -127,6 +128,8 @@ def find_in_images(
         raise ValueError(msg)
     field = _Field.of(images, inverse_variance, psfs, light)
     pixels = int(np.count_nonzero(np.any(field.weights > 0, axis=0)))
+    if pixels == 0:
+        return SourceList.empty()
     sharpest = min(range(len(psfs)), key=lambda one: field.shapes[one].fwhm)
     level = expected_peaks(false_alarms, pixels, psfs[sharpest], field.radii[sharpest])
     search = _Search(field=field, level=level, most=most)
@@ -212,6 +215,7 @@ class _Search:
         self.found = []
         self.refused = []
         self.ratios = None
+        self._follows = _FOLLOWS * field.width
         self._full_freedom = [
             np.count_nonzero(background_terms(radius)[0]) - 7 for radius in field.radii
         ]
@@ -236,13 +240,14 @@ class _Search:
         for source in candidates:
             self._fit(source)
             self._take(source)
-        self._sweep(self.found + candidates)
+        self._sweep(self.found + candidates, candidates)
         shaped = self._passed(candidates, self._looks_like_a_point)
         # what is left now has neither the sources nor holes where there were none
         self.ratios = self._maps()
         kept = self._passed(shaped, self._stands_out)
         self.found += kept
-        self._sweep(self.found)
+        # what was put back is light that others had not seen
+        self._sweep(self.found, candidates)
         # some are what others seemed to leave
         own = [one for one in self.found if not one.given]
         held = self._passed(self._passed(own, self._looks_like_a_point), self._stands_out)
@@ -382,19 +387,27 @@ class _Search:
         source.fit, source.x, source.y = fit, fit.x, fit.y
         source.flux = np.where(np.isfinite(fit.error), fit.flux, 0.0)
 
-    def _sweep(self, sources):
-        """Fit each source with all others subtracted, until none changes by more than its noise."""
+    def _sweep(self, sources, changed=None):
+        """
+        Fit each source with all others subtracted, until none changes by more than its noise.
+
+        Those that `changed`, by default all, are where it begins; others follow if they are near
+        one that changes.
+        """
         order = sorted(sources, key=lambda one: -one.flux.sum())
+        moved = order if changed is None else changed
         for _ in range(_SWEEPS):
-            still = True
-            for source in order:
+            near = [one for one in order if self._near(one.x, one.y, moved, self._follows)]
+            moved = []
+            for source in near:
                 x, y, flux = source.x, source.y, source.flux
                 self._put_back(source)
                 self._fit(source, steps=2)
                 self._take(source)
                 change = np.abs(source.flux - flux) / source.fit.error
-                still &= np.hypot(source.x - x, source.y - y) < _STILL and change.max() < 0.5
-            if still:
+                if np.hypot(source.x - x, source.y - y) > _STILL or change.max() > 0.5:
+                    moved.append(source)
+            if not moved:
                 return
 
     def _passed(self, sources, test):
@@ -434,7 +447,7 @@ class _Search:
         if self._near(source.x, source.y, others, _CLOSE * field.width):
             return False
         # an error of the PSF moves its light by as much as it is wide
-        row, column, reach = round(source.y), round(source.x), round(field.width)
+        row, column, reach = round(source.y), round(source.x), round(field.width / 2)
         box = (
             best,
             slice(max(row - reach, 0), row + reach + 1),
