@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jwst_fusion.fusion.fitted_sources import choose_sources, locate
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
+from jwst_fusion.fusion.solver.posterior import (
+    CubePosterior,
+    SourcePosterior,
+    covariance_reach,
+    local_covariance,
+)
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
     choose_subspace,
@@ -22,6 +30,8 @@ from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
+from jwst_fusion.fusion.solver.source_fit import light_of
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -83,7 +93,10 @@ def fuse(data, options=None):
     settings = settings_of(options, FusionSettings)
     with threadpool_limits(1, user_api="blas"):
         data, rejected = _without_gross_outliers(usable_data(data), settings)
+        data, stars = choose_sources(data, settings)
         problem, tuned, rejected = _first_solution(data, rejected, settings)
+        if len(stars):
+            problem, tuned, stars = locate(problem, tuned, stars, settings)
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
             # Noise scales of data with wrong gains would hide what is to be fitted.
@@ -99,7 +112,9 @@ def fuse(data, options=None):
                 tolerance=tolerance,
             )
         if settings.refining:
-            problem, tuned, rejected = _refined_solution(problem, tuned, rejected, settings)
+            problem, tuned, rejected, stars = _refined_solution(
+                problem, tuned, rejected, stars, settings
+            )
             if settings.gains == "fitted":
                 problem, tuned, fitted = _calibrated_solution(
                     problem,
@@ -109,15 +124,40 @@ def fuse(data, options=None):
                     scales=(tuned.scale_image, tuned.scale_cube),
                     tolerance=settings.tolerance,
                 )
+        elif len(stars):
+            data, stars = stars.deviating(problem, tuned)
+            problem = LowRankProblem.pose(data, problem.subspace, settings)
+            tuned = _tuned_again(problem, tuned, settings)
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
         if settings.nonnegative:
             tuned = solve_nonnegative(problem, tuned, settings)
         _log(tuned)
-        cube, error = _rendered_cube(problem, tuned, settings)
+        cube, error, posterior = _rendered_cube(problem, tuned, settings)
         groups = tuned.solution.solution
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
+        spectra = None
+        if len(stars):
+            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
+            believed = deviations.believed()
+            light = light_of(problem.data, believed, stars.points)
+            cube_model, images_model = cube_model + light[0], images_model + light[1]
+            shapes = _shapes(problem, stars, settings)
+            _add_light(cube, problem.data.psf_weights, believed, shapes)
+        if posterior is not None and len(stars):
+            own = SourcePosterior(
+                positions=problem.data.sources,
+                covariance=amplitudes,
+                deviation=deviations.spread(),
+                shared=shared,
+                response=point_response(problem, tuned, posterior.covariance.shape[-1] // 2),
+            )
+            posterior = replace(posterior, sources=own)
+            psf = (
+                posterior.psf[len(posterior.psf) // 2] if settings.resolution == "imager" else None
+            )
+            add_source_errors(error, problem, own, shapes, psf)
     return FusionResult(
         cube=cube,
         error=error,
@@ -137,7 +177,29 @@ def fuse(data, options=None):
         gain_errors=fitted.errors,
         rejected_images=rejected.images,
         rejected_voxels=rejected.voxels,
+        sources=spectra,
+        posterior=posterior,
     )
+
+
+def _shapes(problem, sources, settings):
+    """Sources (R, J, Y, X) of unit flux as they are to look in the cube, at each node."""
+    if settings.resolution == "imager":
+        return sources.points[1]
+    grid, prior = problem.system.grid, problem.system.prior.sources
+    maps = grid.synthesise(prior.points)[(slice(None), *problem.window)]
+    return np.broadcast_to(maps, (problem.data.psf_weights.shape[1], *maps.shape))
+
+
+def _add_light(cube, weights, spectra, shapes):
+    """Add sources of given spectra (J, L) to a cube, in place."""
+    for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
+        if not spectrum.any():
+            continue
+        channels = np.flatnonzero(spectrum)
+        table = (weights[channels] * spectrum[channels, None]).astype(np.float32)
+        light = table @ shape.reshape(len(shape), -1).astype(np.float32)
+        cube[channels] += light.reshape(-1, *shape.shape[1:])
 
 
 def _without_gross_outliers(data, settings):
@@ -182,20 +244,26 @@ def _first_solution(data, rejected, settings):
     return problem, tuned, rejected
 
 
-def _refined_solution(problem, tuned, rejected, settings):
+def _refined_solution(problem, tuned, rejected, stars, settings):
     """Solve with spectra fitted to the first solution, and once more without new outliers."""
-    groups = tuned.solution.solution
-    subspace = refine_subspace(problem.data, problem.subspace, problem.system.grid, groups)
-    problem = LowRankProblem.pose(problem.data, subspace, settings)
+    data = problem.data
+    if len(stars):
+        data, stars = stars.deviating(problem, tuned)
+    problem = _refined(data, problem, tuned, settings)
     tuned = _tuned_again(problem, tuned, settings)
     found, _ = _residual_outliers(problem, tuned, settings)
     if found.any():
-        rejected, data = rejected.add(found), _without(found, problem.data)
-        groups = tuned.solution.solution
-        subspace = refine_subspace(data, subspace, problem.system.grid, groups)
-        problem = LowRankProblem.pose(data, subspace, settings)
+        rejected = rejected.add(found)
+        problem = _refined(_without(found, problem.data), problem, tuned, settings)
         tuned = _tuned_again(problem, tuned, settings)
-    return problem, tuned, rejected
+    return problem, tuned, rejected, stars
+
+
+def _refined(data, problem, tuned, settings):
+    """Problem of data with the spectra that fit a solution of a similar one."""
+    groups = tuned.solution.solution
+    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups)
+    return LowRankProblem.pose(data, subspace, settings)
 
 
 def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
@@ -257,7 +325,7 @@ def _log(tuned):
 
 
 def _rendered_cube(problem, tuned, settings):
-    """Fused cube and its error (or None) on the grid of the input, at the wanted resolution."""
+    """Fused cube, its error and posterior (or None) on the grid of the input."""
     data, subspace, system = problem.data, problem.subspace, problem.system
     grid, groups = system.grid, tuned.solution.solution
     psf, mixing, expand = None, None, subspace.basis / subspace.sigma[:, None]
@@ -265,17 +333,31 @@ def _rendered_cube(problem, tuned, settings):
         compression = problem.compression
         psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
     window = (slice(None), *problem.window)
-    covariance, share, leverage = None, None, None
+    covariance, share, leverage, posterior = None, None, None, None
     if settings.errors:
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        power = subspace.eigenvalues[: subspace.rank] * (subspace.samples - 1)
-        leverage = 1 / subspace.samples + np.einsum("ayx,a->yx", maps**2, 1 / power)
+        inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
+        leverage = 1 / data.spaxel_weight.sum()
+        leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
+        weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
+        reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
+        posterior = CubePosterior(
+            covariance=local_covariance(system, problem.local, tuned.mu, scales, reach=reach),
+            share=share.astype(np.float32),
+            basis=subspace.basis,
+            psf_weights=weights,
+            psf=np.ones((1, 1, 1)) if psf is None else psf,
+            maps=maps,
+            noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
+            inverse=inverse,
+            samples=float(data.spaxel_weight.sum()),
+        )
     rows = render_rows(grid, psf, mixing, groups)[window]
-    return cube_from_rows(
+    cube, error = cube_from_rows(
         rows,
         expand,
         subspace,
@@ -284,3 +366,4 @@ def _rendered_cube(problem, tuned, settings):
         leverage=leverage,
         noise=subspace.noise,
     )
+    return cube, error, posterior

@@ -43,6 +43,8 @@ class FusionData:
         less than 1 if its own pixels are larger than those of the grid. `image_sigma` is then the
         error of independent pixels with as much information, larger by one over the root of it than
         the noise that the image shows.
+    sources : ndarray (J, 2), optional
+        Point sources: x and y in pixels of the images, 0 at the centre of the first.
 
     Raises
     ------
@@ -62,10 +64,13 @@ class FusionData:
     psf_cube: np.ndarray
     factor: int
     image_independent: np.ndarray | None = None
+    sources: np.ndarray | None = None
 
     def __post_init__(self):
         if self.image_independent is None:
             self.image_independent = np.ones(len(self.images))
+        if self.sources is None:
+            self.sources = np.zeros((0, 2))
         for name in self.__dataclass_fields__:
             if name not in ("factor", "cube", "images"):
                 setattr(self, name, np.asarray(getattr(self, name), float))
@@ -92,6 +97,7 @@ class FusionData:
             "image_independent": (filters,),
             "response": (filters, channels),
             "psf_weights": (channels, nodes),
+            "sources": (len(self.sources), 2),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -112,6 +118,9 @@ class FusionData:
                 raise ValueError(msg)
         if not np.all(np.isfinite(self.image_sigma) & (self.image_sigma > 0)):
             msg = f"image_sigma must be finite and positive, got {self.image_sigma}"
+            raise ValueError(msg)
+        if not np.all(np.isfinite(self.sources)):
+            msg = "sources contains positions that are not finite"
             raise ValueError(msg)
         if not np.all((self.image_independent > 0) & (self.image_independent <= 1)):
             msg = f"image_independent must be above 0 and at most 1, got {self.image_independent}"

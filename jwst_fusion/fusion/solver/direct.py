@@ -40,6 +40,11 @@ class BlockSystem:
         Transfer function of the prior, or one per component (group, d * d, k), or a matrix
         (group, d * d, k, k) that contains the weights mu; that of the squared gradient by default.
 
+    Attributes
+    ----------
+    informed : bool
+        Whether the diagonal blocks of the inverse are kept with a preconditioner.
+
     Notes
     -----
     The block of one group, with weights :math:`g_f` per image and :math:`g_h` for the cube, is
@@ -57,6 +62,7 @@ class BlockSystem:
         blocks = self.grid.groups * self.size**2
         self.dtype = np.complex64 if 16 * blocks > _DOUBLE_LIMIT else np.complex128
         self.power = self.grid.gradient_power() if power is None else power
+        self.informed = False
         self._kept, self._raised = None, 0
         self.gram = np.empty((self.grid.groups, self.size, self.size), self.dtype)
         for part in self.chunks(max(self.size, spectrometer.rows)):
@@ -293,6 +299,33 @@ class BlockSystem:
                 np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=block)
             yield part, share[part], covariance
 
+    def covariance_of(self, chosen, *weights):
+        """Posterior covariance of the components at the frequencies of some groups.
+
+        Parameters
+        ----------
+        chosen : ndarray of int
+            Groups.
+        *weights
+            Weights of the images, of the cube and of the prior, as in `matrices`.
+
+        Returns
+        -------
+        ndarray (len(chosen), d * d, k, k)
+            Diagonal blocks of the inverse.
+        """
+        shape = (self.grid.aliases, self.rank)
+        covariance = np.empty((len(chosen), *shape, self.rank), complex)
+        step = max(1, _CHUNK // (16 * self.size**2))
+        for start in range(0, len(chosen), step):
+            part = chosen[start : start + step]
+            factors = self.factors(part, *weights)
+            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+            for j, factor in enumerate(factors, start=start):
+                inverse = trtri(factor.T, lower=0)[0].reshape(*shape, self.size)
+                np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=covariance[j])
+        return covariance
+
     def preconditioner(self, image_weight, cube_weight, mu):
         """Inverse blocks, as a function on component groups.
 
@@ -317,8 +350,29 @@ class BlockSystem:
         key = np.log(np.maximum([*image_weight, cube_weight, *mu], np.finfo(float).tiny))
         if self._kept is None or np.abs(key - self._kept[0]).max() > _STALE:
             self._kept = None  # let go of the old factors before there are new ones
-            self._kept = key, self._inverse_factors(image_weight, cube_weight, mu)
-        stored = self._kept[1]
+            self._kept = key, *self._inverse(image_weight, cube_weight, mu), np.array(mu, float)
+        return self._kept[1]
+
+    def forget(self):
+        """Let go of the last preconditioner."""
+        self._kept = None
+
+    def kept_covariance(self):
+        """Posterior covariance at every frequency, for the weights of the last preconditioner.
+
+        Returns
+        -------
+        covariance : ndarray (group, d * d, k, k) or None
+            Diagonal blocks of the inverse; another object for every new preconditioner, None
+            without `informed`.
+        mu : ndarray (k,)
+            Weights of the prior for which it was computed.
+        """
+        return self._kept[2:]
+
+    def _inverse(self, *weights):
+        """Inverse blocks for given weights, as a function, and diagonal blocks if wanted."""
+        stored, diagonal = self._inverse_factors(*weights)
 
         def apply(groups):
             flat = groups.reshape(self.grid.groups, self.size, 1).astype(np.complex64)
@@ -327,17 +381,25 @@ class BlockSystem:
             result = half.conj().transpose(0, 2, 1) @ stored
             return result.conj().astype(np.complex128).reshape(groups.shape)
 
-        return apply
+        return apply, diagonal
 
     def _inverse_factors(self, *weights):
-        """Inverses (group, n, n) of the lower Cholesky factors, complex64."""
+        """Inverses (group, n, n) of the lower Cholesky factors, complex64; diagonal blocks."""
         stored = np.zeros((self.grid.groups, self.size, self.size), np.complex64)
+        shape = (self.grid.aliases, self.rank)
+        diagonal = (
+            np.empty((self.grid.groups, *shape, self.rank), complex) if self.informed else None
+        )
         for part in self.chunks():
             factors = self.factors(part, *weights)
             (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
             for j, factor in enumerate(factors):
-                stored[part.start + j] = trtri(factor.T, lower=0)[0].T
-        return stored
+                upper = trtri(factor.T, lower=0)[0]
+                stored[part.start + j] = upper.T
+                if self.informed:
+                    cells = upper.reshape(*shape, self.size)
+                    diagonal[part.start + j] = cells.conj() @ cells.transpose(0, 2, 1)
+        return stored, diagonal
 
 
 def _raised_cholesky(matrix):

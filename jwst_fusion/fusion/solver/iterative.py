@@ -8,6 +8,11 @@ from copy import copy
 import numpy as np
 
 from jwst_fusion.fusion.solver.direct import BlockSystem
+from jwst_fusion.fusion.solver.point_sources import (
+    PointInformation,
+    SourcePreconditioner,
+    neighbours,
+)
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.conjugate_gradients import Solution, conjugate_gradients
@@ -58,6 +63,7 @@ class WeightedSystem:
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.prior = SobolevPrior(self.grid) if prior is None else prior
         self.blocks = BlockSystem(imager, spectrometer, self.prior.power)
+        self._points = None
         self.images, self.image_weight = images, image_weight
         self.rows, self.spaxel_weight, self.gaps = rows, spaxel_weight, gaps
         complete = np.all(image_weight == 1) and np.all(spaxel_weight == 1) and not gaps
@@ -91,7 +97,7 @@ class WeightedSystem:
         """
         other = copy(self)
         other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
-        other.uniform = self.uniform and prior.diagonal
+        other.uniform, other._points = self.uniform and prior.diagonal, None
         return other
 
     @property
@@ -217,7 +223,7 @@ class WeightedSystem:
         found = conjugate_gradients(
             lambda groups: self.apply(groups, scale_image, scale_cube, mu),
             rhs,
-            self.blocks.preconditioner(*weights),
+            self._preconditioner(*weights),
             self.inner,
             start=start,
             scale=self.norm,
@@ -232,6 +238,50 @@ class WeightedSystem:
                 raise np.linalg.LinAlgError(msg)
             warn(log, "Conjugate gradients break down after %d iterations", found.iterations)
         return found
+
+    def _preconditioner(self, *weights):
+        """Inverse of the blocks, corrected for sources that the prior does not see."""
+        sources = self.prior.sources
+        if sources is None:
+            return self.blocks.preconditioner(*weights)
+        information = self.point_information(*weights)
+        precondition = self.blocks.preconditioner(*weights)
+        return SourcePreconditioner(precondition, self.grid, information)
+
+    def _strength(self, mu):
+        """Diagonal (group, d * d, k) of the prior of the diffuse part, for mean weights."""
+        power = self.prior.sources.power
+        power = power[:, :, None] if power.ndim == 2 else power
+        return power * (mu * getattr(self.prior, "mu", 1.0))
+
+    def point_information(self, *weights):
+        """What data and prior of the diffuse part know of the amplitudes of the sources.
+
+        Parameters
+        ----------
+        *weights
+            Weights of the images (F,), of the cube, and of the prior (k,).
+
+        Returns
+        -------
+        PointInformation
+            For these weights, or such that differ by less than a tenth.
+        """
+        self.blocks.informed = True
+        self.blocks.preconditioner(*weights)
+        covariance, mu = self.blocks.kept_covariance()
+        if covariance is None:  # of blocks that did not know yet that they would be asked
+            self.blocks.forget()
+            self.blocks.preconditioner(*weights)
+            covariance, mu = self.blocks.kept_covariance()
+        sources = self.prior.sources
+        if self._points is None or self._points[0] is not covariance:
+            pairs = neighbours(sources.positions, self.spectrometer.reach)
+            found = PointInformation(
+                self.grid, covariance, self._strength(mu), sources.points, pairs
+            )
+            self._points = covariance, found
+        return self._points[1]
 
     def misfit(self, groups):
         """Weighted sums of squared residuals of both instruments.

@@ -124,6 +124,7 @@ class Spectrometer:
     def __init__(self, grid, psf, mixing):
         self.grid = grid
         self.rows, self.nodes, self.rank = mixing.shape
+        self.reach = max(psf.shape[1:]) // 2  # fine pixels over which a point spreads
         self.mixing = mixing.reshape(self.rows, -1)
         transfer = grid.group(grid.otf(psf) * (grid.sampling_phase() / grid.factor))
         self.transfer = np.ascontiguousarray(transfer.transpose(0, 2, 1))  # group, node, alias

@@ -16,9 +16,14 @@ from jwst_fusion.fusion.solver.evidence import (
     maximise_evidence,
 )
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import make_prior
 from jwst_fusion.fusion.solver.rendering import cube_from_rows
-from jwst_fusion.fusion.solver.subspace import WhitenedSubspace, estimate_subspace
+from jwst_fusion.fusion.solver.subspace import (
+    WhitenedSubspace,
+    estimate_subspace,
+    separate_smoothness,
+)
 from jwst_fusion.fusion.solver.whitening import Compression, whitened_system
 
 __all__ = ["LowRankProblem", "choose_subspace", "initial_mu", "plain_noise"]
@@ -79,10 +84,57 @@ class LowRankProblem:
             subspace,
             compression,
             settings.boundary,
-            prior=lambda grid: make_prior(kind, grid, data, exponent=exponent),
+            prior=lambda grid: with_sources(
+                make_prior(kind, grid, data, exponent=exponent), data.sources
+            ),
         )
         local = LocalWeights(system.image_weight, system.spaxel_weight)
         return cls(data, subspace, compression, system, local)
+
+    def with_positions(self, positions):
+        """Pose the same problem with other point sources.
+
+        Parameters
+        ----------
+        positions : ndarray (J, 2)
+            x and y in pixels of the images.
+
+        Returns
+        -------
+        LowRankProblem
+            A copy that shares everything else.
+        """
+        prior = self.system.prior if self.system.prior.sources is None else self.system.prior.base
+        system = self.system.with_prior(with_sources(prior, positions))
+        system.blocks = self.system.blocks
+        return replace(self, data=replace(self.data, sources=positions), system=system)
+
+    def solve(self, tuned, settings, *, tolerance):
+        """Solution for hyperparameters of a similar problem.
+
+        Parameters
+        ----------
+        tuned : Tuning
+            Hyperparameters, and a solution to begin with.
+        settings : FusionSettings
+            Options.
+        tolerance : float
+            Accuracy in posterior standard deviations.
+
+        Returns
+        -------
+        Tuning
+            The same hyperparameters with the solution of this problem.
+        """
+        solution = self.system.solve(
+            tuned.mu,
+            tuned.scale_image,
+            tuned.scale_cube,
+            start=tuned.solution.solution,
+            tolerance=tolerance,
+            max_iterations=settings.max_iterations,
+        )
+        return replace(tuned, solution=solution)
 
     @property
     def window(self):
@@ -214,8 +266,8 @@ def choose_subspace(data, settings):
     Returns
     -------
     WhitenedSubspace
-        The subspace; with the SyFu rule and an automatic rank, of the components whose variance
-        exceeds the noise.
+        The subspace, turned to components of separate smoothness where each has a prior of its own;
+        with the SyFu rule and an automatic rank, of the components whose variance exceeds the noise.
     """
     syfu = settings.tuning == "syfu" and settings.rank == "auto"
     subspace = estimate_subspace(
@@ -228,6 +280,8 @@ def choose_subspace(data, settings):
     if syfu:
         k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
         subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
+    elif settings.tuning == "evidence" or np.size(settings.mu) > 1:
+        subspace = separate_smoothness(subspace)
     log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
     return subspace
 

@@ -28,6 +28,7 @@ class SobolevPrior:
     """
 
     diagonal = True  # a product in the Fourier plane
+    sources = None  # the prior that does not see sources, if there are any
 
     def __init__(self, grid, exponent=1.0):
         self.grid = grid
@@ -111,7 +112,7 @@ class GramPrior(SobolevPrior):
 
     def __init__(self, base, mu, gram):
         self.grid, self.base, self.mu, self.gram = base.grid, base, mu, gram
-        self.diagonal = base.diagonal
+        self.diagonal, self.sources = base.diagonal, base.sources
         self.power = gram + (base.power[:, :, None] * mu)[..., None] * np.eye(len(mu))
 
     def apply(self, groups):

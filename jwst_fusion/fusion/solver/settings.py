@@ -46,6 +46,12 @@ class FusionSettings:
         Keep the scene at the imager's resolution from being negative, see
         `~jwst_fusion.fusion.solver.nonnegative.solve_nonnegative`; the errors do not know of it.
         Not for background-subtracted data, and not with "wavelet".
+    sources : {"auto", "given", "none"}
+        Point sources with spectra of their own, which the prior of the diffuse scene does not see:
+        those found in the images, those of `FusionData.sources`, or none. Not with the boundary
+        "mirror" or with "syfu", which have none.
+    false_alarms : float
+        Expected number of sources in the field that are noise, above 0 to 100.
     outlier_sigma : float or None
         Leave out what is sharper than the PSF, and residuals of the first solve beyond this many
         robust standard deviations, see `~jwst_fusion.fusion.solver.outliers`; 3 or more. None
@@ -123,6 +129,18 @@ class FusionSettings:
         False,
         "Allow no negative brightness at the resolution of the images; takes several times longer",
     )
+    sources: str = option(
+        "auto",
+        "Point sources with spectra of their own: those found in the images, given ones, or none",
+        choices=("auto", "given", "none"),
+    )
+    false_alarms: float = option(
+        0.1,
+        "Expected number of point sources per field that are noise",
+        low=0.0,
+        high=100.0,
+        closed=False,
+    )
     outlier_sigma: float | None = option(
         6.0,
         "Leave out pixels and voxels beyond this many sigma, and those that stand out more than a "
@@ -198,6 +216,19 @@ class FusionSettings:
         if self.nonnegative and self.regularisation == "wavelet":
             msg = "nonnegative does not go with regularisation='wavelet'"
             raise ValueError(msg)
+
+        if self.sources == "given" and not self.sourced:
+            msg = (
+                "sources='given' needs boundary='free', a regularisation and a tuning other than "
+                "'syfu'"
+            )
+            raise ValueError(msg)
+
+    @property
+    def sourced(self):
+        """Whether there may be point sources with spectra of their own."""
+        possible = self.boundary == "free" and self.regularisation != "none"
+        return self.sources != "none" and possible and self.tuning != "syfu"
 
     @property
     def refining(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "estimate_subspace",
     "noise_edge",
     "parse_rank",
+    "separate_smoothness",
 ]
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ LARGEST_RANK = 200
 MAX_RANK = 12
 _IMPUTATION_STEPS = 60  # at most; sums of the series of changes keep them few
 _IMPUTATION_TOLERANCE = 0.02  # of one sigma: what is imputed is then far below the noise
+_LEAST_SIGNAL = 0.02  # of the variance of a component that noise seems to explain as a whole
 _EDGE_MARGIN = 1.03  # the largest noise eigenvalue scatters about the edge by a few per cent
 
 
@@ -69,6 +71,24 @@ class WhitenedSubspace:
     def rank(self):
         """Number of basis spectra."""
         return self.basis.shape[1]
+
+    def scatter(self, weight):
+        """Scatter matrix of the maps of the components: what tells mean and basis from noise.
+
+        Parameters
+        ----------
+        weight : ndarray (h, w)
+            Relative inverse variance of each spaxel, 1 where `sigma` is the noise.
+
+        Returns
+        -------
+        ndarray (k, k)
+            Weighted sum over the spaxels of the products of their deviations from the mean.
+        """
+        known = np.isfinite(self.scores).all(0)
+        values, weight = self.scores[:, known], weight[known]
+        values = values - np.average(values, axis=1, weights=weight)[:, None]
+        return (weight * values) @ values.T
 
     @property
     def valid(self):
@@ -175,6 +195,59 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
         scores=scores,
         samples=len(data),
     )
+
+
+def separate_smoothness(subspace):
+    r"""Turn the basis to components whose maps differ most in smoothness.
+
+    Principal components mix what is sharp and what is smooth: each would get one prior for both.
+    With the covariance C of their maps and that of their gradients G, noise taken off, both are
+    diagonal in the basis of generalised eigenvectors, :math:`G w = \lambda C w`: the maximum
+    autocorrelation factors of Switzer & Green (1984).
+
+    Parameters
+    ----------
+    subspace : WhitenedSubspace
+        Subspace, with the maps of its principal components.
+
+    Returns
+    -------
+    WhitenedSubspace
+        The same subspace, the components with the smallest scales first; the columns of the
+        whitened basis are of unit length, but not orthogonal.
+    """
+    scores, rank = subspace.scores, subspace.rank
+    known = np.isfinite(scores).all(0)
+    steps = [np.diff(scores, axis=axis).reshape(rank, -1) for axis in (1, 2)]
+    steps = np.concatenate(steps, axis=1)
+    steps = steps[:, np.isfinite(steps).all(0)]
+    if rank == 1 or steps.shape[1] <= rank:
+        return subspace
+    noise = subspace.noise**2 * np.eye(rank)
+    values = scores[:, known]
+    values = values - values.mean(1, keepdims=True)
+    power = values @ values.T / values.shape[1]
+    gradient = steps @ steps.T / steps.shape[1]
+    # Noise may be correlated: what is taken off leaves a part of every component.
+    power = _positive(power - noise, power)
+    gradient = _positive(gradient - 2 * noise, gradient)
+    ratios, turn = sla.eigh(gradient, power)
+    turn = turn[:, np.argsort(ratios)[::-1]]
+    mixing = np.linalg.inv(turn.T)
+    norm = np.linalg.norm(mixing, axis=0)
+    mixing, turn = mixing / norm, turn * norm
+    return replace(
+        subspace,
+        basis=subspace.basis @ mixing,
+        scores=np.einsum("ab,byx->ayx", turn.T, scores),
+    )
+
+
+def _positive(matrix, whole):
+    """Matrix whose eigenvalues, relative to those of another one, are not below a small part."""
+    values, vectors = sla.eigh(matrix, whole)
+    back = whole @ vectors
+    return (back * np.maximum(values, _LEAST_SIGNAL)) @ back.T
 
 
 def parse_rank(rank):

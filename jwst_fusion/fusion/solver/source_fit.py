@@ -1,0 +1,362 @@
+"""Fit point sources to the data: positions, and spectra that no subspace confines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg as sla
+import scipy.ndimage as ndi
+
+from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
+from jwst_fusion.fusion.solver.point_sources import point_groups
+
+__all__ = [
+    "Deviations",
+    "Moves",
+    "confusion",
+    "fit_deviations",
+    "fit_positions",
+    "light_of",
+    "seen_points",
+    "without_light",
+]
+
+_CHUNK = 64_000_000  # bytes of design matrices at once
+_RIDGE = 1e-9  # relative to the information on a source: decides where two cannot be told apart
+_LARGEST_STEP = 0.5  # fine pixels: beyond, the derivative of a PSF is no guide
+_WINDOW = 5  # channels, about two resolution elements, over which a deviation must be significant
+_BELIEVED = 2.0  # mean square of noise-normalised deviations below which they are taken for noise
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """Spectra of sources beyond what the subspace holds.
+
+    Attributes
+    ----------
+    spectra : ndarray (J, L)
+        Deviations, MJy/sr times fine pixel; 0 in channels without data.
+    errors : ndarray (J, L)
+        Their 1-sigma noise in the cube; infinite in channels without data.
+    """
+
+    spectra: np.ndarray
+    errors: np.ndarray
+
+    @classmethod
+    def none(cls, count, channels):
+        """Sources within the subspace.
+
+        Parameters
+        ----------
+        count, channels : int
+            Number of sources and of channels.
+
+        Returns
+        -------
+        Deviations
+            Of zero.
+        """
+        return cls(np.zeros((count, channels)), np.full((count, channels), np.inf))
+
+    def believed(self):
+        """Part of the deviations that is not noise.
+
+        Returns
+        -------
+        ndarray (J, L)
+            Deviations times the positive part of ``1 - 2 / e``, with the mean square e of deviation
+            over error in a window of five channels: 0 where they look like noise.
+        """
+        return self.spectra * self._gains()
+
+    def spread(self):
+        """Error of what is believed.
+
+        Returns
+        -------
+        ndarray (J, L)
+            1-sigma: noise of what is believed, and for the rest what deviations of this source that
+            look like noise have more than that.
+        """
+        gains, energy = self._gains(), self._energy()
+        errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
+        quiet = (gains == 0) & (errors > 0)
+        count = np.maximum(quiet.sum(1), 1)
+        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / count - 1
+        # A mean of so many squares of noise does not tell less than its own error from nothing.
+        hidden = np.sqrt(np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
+        return errors * np.hypot(gains, (1 - gains) * hidden)
+
+    def _energy(self):
+        square = np.where(np.isfinite(self.errors), (self.spectra / self.errors) ** 2, 0.0)
+        return ndi.uniform_filter1d(square, _WINDOW, axis=1, mode="nearest")
+
+    def _gains(self):
+        return np.maximum(1 - _BELIEVED / np.maximum(self._energy(), _BELIEVED), 0.0)
+
+
+def seen_points(problem):
+    """Sources as the two instruments see them, at each node of the PSF.
+
+    Parameters
+    ----------
+    problem : LowRankProblem
+        With sources.
+
+    Returns
+    -------
+    cube : ndarray (R, J, h, w)
+        Per spaxel, of unit flux.
+    images : ndarray (R, J, d * h, d * w)
+        Per fine pixel.
+    """
+    grid, data = problem.system.grid, problem.data
+    points = problem.system.prior.sources.points
+    nodes, count = data.psf_weights.shape[1], points.shape[2]
+    h, w = data.cube.shape[1:]
+    identity = np.eye(nodes)[:, :, None]
+    spectrometer = Spectrometer(grid, data.psf_cube, identity)
+    imager = Imager(grid, data.psf_image, identity)
+    cube = np.empty((nodes, count, h, w))
+    images = np.empty((nodes, count, data.factor * h, data.factor * w))
+    for j in range(count):
+        one = points[:, :, j : j + 1]
+        cube[:, j] = grid.synthesise_coarse(spectrometer.forward_groups(one))[:, :h, :w]
+        images[:, j] = grid.synthesise(imager.forward_groups(one))[(slice(None), *problem.window)]
+    return cube, images
+
+
+def fit_deviations(problem, tuned, *, believed=None, points=None):
+    r"""Fit the flux of every source in every channel to what a solution leaves of the cube.
+
+    Parameters
+    ----------
+    problem : LowRankProblem
+        With sources; the deviations that are `believed` are taken off its data.
+    tuned : Tuning
+        Its solution.
+    believed : ndarray (J, L), optional
+        Deviations that were taken off before; they are part of the result.
+    points : ndarray (R, J, h, w), optional
+        Sources in the cube, from `seen_points`.
+
+    Returns
+    -------
+    Deviations
+        The fluxes and their noise.
+
+    Notes
+    -----
+    Per channel, over the voxels s that are there,
+
+    .. math:: \min_\delta \sum_s w_s \bigl(y_{ls} - \hat y_{ls} - \sum_j \delta_{jl} g_{jls}\bigr)^2
+
+    with the PSFs g of all sources: photometry of blended stars, over a model of their surroundings.
+    """
+    data, count = problem.data, len(problem.data.sources)
+    if points is None:
+        points = seen_points(problem)[0]
+    result = Deviations.none(count, len(data.cube))
+    if believed is not None:
+        result.spectra[:] = believed
+    model = problem.cube_of(tuned.solution.solution)
+    nearby = (points**2).sum((0, 1)) > 1e-6 * (points**2).sum((0, 1)).max()
+    good = (data.spaxel_weight > 0) & nearby
+    maps = points[:, :, good].reshape(len(points), -1)
+    weight, valid = data.spaxel_weight[good], np.flatnonzero(problem.subspace.valid)
+    noise = data.cube_sigma / np.sqrt(tuned.scale_cube)
+    step = max(1, _CHUNK // (24 * count * max(len(weight), 1)))
+    for start in range(0, len(valid), step):
+        part = valid[start : start + step]
+        design = (data.psf_weights[part] @ maps).reshape(len(part), count, -1)
+        residual = data.cube[part][:, good] - model[part][:, good]
+        there = np.isfinite(residual)
+        weighted = design * (weight * there)[:, None, :]
+        normal = weighted @ design.transpose(0, 2, 1)
+        change, variance = _solved(normal, weighted @ np.where(there, residual, 0.0)[..., None])
+        result.spectra[:, part] += change.T
+        result.errors[:, part] = np.sqrt(variance.T) * noise[part]
+    return result
+
+
+def _solved(normal, rhs):
+    """Solutions and variances (l, J) of small systems (l, J, J), 0 and infinite if unseen."""
+    index = np.arange(normal.shape[1])
+    diagonal = normal[:, index, index].copy()
+    seen = diagonal > 1e-3 * diagonal.max(0)
+    normal[:, index, index] += _RIDGE * diagonal.max(0) + ~seen
+    inverse = np.linalg.inv(normal)
+    change = np.where(seen, (inverse @ rhs)[..., 0], 0.0)
+    return change, np.where(seen, inverse[:, index, index], np.inf)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far sources are from where they were assumed, and what speaks for them.
+
+    Attributes
+    ----------
+    steps : ndarray (J, 2)
+        Along x and y, fine pixels.
+    errors : ndarray (J, 2)
+        Their 1-sigma errors.
+    excess : ndarray (J,)
+        Twice the logarithm of the likelihood ratio of the source being there: chi-square of as many
+        degrees of freedom as there are components, if there is none.
+    """
+
+    steps: np.ndarray
+    errors: np.ndarray
+    excess: np.ndarray
+
+
+def fit_positions(problem, tuned):
+    r"""Newton step of the positions of all sources, their surroundings and fluxes adapted to it.
+
+    Parameters
+    ----------
+    problem : LowRankProblem
+        With sources.
+    tuned : Tuning
+        Its solution.
+
+    Returns
+    -------
+    Moves
+        The steps, and what the data say of each source.
+
+    Notes
+    -----
+    A step moves the scene along :math:`c = \partial D / \partial x\, a`. The penalised likelihood,
+    diffuse part and amplitudes eliminated, has the gradient :math:`c^T P Z_{diffuse}` and the
+    curvature of `PointInformation`; its inverse is the covariance of the positions. Without source
+    j, its amplitudes would be those of a diffuse scene, :math:`(D_j^T P D_j)^{-1}` about zero.
+    """
+    system, mu = problem.system, tuned.mu
+    prior, groups = system.prior.sources, tuned.solution.solution
+    grid, count, rank = system.grid, len(prior.positions), system.rank
+    amplitudes = prior.amplitudes(groups)
+    image_weight, cube_weight = system.typical_weights()
+    weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, mu)
+    along = [point_groups(grid, prior.positions, order=order) for order in ((1, 0), (0, 1))]
+    force = mu * prior.apply(groups)
+    slopes = np.array(
+        [
+            np.einsum("g,gdj,jk,gdk->j", grid.multiplicity, one.conj(), amplitudes, force).real
+            for one in along
+        ]
+    )
+    known = system.point_information(*weights)
+    both = np.concatenate([amplitudes, amplitudes])
+    information = known.along(np.concatenate(along, axis=2), both)
+    # A source of no light has no position: its diagonal is made finite.
+    diagonal = np.diag(information)
+    information = information + np.diag(1e-9 * diagonal.max() + 1e-9 * diagonal)
+    covariance = np.linalg.inv(information)
+    steps = (covariance @ slopes.ravel()).reshape(2, count).T
+    errors = np.sqrt(np.diag(covariance)).reshape(2, count).T
+    excess = np.empty(count)
+    cells = known.covariance().reshape(count, rank, count, rank)
+    before = prior.gram[:, range(count), range(count)] * mu[:, None]
+    for j in range(count):
+        spread = cells[j, :, j] + np.diag(1 / before[:, j])
+        excess[j] = amplitudes[j] @ sla.solve(spread, amplitudes[j], assume_a="pos")
+    return Moves(np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP), errors, excess)
+
+
+def light_of(data, spectra, points):
+    """What sources of given spectra add to the data.
+
+    Parameters
+    ----------
+    data : FusionData
+        Observations.
+    spectra : ndarray (J, L)
+        MJy/sr times fine pixel.
+    points : tuple of ndarray
+        Sources in cube and images, from `seen_points`.
+
+    Returns
+    -------
+    cube : ndarray (L, h, w) of float32
+        Their light in the cube.
+    images : ndarray (F, d * h, d * w)
+        Their light in the images.
+    """
+    cube, images = points
+    table = data.psf_weights[:, :, None] * spectra.T[:, None, :]
+    flat = table.reshape(len(table), -1)
+    light = flat.astype(np.float32) @ cube.reshape(flat.shape[1], -1).astype(np.float32)
+    band = (data.response @ flat) @ images.reshape(flat.shape[1], -1)
+    return light.reshape(data.cube.shape), band.reshape(data.images.shape)
+
+
+def without_light(data, spectra, points):
+    """Data without the light of sources of given spectra.
+
+    Parameters
+    ----------
+    data : FusionData
+        Observations.
+    spectra : ndarray (J, L)
+        MJy/sr times fine pixel.
+    points : tuple of ndarray
+        Sources in cube and images, from `seen_points`.
+
+    Returns
+    -------
+    FusionData
+        A copy.
+    """
+    cube, images = light_of(data, spectra, points)
+    cube = (data.cube - cube).astype(data.cube.dtype, copy=False)
+    return replace(data, cube=cube, images=data.images - images)
+
+
+def confusion(problem, tuned):
+    r"""Uncertainty of the surroundings under each source, as photometry of the cube sees it.
+
+    Parameters
+    ----------
+    problem : LowRankProblem
+        With sources.
+    tuned : Tuning
+        Its solution.
+
+    Returns
+    -------
+    amplitudes : ndarray (J, k, k)
+        Posterior covariance of the amplitudes of each source.
+    surroundings : ndarray (J, k, k)
+        Posterior covariance of the diffuse part, averaged with the PSF of the cube as the
+        photometry of the source does it.
+
+    Notes
+    -----
+    With the average :math:`\kappa_j`, blocks B and information T of the amplitudes, frequency by
+    frequency,
+
+    .. math:: \kappa_j^T B^{-1} \kappa_j + K_j T^{-1} K_j^T, \quad
+        K_j = \kappa_j^T (D - B^{-1} P D)
+    """
+    system, mu = problem.system, tuned.mu
+    prior, grid = system.prior.sources, system.grid
+    image_weight, cube_weight = system.typical_weights()
+    weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, mu)
+    known = system.point_information(*weights)
+    covariance = known.covariance()
+    count, rank = len(prior.positions), system.rank
+    transfer = system.spectrometer.transfer[:, system.spectrometer.nodes // 2]
+    seen = np.abs(transfer) ** 2
+    seen = seen / np.sum(grid.multiplicity[:, None] * seen) * grid.shape[0] * grid.shape[1]
+    own = np.einsum("g,gd,gdab->ab", grid.multiplicity, seen**2, known.covariances).real
+    reaction = known.sums(np.eye(rank) - known.reaction, left=seen)
+    rows = reaction.reshape(count, rank, -1)
+    surroundings = own / (grid.shape[0] * grid.shape[1]) + rows @ covariance @ rows.transpose(
+        0, 2, 1
+    )
+    cells = covariance.reshape(count, rank, count, rank)
+    index = np.arange(count)
+    return cells[index, :, index], surroundings
