@@ -8,6 +8,7 @@ import numpy as np
 from fusion_benchmark.numbers.measures import Estimate
 from jwst_fusion.fusion.engine import FusionResult, fuse
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.sums import error_of
 
 __all__ = ["Fused", "estimate_of", "fuse_case"]
 
@@ -66,35 +67,33 @@ def estimate_of(case, result):
     case : Case
         With the place of the field.
     result : FusionResult
-        Of its data; errors of sums (``error_of``, of masks of the whole grid) and ``sources`` are
-        used if it has them.
+        Of its data; its posterior and its sources are used if it has them.
 
     Returns
     -------
     Estimate
     """
     inner = (slice(None), *case.inner)
-    error_of = getattr(result, "error_of", None)
     shape = result.cube.shape[1:]
 
     def of_field(mask, weights):
         whole = np.zeros(shape)
         whole[case.inner] = mask
-        return error_of(whole, weights)
+        return error_of(result, whole, weights)
 
     found = {}
-    sources = getattr(result, "sources", None)
-    if sources is not None and len(sources.flux):
+    sources = result.sources
+    if sources is not None and len(sources):
         found = {
             "source_x": sources.positions.x - case.inner[1].start,
             "source_y": sources.positions.y - case.inner[0].start,
             "source_flux": sources.flux,
             "source_error": sources.error,
-            "source_factor": getattr(sources, "covariance_factor", None),
+            "source_factor": sources.covariance_factor,
         }
     return Estimate(
         result.cube[inner],
         result.error[inner],
-        None if error_of is None else of_field,
+        None if result.posterior is None else of_field,
         **found,
     )

@@ -234,7 +234,7 @@ def line_weights(case):
     return found
 
 
-def sum_errors(case, estimate, *, positions=40, windows=3, seed=5):
+def sum_errors(case, estimate, *, positions=12, windows=3, seed=5):
     """
     Quantiles of the errors of sums in units of those stated.
 

@@ -26,7 +26,7 @@ _ERROR_OF, _TIMES = 0.1, 1.5
 # Two standard deviations hold for 95 % of honest errors.
 _SHARE = 95.0
 _MEASURED_LINES = ("H2 2.1218", "H 1.8756")
-_FITS = 300  # pixels of each case in which errors of fits are looked at
+_FITS = 50  # pixels of each case in which errors of fits are looked at
 # Values from which a quantile of honest errors is known to 0.1.
 _FEW = 100
 _SIGNAL = 8.0  # of a line in a spaxel whose velocity is measured
@@ -121,7 +121,7 @@ def _range(what, values, low=_LOW, high=_HIGH, *, extra=""):
 def _errors(name, pairs, quick):
     """Errors of voxels and sums in units of those stated."""
     voxels = [measures.voxel_errors(*pair) for pair in pairs]
-    sums = [measures.sum_errors(*pair, positions=15 if quick else 40) for pair in pairs]
+    sums = [measures.sum_errors(*pair, positions=6 if quick else 12) for pair in pairs]
     pooled = {key: quantile_68(np.concatenate([one[key] for one in sums])) for key in sums[0]}
     how = "" if pairs[0][1].error_of else "root of the sum of ERR squared"
     parts = {
@@ -411,6 +411,16 @@ def _two_components(name, line, pairs):
 def _cost(name, case, fused):
     """Seconds of the fusion, and of the error of one sum."""
     lines = [Line(f"{name}: fusion", f"{fused.seconds:.1f} s")]
+    if fused.estimate.source_flux is not None and not case.twin:
+        plain = fuse_case(case, sources="none").seconds
+        lines.append(
+            Line.at_most(
+                f"{name}: seconds of the processor with sources / without",
+                fused.seconds / plain,
+                _TIMES,
+                beside=f"{plain:.1f} s without",
+            )
+        )
     if fused.estimate.error_of is not None:
         mask = measures.aperture(case.truth.shape[1:], *np.array(case.truth.shape[1:]) // 2, 81)
         weights = np.array(list(measures.line_weights(case).values())[:1])
