@@ -30,6 +30,7 @@ def parse(arguments=None):
     )
     parser.add_argument("--filters", nargs="+", choices=FILTERS, help="choices of filters")
     parser.add_argument("--no-twins", action="store_true", help="only data as the model assumes")
+    parser.add_argument("--seeds", type=int, default=2, help="scenes and noises of each case")
     parser.add_argument("--output", type=Path, help="file for the table, reStructuredText")
     parser.add_argument("--summary", type=Path, help="file for the small table")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
@@ -46,7 +47,9 @@ def main(arguments=None):
         title, section = SECTIONS[name]
         start = time.perf_counter()
         twins = (False,) if options.no_twins else (False, True)
-        lines = section(quick=options.quick, filters=options.filters, twins=twins)
+        lines = section(
+            quick=options.quick, filters=options.filters, twins=twins, seeds=options.seeds
+        )
         results[title] = [line.cells() for line in lines]
         log.info("\n%s (%.0f s)\n", title, time.perf_counter() - start)
         log.info("%s", as_text(results[title], header=HEADER))

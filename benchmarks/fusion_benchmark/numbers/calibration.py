@@ -17,7 +17,7 @@ _DEVIATION = 3.0  # binomial standard deviations: the worst of ten bins exceeds 
 _FIELD, _CHANNELS = (18, 18), 220
 
 
-def calibration(*, quick=False, filters=None, twins=(False,)):
+def calibration(*, quick=False, filters=None, **others):
     """
     Histograms of the probability that the stated errors give to less than the truth.
 
@@ -27,8 +27,8 @@ def calibration(*, quick=False, filters=None, twins=(False,)):
         Fewer scenes.
     filters : sequence of str, optional
         Choices of filters; one, three and five by default.
-    twins : tuple of bool
-        Not used: the data are as their model assumes.
+    **others
+        Not used: the data are as their model assumes, each with a seed of its own.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def calibration(*, quick=False, filters=None, twins=(False,)):
     Calibration": ranks of the truth among draws of a posterior that is right are uniform. Here the
     posterior is the normal distribution of value and stated error, so the ranks are its quantiles.
     """
-    del twins
+    del others
     lines = []
     for chosen in filters or ("one", "three", "five"):
         ranks = {"voxels": [], "sums": []}

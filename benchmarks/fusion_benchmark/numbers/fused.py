@@ -67,7 +67,7 @@ def estimate_of(case, result):
     case : Case
         With the place of the field.
     result : FusionResult
-        Of its data, with its posterior for errors of sums and its sources.
+        Of its data; its posterior and its sources are used if it has them.
 
     Returns
     -------
@@ -82,14 +82,14 @@ def estimate_of(case, result):
         return error_of(result, whole, weights)
 
     found = {}
-    sources = getattr(result, "sources", None)
-    if sources is not None and len(sources.flux):
+    sources = result.sources
+    if sources is not None and len(sources):
         found = {
             "source_x": sources.positions.x - case.inner[1].start,
             "source_y": sources.positions.y - case.inner[0].start,
             "source_flux": sources.flux,
             "source_error": sources.error,
-            "source_factor": getattr(sources, "covariance_factor", None),
+            "source_factor": sources.covariance_factor,
         }
     return Estimate(
         result.cube[inner],
