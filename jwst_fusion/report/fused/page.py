@@ -124,9 +124,8 @@ def _agreement(product):
     """Sections that compare with the data."""
     images = Section("agreement", "Re-observed against observed: images", [])
     images.parts.append(tables.quality_table(product))
-    left_out = tables.left_out_table(product)
-    if left_out is not None:
-        images.parts.append(left_out)
+    others = (tables.source_table(product), tables.left_out_table(product))
+    images.parts += [one for one in others if one is not None]
     spectrum = Section("spectrum", "Re-observed against observed: cube", [])
     spectrum.parts.append([plots.mean_spectrum_picture(product), plots.channel_picture(product)])
     calibration = Section("calibration", "Calibration and offsets", [])
