@@ -28,6 +28,7 @@ from jwst_fusion.fusion.solver.problem import (
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
+from jwst_fusion.fusion.solver.residual_lines import unexplained_lines
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
@@ -145,6 +146,7 @@ def fuse(data, options=None):
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             shapes = _shapes(problem, stars, settings)
             _add_light(cube, problem.data.psf_weights, believed, shapes)
+        lines = unexplained_lines(problem.data, problem.cube_of(groups), scale=tuned.scale_cube)
         if posterior is not None and len(stars):
             own = SourcePosterior(
                 positions=problem.data.sources,
@@ -158,6 +160,12 @@ def fuse(data, options=None):
                 posterior.psf[len(posterior.psf) // 2] if settings.resolution == "imager" else None
             )
             add_source_errors(error, problem, own, shapes, psf)
+        if lines is not None:
+            cube_model = cube_model + lines.light
+            lines.added_to(cube, error)
+            log.info("%d lines of few spaxels have no component; they are put back", lines.count)
+            if posterior is not None:
+                posterior = replace(posterior, residual=lines.error)
     return FusionResult(
         cube=cube,
         error=error,

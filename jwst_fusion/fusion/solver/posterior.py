@@ -229,9 +229,8 @@ def sum_variances(posterior, mask, weights=None):
     own = np.ones(1) if weights is None else None
     square = None if weights is None else weights**2
     blurred = _blurred(mask, posterior.psf)
-    if len(rows) <= _FEW:
-        variance = _direct(posterior, blurred, rows)
-    else:
+    variance = _direct(posterior, blurred, rows) if len(rows) <= _FEW else None
+    if variance is None or not np.all(variance > 0):
         gram = _gram(posterior, blurred)
         variance = np.einsum("nr,rs,ns->n", rows, gram, rows, optimize=True)
 
@@ -320,7 +319,9 @@ def _gram(posterior, blurred):
             total[r, first, :, second] += found.T
             total[:, second, r, first] += np.where(first == second, 0.0, 1.0) * found
     matrix = total.reshape(nodes * rank, nodes * rank)
-    return (matrix + matrix.T) / 2
+    # Covariances end at a finite distance: what that makes negative is set to zero.
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def _direct(posterior, blurred, rows):
