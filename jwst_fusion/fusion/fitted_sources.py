@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
+from scipy.signal import fftconvolve
 
 from jwst_fusion.fusion.solver.rendering import render_rows
 from jwst_fusion.fusion.solver.source_fit import (
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _STEPS = 5  # Newton steps of the positions, each with a solve; two or three are needed
 _SETTLED = 0.3  # of the error of a position, by which it may still move
 _LOOSE = 0.05  # accuracy of these solves, in posterior standard deviations
+_LEAST_SEEN = 0.25  # of the information on a source that a cube without borders would have
 _NEAR = 2.0  # fine pixels: a given position and a peak of the images within are one source
 # Widths of the PSF: radius of the core, and ring around it, for the light beside a source.
 _CORE, _AROUND = 1.0, (2.0, 3.0)
@@ -181,10 +183,27 @@ def choose_sources(data, settings):
         if settings.sources == "given":
             positions = _given(given, found)
     if len(positions):
+        seen = _seen(data, positions)
+        if not seen.all():
+            text = "%d point sources lie beside what the cube sees and have no spectra of their own"
+            log.info(text, np.count_nonzero(~seen))
+        positions = positions.chosen(seen)
         log.info("%d point sources with spectra of their own", len(positions))
     at = np.column_stack([positions.x, positions.y])
     empty = np.zeros((len(positions), len(data.cube)))
     return replace(data, sources=at), FittedSources(positions, empty)
+
+
+def _seen(data, positions):
+    """Whether the cube sees enough of each source to tell its spectrum."""
+    fine = np.kron(data.spaxel_weight > 0, np.ones((data.factor, data.factor)))
+    power = data.psf_cube[len(data.psf_cube) // 2] ** 2
+    share = fftconvolve(fine, power[::-1, ::-1], mode="same") / power.sum()
+    y, x = (
+        np.clip(np.rint(at).astype(int), 0, size - 1)
+        for at, size in zip((positions.y, positions.x), share.shape, strict=True)
+    )
+    return share[y, x] > _LEAST_SEEN
 
 
 def _given(given, found):

@@ -280,7 +280,9 @@ def choose_subspace(data, settings):
     if syfu:
         k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
         subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
-    elif settings.tuning == "evidence" or np.size(settings.mu) > 1:
+    elif settings.regularisation != "none" and (
+        settings.tuning == "evidence" or np.size(settings.mu) > 1
+    ):
         subspace = separate_smoothness(subspace)
     log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
     return subspace
