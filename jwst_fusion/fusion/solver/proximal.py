@@ -51,8 +51,8 @@ def starlet_weights(starlet, system, local, tuned):
     power = grid.group(starlet.transfer**2)  # group, alias, scale
     pixels = grid.shape[0] * grid.shape[1]
     variance = np.zeros((len(starlet.transfer), system.rank))
-    for (image, cube), fraction in zip(local.nodes, local.fractions, strict=True):
-        weights = (tuned.scale_image * image, tuned.scale_cube * cube, tuned.mu)
+    nodes = local.weights((tuned.scale_image, tuned.scale_cube), tuned.mu)
+    for weights, fraction in zip(nodes, local.fractions, strict=True):
         for part, share, covariance in system.blocks.covariances(*weights):
             diagonal = np.einsum("gdaa->gda", covariance).real
             variance += fraction * np.einsum("g,gdj,gda->ja", share, power[part], diagonal)

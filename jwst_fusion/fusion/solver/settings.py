@@ -117,7 +117,7 @@ class FusionSettings:
         "sobolev",
         "What is known of the maps of the components: they are smooth, as exponent says; smooth "
         "but for the edges that the images show; sparse in starlets; or nothing",
-        choices=("sobolev", "edge_weighted", "wavelet", "none"),
+        choices=("sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"),
     )
     exponent: float = option(
         1.0,
@@ -229,6 +229,11 @@ class FusionSettings:
         """Whether there may be point sources with spectra of their own."""
         possible = self.boundary == "free" and self.regularisation != "none"
         return self.sources != "none" and possible and self.tuning != "syfu"
+
+    @property
+    def preserving(self):
+        """Whether edges of the scene are found and kept."""
+        return self.regularisation == "edge_preserving" and self.tuning != "syfu"
 
     @property
     def refining(self):
