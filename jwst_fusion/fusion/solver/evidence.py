@@ -221,6 +221,8 @@ class Tuning:
     path : list of TuningStep
         All fixed-point steps, those of earlier iterations before; empty if the hyperparameters
         were given.
+    amplitudes : ndarray (J, k) or None
+        Amplitudes of the sources, if another prior than the quadratic one has decided on them.
     """
 
     mu: np.ndarray
@@ -230,6 +232,7 @@ class Tuning:
     steps: int
     converged: bool
     path: list = field(default_factory=list)
+    amplitudes: np.ndarray | None = None
 
 
 def maximise_evidence(

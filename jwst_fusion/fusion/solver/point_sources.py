@@ -146,10 +146,24 @@ class SourcePrior(SobolevPrior):
         ndarray (group, d * d, k)
             The gradient at these.
         """
-        amplitudes = self.amplitudes(groups)
+        return self.base.apply(groups) - self.reaction(self.amplitudes(groups))
+
+    def reaction(self, amplitudes):
+        """Gradient of half the penalty of the base at sources alone, of weight one.
+
+        Parameters
+        ----------
+        amplitudes : ndarray (J, k)
+            Amplitudes of the sources.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient.
+        """
         if self.pulled.shape[3] == 1:
-            return self.base.apply(groups) - self.pulled[..., 0] @ amplitudes
-        return self.base.apply(groups) - np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
+            return self.pulled[..., 0] @ amplitudes
+        return np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
 
 
 def with_sources(prior, positions):
