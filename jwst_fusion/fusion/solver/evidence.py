@@ -32,6 +32,9 @@ _THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which
 _LOOSE = 0.05
 # Factor on the given errors within which the noise scales stay, against runaways.
 _SCALE_LIMIT = 100.0
+# Factor on the first weights of the prior within which they stay: without data, that of a component
+# would grow faster with every step.
+_MU_LIMIT = 1e6
 # Fine pixels over which the weight of the prior is averaged to what determines the variance of one.
 _REACH = 1.5
 # Nodes of the weight of the prior: logarithmic distance, and number at most; share of the domain
@@ -300,8 +303,8 @@ def maximise_evidence(
     With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
     larger than those of the grid, n and the trace count what has noise: low frequencies.
     """
-    mu = np.array(mu, float)
-    scales = np.array(scales, float)
+    mu, scales = np.array(mu, float), np.array(scales, float)
+    first = mu
     groups, settled, total, history = start, False, 0, []
     before, weighted = np.zeros(len(mu) + 2), 0
     path = list(path)
@@ -321,7 +324,8 @@ def maximise_evidence(
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
-            wanted[:-2] = np.log(np.maximum(effective, 1e-3) / energy / mu)
+            new = np.maximum(effective, 1e-3) / energy
+            wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)

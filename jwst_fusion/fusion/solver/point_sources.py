@@ -148,6 +148,22 @@ class SourcePrior(SobolevPrior):
         """
         return self.base.apply(groups) - self.reaction(self.amplitudes(groups))
 
+    def energy(self, groups):
+        """Penalty of each component, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups of the whole scene.
+
+        Returns
+        -------
+        ndarray (k,)
+            The penalties: those of the diffuse part, which does not cancel where sources are
+            bright.
+        """
+        return self.base.energy(self.diffuse(groups))
+
     def reaction(self, amplitudes):
         """Gradient of half the penalty of the base at sources alone, of weight one.
 

@@ -204,7 +204,8 @@ class LowRankProblem:
         Tuning
             Weights of the prior, factors on the inverse variances, and the solve with them.
         """
-        reweight = self._reweight if settings.preserving and not draft else None
+        preserving = settings.regularisation == "edge_preserving"
+        reweight = self._reweight if preserving and not draft else None
         if settings.tuning == "evidence":
             return maximise_evidence(
                 self.system,

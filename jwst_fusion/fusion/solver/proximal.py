@@ -93,8 +93,9 @@ def solve_sparse(problem, tuned, settings):
     :math:`\rho_{ja} = \lambda_{ja} / \langle|w_{ja}|\rangle` take the place of the gradient.
 
     Sources D of free amplitudes are not seen by the penalty: the coefficients are those of
-    :math:`z - D a`. With :math:`P = \psi^T \rho \psi` and the target :math:`c = \psi^T \rho (s - u)`
-    of the quadratic step, which has the split coefficients s and the dual u, its amplitudes are
+    :math:`z - D a`. With :math:`P = \psi^T \rho \psi` and the target
+    :math:`c = \psi^T \rho (s - u)` of the quadratic step, which has the split coefficients s and
+    the dual u, its amplitudes are
     :math:`a = (D^T P D)^{-1} D^T (P z - c)`; without them the step has the prior of `SourcePrior`
     and the linear term :math:`(I - P D (D^T P D)^{-1} D^T) c`.
     """

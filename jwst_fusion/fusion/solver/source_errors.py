@@ -76,7 +76,7 @@ def _response(problem, tuned, psf):
     blur = None
     if psf is not None:
         blur = Imager(grid, psf[None], np.ones((1, 1, 1))).transfer[:, :, 0]
-    reach = min(at[0], at[1], 30)
+    reach = min(*at, *(size - 1 - one for size, one in zip(grid.shape, at, strict=True)), 30)
     window = tuple(slice(one - reach, one + reach + 1) for one in at)
     response = np.empty((rank, rank, 2 * reach + 1, 2 * reach + 1))
     for a in range(rank):
