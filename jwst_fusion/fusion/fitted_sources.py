@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
-from jwst_fusion.fusion.solver.problem import LowRankProblem
 from jwst_fusion.fusion.solver.source_fit import (
     confusion,
     fit_deviations,

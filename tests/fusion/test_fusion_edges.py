@@ -251,6 +251,20 @@ def test_weights_and_factor_are_those_of_the_distribution():
     np.testing.assert_allclose(weights * factor, 2.5 / (1 + square), rtol=1e-10)
 
 
+@pytest.mark.parametrize("options", [{"boundary": "mirror"}, {"gains": "fitted"}])
+def test_other_options_keep_the_limb_too(planet, results, options):
+    scene, radius = planet
+    settings = FusionSettings(
+        regularisation="edge_preserving", sources="none", errors=False, **options
+    )
+    result = fuse(scene.data, settings)
+    assert result.converged
+    limb = np.abs(radius - 1)[_BEYOND:-_BEYOND, _BEYOND:-_BEYOND] < 0.12
+    assert np.all(result.gains == 1) == (settings.gains == "fixed")
+    error = [np.std((one.cube - scene.truth)[:, limb]) for one in (result, results["sobolev"])]
+    assert error[0] < error[1]
+
+
 def test_given_strength_fits_the_weights_too(planet):
     scene, _ = planet
     found = {

@@ -41,11 +41,11 @@ _REACH = 1.5
 # below which a node of another weight stands for one.
 _LEVEL, _LEVELS, _RARE = 1.2, 4, 1e-3
 # Groups of frequencies at all nodes together, and at most and at least at each.
-_BUDGET, _MOST, _LEAST = 1800, 200, 60
+_BUDGET, _MOST, _LEAST = 1600, 200, 40
 # Steps at most in which spatial weights of the prior are fitted; then they are kept. These are
 # fitted once no hyperparameter moves by more than a factor of e, and their own change, root mean
 # square of the logarithm, counts as much as the accuracy of the hyperparameters if it is a tenth.
-_REWEIGHTED, _ROUGH, _MOVED = 4, 1.0, 0.1
+_REWEIGHTED, _ROUGH, _MOVED = 3, 1.0, 0.1
 
 
 class LocalWeights:
@@ -126,6 +126,11 @@ class LocalWeights:
         other.prior = np.array(other.prior)
         other._divide(shares)
         return other
+
+    @property
+    def budget(self):
+        """Groups of frequencies to work on at each node, see `BlockSystem.covariances`."""
+        return int(np.clip(_BUDGET // len(self.nodes), _LEAST, _MOST))
 
     def weights(self, scales, mu):
         """Weights for `BlockSystem` at every node.
@@ -405,7 +410,7 @@ def _degrees_of_freedom(system, local, mu, scales):
     """Effective parameters: per component (k,), fitted to either noise (2,), per pixel (node,)."""
     blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
     effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
-    budget = int(np.clip(_BUDGET // len(local.nodes), _LEAST, _MOST))
+    budget = local.budget
     for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
         prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
         for part, weight, covariance in blocks.covariances(*weights, budget=budget):

@@ -1,8 +1,9 @@
 """Point sources of their own: a prior that does not see them, what the data know of them.
 
-The scene is a diffuse part and point sources, ``Z = Z_diffuse + D a`` with the band-limited points D
-at sub-pixel positions and free amplitudes a. A stationary prior alone would let a star pay for its
-sharp light in the smoothest component, the mean spectrum of its surroundings with all its lines.
+The scene is a diffuse part and point sources, ``Z = Z_diffuse + D a`` with the band-limited points
+D at sub-pixel positions and free amplitudes a. A stationary prior alone would let a star pay for
+its sharp light in the smoothest component, the mean spectrum of its surroundings with all its
+lines.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def row_covariance(system, local, mu, scales, psf, mixing):
     result = []
     for weights in local.weights(scales, mu):
         total = np.zeros((nodes * nodes, k * k))
-        for part, multiplicity, covariance in blocks.covariances(*weights):
+        for part, multiplicity, covariance in blocks.covariances(*weights, budget=local.budget):
             pairs = otf[part][..., :, None] * otf[part][..., None, :].conj()
             pairs = pairs * multiplicity[:, None, None, None]
             flat = covariance.reshape(-1, k * k)
