@@ -16,6 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from fusion_benchmark.cost import cost
+from fusion_benchmark.detection import detection
 from fusion_benchmark.exactness import exactness
 from fusion_benchmark.lines import HEADER
 from fusion_benchmark.orion import orion_accuracy
@@ -33,6 +34,7 @@ SECTIONS = {
     "errors": ("Calibration of the errors", errors),
     "robust": ("Errors of position, wavefront and calibration", degradation),
     "orion": ("Orion Bar", orion_accuracy),
+    "sources": ("Point sources found in images", detection),
 }
 
 
@@ -52,7 +54,7 @@ def main(arguments=None):
     options = parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     log.setLevel(logging.INFO)
-    if "orion" in options.only:
+    if {"orion", "sources"} & set(options.only):
         os.environ.setdefault("STPSF_PATH", str(data_folder() / "stpsf-data"))
     results = {}
     for name in options.only:

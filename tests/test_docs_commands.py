@@ -39,6 +39,10 @@ NOT_RUN = {
         "python benchmarks/figures_hifred.py --setups gaussian_1kev gaussian_rebinned realistic "
         "     --table docs/benchmarks/hifred_setups.rst",
     ): "takes half an hour",
+    (
+        "report.rst",
+        "python benchmarks/bench_verdicts.py --output docs/benchmarks/verdicts.rst",
+    ): "takes ten minutes",
 }
 LONG = ("strun calwebb_", "strun fusion_pipeline associations/", "strun fusion_spec")
 PRODUCT = "jw09999-o001_t001"

@@ -99,6 +99,11 @@ class Setup:
             spectra = np.concatenate([spectra, sources * self.sources.spectra])
         return self.psf.weights[:, :, None] * spectra.T[:, None, :]
 
+    def spaxels(self):
+        """Return the components in the spaxels of the field, (R, k + J, rows, columns)."""
+        start = self.factor * self.surroundings
+        return _sample(self, self.psf.cube, start, self.factor, self.field, (0, 0))
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -148,10 +153,7 @@ class Observation:
 
     def blurred(self):
         """Return the cube without noise, field only, (L, rows, columns)."""
-        setup = self.setup
-        start = setup.factor * setup.surroundings
-        spaxels = _sample(setup, setup.psf.cube, start, setup.factor, setup.field, (0, 0))
-        return np.tensordot(setup.mixing(), spaxels, 2)
+        return np.tensordot(self.setup.mixing(), self.setup.spaxels(), 2)
 
     def calibrated(self, psf, method="eroded"):
         """Return the factors that the step would find, (F,); 1 where it finds none."""
@@ -227,7 +229,7 @@ def observe(setup, *, noise="medium", calibration=None, offset=(0.0, 0.0), seed=
     edge = factor * (setup.surroundings - setup.margin)
     true = _sample(setup, psf.image, edge, 1, fine, (0.0, 0.0))
     seen = true if offset == (0.0, 0.0) else _sample(setup, psf.image, edge, 1, fine, offset)
-    spaxels = _sample(setup, psf.cube, factor * setup.surroundings, factor, setup.field, (0, 0))
+    spaxels = setup.spaxels()
     mixing = setup.mixing()
     band = np.einsum("fl,lrc->frc", setup.responses, mixing, optimize=True)
     images = np.tensordot(band, seen, 2) * calibration[:, None, None]

@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "geometry_array": ["ArrayGeometry"],
         "modes": ["MODES", "TraceMode", "find_mode"],
         "settings": ["TraceSettings"],
+        "sums": ["error_of"],
         "trace": ["TraceFit", "fit_trace"],
     },
 )

@@ -25,8 +25,8 @@ class TraceResult:
     flux, error : ndarray of float32
         Oversampled flux and its 1-sigma error, in the unit of the input and per native pixel: a
         flux that is to be shared among the parts of a pixel has to be divided by `oversample`.
-        Errors hold for pixels that are taken for independent: sums over the slit have the errors
-        that they truly have.
+        Errors are for programs that take pixels for independent and average them into spaxels; for
+        those of sums see `error_of`.
     model : ndarray of float32
         The trace model where it was used, same unit.
     estimated : ndarray of bool
@@ -42,6 +42,14 @@ class TraceResult:
         By number of the slice: ``fitted``; ``faint``, if its source is below `fit_threshold`;
         ``failed``, if the fit has no solution; ``empty``, if it holds next to no data. All but
         the first are interpolated linearly.
+    slices : ndarray of int
+        Number of the slice at each oversampled pixel, 0 outside.
+    mode : str
+        Name of the instrument mode.
+    oversample : float
+        Oversampling factor.
+    psf_optimal : bool
+        Whether the flux is the trace model alone.
     """
 
     flux: np.ndarray
@@ -52,6 +60,10 @@ class TraceResult:
     wavelength: np.ndarray
     row: np.ndarray
     outcomes: dict
+    slices: np.ndarray
+    mode: str
+    oversample: float
+    psf_optimal: bool
 
 
 def oversample(
@@ -131,6 +143,8 @@ def oversample(
     traced = trace_exposure(native, geometry, mode, settings, threads=threads)
     images = traced.images
     size = np.float32(unit)
+    row = oversampled_position(np.arange(len(images["flux"])), settings.oversample)
+    nearest = np.minimum(np.floor(row + 0.5).astype(np.intp), len(flux) - 1)
     known = np.isfinite(images["flux"]) & np.isfinite(images["variance"])
     return TraceResult(
         flux=np.where(known, images["flux"] * size, np.nan),
@@ -139,8 +153,12 @@ def oversample(
         estimated=traced.estimated,
         coordinate=_oversampled_coordinate(geometry, settings.oversample, known.shape),
         wavelength=images["wavelength"],
-        row=oversampled_position(np.arange(len(known)), settings.oversample),
+        row=row,
         outcomes=traced.outcomes,
+        slices=geometry.regions[nearest],
+        mode=mode.name,
+        oversample=float(settings.oversample),
+        psf_optimal=settings.psf_optimal,
     )
 
 

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "fused_cube": ["FusedCubeModel", "allow_fusion_status"],
+        "source_spectra": ["SourceSpectraModel"],
         "hifred_cube": ["HifredCubeModel", "allow_hifred_status"],
     },
 )

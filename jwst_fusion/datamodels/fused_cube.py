@@ -75,6 +75,13 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         resampled.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
+    source_table : numpy table
+        One row per point source in the field: name, sky coordinates (deg), column x and row y of
+        this array and their 1-sigma errors (pixels), significance, and whether it was given.
+    source_flux, source_error : numpy float64 array (source, wavelength)
+        Spectra of the point sources, which are part of ``data``, and their errors, Jy.
+    source_covariance : numpy float32 array (source, wavelength, factor)
+        F, Jy: spectrum j has the covariance ``diag(source_error**2 - sum(F**2)) + F F^T``.
     component_maps : numpy float32 array (component, y, x)
         Maps of the components, not convolved with a PSF.
     component_spectra : numpy float32 array (component, wavelength)
@@ -87,6 +94,11 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     cube_residuals : numpy float32 array (image, h, w)
         Cube minus the fused cube seen by its spectrometer, both in the band of each filter, over
         the error, in spaxels; NaN where there are no data.
+    band_images, band_models, band_errors : numpy float32 array (band, h, w)
+        Cube, fused cube seen by its spectrometer, and errors of the cube as given, MJy/sr, in
+        spaxels; NaN where there are no data. Bands are those of the images; then the mean over
+        channels without lines; last the mean over the strongest lines of their brightness above
+        the continuum beside them, 0 if no line stands out.
     residual_images : numpy float32 array (image, y, x)
         Images minus the cube seen through their filters, MJy/sr; NaN where there are no data.
 

@@ -43,6 +43,18 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
         Channels, rising in wavelength, against what is expected.
     spectra, maps : numpy float32 array (component, wavelength), (component, y, x)
         Components of low-rank regularisations.
+    posterior_samples : numpy int16 array (sample, component, y, x)
+        Deviations of the maps drawn from the posterior and, last, what the penalty takes away,
+        in units of ``posterior_scales``, numpy float32 array (sample, component). For errors of
+        sums: `jwst_fusion.hifred.error_of`.
+    posterior_spectra, posterior_maps : numpy float32 array
+        Components that they are deviations of: (component, wavelength) and (component, y, x).
+    posterior_noise : numpy float32 array (wavelength)
+        Noise of each channel, in the unit of ``data``, which the spectra have in proportion to
+        the square root of ``posterior_inverse``, numpy float64 array (component, component).
+    posterior_outside : numpy float32 array (5)
+        Signal outside the subspace: rms in units of ``data`` and of its derivative, contrast,
+        lengths in spaxels and in channels.
     history_table : numpy table
         Objective, accuracy and seconds after each iteration.
     components_table, tuning_table, note_table : numpy table

@@ -70,6 +70,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "solver.result": ["FusionResult"],
         "solver.settings": ["FusionSettings"],
         "solver.subspace": ["WhitenedSubspace"],
+        "sources.source_list": ["SourceList"],
+        "sources.source_spectra": ["SourceSpectra"],
+        "sums": ["error_of"],
         "validation": ["Quality", "assess"],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,6 +13,12 @@ from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
+from jwst_fusion.fusion.solver.posterior import (
+    CubePosterior,
+    SourcePosterior,
+    covariance_reach,
+    local_covariance,
+)
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
     choose_subspace,
@@ -23,7 +30,7 @@ from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
-from jwst_fusion.fusion.solver.source_errors import add_source_errors
+from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
 from jwst_fusion.fusion.solver.source_fit import light_of
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
@@ -126,24 +133,31 @@ def fuse(data, options=None):
         if settings.nonnegative:
             tuned = solve_nonnegative(problem, tuned, settings)
         _log(tuned)
-        cube, error = _rendered_cube(problem, tuned, settings)
+        cube, error, posterior = _rendered_cube(problem, tuned, settings)
         groups = tuned.solution.solution
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
         spectra = None
         if len(stars):
-            spectra, deviations, posterior = stars.measured(problem, tuned)
+            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
             believed = deviations.believed()
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             shapes = _shapes(problem, stars, settings)
             _add_light(cube, problem.data.psf_weights, believed, shapes)
-            if error is not None:
-                middle = len(problem.data.psf_image) // 2
-                psf = problem.data.psf_image[middle] if settings.resolution == "imager" else None
-                add_source_errors(
-                    error, problem, tuned, posterior, shapes, deviations.spread(), psf=psf
-                )
+        if posterior is not None and len(stars):
+            own = SourcePosterior(
+                positions=problem.data.sources,
+                covariance=amplitudes,
+                deviation=deviations.spread(),
+                shared=shared,
+                response=point_response(problem, tuned, posterior.covariance.shape[-1] // 2),
+            )
+            posterior = replace(posterior, sources=own)
+            psf = (
+                posterior.psf[len(posterior.psf) // 2] if settings.resolution == "imager" else None
+            )
+            add_source_errors(error, problem, own, shapes, psf)
     return FusionResult(
         cube=cube,
         error=error,
@@ -164,6 +178,7 @@ def fuse(data, options=None):
         rejected_images=rejected.images,
         rejected_voxels=rejected.voxels,
         sources=spectra,
+        posterior=posterior,
     )
 
 
@@ -236,20 +251,20 @@ def _refined_solution(problem, tuned, rejected, stars, settings):
     data = problem.data
     if len(stars):
         data, stars = stars.deviating(problem, tuned)
-    problem = _refined(data, problem, tuned, stars, settings)
+    problem = _refined(data, problem, tuned, settings)
     tuned = _tuned_again(problem, tuned, settings)
     found, _ = _residual_outliers(problem, tuned, settings)
     if found.any():
         rejected = rejected.add(found)
-        problem = _refined(_without(found, problem.data), problem, tuned, stars, settings)
+        problem = _refined(_without(found, problem.data), problem, tuned, settings)
         tuned = _tuned_again(problem, tuned, settings)
     return problem, tuned, rejected, stars
 
 
-def _refined(data, problem, tuned, stars, settings):
+def _refined(data, problem, tuned, settings):
     """Problem of data with the spectra that fit a solution of a similar one."""
-    groups, points = tuned.solution.solution, stars.points[0] if len(stars) else None
-    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups, points)
+    groups = tuned.solution.solution
+    subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups)
     return problem.posed_again(data, subspace, settings)
 
 
@@ -312,7 +327,7 @@ def _log(tuned):
 
 
 def _rendered_cube(problem, tuned, settings):
-    """Fused cube and its error (or None) on the grid of the input, at the wanted resolution."""
+    """Fused cube, its error and posterior (or None) on the grid of the input."""
     data, subspace, system = problem.data, problem.subspace, problem.system
     grid, groups = system.grid, tuned.solution.solution
     psf, mixing, expand = None, None, subspace.basis / subspace.sigma[:, None]
@@ -320,18 +335,31 @@ def _rendered_cube(problem, tuned, settings):
         compression = problem.compression
         psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
     window = (slice(None), *problem.window)
-    covariance, share, leverage = None, None, None
+    covariance, share, leverage, posterior = None, None, None, None
     if settings.errors:
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        leverage = 1 / subspace.samples + np.einsum(
-            "ayx,ab,byx->yx", maps, np.linalg.inv(subspace.scatter()), maps, optimize=True
+        inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
+        leverage = 1 / data.spaxel_weight.sum()
+        leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
+        weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
+        reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
+        posterior = CubePosterior(
+            covariance=local_covariance(system, problem.local, tuned.mu, scales, reach=reach),
+            share=share.astype(np.float32),
+            basis=subspace.basis,
+            psf_weights=weights,
+            psf=np.ones((1, 1, 1)) if psf is None else psf,
+            maps=maps,
+            noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
+            inverse=inverse,
+            samples=float(data.spaxel_weight.sum()),
         )
     rows = render_rows(grid, psf, mixing, groups)[window]
-    return cube_from_rows(
+    cube, error = cube_from_rows(
         rows,
         expand,
         subspace,
@@ -340,3 +368,4 @@ def _rendered_cube(problem, tuned, settings):
         leverage=leverage,
         noise=subspace.noise,
     )
+    return cube, error, posterior

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
+from jwst_fusion.fusion.solver.rendering import render_rows
 from jwst_fusion.fusion.solver.source_fit import (
     confusion,
     fit_deviations,
@@ -15,7 +16,6 @@ from jwst_fusion.fusion.solver.source_fit import (
     seen_points,
     without_light,
 )
-from jwst_fusion.fusion.sources.detection import find_sources
 from jwst_fusion.fusion.sources.source_list import SourceList
 from jwst_fusion.fusion.sources.source_spectra import SourceSpectra
 from jwst_fusion.messages import warn
@@ -28,6 +28,9 @@ _STEPS = 5  # Newton steps of the positions, each with a solve; two or three are
 _SETTLED = 0.3  # of the error of a position, by which it may still move
 _LOOSE = 0.05  # accuracy of these solves, in posterior standard deviations
 _NEAR = 2.0  # fine pixels: a given position and a peak of the images within are one source
+# Widths of the PSF: radius of the core, and ring around it, for the light beside a source.
+_CORE, _AROUND = 1.0, (2.0, 3.0)
+_UNSHARED = 0.25  # of the error that a PSF leaves in the flux of a source, at the source itself
 _UNDERFLOW = -690.0  # logarithm of the smallest probability that is worked with as such
 _LOST = 2.0  # fine pixels from where it was found, beyond which a source is another one
 
@@ -96,6 +99,9 @@ class FittedSources:
             Their part beyond the subspace.
         posterior : ndarray (J, k, k)
             Posterior covariance of their amplitudes in the subspace.
+        shared : ndarray (J, L)
+            Error of the light at a source in the cube that an error of the PSF leaves, MJy/sr times
+            fine pixel.
         """
         subspace = problem.subspace
         prior = problem.system.prior.sources
@@ -104,17 +110,43 @@ class FittedSources:
         if amplitudes is None:
             amplitudes = prior.amplitudes(tuned.solution.solution)
         posterior, surroundings = confusion(problem, tuned)
-        factor = np.einsum("la,jaq->jlq", subspace.basis, _roots(surroundings))
+        halo = self._halo(problem, tuned, amplitudes)
         noise = np.where(np.isfinite(found.errors), found.errors, np.nan)
         flux = amplitudes @ subspace.basis.T + found.spectra
         flux[:, ~subspace.valid] = np.nan
+        factor = np.einsum("la,jaq->jlq", subspace.basis, _roots(surroundings))
+        factor = np.concatenate([factor, halo * np.nan_to_num(flux)[:, :, None]], axis=2)
         spectra = SourceSpectra(
             positions=self.positions,
             flux=flux,
             error=np.sqrt(noise**2 + np.sum(factor**2, axis=2)),
             covariance_factor=factor,
         )
-        return spectra, found, posterior
+        return spectra, found, posterior, _UNSHARED * halo * np.nan_to_num(flux)
+
+    def _halo(self, problem, tuned, amplitudes):
+        """Part of the light of sources, all together, that the diffuse scene shows around them.
+
+        With the right PSF there is none. A PSF that is too narrow leaves its wings to the diffuse
+        scene, which tells how wrong fluxes may be.
+        """
+        grid, data = problem.system.grid, problem.data
+        diffuse = problem.system.prior.sources.diffuse(tuned.solution.solution)
+        white = np.nanmean(problem.subspace.basis[problem.subspace.valid], axis=0)
+        psf = data.psf_image[len(data.psf_image) // 2]
+        seen = render_rows(grid, psf[None], white[None, None], diffuse)
+        seen = seen[0][problem.window]
+        size = 2 * np.sqrt(np.count_nonzero(psf > psf.max() / 2) / np.pi)
+        flux = amplitudes @ white
+        rows, columns = np.indices(seen.shape)
+        bumps = np.zeros(len(flux))
+        for j, (x, y) in enumerate(data.sources):
+            distance = np.hypot(rows - y, columns - x)
+            core = distance < _CORE * size
+            around = (distance > _AROUND[0] * size) & (distance < _AROUND[1] * size)
+            if core.any() and around.any():
+                bumps[j] = np.sum(seen[core] - np.median(seen[around]))
+        return float(abs(bumps @ flux) / max(flux @ flux, np.finfo(float).tiny))
 
 
 def _roots(matrices):
@@ -143,6 +175,9 @@ def choose_sources(data, settings):
     given = data.sources
     positions = SourceList.empty()
     if settings.sourced:
+        # photutils loads the coordinates of astropy: only for those who look for sources.
+        from jwst_fusion.fusion.sources.detection import find_sources
+
         found = find_sources(data, false_alarms=settings.false_alarms)
         positions = found
         if settings.sources == "given":

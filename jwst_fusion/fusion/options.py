@@ -1,4 +1,4 @@
-"""The parameters of the fusion step, checked before any file is opened."""
+"""The parameters of the fusion step, checked as given; long because each says what it means."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -52,6 +52,12 @@ class FusionOptions:
     outlier_sigma: float = same_option(
         FusionSettings, "outlier_sigma", high=1e6, beside=(0.0, "believe all data")
     )
+    sources: str = option(
+        "auto",
+        "Point sources with spectra of their own: 'auto' finds them in the images, 'none', or a "
+        "file with a table of their positions (ra, dec)",
+    )
+    false_alarms: float = same_option(FusionSettings, "false_alarms")
     resolution: str = same_option(FusionSettings, "resolution")
     factor: str | int = option(
         "auto",
@@ -271,6 +277,9 @@ class FusionOptions:
         groups = filter_groups(parts(self.validate_filters) or ())
         object.__setattr__(self, "validate_filters", groups)
         self._check_together()
+        if self.source_file is not None and not self.source_file.is_file():
+            msg = f"sources is {self.sources!r}: expected 'auto', 'none' or a file that exists"
+            raise FileNotFoundError(msg)
         self.solver()
         self.throughput_files()
         filter_offsets(self.offsets)
@@ -348,8 +357,14 @@ class FusionOptions:
         shared = options_of(self).keys() & options_of(FusionSettings).keys()
         given = {name: getattr(self, name) for name in shared}
         given["outlier_sigma"] = self.outlier_sigma or None
+        given["sources"] = self.sources if self.source_file is None else "given"
         given["gains"] = "fitted" if self.crosscal == "fitted" else "fixed"
         return FusionSettings(**given)
+
+    @property
+    def source_file(self):
+        """Catalogue of point sources; None if they are to be found in the images, or none."""
+        return None if self.sources in ("auto", "none") else Path(self.sources)
 
     @property
     def psf_kind(self):

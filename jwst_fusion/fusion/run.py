@@ -22,6 +22,7 @@ from jwst_fusion.fusion.observed.registration import choose_factor, common_grid,
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
+from jwst_fusion.fusion.sources.catalogue import read_catalogue
 from jwst_fusion.fusion.validation import assess, table
 from jwst_fusion.messages import warn
 
@@ -30,6 +31,8 @@ __all__ = ["fuse_observations"]
 log = logging.getLogger(__name__)
 
 _MAS = 1000.0  # milliarcsec per arcsec
+# Scatter over stated errors above which the errors, the PSF or the calibration are hardly right.
+_NOISE_SCALE = 2.5
 # Wavelengths of the PSFs that are expected, for the estimate of memory, as long as their number is
 # not known: 10 to 20 for the ranges of one grating or channel.
 _NODES = 16
@@ -117,7 +120,11 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
+    inputs, names = _with_catalogue(inputs, cube, grid, options)
     result = fuse(inputs, settings)
+    if names is not None and result.sources is not None:
+        result = replace(result, sources=result.sources.renamed(names))
+    _warn_of_noise(result)
     inputs = without_rejected(inputs, result.rejected_images, result.rejected_voxels)
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, result)
@@ -304,6 +311,38 @@ def _check_memory(channels, grid, filters, options):
             "wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
+
+
+def _with_catalogue(inputs, cube, grid, options):
+    """Data with the sources of a catalogue that lie in the field, and their names."""
+    if options.source_file is None:
+        return inputs, None
+    catalogue = read_catalogue(options.source_file)
+    x, y = grid.fine.pixels(catalogue.sky)
+    rows, columns = inputs.images.shape[1:]
+    inside = (x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5)
+    count = np.count_nonzero(inside)
+    log.info("%d of %d sources of %s lie in the field", count, len(inside), options.source_file)
+    if not count:
+        warn(
+            log,
+            "No source of %s lies in the field of %s: there are none",
+            options.source_file,
+            cube.name,
+        )
+    positions = np.column_stack([x, y])[inside]
+    return replace(inputs, sources=positions), catalogue.name[inside]
+
+
+def _warn_of_noise(result):
+    """Warn of data that scatter more than their errors say."""
+    for name, scale in (
+        ("images scatter", result.noise_scale_image),
+        ("cube scatters", result.noise_scale_cube),
+    ):
+        if scale > _NOISE_SCALE:
+            text = "The %s %.1f times more than the errors say: look at errors, PSF and calibration"
+            warn(log, text, name, scale, kind="noise_scale")
 
 
 def _with_gains(calibrations, solution):

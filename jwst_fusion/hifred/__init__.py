@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "s3d_data": ["data_from_s3d"],
         "solver.result": ["HifredResult"],
         "solver.settings": ["HifredSettings"],
+        "sums": ["error_of"],
         "xray.counts": ["CountCube", "read_counts"],
         "xray.ogip": ["Arf", "Rmf", "read_arf", "read_rmf"],
         "xray.ogip_write": ["write_arf", "write_rmf"],

@@ -133,6 +133,7 @@ def fuse(
         seconds=time.process_time() - cpu,
         state=found.state,
         notes=notes,
+        posterior=None if found.posterior is None else found.posterior.scaled(1.0 / factor),
     )
     log.info("%s: %s; %.1f s", settings.regularisation, result.chosen, result.seconds)
     return result

@@ -3,6 +3,7 @@
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.hifred.stored_posterior import EXTENSIONS, packed
 from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.fits_product import FitsProduct, energy_header, pairs_table
 from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
@@ -27,6 +28,7 @@ _KEYWORDS = {
     "chi2_x": ("HIFCHI2X", "reduced chi2 of the sharper cube"),
     "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
     "clipped": ("HIFCLIP", "part of the light that was negative"),
+    "sums": ("HIFSUMS", "errors of sums"),
 }
 _UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
 _UNITS["SECONDS"] = "s"
@@ -93,6 +95,9 @@ def count_product(data, result, x, y, options, filename, messages=()):
         hdus.append(fits.ImageHDU(np.asarray(result.basis.T, np.float32), name="SPECTRA"))
     if result.coefficients is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.coefficients, np.float32), name="MAPS"))
+    if result.posterior is not None:
+        stored = packed(result.posterior)
+        hdus += [fits.ImageHDU(array, name=EXTENSIONS[key]) for key, array in stored.items()]
     hdus += _tables(data, result, options, messages)
     return FitsProduct(fits.HDUList(hdus), filename)
 

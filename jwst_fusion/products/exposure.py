@@ -24,6 +24,7 @@ __all__ = [
     "is_series",
     "make_product",
     "read_images",
+    "record_oversampling",
     "spectra",
     "unit_of",
     "write_result",
@@ -51,6 +52,21 @@ PRODUCTS = {
     "linear": "linear_interp",
     "residual": "spline_residual",
 }
+# Keywords of oversampled exposures, as schemas of data models have them.
+_KEYWORDS = {
+    "oversample": {
+        "title": "Oversampling factor along the slit",
+        "type": "number",
+        "fits_keyword": "TRCFACT",
+    },
+    "psf_optimal": {
+        "title": "Whether data is the trace model alone",
+        "type": "boolean",
+        "fits_keyword": "TRCPSF",
+    },
+    "sums": {"title": "Errors of sums", "type": "string", "fits_keyword": "TRCSUMS"},
+}
+_SUMS = "jwst_fusion.adaptive_trace_model.error_of; rows are correlated"
 #: Flux whose square is beyond single precision is not a measurement; in any unit of the pipeline.
 _LARGEST = 1e18
 _DO_NOT_USE = np.uint32(dqflags.pixel["DO_NOT_USE"])
@@ -296,6 +312,25 @@ def _write_oversampled(spectrum, result, geometry, factor, unit):
     for name in ("pixelarea_steradians", "pixelarea_arcsecsq"):
         if getattr(photometry, name, None) is not None:
             setattr(photometry, name, getattr(photometry, name) / factor)
+
+
+def record_oversampling(model, settings):
+    """
+    Write into an exposure how it was oversampled, which errors of sums depend on.
+
+    Parameters
+    ----------
+    model : IFUImageModel, SlitModel or MultiSlitModel
+        The exposure, changed in place: keywords TRCFACT, TRCPSF and TRCSUMS.
+    settings : TraceSettings
+        The factor, and whether the trace model alone was kept.
+    """
+    schema = {"trace": {"type": "object", "properties": _KEYWORDS}}
+    schema = {"meta": {"type": "object", "properties": schema}}
+    model.extend_schema({"type": "object", "properties": schema})
+    model.meta.trace.oversample = float(settings.oversample)
+    model.meta.trace.psf_optimal = bool(settings.psf_optimal)
+    model.meta.trace.sums = _SUMS
 
 
 def make_product(model, images):

@@ -6,6 +6,7 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion import __version__
 from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.source_spectra import add_sources
 from jwst_fusion.products.tables import add_arrays, add_tables
 
 __all__ = ["flags_of", "fused_product"]
@@ -81,6 +82,7 @@ def fused_product(template, fused, options, *, images_given=None, messages=()):
     product.meta.fusion.images_given = images_given
     add_tables(product, template, fused, options, messages)
     add_arrays(product, fused)
+    add_sources(product, fused)
     return product
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwst_fusion.datamodels.hifred_cube import HifredCubeModel
+from jwst_fusion.hifred.stored_posterior import packed
 from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
@@ -60,6 +61,12 @@ def hifred_product(data, result, x, y, model, options, messages=()):
         arrays["spectra"] = np.asarray(result.basis.T[:, order], np.float32)
     if result.coefficients is not None:
         arrays["maps"] = np.asarray(result.coefficients, np.float32)
+    if result.posterior is not None:
+        stored = packed(result.posterior)
+        stored["posterior_spectra"] = stored["posterior_spectra"][:, order]
+        if "posterior_noise" in stored:
+            stored["posterior_noise"] = stored["posterior_noise"][order]
+        arrays |= stored
     for name, array in arrays.items():
         setattr(product, name, np.ascontiguousarray(array))
     for name, columns in (tables | solver_tables(result)).items():

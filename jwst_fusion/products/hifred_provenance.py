@@ -10,6 +10,8 @@ __all__ = ["SOFTWARE", "flags", "notes", "parameters", "quality", "summary"]
 
 # Data quality flags of JWST: bits 0, 9 and 28.
 _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
+# What the header says about errors of sums, which are not those of ERR added in square.
+_SUMS = "jwst_fusion.hifred.error_of; root sum square of ERR: 2-6x too small"
 #: Packages on which the numbers of a product depend.
 SOFTWARE = ("jwst", "stdatamodels", "stpipe", "numpy", "scipy", "astropy")
 
@@ -107,6 +109,7 @@ def summary(data, result):
         "chi2_x": chi2[0],
         "chi2_y": chi2[1],
         "clipped": float(result.clipped),
+        "sums": None if result.posterior is None else _SUMS,
     }
     known = {k: v for k, v in values.items() if not isinstance(v, float) or np.isfinite(v)}
     return dict.fromkeys(values) | known

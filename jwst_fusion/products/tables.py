@@ -4,6 +4,8 @@ from dataclasses import fields
 
 import numpy as np
 
+from jwst_fusion.fusion.stored_posterior import packed
+from jwst_fusion.products.bands import band_maps, band_weights
 from jwst_fusion.products.software import software
 from jwst_fusion.products.wavelength import wavelengths
 
@@ -12,6 +14,8 @@ __all__ = ["add_arrays", "add_tables"]
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
 _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
+# What the header says about errors of sums, which are not those of ERR added in square.
+_SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: 1-6x too small"
 _BRIGHTNESS = "MJy/sr"
 # PSNR is in decibels, which the FITS standard does not have as a unit.
 _UNITS = {
@@ -87,27 +91,22 @@ def add_arrays(product, fused):
     product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
     response = problem.response / problem.response.sum(1, keepdims=True)
     product.filter_responses = _stored(response)
-    coarse = (slice(None), *fused.grid.inner())
-    seen = _cube_residuals(problem, solution.cube_model, response)[coarse]
-    product.cube_residuals = _stored(seen[..., order])
+    coarse = (slice(None), slice(None), *fused.grid.inner())
+    spectrum = fused.quality.channels.cube
+    weights = band_weights(response, product.channel_table["wavelength"], spectrum)
+    maps = band_maps(problem, solution.cube_model, weights)[coarse][..., order]
+    product.band_images, product.band_models, product.band_errors = map(_stored, maps)
+    product.cube_residuals = _stored(((maps[0] - maps[1]) / maps[2])[: len(response)])
     product.residual_images = _stored(residuals[window][..., order])
     product.component_spectra = _stored(solution.subspace.basis.T)
+    if solution.posterior is not None:
+        rows, columns = fused.grid.inner(fine=True)
+        posterior = solution.posterior.cropped(rows, columns, fused.grid.factor)
+        for name, array in packed(posterior, mirrored=fused.mirrored).items():
+            setattr(product, name, np.ascontiguousarray(array))
+        product.meta.fusion.sums = _SUMS
     for name in ("spectra", "images", "image_errors", "residuals"):
         setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
-
-
-def _cube_residuals(problem, model, response):
-    """Residuals (F, h, w) of the cube in the band of each filter over their errors."""
-    found = np.full((len(response), *model.shape[1:]), np.nan)
-    weight = np.where(problem.spaxel_weight > 0, problem.spaxel_weight, np.nan)
-    for plane, row in zip(found, response, strict=True):
-        inside = (row != 0) & np.isfinite(problem.cube_sigma)
-        difference = problem.cube[inside] - model[inside]
-        good = np.isfinite(difference)
-        total = np.tensordot(row[inside], np.where(good, difference, 0), 1)
-        variance = np.tensordot((row * problem.cube_sigma)[inside] ** 2, good, 1) / weight
-        np.divide(total, np.sqrt(variance), out=plane, where=variance > 0)
-    return found
 
 
 def _summarise(meta, table):

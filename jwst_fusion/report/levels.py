@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["OFFSET", "OFFSET_SIGMA", "ORDER", "level_of", "sum_up", "worse"]
+__all__ = ["OFFSET", "OFFSET_SIGMA", "ORDER", "both", "level_of", "sum_up", "worse"]
 
 #: Levels, the worst first.
 ORDER = {"fault": 0, "caution": 1, "note": 2}
@@ -48,6 +48,23 @@ def worse(*levels):
     """
     known = [one for one in levels if one]
     return min(known, key=ORDER.get) if known else None
+
+
+def both(*levels):
+    """
+    Choose the level that all reach: what counts must be, say, large and significant.
+
+    Parameters
+    ----------
+    *levels : str or None
+        Levels to choose from, see `ORDER`; None says that nothing is wrong.
+
+    Returns
+    -------
+    str or None
+        None if one is.
+    """
+    return None if None in levels else max(levels, key=ORDER.get)
 
 
 def sum_up(findings, good, *, subject="cube", causes=()):

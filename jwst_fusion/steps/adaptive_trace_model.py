@@ -26,6 +26,7 @@ from jwst_fusion.products.exposure import (
     is_series,
     make_product,
     read_images,
+    record_oversampling,
     spectra,
     unit_of,
     write_result,
@@ -235,6 +236,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             log.info(text, counts["without_model"])
         if settings.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
+            record_oversampling(model, settings)
         self.set_status(model, "COMPLETE")
         for key, images in products.items():
             self._save_product(model, images, PRODUCTS[key])

@@ -21,6 +21,8 @@ from jwst_fusion.products.observations import open_cube, read_image
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.reobserved import reobserved_products
 from jwst_fusion.products.several_cubes import joined_product, stacked_cube
+from jwst_fusion.products.source_spectra import source_spectra_product
+from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.reports import save_fusion_report, save_joined_report
 
@@ -178,6 +180,22 @@ class FusionStep(FusionBaseStep):
             save_joined_report(self._path(product), product, fused)
         return [product]
 
+    def save_sources(self, product):
+        """
+        Save the spectra of the point sources of a fused cube beside it.
+
+        Parameters
+        ----------
+        product : FusedCubeModel
+            The fused cube; without sources, nothing is saved.
+        """
+        spectra = source_spectra_product(product)
+        if spectra is None:
+            return
+        with spectra:
+            path = save_whole(spectra, Path(self._path(product)).with_name(spectra.meta.filename))
+        log.info("Saved spectra of %d point sources in %s", len(product.source_table), path)
+
     def _fuse_one(self, member, members, product_name, options):
         with collected_warnings() as messages:
             return self._fuse_or_skip(member, members, product_name, options, messages)
@@ -211,6 +229,8 @@ class FusionStep(FusionBaseStep):
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
             self._save_reobserved(model, fused, product_name)
+        if self.save_results or self.output_file:
+            self.save_sources(product)
         if options.save_report:
             save_fusion_report(self._path(product), product, model)
         return product

@@ -350,7 +350,7 @@ class FusionPipeline(Reusable, Pipeline):
             (fused,), _ = stages.run(f"Fusion of {name}", key, make)
             if isinstance(fused, str):
                 fused = _open_product(fused)
-            results.append(fused)
+            results.append(self._with_sources(fusion, fused))
         results += _join(stages, fusion, results, [*cubes, *members.images], product)
         return results[0] if len(results) == 1 else ModelContainer(results)
 
@@ -372,7 +372,14 @@ class FusionPipeline(Reusable, Pipeline):
         key = _fusion_key(stages, fusion, given, product)
         found, _ = stages.run(f"Fusion of {len(cubes)} cubes", key, make)
         found = [_open_product(one) if isinstance(one, str) else one for one in found]
+        found = [self._with_sources(fusion, one) for one in found]
         return found[0] if len(found) == 1 else ModelContainer(found)
+
+    def _with_sources(self, fusion, fused):
+        """Save the spectra of point sources beside a product, used again or not; return that."""
+        if self.save_results and isinstance(fused, FusedCubeModel):
+            fusion.save_sources(fused)
+        return fused
 
 
 def _fusion_key(stages, fusion, given, name, *, joined=False):

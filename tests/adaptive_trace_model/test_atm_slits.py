@@ -16,6 +16,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
+from jwst_fusion.adaptive_trace_model.sums import error_of
 from jwst_fusion.simulation.noise import Noise
 from jwst_fusion.simulation.slit_observation import slit_coordinate, slit_truth
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
@@ -244,6 +245,32 @@ def test_products(exposures, name, tmp_path):
             assert estimated.any()
             assert not invalid[estimated].any()
             check_wcs(case, before, after)
+
+
+@pytest.mark.parametrize("name", ["fixed slits", "LRS"])
+def test_errors_of_sums_are_known(exposures, name, tmp_path):
+    case, native, result = exposures(name)
+    result.save(tmp_path / "slit_atm.fits")
+    axis = 1 if case.vertical else 0
+    several = len(slits_of(result)) > 1
+    for before, after in zip(slits_of(native), slits_of(result), strict=True):
+        slit = {"slit": after.name} if several else {}
+        found = error_of(result, **slit)
+        assert error_of(tmp_path / "slit_atm.fits", **slit) == pytest.approx(found, nan_ok=True)
+        count = [np.isfinite(one.data).sum(axis=axis) for one in (before, after)]
+        # columns without gaps or filled pixels
+        gaps = np.diff(np.isfinite(before.data), axis=axis).sum(axis=axis)
+        whole = (count[0] > 4) & (count[1] == case.factor * count[0]) & (gaps <= 2)
+        assert whole.sum() > 20
+        # flux densities are shared among the parts of a pixel: the sum is that of native pixels
+        expected = np.sqrt(np.nansum(before.err**2, axis=axis))[whole]
+        scale = 1.0 if case.make is fixed_slit_exposure else case.factor
+        assert np.median(found[whole] / expected) == pytest.approx(scale, rel=0.08)
+    if several:
+        with pytest.raises(ValueError, match=r"has several slits: give slit, one of S200A1"):
+            error_of(result)
+        with pytest.raises(ValueError, match=r"slit_atm.fits has no slit S3"):
+            error_of(tmp_path / "slit_atm.fits", slit="S3")
 
 
 def check_wcs(case, before, after):

@@ -13,6 +13,7 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion.adaptive_trace_model.geometry import NirspecIfuGeometry
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
+from jwst_fusion.adaptive_trace_model.sums import error_of
 from jwst_fusion.simulation.exposures import builtin_exposure
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
@@ -109,6 +110,29 @@ def test_products(painted, doubled):
     assert np.isfinite(doubled.data[estimated]).all()
     assert np.isfinite(doubled.trace_model[estimated]).all()
     assert (np.repeat(model.dq, 2, axis=0)[estimated] & DO_NOT_USE).all()
+
+
+def test_errors_of_sums_are_known(painted, doubled, tmp_path):
+    model, _ = painted
+    label = 12
+    mask = doubled.regions == label
+    found = error_of(doubled, mask)
+    assert doubled.meta.trace.sums.startswith("jwst_fusion.adaptive_trace_model.error_of")
+    # all rows of a slice: twice the error of the native pixels, where no pixel is missing
+    whole = np.isfinite(model.data) | (model.regions != label)
+    whole = whole.all(axis=0) & (model.regions == label).any(axis=0)
+    native = np.sqrt(np.nansum(np.where(model.regions == label, model.err, 0.0) ** 2, axis=0))
+    assert whole.sum() > 200
+    ratio = found[whole] / (2.0 * native[whole])
+    assert np.nanquantile(ratio, [0.05, 0.95]) == pytest.approx(1.0, abs=1e-3)
+    # the same from a file, and after jwst has opened it
+    path = tmp_path / "doubled.fits"
+    doubled.save(str(path))
+    assert error_of(path, mask) == pytest.approx(found, nan_ok=True)
+    with datamodels.open(path) as opened:
+        assert error_of(opened, mask) == pytest.approx(found, nan_ok=True)
+    line = (np.arange(2048) >= 900) & (np.arange(2048) < 906)
+    assert error_of(path, mask, line * 1.0) == pytest.approx(np.sqrt((found[line] ** 2).sum()))
 
 
 def test_flux_and_model_are_right_between_the_pixels(painted, doubled):

@@ -50,7 +50,8 @@ def test_step_and_solver_share_their_options():
     assert FusionOptions().solver() == defaults
     for name in shared:
         assert getattr(FusionOptions(), name) == getattr(defaults, name)
-        assert step[name].choices == solver[name].choices
+        if name != "sources":  # the step takes a file in place of "given"
+            assert step[name].choices == solver[name].choices
     assert all(one.default is not MISSING for one in fields(FusionOptions))
 
 

@@ -401,7 +401,8 @@ def test_a_handful_of_photons_keep_their_number(tmp_path, regularisation):
     result = HifredStep.call(str(path), regularisation=regularisation)
     assert abs(result.data.sum() / pair.truth.sum() - 1) < 0.25
     within = np.abs(result.data - pair.truth) < result.err
-    assert 0.5 < within.mean() < 0.95
+    # a source that is mostly fainter than its error is known better than that
+    assert 0.5 < within.mean() < 0.98
     assert result.err.min() > 0
 
 

@@ -72,6 +72,8 @@ class Case:
         Parts of the field that the scene names, shape (Y, X).
     extras : dict
         What else is true of the scene.
+    twin : bool
+        Whether the data differ from what their model assumes.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Case:
     pixel: float
     regions: dict = field(repr=False, default_factory=dict)
     extras: dict = field(repr=False, default_factory=dict)
+    twin: bool = False
 
     @property
     def x(self):
@@ -212,6 +215,8 @@ def make_scene(
     how = {"noise": noise or usual, "typical": typical, "seed": seed + 100}
     if twin:
         how |= {"offset": _OFFSET, "calibration": [_GAINS[one] for one in names]}
+    if content.faint is not None:
+        setup = _with_faint(setup, content.faint, how)
     spectra = content.source_spectra
     if content.significance is not None:
         spectra = spectra * _photometric_error(setup, content, how) * content.significance[:, None]
@@ -240,6 +245,27 @@ def make_scene(
         pixel=sky.pixel,
         regions=content.regions,
         extras=content.extras,
+        twin=twin,
+    )
+
+
+def _with_faint(setup, faint, how):
+    """Add components that are as bright as their signal to noise ratios on the cube say."""
+    maps, spectra, ratio = faint
+    error = observe(setup, **how).cube_error
+    inside = np.isfinite(error[0])
+    error = error[:, inside]
+    parts = replace(setup, maps=maps).spaxels().reshape(setup.psf.weights.shape[1], len(maps), -1)
+    found = []
+    for index, spectrum in enumerate(spectra):
+        lit = spectrum > 1e-4 * spectrum.max()
+        signal = setup.psf.weights[lit] @ parts[:, index] * spectrum[lit, None]
+        found.append(np.linalg.norm(signal / error[lit]))
+    scaled = spectra * (ratio / np.array(found))[:, None]
+    return replace(
+        setup,
+        maps=np.concatenate([setup.maps, maps]),
+        spectra=np.concatenate([setup.spectra, scaled]),
     )
 
 

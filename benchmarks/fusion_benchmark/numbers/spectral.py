@@ -166,7 +166,7 @@ def emission(wavelength, lines, *, velocity=0.0, width=0.0):
     return out
 
 
-def star_spectra(wavelength, count, rng):
+def star_spectra(wavelength, count, rng, *, temperatures=None, extinction=None):
     """
     Spectra of stars of many temperatures, extinctions and lines.
 
@@ -177,19 +177,26 @@ def star_spectra(wavelength, count, rng):
     count : int
         Number of stars.
     rng : numpy.random.Generator
-        Source of their properties.
+        Decides on what is not given, and on their lines.
+    temperatures : sequence of float, optional
+        Kelvin, one per star; random from 2500 to 30000 by default.
+    extinction : float, optional
+        Magnitudes at 1 micrometre; random up to 8 by default.
 
     Returns
     -------
     ndarray
         Shape (count, L), mean 1.
     """
+    if temperatures is None:
+        temperatures = 10 ** rng.uniform(np.log10(2500), np.log10(30000), count)
     low, high = wavelength[[0, -1]]
     spectra = []
-    for temperature in 10 ** rng.uniform(np.log10(2500), np.log10(30000), count):
+    for temperature in temperatures:
         exponent = _RADIATION / (wavelength * temperature)
         spectrum = wavelength**-3 / np.expm1(exponent)  # per frequency
-        spectrum *= 10 ** (-0.4 * rng.uniform(0, 8) * wavelength**-1.75)
+        magnitudes = rng.uniform(0, 8) if extinction is None else extinction
+        spectrum *= 10 ** (-0.4 * magnitudes * wavelength**-1.75)
         lines = 1 - emission(wavelength, dict.fromkeys(rng.uniform(low, high, 12), 0.25))
         if temperature > 8000:
             lines *= 1 - rng.uniform(0.2, 0.8) * emission(wavelength, dict.fromkeys(HYDROGEN, 0.5))

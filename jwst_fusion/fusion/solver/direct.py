@@ -299,6 +299,33 @@ class BlockSystem:
                 np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=block)
             yield part, share[part], covariance
 
+    def covariance_of(self, chosen, *weights):
+        """Posterior covariance of the components at the frequencies of some groups.
+
+        Parameters
+        ----------
+        chosen : ndarray of int
+            Groups.
+        *weights
+            Weights of the images, of the cube and of the prior, as in `matrices`.
+
+        Returns
+        -------
+        ndarray (len(chosen), d * d, k, k)
+            Diagonal blocks of the inverse.
+        """
+        shape = (self.grid.aliases, self.rank)
+        covariance = np.empty((len(chosen), *shape, self.rank), complex)
+        step = max(1, _CHUNK // (16 * self.size**2))
+        for start in range(0, len(chosen), step):
+            part = chosen[start : start + step]
+            factors = self.factors(part, *weights)
+            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+            for j, factor in enumerate(factors, start=start):
+                inverse = trtri(factor.T, lower=0)[0].reshape(*shape, self.size)
+                np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=covariance[j])
+        return covariance
+
     def preconditioner(self, image_weight, cube_weight, mu):
         """Inverse blocks, as a function on component groups.
 

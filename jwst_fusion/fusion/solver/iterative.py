@@ -243,6 +243,27 @@ class WeightedSystem:
             warn(log, "Conjugate gradients break down after %d iterations", found.iterations)
         return found
 
+    def precondition(self, groups, mu, scale_image, scale_cube):
+        """Solve with the normal operator of uniform weights.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Right-hand side.
+        mu : ndarray (k,)
+            Weight of the prior per component.
+        scale_image, scale_cube : float
+            Factors on the inverse variances of the two instruments.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            Component groups; exact to single precision if all weights are one.
+        """
+        image_weight, cube_weight = self.typical_weights()
+        weights = (scale_image * image_weight, scale_cube * cube_weight, mu)
+        return self._preconditioner(*weights)(groups)
+
     def _preconditioner(self, *weights):
         """Inverse of the blocks, corrected for sources that the prior does not see."""
         sources = self.prior.sources

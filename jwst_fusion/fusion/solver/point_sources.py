@@ -2,8 +2,7 @@
 
 The scene is a diffuse part and point sources, ``Z = Z_diffuse + D a`` with the band-limited points
 D at sub-pixel positions and free amplitudes a. A stationary prior alone would let a star pay for
-its sharp light in the smoothest component, the mean spectrum of its surroundings with all its
-lines.
+its sharp light in the smoothest component, the mean spectrum of its surroundings with all lines.
 """
 
 from __future__ import annotations

@@ -320,8 +320,8 @@ def choose_subspace(data, settings):
     Returns
     -------
     WhitenedSubspace
-        The subspace; with the SyFu rule and an automatic rank, of the components whose variance
-        exceeds the noise.
+        The subspace, turned to components of separate smoothness where each has a prior of its own.
+        With the SyFu rule and an automatic rank, components whose variance exceeds the noise.
     """
     syfu = settings.tuning == "syfu" and settings.rank == "auto"
     subspace = estimate_subspace(
@@ -334,7 +334,7 @@ def choose_subspace(data, settings):
     if syfu:
         k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
         subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
-    elif settings.tuning == "evidence" and __import__("os").environ.get("JF_NOMAF") != "1":
+    elif settings.tuning == "evidence" or np.size(settings.mu) > 1:
         subspace = separate_smoothness(subspace)
     log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)
     return subspace

@@ -14,7 +14,7 @@ _CHUNK = 64_000_000  # bytes of design matrices at once
 _RIDGE = 1e-8  # relative pull towards the old spectra, for components that have no maps
 
 
-def refine_subspace(data, subspace, grid, groups, points=None):
+def refine_subspace(data, subspace, grid, groups):
     r"""Fit mean and basis spectra to the cube, given the component maps.
 
     Principal components of the cube describe spectra of the blurred scene. As the blur changes with
@@ -31,9 +31,6 @@ def refine_subspace(data, subspace, grid, groups, points=None):
         Domain of the first solution.
     groups : ndarray (group, d * d, k)
         Component groups of the first solution.
-    points : ndarray (R, J, h, w), optional
-        Sources as the cube sees them at each node of the PSF. Each may have a spectrum outside the
-        subspace, so that an odd star does not bend the spectra of its surroundings.
 
     Returns
     -------
@@ -45,10 +42,7 @@ def refine_subspace(data, subspace, grid, groups, points=None):
     Per channel, over the voxels s that are there,
 
     .. math:: \min_{m_l, v_l} \sum_s w_s \bigl(y_{ls} - m_l
-        - \sum_a v_{la} (S W_l z_a)_s - \sum_j \delta_{jl} (S W_l)_{sj} \bigr)^2
-
-    What mean and basis explain as well as the sources do stays with them: the pull towards the old
-    spectra, to zero for :math:`\delta`, decides.
+        - \sum_a v_{la} (S W_l z_a)_s\bigr)^2
     """
     h, w = data.cube.shape[1:]
     nodes, k = data.psf_weights.shape[1], subspace.rank
@@ -58,25 +52,21 @@ def refine_subspace(data, subspace, grid, groups, points=None):
     maps = grid.synthesise_coarse(seen)[:, :h, :w][:, good].reshape(nodes, -1)
     weight, valid = data.spaxel_weight[good], np.flatnonzero(subspace.valid)
     mean, basis = subspace.mean.copy(), subspace.basis.copy()
-    count, free = len(weight), 0 if points is None else points.shape[1]
-    if free:
-        light = points[:, :, good].reshape(nodes, -1)
-    step = max(1, _CHUNK // (24 * (k + 1 + free) * count))
+    count = len(weight)
+    step = max(1, _CHUNK // (24 * (k + 1) * count))
     for start in range(0, len(valid), step):
         part = valid[start : start + step]
-        design = np.ones((len(part), k + 1 + free, count))
-        design[:, 1 : k + 1] = (data.psf_weights[part] @ maps).reshape(len(part), k, count)
-        if free:
-            design[:, k + 1 :] = (data.psf_weights[part] @ light).reshape(len(part), free, count)
-        spectra = np.column_stack([mean[part], basis[part], np.zeros((len(part), free))])
+        design = np.ones((len(part), k + 1, count))
+        design[:, 1:] = (data.psf_weights[part] @ maps).reshape(len(part), k, count)
+        spectra = np.column_stack([mean[part], basis[part]])
         values = data.cube[part][:, good]
         there = np.isfinite(values)
         residual = np.where(there, values, 0.0) - np.einsum("lc,lcs->ls", spectra, design)
         weighted = design * (weight * there)[:, None, :]
         normal = weighted @ design.transpose(0, 2, 1)
-        index = np.arange(k + 1 + free)
+        index = np.arange(k + 1)
         normal[:, index, index] += _RIDGE * normal[:, index, index].max(1, keepdims=True)
         change = np.linalg.solve(normal, (weighted @ residual[..., None]))[..., 0]
         mean[part] += change[:, 0]
-        basis[part] += change[:, 1 : k + 1]
+        basis[part] += change[:, 1:]
     return replace(subspace, mean=mean, basis=basis)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.posterior import CubePosterior
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
 __all__ = ["FusionResult"]
@@ -53,6 +54,8 @@ class FusionResult:
         Voxels that were not used because they are outliers.
     sources : SourceSpectra or None
         Point sources with their spectra; None if there are none.
+    posterior : CubePosterior or None
+        Posterior of the cube, for errors of sums; None without errors.
     """
 
     cube: np.ndarray
@@ -74,3 +77,4 @@ class FusionResult:
     rejected_images: np.ndarray
     rejected_voxels: np.ndarray
     sources: object = None
+    posterior: CubePosterior | None = None

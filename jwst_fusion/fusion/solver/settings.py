@@ -52,7 +52,7 @@ class FusionSettings:
         those found in the images, those of `FusionData.sources`, or none. Not with the boundary
         "mirror" or with "syfu", which have none.
     false_alarms : float
-        Sources per field, at most, that are noise: expected number, above 0.
+        Expected number of sources in the field that are noise, above 0 to 100.
     outlier_sigma : float or None
         Leave out what is sharper than the PSF, and residuals of the first solve beyond this many
         robust standard deviations, see `~jwst_fusion.fusion.solver.outliers`; 3 or more. None

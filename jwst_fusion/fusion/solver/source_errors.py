@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.fft as sf
 
-from jwst_fusion.fusion.solver.operators import Imager
 from jwst_fusion.fusion.solver.point_sources import point_groups
 
-__all__ = ["add_source_errors"]
+__all__ = ["add_source_errors", "point_response"]
 
 _FAINT = 1e-3  # of the largest variance of a source: what is less is not added
 
 
-def add_source_errors(error, problem, tuned, covariance, points, deviation, *, psf):
+def add_source_errors(error, problem, posterior, points, psf):
     r"""Add the uncertainty of the sources to the errors of a cube, in place.
 
     Parameters
@@ -21,14 +21,10 @@ def add_source_errors(error, problem, tuned, covariance, points, deviation, *, p
         Errors of the diffuse scene, as if there were no sources.
     problem : LowRankProblem
         With sources.
-    tuned : Tuning
-        Its solution.
-    covariance : ndarray (J, k, k)
-        Posterior covariance of the amplitudes of each source.
+    posterior : SourcePosterior
+        Of the sources.
     points : ndarray (R, J, Y, X)
         Images of the sources at each node of the PSF, of unit flux.
-    deviation : ndarray (J, L)
-        Error of the part of each spectrum that is beyond the subspace, MJy/sr times fine pixel.
     psf : ndarray (m, m) or None
         PSF of the cube at a middle wavelength; None for a deconvolved cube.
 
@@ -38,13 +34,22 @@ def add_source_errors(error, problem, tuned, covariance, points, deviation, *, p
     :math:`B^{-1} P D \, \Sigma \, D^T P B^{-1}` to the covariance of the maps. All sources take the
     response :math:`B^{-1} P D` of a source in the middle of a spaxel, shifted by whole pixels.
     """
-    response = _response(problem, tuned, psf)
+    response = posterior.response
+    if psf is not None:
+        reach = np.array(psf.shape) // 2
+        wide = np.pad(response, [(0, 0), (0, 0), *((r, r) for r in reach)])
+        size = [sf.next_fast_len(n + 2 * r) for n, r in zip(wide.shape[2:], reach, strict=True)]
+        seen = sf.irfft2(sf.rfft2(wide, size) * sf.rfft2(psf, size), size)
+        rows, columns = (
+            slice(2 * r, 2 * r + n) for n, r in zip(response.shape[2:], reach, strict=True)
+        )
+        response = seen[:, :, rows, columns]
     middle = np.array(response.shape[2:]) // 2
     height, width = error.shape[1:]
     basis = problem.subspace.basis
     weights = problem.data.psf_weights
-    for j, (x, y) in enumerate(np.rint(problem.system.prior.sources.positions).astype(int)):
-        values, vectors = np.linalg.eigh(covariance[j])
+    for j, (x, y) in enumerate(np.rint(posterior.positions).astype(int)):
+        values, vectors = np.linalg.eigh(posterior.covariance[j])
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         maps = np.einsum("abyx,bq->aqyx", response, root)
         size = np.sum(maps**2, axis=(0, 1))
@@ -58,12 +63,28 @@ def add_source_errors(error, problem, tuned, covariance, points, deviation, *, p
         shape = points[:, j]
         bright = np.sum(shape**2, axis=0)
         rows, columns = np.nonzero(bright > _FAINT * bright.max())
-        light = (weights @ shape[:, rows, columns]) * deviation[j][:, None]
+        own = np.hypot(posterior.deviation[j], posterior.shared[j])
+        light = (weights @ shape[:, rows, columns]) * own[:, None]
         error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
 
 
-def _response(problem, tuned, psf):
-    """Diffuse light that a free point replaces, (k, k, side, side): by component of the point."""
+def point_response(problem, tuned, reach):
+    """Diffuse maps that a free point replaces, for a point in the middle of a spaxel.
+
+    Parameters
+    ----------
+    problem : LowRankProblem
+        With sources.
+    tuned : Tuning
+        Its solution.
+    reach : int
+        Largest distance along an axis, pixels.
+
+    Returns
+    -------
+    ndarray (k, k, 2 reach + 1, 2 reach + 1)
+        :math:`B^{-1} P D`, by the component of the point along the second axis.
+    """
     system, mu = problem.system, tuned.mu
     grid, rank, factor = system.grid, system.rank, system.grid.factor
     image_weight, cube_weight = system.typical_weights()
@@ -73,17 +94,10 @@ def _response(problem, tuned, psf):
     power = system.prior.sources.power
     power = (power[:, :, None] if power.ndim == 2 else power) * mu
     pulled = point_groups(grid, [at[::-1]]) * power
-    blur = None
-    if psf is not None:
-        blur = Imager(grid, psf[None], np.ones((1, 1, 1))).transfer[:, :, 0]
-    reach = min(*at, *(size - 1 - one for size, one in zip(grid.shape, at, strict=True)), 30)
     window = tuple(slice(one - reach, one + reach + 1) for one in at)
     response = np.empty((rank, rank, 2 * reach + 1, 2 * reach + 1))
     for a in range(rank):
         one = np.zeros((grid.groups, grid.aliases, rank), complex)
         one[:, :, a] = pulled[:, :, a]
-        found = solve(one)
-        if blur is not None:
-            found = found * blur
-        response[:, a] = grid.synthesise(found)[(slice(None), *window)]
+        response[:, a] = grid.synthesise(solve(one))[(slice(None), *window)]
     return response

@@ -83,8 +83,10 @@ class Deviations:
         gains, energy = self._gains(), self._energy()
         errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
         quiet = (gains == 0) & (errors > 0)
-        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / np.maximum(quiet.sum(1), 1) - 1
-        hidden = np.sqrt(np.maximum(excess, 0.0))[:, None]
+        count = np.maximum(quiet.sum(1), 1)
+        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / count - 1
+        # A mean of so many squares of noise does not tell less than its own error from nothing.
+        hidden = np.sqrt(np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
         return errors * np.hypot(gains, (1 - gains) * hidden)
 
     def _energy(self):
@@ -233,7 +235,7 @@ def fit_positions(problem, tuned):
     j, its amplitudes would be those of a diffuse scene, :math:`(D_j^T P D_j)^{-1}` about zero.
     """
     system, mu = problem.system, tuned.mu
-    prior, groups = system.prior.sources, tuned.solution.solution
+    prior, groups = system.prior.sources, _improved(problem, tuned)
     grid, count, rank = system.grid, len(prior.positions), system.rank
     amplitudes = prior.amplitudes(groups)
     image_weight, cube_weight = system.typical_weights()
@@ -262,6 +264,18 @@ def fit_positions(problem, tuned):
         spread = cells[j, :, j] + np.diag(1 / before[:, j])
         excess[j] = amplitudes[j] @ sla.solve(spread, amplitudes[j], assume_a="pos")
     return Moves(np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP), errors, excess)
+
+
+def _improved(problem, tuned):
+    """Component groups after one more step of the solve.
+
+    What an inexact solve leaves would be taken for the pull of a bright source on its surroundings.
+    """
+    system, groups = problem.system, tuned.solution.solution
+    scales = tuned.scale_image, tuned.scale_cube
+    rhs = scales[0] * system.rhs_image + scales[1] * system.rhs_cube
+    left = rhs - system.apply(groups, *scales, tuned.mu)
+    return groups + system.precondition(left, tuned.mu, *scales)
 
 
 def light_of(data, spectra, points):

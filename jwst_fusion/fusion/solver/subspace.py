@@ -72,17 +72,23 @@ class WhitenedSubspace:
         """Number of basis spectra."""
         return self.basis.shape[1]
 
-    def scatter(self):
-        """Scatter matrix of the maps of the components.
+    def scatter(self, weight):
+        """Scatter matrix of the maps of the components: what tells mean and basis from noise.
+
+        Parameters
+        ----------
+        weight : ndarray (h, w)
+            Relative inverse variance of each spaxel, 1 where `sigma` is the noise.
 
         Returns
         -------
         ndarray (k, k)
-            Sum over the spaxels of the products of their deviations from the mean.
+            Weighted sum over the spaxels of the products of their deviations from the mean.
         """
-        values = self.scores[:, np.isfinite(self.scores).all(0)]
-        values = values - values.mean(1, keepdims=True)
-        return values @ values.T
+        known = np.isfinite(self.scores).all(0)
+        values, weight = self.scores[:, known], weight[known]
+        values = values - np.average(values, axis=1, weights=weight)[:, None]
+        return (weight * values) @ values.T
 
     @property
     def valid(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from photutils.detection import find_peaks
@@ -12,6 +12,7 @@ from scipy import ndimage
 from jwst_fusion.fusion.sources.holes import holes
 from jwst_fusion.fusion.sources.matched_filter import (
     amplitude_map,
+    background_terms,
     expected_peaks,
     significance,
 )
@@ -26,19 +27,22 @@ log = logging.getLogger(__name__)
 _WINDOW = 2.0  # widths of the PSF: radius of the window in which a source is fitted
 _ROUNDS = 4  # searches, each in what the sources of those before leave
 _SWEEPS = 3  # fits of every source with all others subtracted
+_FOLLOWS = 6.0  # widths of the PSF: within, sources are fitted again when one changes
 _STILL = 0.01  # pixel, moves that are not followed
 _PRESELECTED = 0.7  # of the level that a source must reach, at whole pixels
 _CLOSE = 0.7  # widths of the PSF: nearer sources are not told apart
 _REACH = 1.2  # widths of the PSF: a fit that ends farther away has found something else
-# A source must stand out from what the filter shows around it by this many of its deviations.
-_OUTSTANDING = 4.5
-_AROUND = (1.2, 5.0)  # widths of the PSF: ring in which that is measured
+_AROUND = (1.2, 5.0)  # widths of the PSF: ring in which structure is measured
+_QUANTILE, _NORMAL_QUANTILE = 0.9, 1.645  # of absolute values; that of a normal variable
 _MISFIT = 0.9  # variance in the window that no point source explains, over that which it does
 _WIDER = 0.3  # variance of a source beyond that of the PSF, over that of the PSF
-_DOUBT = 1.0  # errors of the width that speak for the source
+_SEEN = 0.7  # part of the window that the image must have for the shape to be told
 _SHARPER = 0.5  # variance by which a source is narrower than the PSF, over that of the PSF
 # The PSF is known to this part of its light in a pixel: less beside another source is not believed.
 _PSF_ERROR = 0.15
+_CORE = 0.6  # widths of the PSF: radius of a hole that leaves only the wings
+# How well the centre of a PSF is known when its wavefront is not exact, in its widths.
+_PSF_CENTRE = 0.008
 _SIGMA = 1 / 2.3548  # of a Gaussian of unit full width at half maximum
 
 
@@ -124,6 +128,8 @@ def find_in_images(
         raise ValueError(msg)
     field = _Field.of(images, inverse_variance, psfs, light)
     pixels = int(np.count_nonzero(np.any(field.weights > 0, axis=0)))
+    if pixels == 0:
+        return SourceList.empty()
     sharpest = min(range(len(psfs)), key=lambda one: field.shapes[one].fwhm)
     level = expected_peaks(false_alarms, pixels, psfs[sharpest], field.radii[sharpest])
     search = _Search(field=field, level=level, most=most)
@@ -194,7 +200,9 @@ class _Source:
     name: str = ""
     given: bool = False
     fit: PointFit | None = None
+    stamp: tuple | None = None  # where its light was taken from, and that light
     significance: float = np.nan
+    contrast: float = np.inf  # ratio to the structure around it
 
 
 class _Search:
@@ -206,6 +214,11 @@ class _Search:
         self.light = field.light.copy()
         self.found = []
         self.refused = []
+        self.ratios = None
+        self._follows = _FOLLOWS * field.width
+        self._full_freedom = [
+            np.count_nonzero(background_terms(radius)[0]) - 7 for radius in field.radii
+        ]
 
     def add_known(self, known):
         for x, y, name in zip(known.x, known.y, known.name, strict=True):
@@ -213,29 +226,32 @@ class _Search:
             if -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5:
                 source = _Source(x, y, np.zeros(len(self.left)), name=name, given=True)
                 self._fit(source)
-                self._put(source, 1)
+                self._take(source)
                 self.found.append(source)
         self._sweep(self.found)
 
     def round(self, *, first):
         """Search once; return whether there was something new."""
-        maps = self._maps()
+        self.ratios = self._maps()
         candidates = self._holes() if first else []
-        candidates += self._peaks(maps, candidates)
+        candidates += self._peaks(candidates)
         if not candidates:
             return False
         for source in candidates:
             self._fit(source)
-            self._put(source, 1)
-        self._sweep(self.found + candidates)
-        kept = self._tested(candidates)
+            self._take(source)
+        self._sweep(self.found + candidates, candidates)
+        shaped = self._passed(candidates, self._looks_like_a_point)
+        # what is left now has neither the sources nor holes where there were none
+        self.ratios = self._maps()
+        kept = self._passed(shaped, self._stands_out)
         self.found += kept
-        self._sweep(self.found)
+        # what was put back is light that others had not seen
+        self._sweep(self.found, candidates)
         # some are what others seemed to leave
-        weak = [one for one in self.found if not one.given and not self._believed(one)]
-        for source in weak:
-            self._refuse(source)
-        self.found = [one for one in self.found if one not in weak]
+        own = [one for one in self.found if not one.given]
+        held = self._passed(self._passed(own, self._looks_like_a_point), self._stands_out)
+        self.found = [one for one in self.found if one.given or one in held]
         return bool(kept)
 
     def sources(self):
@@ -253,11 +269,14 @@ class _Search:
             given=np.zeros(len(found), bool),
         )
 
-    @staticmethod
-    def _errors(source):
+    def _errors(self, source):
         """Errors of a position, larger by what the noise does not explain."""
-        excess = max(1.0, source.fit.chi2.sum() / max(source.fit.freedom.sum(), 1))
-        return np.sqrt(np.diag(source.fit.covariance) * excess)
+        fit = source.fit
+        excess = max(1.0, fit.chi2.sum() / max(fit.freedom.sum(), 1))
+        # structure hides a source as noise of the same ratio would
+        excess = max(excess, 1 + np.sum(np.maximum(fit.ratios, 0) ** 2) / source.contrast**2)
+        floor = _PSF_CENTRE * self.field.width
+        return np.sqrt(np.diag(fit.covariance) * excess + floor**2)
 
     def _maps(self):
         field = self.field
@@ -275,10 +294,9 @@ class _Search:
             if not self._near(x, y, self.found, self.field.width + radius)
         ]
 
-    def _peaks(self, ratios, others):
+    def _peaks(self, others):
         """Candidates at the peaks of the combined map, the most significant first."""
-        self.ratios = ratios
-        combined = significance(ratios)
+        combined = significance(self.ratios)
         threshold = _PRESELECTED * self.level
         if not np.any(combined > threshold):
             return []
@@ -292,42 +310,61 @@ class _Search:
                 continue
             if self._near(x, y, self.refused, 1.0):
                 continue
-            if self._outstanding(x, y) < 0.8 * _OUTSTANDING:
+            if self._weigh(x, y, self.ratios[:, y, x])[0] < threshold:
                 continue
             chosen.append(_Source(float(x), float(y), np.zeros(len(self.left))))
             if len(chosen) == 2 * self.most:
                 break
         return chosen
 
+    def _lost(self, source):
+        """Whether the core is missing, so that only the wings tell of the source."""
+        return source.hole > _CORE * self.field.width
+
     def _near(self, x, y, sources, distance):
         return any(np.hypot(x - one.x, y - one.y) < distance for one in sources)
 
-    def _outstanding(self, x, y, own=None):
-        """Ratios at a position over those around it, of the images that show it best."""
-        field = self.field
-        inner, outer = (one * field.width for one in _AROUND)
+    def _surroundings(self, x, y):
+        """Deviations of the map around a position beyond the noise, per image (F,)."""
+        inner, outer = (one * self.field.width for one in _AROUND)
         half = int(np.ceil(outer))
-        row, column = round(y), round(x)
-        rows = slice(max(row - half, 0), row + half + 1)
-        columns = slice(max(column - half, 0), column + half + 1)
-        at_y, at_x = np.mgrid[rows, columns][:, : self.ratios.shape[1], : self.ratios.shape[2]]
-        part = self.ratios[:, rows, columns]
-        at_y, at_x = at_y[: part.shape[1], : part.shape[2]], at_x[: part.shape[1], : part.shape[2]]
-        distance = np.hypot(at_y - y, at_x - x)
-        ring = part[:, (distance >= inner) & (distance <= outer)]
-        scale = np.maximum(np.quantile(np.abs(ring), 0.9, axis=1) / 1.645, 1.0)
-        values = self.ratios[:, row, column] if own is None else own
-        values = np.maximum(values, 0)
-        # deviations of the surroundings are common to all images: their mean, not their sum
-        weight = values**2 / max(np.sum(values**2), 1e-30)
-        return float(np.sqrt(np.sum(values**2)) / np.sqrt(np.sum(weight * scale**2) + 1e-30))
+        rows, columns = (
+            np.arange(max(round(at) - half, 0), min(round(at) + half + 1, size))
+            for at, size in zip((y, x), self.ratios.shape[1:], strict=True)
+        )
+        distance = np.hypot(rows[:, None] - y, columns - x)
+        ring = self.ratios[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        ring = ring[:, (distance >= inner) & (distance <= outer)]
+        scale = np.quantile(np.abs(ring), _QUANTILE, axis=1) / _NORMAL_QUANTILE
+        return np.sqrt(np.maximum(scale**2 - 1, 0))
 
-    def _put(self, source, sign):
-        """Take the light of a source out of what is left, or put it back."""
+    def _weigh(self, x, y, ratios):
+        """
+        Significance against noise and structure, and the ratio to the structure alone.
+
+        Structure is common to all images, so that more of them do not make it less: it counts by
+        its mean.
+        """
+        power = np.maximum(ratios, 0) ** 2
+        total = power.sum()
+        if total == 0:
+            return 0.0, 0.0
+        structure = np.sum(power * self._surroundings(x, y) ** 2) / total
+        share = structure / total
+        strength = float(significance(ratios))
+        return strength / np.sqrt(1 + share * strength**2), np.sqrt(1 / max(share, 1e-30))
+
+    def _take(self, source):
+        """Take the light of a source out of what is left of the images."""
         box, psf = self.field.stamp(source.x, source.y)
-        light = sign * source.flux[:, None, None] * psf
-        self.left[box] -= light
-        self.light[box] += light
+        source.stamp = box, source.flux[:, None, None] * psf
+        self.left[box] -= source.stamp[1]
+        self.light[box] += source.stamp[1]
+
+    def _put_back(self, source):
+        box, light = source.stamp
+        self.left[box] += light
+        self.light[box] -= light
 
     def _fit(self, source, *, steps=8):
         field = self.field
@@ -343,88 +380,88 @@ class _Search:
             x=source.x,
             y=source.y,
             radii=radii,
-            linear=source.hole > 0,
+            linear=self._lost(source),
         )
         reach = _REACH * field.width + source.hole
         fit = fit_point(stamps, source.x, source.y, reach=reach, move=not source.given, steps=steps)
         source.fit, source.x, source.y = fit, fit.x, fit.y
         source.flux = np.where(np.isfinite(fit.error), fit.flux, 0.0)
 
-    def _sweep(self, sources):
-        """Fit each source with all others subtracted, until none changes by more than its noise."""
+    def _sweep(self, sources, changed=None):
+        """
+        Fit each source with all others subtracted, until none changes by more than its noise.
+
+        Those that `changed`, by default all, are where it begins; others follow if they are near
+        one that changes.
+        """
         order = sorted(sources, key=lambda one: -one.flux.sum())
+        moved = order if changed is None else changed
         for _ in range(_SWEEPS):
-            still = True
-            for source in order:
+            near = [one for one in order if self._near(one.x, one.y, moved, self._follows)]
+            moved = []
+            for source in near:
                 x, y, flux = source.x, source.y, source.flux
-                self._put(source, -1)
+                self._put_back(source)
                 self._fit(source, steps=2)
-                self._put(source, 1)
+                self._take(source)
                 change = np.abs(source.flux - flux) / source.fit.error
-                still &= np.hypot(source.x - x, source.y - y) < _STILL and change.max() < 0.5
-            if still:
+                if np.hypot(source.x - x, source.y - y) > _STILL or change.max() > 0.5:
+                    moved.append(source)
+            if not moved:
                 return
 
-    def _tested(self, candidates):
-        """Candidates that pass all tests; the light of others is put back."""
+    def _passed(self, sources, test):
+        """Sources that pass a test; the light of others is put back."""
         kept = []
-        for source in sorted(candidates, key=lambda one: -one.flux.sum()):
-            if self._believed(source) and not self._near(
-                source.x, source.y, self.found + kept, _CLOSE * self.field.width
-            ):
+        for source in sorted(sources, key=lambda one: -one.flux.sum()):
+            if test(source, kept):
                 kept.append(source)
             else:
-                self._refuse(source)
+                self._put_back(source)
+                self.refused.append(source)
         return kept
 
-    def _refuse(self, source):
-        self._put(source, -1)
-        self.refused.append(source)
-
-    def _believed(self, source):
-        """Whether a source passes all tests."""
-        verdict = self.verdict(source)
-        source.why = verdict
-        return not verdict
-
-    def verdict(self, source):
-        """Return what speaks against a source, nothing if it passes all tests."""
+    def _looks_like_a_point(self, source, kept):
+        """Whether a source is significant, fits the PSF, and is no flaw of that of another."""
         fit, field = source.fit, self.field
-        ratios = fit.ratios
-        strength = float(significance(ratios))
-        outstanding = self._outstanding(source.x, source.y, ratios)
-        source.significance = 1 / np.hypot(
-            1 / max(strength, 1e-9), 1 / max(outstanding * 1.0, 1e-9)
-        )
-        if not fit.converged:
-            return "no position"
         ny, nx = field.images.shape[1:]
-        if not (-0.5 <= source.x < nx - 0.5 and -0.5 <= source.y < ny - 0.5):
-            return "outside"
-        if strength < self.level:
-            return f"noise {strength:.1f}"
-        if outstanding < _OUTSTANDING:
-            return f"around {outstanding:.1f}"
-        power = np.sum(np.maximum(ratios, 0) ** 2)
+        if not fit.converged or not (-0.5 <= source.x < nx - 0.5 and -0.5 <= source.y < ny - 0.5):
+            return False
+        best = int(np.argmax(fit.ratios))
+        seen = fit.freedom[best] / self._full_freedom[best]
+        if (seen < _SEEN and not source.hole) or significance(fit.ratios) < self.level:
+            return False
+        power = np.sum(np.maximum(fit.ratios, 0) ** 2)
         freedom = fit.freedom.sum()
-        misfit = (fit.chi2.sum() - freedom - 2 * np.sqrt(2 * freedom)) / power
-        source.misfit = misfit
-        if misfit > _MISFIT * (2 if source.hole else 1):
-            return f"misfit {misfit:.2f}"
+        excess = fit.chi2.sum() - freedom - 2 * np.sqrt(2 * freedom)
+        if excess > _MISFIT * power:
+            return False
         width = (_SIGMA * field.width) ** 2
-        widest, narrowest = np.linalg.eigvalsh(fit.spread)[::-1] / width
-        doubt = fit.spread_error / width
-        source.widest, source.narrowest, source.doubt = widest, narrowest, doubt
-        if not source.hole:
-            if widest > _WIDER + _DOUBT * doubt:
-                return f"wide {widest:.2f}+-{doubt:.2f}"
-            if narrowest < -_SHARPER - 3 * doubt:
-                return f"sharp {narrowest:.2f}"
-        best = int(np.argmax(ratios))
-        row, column = round(source.y), round(source.x)
-        near = self.light[best, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-        own = source.flux[best] * field.shapes[best].peak
-        others = near.max() - own
-        if own < _PSF_ERROR * others:
-            return f"beside {own / others:.2f}"
-        return ""
+        narrowest, widest = np.linalg.eigvalsh(fit.spread)
+        if not self._lost(source) and (
+            widest > _WIDER * width + fit.spread_error
+            or narrowest < -_SHARPER * width - 3 * fit.spread_error
+        ):
+            return False
+        others = [one for one in self.found + kept if one is not source]
+        if self._near(source.x, source.y, others, _CLOSE * field.width):
+            return False
+        # an error of the PSF moves its light by as much as it is wide
+        row, column, reach = round(source.y), round(source.x), round(field.width / 2)
+        box = (
+            best,
+            slice(max(row - reach, 0), row + reach + 1),
+            slice(max(column - reach, 0), column + reach + 1),
+        )
+        ((_, rows, columns), own) = source.stamp
+        alone = self.light[box].copy()
+        at_rows = np.arange(*box[1].indices(ny)) - rows.start
+        at_columns = np.arange(*box[2].indices(nx)) - columns.start
+        alone -= own[best][np.ix_(at_rows, at_columns)]
+        return source.flux[best] * field.shapes[best].peak > _PSF_ERROR * alone.max()
+
+    def _stands_out(self, source, _):
+        """Whether a source stands out of what the same fit shows around it."""
+        found = self._weigh(source.x, source.y, source.fit.ratios)
+        source.significance, source.contrast = found
+        return source.significance > self.level

@@ -131,7 +131,7 @@ def false_peaks(level, psf, radius):
 
     Parameters
     ----------
-    level : float
+    level : float or ndarray
         Standard deviations.
     psf : ndarray (m, m)
         PSF, odd size, centred: the sharpest of the images.
@@ -140,7 +140,7 @@ def false_peaks(level, psf, radius):
 
     Returns
     -------
-    float
+    float or ndarray
         Peaks per pixel.
     """
     _, terms = background_terms(radius)
@@ -180,7 +180,5 @@ def expected_peaks(number, pixels, psf, radius):
         Standard deviations, at least 2.
     """
     levels = np.linspace(2, 12, 1001)
-    expected = pixels * np.array([false_peaks(level, psf, radius) for level in levels[:1]])
-    shape = levels * np.exp(-(levels**2) / 2)
-    expected = expected[0] * shape / shape[0]
-    return float(np.interp(-np.log(number), -np.log(expected), levels))
+    peaks = pixels * false_peaks(levels, psf, radius)
+    return float(np.interp(-np.log(number), -np.log(peaks), levels))

@@ -58,8 +58,11 @@ class PsfShape:
         """
         along_rows, weights_rows = self._interpolation(rows)
         along_columns, weights_columns = self._interpolation(columns)
-        part = self._taps[along_rows][:, :, along_columns]
-        halves = np.einsum("da,racb->drcb", weights_rows, part, optimize=False)
+        part = self._taps[along_rows]
+        halves = {
+            dy: np.tensordot(weights_rows[dy], part, (0, 1))[:, along_columns]
+            for dy in {dy for dy, _ in orders}
+        }
         return np.array([halves[dy] @ weights_columns[dx] for dy, dx in orders])
 
     def _interpolation(self, distance):

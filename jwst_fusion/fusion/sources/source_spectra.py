@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,23 @@ class SourceSpectra:
 
     def __len__(self):
         return len(self.positions)
+
+    def renamed(self, names):
+        """
+        Return the same spectra with the names of a catalogue.
+
+        Parameters
+        ----------
+        names : ndarray of str
+            Names; source number n, from 1, as the positions are named now, gets name n - 1.
+
+        Returns
+        -------
+        SourceSpectra
+            The same sources.
+        """
+        own = np.array([names[int(number) - 1] for number in self.positions.name])
+        return replace(self, positions=replace(self.positions, name=own))
 
     def chosen(self, choice):
         """

@@ -2,19 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-__all__ = ["covariances", "local_square", "low_rank_errors", "shrinkage", "voxel_errors"]
+from jwst_fusion.hifred.solver.subspace_error import SubspaceError, subspace_error
+
+__all__ = [
+    "WINDOW",
+    "LowRankPosterior",
+    "covariances",
+    "draw",
+    "local_square",
+    "low_rank_errors",
+    "shrinkage",
+    "voxel_errors",
+]
 
 _ORDERS = 3  # how often the bias of the bias is taken into account; further terms are small
-_WINDOW = (9, 3, 3)  # energies and pixels over which squares are averaged, about one response
+#: Energies and pixels over which squares are averaged, about one response.
+WINDOW = (9, 3, 3)
 _ACCURACY = 1e-2  # part of the residual of a solve: far below the noise of sampling
 
 
-def covariances(objective, *, samples=12, seed=0, inner=100):
+@dataclass(frozen=True)
+class LowRankPosterior:
+    """
+    What is known of the errors of a low-rank source, compact enough to be kept with it.
+
+    Attributes
+    ----------
+    basis : ndarray (L, r)
+        Spectra.
+    maps : ndarray (r, M, N)
+        Their maps, the solution.
+    samples : ndarray (S, r, M, N) of float32
+        Deviations of the maps from the solution, drawn from the posterior.
+    lost : ndarray (r, M, N)
+        Estimate of what the penalty takes away from the maps.
+    subspace : SubspaceError or None
+        Errors of the spectra; None where the source has left the subspace, as full cubes do.
+    """
+
+    basis: np.ndarray
+    maps: np.ndarray
+    samples: np.ndarray
+    lost: np.ndarray
+    subspace: SubspaceError | None
+
+    def scaled(self, factor):
+        """
+        Return the posterior of a source that is multiplied by a number.
+
+        Parameters
+        ----------
+        factor : float
+            The number.
+
+        Returns
+        -------
+        LowRankPosterior
+            A new object.
+        """
+        return replace(
+            self,
+            maps=self.maps * factor,
+            samples=self.samples * np.float32(factor),
+            lost=self.lost * factor,
+            subspace=None if self.subspace is None else self.subspace.scaled(factor),
+        )
+
+
+def draw(objective, *, samples=12, seed=0, inner=100):
     r"""
-    Posterior covariance of the coefficients of every pixel.
+    Draw from the posterior of the coefficients.
 
     Parameters
     ----------
@@ -29,26 +91,50 @@ def covariances(objective, *, samples=12, seed=0, inner=100):
 
     Returns
     -------
+    list of ndarray (r, M * N)
+        Deviations from the solution.
+
+    Notes
+    -----
+    Laplace's approximation: the covariance is :math:`H^{-1}`. A sample x of it solves
+    :math:`H x = \xi` with noise :math:`\xi` of covariance H (Papandreou & Yuille 2010).
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(samples):
+        noise = objective.sample(rng)
+        found.append(objective.solve(noise, tolerance=_ACCURACY, max_iterations=inner).solution)
+    return found
+
+
+def covariances(objective, drawn):
+    r"""
+    Posterior covariance of the coefficients of every pixel.
+
+    Parameters
+    ----------
+    objective : Objective
+        Objective with its curvature H frozen at the solution.
+    drawn : list of ndarray (r, M * N)
+        Samples, see `draw`.
+
+    Returns
+    -------
     ndarray (M * N, r, r)
         Covariance matrix of the r coefficients of each pixel.
 
     Notes
     -----
-    Laplace's approximation: the covariance is :math:`H^{-1}`. A sample x of it solves
-    :math:`H x = \xi` with noise :math:`\xi` of covariance H (Papandreou & Yuille 2010). The block
-    of a pixel is its conditional covariance :math:`H_{pp}^{-1}`, which is exact, plus the mean
-    over samples of the outer product of its conditional mean
+    The block of a pixel is its conditional covariance :math:`H_{pp}^{-1}`, which is exact, plus the
+    mean over samples of the outer product of its conditional mean
     :math:`x_p - H_{pp}^{-1} \xi'_p`, :math:`\xi' = H x`, as in Siden et al. (2018): only the
     second part carries noise of sampling.
     """
-    rng = np.random.default_rng(seed)
     total = 0.0
-    for _ in range(samples):
-        noise = objective.sample(rng)
-        x = objective.solve(noise, tolerance=_ACCURACY, max_iterations=inner).solution
+    for x in drawn:
         mean = (x - objective.precondition(objective.hessian(x))).T
         total = total + mean[:, :, None] * mean[:, None, :]
-    return objective.inverse_blocks + total / samples
+    return objective.inverse_blocks + total / len(drawn)
 
 
 def voxel_errors(basis, blocks):
@@ -125,31 +211,45 @@ def local_square(cube, shape):
         The mean around each voxel; beyond the edges, the outermost values are repeated.
     """
     square = np.square(cube, dtype=np.float32).reshape(shape)
-    mean = uniform_filter(square, size=_WINDOW, mode="nearest")
+    mean = uniform_filter(square, size=WINDOW, mode="nearest")
     return np.maximum(mean, 0.0).reshape(cube.shape)
 
 
-def low_rank_errors(objective, basis, maps, *, samples, seed):
+def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True):
     r"""
     Errors of a low-rank source.
 
     Parameters
     ----------
     objective : Objective
-        Objective with its curvature frozen at the solution.
+        Objective with its curvature frozen at the solution; the last of its instruments is the one
+        that the spectra were found in.
     basis : ndarray (L, r)
         Spectra.
     maps : ndarray (r, M, N)
         Solution.
     samples, seed : int
         Number of samples for the posterior covariance, and their seed.
+    subspace : bool
+        Whether errors of the spectra are to be included.
 
     Returns
     -------
-    ndarray (L, P) of float32
-        Square root of the posterior variance plus the local mean square of `shrinkage`.
+    errors : ndarray (L, P) of float32
+        Square root of the posterior variance plus the local mean square of `shrinkage` plus the
+        variance of `SubspaceError`.
+    posterior : LowRankPosterior
+        What errors of sums need.
     """
-    errors = voxel_errors(basis, covariances(objective, samples=samples, seed=seed))
-    lost = shrinkage(objective, maps).reshape(len(maps), -1)
-    cube = basis.astype(np.float32) @ lost.astype(np.float32)
-    return np.sqrt(errors**2 + local_square(cube, (len(basis), *maps.shape[1:])))
+    drawn = draw(objective, samples=samples, seed=seed)
+    errors = voxel_errors(basis, covariances(objective, drawn))
+    lost = shrinkage(objective, maps)
+    cube = basis.astype(np.float32) @ lost.reshape(len(maps), -1).astype(np.float32)
+    variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
+    more = None
+    if subspace:
+        more = subspace_error(objective.instruments[-1], basis, maps)
+        source = np.tensordot(basis, maps, axes=1)
+        variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
+    kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)
+    return np.sqrt(variance), LowRankPosterior(basis, maps, kept, lost, more)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jwst_fusion.hifred.solver.posterior import LowRankPosterior
+
 __all__ = ["HifredResult"]
 
 
@@ -62,6 +64,8 @@ class HifredResult:
         What a continuation needs; see `start` of `fuse`.
     notes : list of str
         What the user should know: data that were left out, no convergence.
+    posterior : LowRankPosterior or None
+        What `~jwst_fusion.hifred.error_of` needs for errors of sums; None without errors.
     """
 
     cube: np.ndarray
@@ -85,3 +89,4 @@ class HifredResult:
     seconds: float
     state: dict = field(repr=False)
     notes: list = field(default_factory=list)
+    posterior: LowRankPosterior | None = field(default=None, repr=False)

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
-from jwst_fusion.hifred.solver.posterior import low_rank_errors
+from jwst_fusion.hifred.solver.posterior import LowRankPosterior, low_rank_errors
 from jwst_fusion.hifred.solver.prepared import TRIAL_NATS, TRIAL_STEPS, PreparedData
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace
 
@@ -53,6 +53,8 @@ class ScaledSolution:
         How settings were chosen.
     state : dict
         What a continuation needs.
+    posterior : LowRankPosterior or None
+        What errors of sums need.
     """
 
     cube: np.ndarray
@@ -68,6 +70,7 @@ class ScaledSolution:
     subspace: SpectralSubspace
     chosen: tuple
     state: dict
+    posterior: LowRankPosterior | None
 
 
 def solve(prepared: PreparedData, start, checkpoint):
@@ -140,10 +143,10 @@ def _low_rank(prepared, start, checkpoint):
         max_iterations=settings.max_iterations_in_use,
         draft=start is not None,
     )
-    error = None
+    error = posterior = None
     if settings.errors:
         log.info("Errors from %d samples", settings.error_samples)
-        error = _errors(prepared, objective, found.maps)
+        error, posterior = _errors(prepared, objective, found.maps)
     state = _state(prepared, found.maps, mu, mu)
     checkpoint.write(state)
     return ScaledSolution(
@@ -160,10 +163,11 @@ def _low_rank(prepared, start, checkpoint):
         subspace=prepared.subspace,
         chosen=(*prepared.chosen, text),
         state=state,
+        posterior=posterior,
     )
 
 
-def _errors(prepared, objective, maps):
+def _errors(prepared, objective, maps, *, subspace=True):
     settings = prepared.settings
     return low_rank_errors(
         objective,
@@ -171,6 +175,7 @@ def _errors(prepared, objective, maps):
         maps,
         samples=settings.error_samples,
         seed=settings.seed,
+        subspace=subspace,
     )
 
 
@@ -211,9 +216,9 @@ def _full(prepared, start, checkpoint):
         max_iterations=_FIRST_STEPS,
         draft=start is not None,
     )
-    errors = None
+    errors = posterior = None
     if settings.errors:
-        errors = _errors(prepared, objective, found.maps)
+        errors, posterior = _errors(prepared, objective, found.maps, subspace=False)
     del objective
     full = FullCube(prepared.observations, fusion.cube(found.maps), settings)
     solver = full.solver(weight)
@@ -254,4 +259,5 @@ def _full(prepared, start, checkpoint):
         subspace=prepared.subspace,
         chosen=tuple(chosen),
         state=last,
+        posterior=posterior,
     )

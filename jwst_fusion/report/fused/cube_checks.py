@@ -5,8 +5,10 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 
 import numpy as np
 
-from jwst_fusion.report.levels import level_of, worse
-from jwst_fusion.report.measures import residual_structure, spaxel_means
+from jwst_fusion.numerics.robust import robust_sigma
+from jwst_fusion.report.fused.agreement import beside_bands
+from jwst_fusion.report.levels import both, level_of, worse
+from jwst_fusion.report.measures import residual_structure
 from jwst_fusion.report.page import Finding, short
 
 __all__ = [
@@ -18,18 +20,34 @@ __all__ = [
     "check_noise",
 ]
 
-# The same of the cube, median over channels; and below which errors are overstated.
+# Reduced chi-square of the cube, median over channels: caution, fault.
 CUBE_CHI2 = (2.0, 5.0)
 # Noise relative to the errors.
 NOISE_SCALE = (2.5, 6.0)
-# Mean spectrum of the re-observed cube, median relative error.
-SPECTRUM = (0.02, 0.1)
-# Residuals of an image that was left out, relative to the image.
+# Residuals of the images beyond noise, relative to them, below which their noise scale matters to
+# nobody: resampling leaves a few tenths of a per cent. Nor does it within half the stated error.
+SMALL = (0.01, 0.05)
+SMALL_STATED = 0.5
+# Mean spectrum of the re-observed cube, median relative error beyond noise.
+SPECTRUM = (0.04, 0.1)
+# Channels that are not reproduced: how many, and in how many standard deviations of chi-square;
+# residuals beyond noise in units of the error that the fused cube states.
+CHANNELS = (4, 20)
+CHANNEL_SIGMA, CHANNEL_STATED = 6.0, 1.0
+# Residuals of an image that was left out, beyond noise, relative to the image.
 LEFT_OUT = (0.1, 0.3)
-# Rank correlation of the residuals of the cube in a band with gradients: cube_build leaves 0.18.
+# The cube in the band of a filter: reduced chi-square, and residuals beyond noise relative to the
+# cube.
+BAND_CHI2 = (3.5, 50.0)
+BAND_RELATIVE = (0.02, 0.05)
+# Smaller ones count above this if they exceed so many times the error that the fused cube states.
+BAND_SMALL, BAND_STATED = 0.01, 1.5
+# A single spaxel in the band of a filter or in the continuum: standard deviations, and relative to
+# the cube there.
+SPAXEL_SIGMA, SPAXEL_RELATIVE = 6.0, 0.1
+# Rank correlation of these residuals with gradients: cube_build leaves 0.18.
 STRUCTURE = 0.3
-# Mean square of these residuals, in sigma, if they have structure.
-BAND_CHI2 = (2.0, 50.0)
+_MAPS = ("images", "models", "errors")
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
 
@@ -57,7 +75,7 @@ def check_convergence(product):
         )
 
 
-def check_noise(product):
+def check_noise(product, bands):
     """
     Look for data that scatter more than their errors.
 
@@ -65,35 +83,49 @@ def check_noise(product):
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
         The fused cube, of which the keywords FUSNSIMG and FUSNSCUB are read.
+    bands : list of `~jwst_fusion.report.fused.agreement.BandAgreement`
+        Agreement in the band of each image.
 
     Yields
     ------
     Finding
     """
+    told = [one.image for one in bands if one.image.stated > SMALL_STATED]
+    largest = max((one.relative for one in told), default=0.0)
     for key, name in (("FUSNSIMG", "images"), ("FUSNSCUB", "cube")):
         value = product.header.get(key, 1.0)
         level = level_of(value, NOISE_SCALE)
-        if level:
-            yield Finding(
-                "noise_scale",
-                level,
-                f"the {name} scatter more than their errors"
-                if name == "images"
-                else "the cube scatters more than its errors",
-                f"Errors had to be taken {value:.1f} times as large. They are understated, or PSF, "
-                "offset or calibration are wrong.",
-                "tuning",
-            )
+        if not level:
+            continue
+        text = (
+            f"Errors had to be taken {value:.1f} times as large. They are understated, or PSF, "
+            "offset or calibration are wrong."
+        )
+        if name == "images":
+            level = both(level, level_of(largest, SMALL)) or "note"
+            if level != "note":
+                text += f" Residuals beyond noise: up to {short(100 * largest)} % of an image."
+        yield Finding(
+            "noise_scale",
+            level,
+            f"the {name} scatter more than their errors"
+            if name == "images"
+            else "the cube scatters more than its errors",
+            text,
+            "tuning",
+        )
 
 
-def check_cube(product):
+def check_cube(product, bands):
     """
-    Look at the re-observed cube.
+    Look at the re-observed cube: channels, bands of the filters, mean spectrum.
 
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, with its keywords FUSCHI2C and FUSREERR and the residuals of the cube.
+        The fused cube, with its keywords FUSCHI2C and FUSREERR and the table of channels.
+    bands : list of `~jwst_fusion.report.fused.agreement.BandAgreement`
+        Agreement in the band of each image.
 
     Yields
     ------
@@ -110,38 +142,131 @@ def check_cube(product):
             "understated errors.",
             "spectrum",
         )
-    yield from _structure(product)
+    yield from _channels(product)
+    yield from _bands(product, bands)
+    yield from _spaxels(product)
+    yield from _spectrum(product)
+
+
+def _channels(product):
+    """Channels whose residuals are beyond noise and beyond what the fused cube states."""
+    table = product.channels
+    voxels = np.maximum(np.asarray(table["voxels"], float), 1)
+    noise = np.asarray(table["noise"], float)
+    # What all channels share is told by the noise scale.
+    usual = max(float(product.header.get("FUSNSCUB", 1.0)), 1.0) ** 2
+    beyond = np.asarray(table["chi2"], float) - usual * (1 + CHANNEL_SIGMA * np.sqrt(2 / voxels))
+    with np.errstate(invalid="ignore"):
+        ratio = np.sqrt(np.maximum(beyond, 0)) * noise / product.stated_error
+        bad = np.flatnonzero(ratio > CHANNEL_STATED)
+    level = level_of(len(bad), (CHANNELS[0] - 1, CHANNELS[1]))
+    if level:
+        waves = product.wavelength[bad]
+        yield Finding(
+            "channels",
+            level,
+            f"{len(bad)} channels are not reproduced",
+            f"Between {waves.min():.3f} and {waves.max():.3f} µm, residuals beyond noise are up to "
+            f"{short(np.max(ratio[bad]))} times the error that the fused cube states. Too few "
+            "components (rank), lines that no component has, or bad channels.",
+            "spectrum",
+        )
+
+
+def _bands(product, bands):
+    """Residuals of the cube in the bands of the filters."""
+    found, structured, level = [], False, None
+    named = [(band.label, band.cube) for band in bands]
+    for index, (label, cube) in enumerate([*named, *beside_bands(product)]):
+        reached = both(level_of(cube.chi2, BAND_CHI2), level_of(cube.relative, BAND_RELATIVE))
+        if cube.chi2 > BAND_CHI2[0] and cube.relative > BAND_SMALL and cube.stated > BAND_STATED:
+            reached = reached or "caution"
+        if not reached:
+            continue
+        level = worse(level, reached)
+        maps = (np.asarray(product.arrays[f"band_{name}"][index], float) for name in _MAPS)
+        observed, model, error = maps
+        structure = residual_structure((observed - model) / error, model)
+        structured |= structure > STRUCTURE
+        found.append(
+            f"{label}: chi-square {short(cube.chi2)}, {short(100 * cube.relative)} % beyond "
+            f"noise, {short(cube.stated)} times the stated error, structure {structure:.2f}"
+        )
+    if not found:
+        return
+    text = f"In the band of a filter or beside it, seen by the spectrometer: {'; '.join(found)}."
+    if structured:
+        yield Finding(
+            "structure_cube",
+            level,
+            "residuals of the cube are structured",
+            f"{text} They follow the edges of the scene (rank correlation above {STRUCTURE}), as "
+            "those of a wrong PSF or offset do.",
+            "spectrum",
+        )
+    else:
+        yield Finding(
+            "bands_cube",
+            level,
+            "the cube is not reproduced in some bands",
+            f"{text} Image and cube do not show the same scene: background, a variable source, "
+            "calibration or PSF.",
+            "spectrum",
+        )
+
+
+def _spaxels(product):
+    """Single spaxels whose light the fused cube does not have."""
+    found = {}
+    for index, label in enumerate([*product.labels, "continuum"]):
+        cube, model, error = (
+            np.asarray(product.arrays[f"band_{name}"][index], float)
+            for name in ("images", "models", "errors")
+        )
+        pull = (cube - model) / error
+        # Noise that the errors do not state must not pass for light.
+        known = pull[np.isfinite(pull)]
+        scatter = max(robust_sigma(known), 1.0) if known.size else 1.0
+        with np.errstate(invalid="ignore"):
+            bad = np.abs(pull) > SPAXEL_SIGMA * scatter
+            bad &= np.abs(cube - model) > SPAXEL_RELATIVE * np.abs(cube)
+        for y, x in zip(*np.nonzero(bad), strict=True):
+            found.setdefault((int(y), int(x)), []).append(
+                f"{label} {pull[y, x]:+.0f} sigma, {100 * (cube - model)[y, x] / cube[y, x]:+.0f} %"
+            )
+    if found:
+        told = "; ".join(
+            f"spaxel x {x}, y {y}: {', '.join(text)}" for (y, x), text in list(found.items())[:3]
+        )
+        yield Finding(
+            "spaxels",
+            "caution",
+            f"{'one spaxel' if len(found) == 1 else f'{len(found)} spaxels'} of the cube not "
+            "reproduced",
+            f"Cube minus fused cube: {told}. A source that an image lacks, or that varies; a bad "
+            "spaxel of the cube.",
+            "spectrum",
+        )
+
+
+def _spectrum(product):
     error = product.header.get("FUSREERR", np.nan)
-    level = level_of(error, SPECTRUM)
+    table = product.channels
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = np.asarray(table["noise"], float) / np.sqrt(np.asarray(table["voxels"], float))
+        relative = np.abs(noise / np.asarray(table["mean_cube"], float))
+    known = relative[np.isfinite(relative)]
+    # Median of the absolute value of normal noise.
+    expected = 0.6745 * np.median(known) if known.size else 0.0
+    beyond = np.sqrt(max(error**2 - expected**2, 0.0)) if np.isfinite(error) else np.nan
+    level = level_of(beyond, SPECTRUM)
     if level:
         yield Finding(
             "spectrum",
             level,
             "the mean spectrum is not that of the cube",
-            f"Re-observed, it differs by {100 * error:.1f} % (median channel).",
-            "spectrum",
-        )
-
-
-def _structure(product):
-    """Residuals of the cube that follow the scene, in the bands of the filters."""
-    found, level = [], None
-    for index, label in enumerate(product.labels):
-        residual = np.asarray(product.arrays["cube_residuals"][index], float)
-        model = product.arrays["images"][index] - product.arrays["residuals"][index]
-        scene = spaxel_means(model, residual.shape)
-        chi2 = np.nanmean(residual**2) if np.isfinite(residual).any() else np.nan
-        structure = residual_structure(residual, scene)
-        if structure > STRUCTURE and chi2 > BAND_CHI2[0]:
-            found.append(f"{label}: {structure:.2f}, chi-square {short(chi2)}")
-            level = worse(level, level_of(chi2, BAND_CHI2))
-    if found:
-        yield Finding(
-            "structure_cube",
-            level,
-            "residuals of the cube are structured",
-            "In the band of a filter, they follow the edges of the scene, as those of a wrong PSF "
-            f"or offset do. Rank correlation (noise: 0): {'; '.join(found)}.",
+            f"Re-observed, it differs by {100 * error:.1f} % (median channel), of which noise "
+            f"explains {100 * expected:.1f} %.",
             "spectrum",
         )
 
@@ -160,14 +285,16 @@ def check_left_out(product):
     Finding
     """
     for row in product.tables.get("left_out", ()):
-        level = level_of(float(row["relative_error"]), LEFT_OUT)
+        chi2, error = float(row["chi2"]), float(row["relative_error"])
+        beyond = error * np.sqrt(max(1 - 1 / chi2, 0.0)) if chi2 > 0 else np.nan
+        level = level_of(beyond, LEFT_OUT)
         if level:
             yield Finding(
                 "left_out",
                 level,
                 f"{row['filter']} is not predicted without its image",
                 f"Fused without {row['left_out']}, the prediction is off by "
-                f"{100 * row['relative_error']:.0f} %.",
+                f"{100 * beyond:.0f} % beyond noise.",
                 "field",
             )
 
@@ -220,5 +347,5 @@ def check_messages(product):
                 f"{text}. Correlated noise, and what else the errors would tell, is not known.",
                 "dropped",
             )
-        elif not source.startswith(_USUAL):
+        elif kind != "noise_scale" and not source.startswith(_USUAL):
             yield Finding("message", "note", "the step warned", text, "dropped")

@@ -5,7 +5,7 @@ The limits are those at which simulated scenes, with their truth known, go wrong
 
 import numpy as np
 
-from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA, level_of, worse
+from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA, both, level_of
 from jwst_fusion.report.measures import correlation, residual_structure
 from jwst_fusion.report.page import Finding, short
 
@@ -17,16 +17,18 @@ __all__ = [
     "check_images",
     "check_offsets",
     "check_unlike",
+    "image_level",
 ]
 
-# Reduced chi-square of an image: caution, fault.
-IMAGE_CHI2 = (4.0, 20.0)
+# Reduced chi-square of an image: caution, fault. Residuals must be significant, and large.
+IMAGE_CHI2 = (2.0, 20.0)
 # Below it, errors are overstated or noise is fitted.
 LOW_CHI2 = 0.2
-# Root mean square of the residuals relative to that of the image.
-RELATIVE_ERROR = (0.05, 0.15)
-# Rank correlation of residuals with gradients, in an image whose chi-square is above the second.
-STRUCTURE = (0.2, 2.0)
+# Root mean square of the residuals beyond noise relative to that of the image.
+RELATIVE_ERROR = (0.03, 0.15)
+# Rank correlation of residuals with gradients, in an image whose chi-square is above the second and
+# whose residuals beyond noise are above the third, relative to the image.
+STRUCTURE = (0.2, 2.0, 0.015)
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
@@ -69,7 +71,7 @@ def check_unlike(product):
         )
 
 
-def check_images(product):
+def check_images(product, bands):
     """
     Look at residuals; those of the same level are told together.
 
@@ -77,30 +79,36 @@ def check_images(product):
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
         The fused cube, with the images and their residuals.
+    bands : list of `~jwst_fusion.report.fused.agreement.BandAgreement`
+        Agreement in the band of each image.
 
     Yields
     ------
     Finding
     """
     misfits, structured = {}, {}
-    for index, row in enumerate(product.filters):
-        chi2, relative = float(row["chi2"]), float(row["relative_error"])
-        label = product.labels[index]
-        level = worse(level_of(chi2, IMAGE_CHI2), level_of(relative, RELATIVE_ERROR))
+    for index, band in enumerate(bands):
+        chi2, relative = band.image.chi2, band.image.relative
+        label = band.label
+        level = image_level(band.image)
         if level:
-            text = f"{label}: reduced chi-square {short(chi2)}, residuals {short(100 * relative)} %"
+            text = (
+                f"{label}: reduced chi-square {short(chi2)}, residuals beyond noise "
+                f"{short(100 * relative)} %"
+            )
             misfits.setdefault(level, {})[label] = text
         model = product.arrays["images"][index] - product.arrays["residuals"][index]
         structure = residual_structure(product.residual_sigma[index], model)
-        if structure > STRUCTURE[0] and chi2 > STRUCTURE[1]:
+        if structure > STRUCTURE[0] and chi2 > STRUCTURE[1] and relative > STRUCTURE[2]:
             level = "fault" if level == "fault" else "caution"
             structured.setdefault(level, {})[label] = f"{label}: {structure:.2f}"
-        if chi2 < LOW_CHI2:
+        given = float(product.filters["chi2"][index])
+        if given < LOW_CHI2:
             yield Finding(
                 "overstated",
                 "note",
                 f"{label} is fitted closer than its errors allow",
-                f"Reduced chi-square {chi2:.2f}: its errors are overstated, or its noise was "
+                f"Reduced chi-square {given:.2f}: its errors are overstated, or its noise was "
                 "fitted, too.",
                 "agreement",
             )
@@ -123,11 +131,28 @@ def check_images(product):
         )
 
 
+def image_level(image):
+    """
+    Level of the residuals of an image: they must be significant, and large.
+
+    Parameters
+    ----------
+    image : `~jwst_fusion.report.fused.agreement.Agreement`
+        Agreement of an image.
+
+    Returns
+    -------
+    str or None
+        None if they are small, or no more than noise.
+    """
+    return both(level_of(image.chi2, IMAGE_CHI2), level_of(image.relative, RELATIVE_ERROR))
+
+
 def _names(found):
     return f"{', '.join(found)} {'is' if len(found) == 1 else 'are'}"
 
 
-def check_offsets(product):
+def check_offsets(product, bands):
     """
     Look for images that are misplaced, or may be.
 
@@ -135,6 +160,8 @@ def check_offsets(product):
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
         The fused cube, with the table of the images.
+    bands : list of `~jwst_fusion.report.fused.agreement.BandAgreement`
+        Agreement in the band of each image.
 
     Yields
     ------
@@ -147,11 +174,13 @@ def check_offsets(product):
         )
         error = row["offset_error"]
         if not np.isfinite(error):
+            confirmed = _in_place(product, bands, index)
             yield Finding(
                 "offset_unknown",
-                "caution",
+                "note" if confirmed else "caution",
                 f"the offset of {labels[index]} could not be measured",
-                "The image is where its header puts it, which nothing confirms.",
+                "The image is where its header puts it, "
+                + ("and residuals show no shift." if confirmed else "which nothing confirms."),
                 "calibration",
             )
             continue
@@ -166,6 +195,14 @@ def check_offsets(product):
                 "alignment=measured.",
                 "calibration",
             )
+
+
+def _in_place(product, bands, index):
+    """Whether an image shows the scene where the cube has it, as far as residuals tell."""
+    image = product.arrays["images"][index]
+    if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
+        return False
+    return all(np.hypot(part.value, part.error) < OFFSET[0] for part in bands[index].mismatch.shift)
 
 
 def check_calibration(product):

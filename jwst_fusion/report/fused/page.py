@@ -4,6 +4,7 @@ from jwst_fusion.metrics.lines import chosen_lines
 from jwst_fusion.report.components import component_pictures
 from jwst_fusion.report.frame import Frame
 from jwst_fusion.report.fused import fields, plots, tables
+from jwst_fusion.report.fused.point_sources import source_sections
 from jwst_fusion.report.fused.product import read_fused, read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.measures import pick_places, pixels_of
@@ -85,6 +86,7 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
         summary=fields.field_pictures(product, cube, worst, name="summary"),
         sections=[
             *_look(product, cube, places, mapped),
+            *source_sections(product),
             *_agreement(product),
             *_solution(product),
             *_record(product),
@@ -122,9 +124,8 @@ def _agreement(product):
     """Sections that compare with the data."""
     images = Section("agreement", "Re-observed against observed: images", [])
     images.parts.append(tables.quality_table(product))
-    left_out = tables.left_out_table(product)
-    if left_out is not None:
-        images.parts.append(left_out)
+    others = (tables.source_table(product), tables.left_out_table(product))
+    images.parts += [one for one in others if one is not None]
     spectrum = Section("spectrum", "Re-observed against observed: cube", [])
     spectrum.parts.append([plots.mean_spectrum_picture(product), plots.channel_picture(product)])
     calibration = Section("calibration", "Calibration and offsets", [])

@@ -28,6 +28,7 @@ _TABLES = {
     "left_out": "FUSVALID",
     "tuning": "FUSTUNING",
     "messages": "FUSMESSAGES",
+    "sources": "FUSSOURCES",
     "parameters": "FUSPARAMETERS",
     "software": "FUSSOFTWARE",
 }
@@ -39,6 +40,12 @@ _ARRAYS = {
     "responses": "FUSRESPONSES",
     "residuals": "FUSRESIDUALS",
     "cube_residuals": "FUSCUBERES",
+    "source_flux": "FUSSRCFLUX",
+    "source_error": "FUSSRCERR",
+    "source_covariance": "FUSSRCCOV",
+    "band_images": "FUSBANDIMG",
+    "band_models": "FUSBANDMOD",
+    "band_errors": "FUSBANDERR",
 }
 _NEEDED = (
     "SCI",
@@ -50,6 +57,9 @@ _NEEDED = (
     "FUSRESIDUALS",
     "FUSIMAGES",
     "FUSCUBERES",
+    "FUSBANDIMG",
+    "FUSBANDMOD",
+    "FUSBANDERR",
 )
 # Channels that stand for all where a map of the whole cube is wanted.
 _SAMPLED = 240
@@ -95,10 +105,12 @@ class FusedProduct:
     wavelength : array (L,)
         Micrometre.
     tables : dict
-        By name: filters, channels, components, left_out, tuning, messages, parameters, software;
-        those that the product has.
+        By name: filters, channels, components, left_out, tuning, messages, sources, parameters,
+        software; those that the product has.
     arrays : dict
-        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals.
+        By name: maps, spectra, images, image_errors, responses, residuals, cube_residuals,
+        band_images, band_models, band_errors (the filters, continuum, lines); and of point
+        sources, if there are any, source_flux, source_error, source_covariance.
     """
 
     name: str
@@ -143,6 +155,20 @@ class FusedProduct:
         """Evenly spaced channels with data, which stand for all."""
         live = np.flatnonzero(np.asarray(self.channels["voxels"]) > 0)
         return live[:: max(1, len(live) // _SAMPLED)]
+
+    @cached_property
+    def stated_error(self):
+        """Root mean square over the field of the error, MJy/sr (L,); NaN without data."""
+        rms = np.full(len(self.wavelength), np.nan)
+        for channel in self.sample:
+            plane = np.asarray(self.err[channel], float)
+            good = np.isfinite(plane)
+            rms[channel] = np.sqrt(np.mean(plane[good] ** 2)) if good.any() else np.nan
+        known = np.flatnonzero(np.isfinite(rms))
+        if not known.size:
+            return rms
+        # Neighbouring channels have similar errors.
+        return np.interp(np.arange(rms.size), known, rms[known])
 
     @cached_property
     def brightness(self):

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from jwst_fusion.report.fused.image_checks import (
-    CALIBRATION,
-    IMAGE_CHI2,
-    RELATIVE_ERROR,
-)
+from jwst_fusion.report.fused.agreement import band_agreements
+from jwst_fusion.report.fused.image_checks import CALIBRATION, image_level
+from jwst_fusion.report.fused.sources import find_sources
 from jwst_fusion.report.levels import OFFSET, OFFSET_SIGMA
 from jwst_fusion.report.page import Table, short
 
@@ -19,6 +17,7 @@ __all__ = [
     "left_out_table",
     "origin_table",
     "quality_table",
+    "source_table",
     "tuning_table",
 ]
 
@@ -85,13 +84,11 @@ def quality_table(product):
     Table
         One row for each image; what is worse than it should be is marked.
     """
-    rows, marked = [], set()
+    rows, marked, bands = [], set(), band_agreements(product)
     for index, row in enumerate(product.filters):
         rows.append(_quality_row(product.labels[index], row))
-        if not row["chi2"] <= IMAGE_CHI2[0]:
-            marked.add((index, 6))
-        if not row["relative_error"] <= RELATIVE_ERROR[0]:
-            marked.add((index, 5))
+        if image_level(bands[index].image):
+            marked |= {(index, 5), (index, 6)}
     return Table(
         ("Filter", "PSNR [dB]", "at best", "SSIM", "at best", "Error [%]", "χ²", "Pixels"),
         rows,
@@ -112,6 +109,46 @@ def _quality_row(label, row):
         _number(row["chi2"]),
         str(int(row["pixels"])),
     )
+
+
+def source_table(product):
+    """
+    Tabulate what data show of the brightest compact sources beyond the fused cube.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the images and maps of the cube in bands.
+
+    Returns
+    -------
+    Table or None
+        One row for each source; None if none stands out.
+    """
+    sources = find_sources(product)
+    if not sources:
+        return None
+    rows = [
+        (
+            str(one.x),
+            str(one.y),
+            *(_share(part) for part in (one.image, one.cube, one.continuum, one.lines)),
+            _number(100 * one.stated, 1),
+            ", ".join(one.missing) or "–",
+        )
+        for one in sources
+    ]
+    return Table(
+        ("x", "y", "Images [%]", "Cube [%]", "Continuum [%]", "Lines [%]", "Stated [%]", "Missing"),
+        rows,
+        "Compact sources, the brightest first: light that images and cube show in the shape of the "
+        "source beyond the fused cube, relative to the source (lines: to its continuum); the error "
+        "that the fused cube states for its peak; images without data there.",
+    )
+
+
+def _share(amount):
+    return f"{_number(100 * amount.value, 1)} ± {_number(100 * amount.error, 1)}"
 
 
 def left_out_table(product):

@@ -5,6 +5,8 @@ note is worth knowing. The limits are those at which simulated scenes, with thei
 wrong; the page on reports in the documentation lists them.
 """
 
+from jwst_fusion.report.fused.agreement import band_agreements
+from jwst_fusion.report.fused.band_checks import check_bands
 from jwst_fusion.report.fused.cube_checks import (
     check_convergence,
     check_cube,
@@ -19,6 +21,8 @@ from jwst_fusion.report.fused.image_checks import (
     check_offsets,
     check_unlike,
 )
+from jwst_fusion.report.fused.source_checks import check_sources
+from jwst_fusion.report.fused.sources import find_holes, find_sources
 from jwst_fusion.report.levels import ORDER, sum_up, worse
 from jwst_fusion.report.page import Finding
 from jwst_fusion.report.voxels import check_voxels
@@ -26,7 +30,18 @@ from jwst_fusion.report.voxels import check_voxels
 __all__ = ["find_findings", "verdict_of"]
 
 # Causes come before their effects.
-_CAUSES = ("unlike", "offset", "psf", "calibration", "offset_unknown", "dropped", "convergence")
+_CAUSES = (
+    "unlike",
+    "offset",
+    "psf",
+    "calibration",
+    "background",
+    "brightness",
+    "shift",
+    "offset_unknown",
+    "dropped",
+    "convergence",
+)
 
 
 def find_findings(product):
@@ -43,14 +58,17 @@ def find_findings(product):
     list of Finding
         Faults first.
     """
+    bands = band_agreements(product)
     found = [
         *check_convergence(product),
         *check_unlike(product),
-        *check_images(product),
-        *check_offsets(product),
+        *check_images(product, bands),
+        *check_offsets(product, bands),
         *check_calibration(product),
-        *check_noise(product),
-        *check_cube(product),
+        *check_bands(product, bands),
+        *check_sources(find_sources(product), find_holes(product)),
+        *check_noise(product, bands),
+        *check_cube(product, bands),
         *check_left_out(product),
         *check_dropped(product),
         *check_voxels(product),
@@ -87,11 +105,21 @@ def verdict_of(findings):
 def _psf(found):
     """Suspect the PSF if residuals have structure and nothing else explains it."""
     structured = [one for one in found if one.key in ("structure", "structure_cube")]
-    other = ("unlike", "offset", "calibration", "offset_unknown")
+    other = (
+        "unlike",
+        "offset",
+        "shift",
+        "calibration",
+        "background",
+        "brightness",
+        "offset_unknown",
+    )
     if structured and not any(one.key in other and one.level != "note" for one in found):
+        # Noise scales grow with such residuals.
+        follows = [one for one in found if one.key == "noise_scale" and one.level != "note"]
         yield Finding(
             "psf",
-            worse(*(one.level for one in structured)),
+            worse(*(one.level for one in (*structured, *follows))),
             "the PSF does not seem to fit the data",
             "Residuals follow the scene, while offsets and calibration are right. Rings around "
             "stars, in the pictures, confirm it. See psf_source, psf_broadening, trace_oversample "

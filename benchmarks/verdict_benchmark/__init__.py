@@ -1,0 +1,1 @@
+"""Simulated good and faulty fusions, and what the report says of them."""

@@ -1,0 +1,391 @@
+"""Posterior of a fused cube in compact form, and the error of any sum over its voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy.fft as sf
+
+__all__ = [
+    "CubePosterior",
+    "SourcePosterior",
+    "covariance_reach",
+    "local_covariance",
+    "sum_variances",
+]
+
+_STRIDE = 2  # in frequency: covariances reach no farther than half of the domain
+_FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
+
+
+@dataclass(frozen=True)
+class SourcePosterior:
+    """What the errors of sources with spectra of their own add.
+
+    Attributes
+    ----------
+    positions : ndarray (J, 2)
+        x and y, pixels of the cube.
+    covariance : ndarray (J, k, k)
+        Of the amplitudes of each source in the components.
+    deviation : ndarray (J, L)
+        1-sigma error of the part of each spectrum beyond the components, independent between
+        channels, MJy/sr times pixel.
+    shared : ndarray (J, L)
+        1-sigma error that all channels of a source share, as that of its PSF, in the same unit.
+    response : ndarray (k, k, 2 r + 1, 2 r + 1)
+        Maps that a free amplitude changes, by the component of the amplitude (second axis).
+    """
+
+    positions: np.ndarray
+    covariance: np.ndarray
+    deviation: np.ndarray
+    shared: np.ndarray
+    response: np.ndarray
+
+
+@dataclass(frozen=True)
+class CubePosterior:
+    r"""Gaussian posterior of the cube :math:`m_l + \sum_{ra} w_{lr} v_{la} (h_r * z_a)`.
+
+    Attributes
+    ----------
+    covariance : ndarray (node, k, k, 2 R + 1, 2 R + 1)
+        Covariance of maps a and b at pixels that are (dy, dx) apart, for each amount of data.
+    share : ndarray (node, Y, X)
+        Share of each amount at every pixel of the cube; they sum to one.
+    basis : ndarray (L, k)
+        Spectra of the components, MJy/sr; zero in channels without data.
+    psf_weights : ndarray (L, R)
+        Weights of the PSFs in each channel.
+    psf : ndarray (R, m, m)
+        PSFs of the cube; one by one pixel of one where it is deconvolved.
+    maps : ndarray (k, Y, X)
+        Component maps behind the PSF at a middle wavelength.
+    noise : ndarray (L,)
+        Noise of a voxel from which mean and basis were found, MJy/sr.
+    inverse : ndarray (k, k)
+        Inverse scatter of the maps: covariance of the noise of the basis in units of `noise`.
+    samples : float
+        Spectra from which the mean was found: sum of their weights.
+    residual : ndarray (L, h, w) or None
+        1-sigma error of what was added to the cube because no component explains it, or of what
+        was left out, per spaxel, MJy/sr.
+    sources : SourcePosterior or None
+        Sources with spectra of their own.
+    """
+
+    covariance: np.ndarray
+    share: np.ndarray
+    basis: np.ndarray
+    psf_weights: np.ndarray
+    psf: np.ndarray
+    maps: np.ndarray
+    noise: np.ndarray
+    inverse: np.ndarray
+    samples: float
+    residual: np.ndarray | None = field(default=None)
+    sources: SourcePosterior | None = field(default=None)
+
+    def cropped(self, rows, columns, factor):
+        """Posterior of a part of the cube.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Pixels of the cube, whole spaxels.
+        factor : int
+            Pixels per spaxel.
+
+        Returns
+        -------
+        CubePosterior
+            Of this part.
+        """
+        changes = {name: getattr(self, name)[:, rows, columns] for name in ("share", "maps")}
+        if self.residual is not None:
+            cells = (slice(one.start // factor, one.stop // factor) for one in (rows, columns))
+            changes["residual"] = self.residual[(slice(None), *cells)]
+        if self.sources is not None:
+            at = self.sources.positions - (columns.start, rows.start)
+            changes["sources"] = replace(self.sources, positions=at)
+        return replace(self, **changes)
+
+
+def covariance_reach(shape, factor, rank, nodes):
+    """Distance up to which covariances are kept.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (L, h, w) of the cube before the fusion.
+    factor : int
+        Pixels per spaxel.
+    rank, nodes : int
+        Components, and amounts of data.
+
+    Returns
+    -------
+    int
+        Pixels, so that the posterior stays below half the size of the cube: from 4 up to a fourth
+        of its shorter side, or 32.
+    """
+    channels, h, w = shape
+    room = 0.25 * channels * h * w * factor**2 / (rank**2 * (nodes + 1))
+    side = min(h, w) * factor
+    return int(np.clip((np.sqrt(room) - 1) / 2, 4, max(4, min(32, side // 4))))
+
+
+def local_covariance(system, local, mu, scales, *, reach):
+    """Covariance of the component maps as a function of the distance of two pixels.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        Normal equations.
+    local : LocalWeights
+        Amounts of data.
+    mu : ndarray (k,)
+        Weights of the prior.
+    scales : tuple of float
+        Factors on the inverse variances of images and cube.
+    reach : int
+        Largest distance along an axis, pixels.
+
+    Returns
+    -------
+    ndarray (node, k, k, 2 reach + 1, 2 reach + 1) of float32
+        The covariances, averaged over the positions of a pixel within its spaxel.
+    """
+    blocks, grid = system.blocks, system.grid
+    k = blocks.rank
+    chosen, weight, frequency = _sampled(grid)
+    distance = np.arange(-reach, reach + 1)
+    # (distance, frequency): the sum over frequencies is a product of two matrices.
+    along = [np.exp(2j * np.pi * np.outer(distance, one)) for one in frequency]
+    result = []
+    for image_weight, cube_weight in local.nodes:
+        weights = (scales[0] * image_weight, scales[1] * cube_weight, mu)
+        covariance = blocks.covariance_of(chosen, *weights)
+        found = np.zeros((len(distance), len(distance), k * k))
+        # Frequencies of one row of the plane share the factor along y.
+        flat = covariance.reshape(-1, k * k) * weight[:, None]
+        y, x = along
+        rows, inverse = np.unique(frequency[0], return_inverse=True)
+        for row in range(len(rows)):
+            here = inverse == row
+            part = x[:, here] @ flat[here]
+            found += np.einsum("y,xc->yxc", y[:, np.flatnonzero(here)[0]], part).real
+        result.append(found.transpose(2, 0, 1).reshape(k, k, *found.shape[:2]))
+    return np.array(result, np.float32)
+
+
+def _sampled(grid):
+    """Groups of every second frequency, weights and frequencies (y, x) of their aliases."""
+    rows = np.rint(np.fft.fftfreq(grid.rows) * grid.rows).astype(int)
+    p = np.flatnonzero(rows % _STRIDE == 0)
+    q = np.arange(0, grid.half, _STRIDE)
+    chosen = (p[:, None] * grid.half + q).ravel()
+    multiplicity = grid.multiplicity[chosen]
+    multiplicity = multiplicity * (grid.multiplicity.sum() / multiplicity.sum())
+    number = [np.arange(n).reshape(1, n) for n in grid.shape]
+    y = np.fft.fftfreq(grid.shape[0])[number[0]].T + np.zeros(grid.shape)
+    x = np.fft.fftfreq(grid.shape[1])[number[1]] + np.zeros(grid.shape)
+    y, x = (grid.group(one[None])[chosen, :, 0].ravel() for one in (y, x))
+    weight = np.repeat(multiplicity, grid.aliases) / (grid.shape[0] * grid.shape[1])
+    return chosen, weight, (y, x)
+
+
+def sum_variances(posterior, mask, weights=None):
+    r"""Variances of sums over a mask, and over channels.
+
+    Parameters
+    ----------
+    posterior : CubePosterior
+        Posterior of the cube.
+    mask : ndarray (Y, X)
+        Weight of each pixel.
+    weights : ndarray (n, L), optional
+        Weights of the channels in each sum; each channel is a sum of its own by default.
+
+    Returns
+    -------
+    ndarray (n,) or (L,)
+        Variances, in the square of the unit of the cube.
+
+    Notes
+    -----
+    With the mask M behind the turned PSFs and the covariance C of the maps,
+
+    .. math:: G_{ra,r'a'} = \sum_{xx'} (\tilde h_r * M)_x C_{aa'}(x - x') (\tilde h_{r'} * M)_{x'}
+
+    holds for any weights of the channels. Noise of mean and basis, which all pixels of a channel
+    share, sources and what no component explains are added.
+    """
+    table = posterior.psf_weights[:, :, None] * posterior.basis[:, None, :]
+    table = table.reshape(len(table), -1)
+    rows = table if weights is None else weights @ table
+    own = np.ones(1) if weights is None else None
+    square = None if weights is None else weights**2
+    blurred = _blurred(mask, posterior.psf)
+    if len(rows) <= _FEW:
+        variance = _direct(posterior, blurred, rows)
+    else:
+        gram = _gram(posterior, blurred)
+        variance = np.einsum("nr,rs,ns->n", rows, gram, rows, optimize=True)
+
+    # Noise of mean and basis: independent channels, the same in all pixels.
+    seen = np.tensordot(posterior.maps, mask, 2)
+    basis = (mask.sum() ** 2 / posterior.samples) + seen @ posterior.inverse @ seen
+    noise = np.where(np.isfinite(posterior.noise), posterior.noise, 0.0) ** 2 * basis
+    independent = noise
+    if posterior.residual is not None:
+        independent = independent + _residual_variance(posterior.residual, mask)
+    if posterior.sources is not None:
+        more, shared, points = _source_terms(posterior, mask, blurred, rows)
+        variance += points
+        independent = independent + more
+        if weights is None:
+            variance += (shared**2).sum(0)
+        else:
+            variance += ((weights @ shared.T) ** 2).sum(1)
+    return variance + (independent * own if weights is None else square @ independent)
+
+
+def _blurred(mask, psf):
+    """Mask behind each turned PSF, (R, Y + 2 h, X + 2 h): with a border as wide as half the PSF."""
+    half = [n // 2 for n in psf.shape[1:]]
+    padded = np.pad(mask.astype(float), [(h, h) for h in half])
+    if psf.shape[1:] == (1, 1):
+        return padded[None] * psf
+    size = [sf.next_fast_len(n + 2 * h) for n, h in zip(padded.shape, half, strict=True)]
+    turned = sf.rfft2(psf[:, ::-1, ::-1], size)
+    full = sf.irfft2(sf.rfft2(padded, size) * turned, size)
+    rows, columns = (slice(h, h + n) for n, h in zip(padded.shape, half, strict=True))
+    return full[:, rows, columns]
+
+
+def _cropped(blurred):
+    """Blurred masks where they are not zero, and the rows and columns of that window."""
+    lit = np.any(np.abs(blurred) > 1e-7 * np.abs(blurred).max(), axis=0)
+    parts = []
+    for axis in (1, 0):
+        found = np.flatnonzero(lit.any(axis))
+        parts.append(slice(int(found[0]), int(found[-1]) + 1))
+    return blurred[(slice(None), *parts)], parts
+
+
+def _nodes(posterior, blurred):
+    """For each amount of data: spectra (R, f) of the masks and of the covariances (pair, f).
+
+    Covariances are those of components a <= b; those of b and a are their conjugates. The spectra
+    of the masks come with weights that make sums over f those over all frequencies.
+    """
+    edge = (np.array(blurred.shape[1:]) - posterior.share.shape[1:]) // 2
+    part, (rows, columns) = _cropped(blurred)
+    part = part.astype(np.float32)
+    reach = posterior.covariance.shape[-1] // 2
+    size = [sf.next_fast_len(n + 2 * reach, real=True) for n in part.shape[1:]]
+    first, second = np.triu_indices(posterior.basis.shape[1])
+    weight = np.full((size[0], size[1] // 2 + 1), 2.0 / np.prod(size), np.float32)
+    weight[:, 0] /= 2
+    if size[1] % 2 == 0:
+        weight[:, -1] /= 2
+    side = 2 * reach + 1
+    y, x = sf.fftfreq(size[0])[:, None], sf.rfftfreq(size[1])
+    centred = np.exp(2j * np.pi * reach * (y + x)).astype(np.complex64)
+    for share, covariance in zip(posterior.share, posterior.covariance, strict=True):
+        # Beyond the cube, where only wings of PSFs reach, the amount of data is that of its edge.
+        wide = np.pad(share, [(e, e) for e in edge], mode="edge")[rows, columns]
+        if not wide.max() > 0:
+            continue
+        spectrum = sf.rfft2(part * np.sqrt(wide.astype(np.float32)), size)
+        kernel = np.zeros((len(first), *size), np.float32)
+        kernel[:, :side, :side] = covariance[first, second]
+        kernel = sf.rfft2(kernel, overwrite_x=True) * centred
+        flat = (one.reshape(len(one), -1) for one in (spectrum, kernel))
+        yield *flat, weight.ravel()
+
+
+def _gram(posterior, blurred):
+    """Matrix (R * k, R * k) from which variances of sums over channels follow."""
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    first, second = np.triu_indices(rank)
+    total = np.zeros((nodes, rank, nodes, rank))
+    for spectrum, kernel, weight in _nodes(posterior, blurred):
+        kernel = np.ascontiguousarray((kernel * weight).T)
+        for r in range(nodes):
+            found = ((spectrum[r].conj() * spectrum) @ kernel).real  # R, pair
+            total[r, first, :, second] += found.T
+            total[:, second, r, first] += np.where(first == second, 0.0, 1.0) * found
+    matrix = total.reshape(nodes * rank, nodes * rank)
+    return (matrix + matrix.T) / 2
+
+
+def _direct(posterior, blurred, rows):
+    """Variances (n,) of few sums of channels (n, R * k)."""
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    first, second = np.triu_indices(rank)
+    twice = np.where(first == second, 1.0, 2.0).astype(np.float32)
+    table = rows.reshape(len(rows), nodes, rank).astype(np.float32)
+    variance = np.zeros(len(rows))
+    for spectrum, kernel, weight in _nodes(posterior, blurred):
+        for n, one in enumerate(table):
+            seen = one.T @ spectrum  # k, f
+            product = np.einsum("p,pf,pf,pf->f", twice, seen[first].conj(), kernel, seen[second])
+            variance[n] += float(product.real @ weight.astype(float))
+    return variance
+
+
+def _residual_variance(residual, mask):
+    """Variances (L,) of the sums over what no component explains."""
+    factor = mask.shape[0] // residual.shape[1]
+    h, w = residual.shape[1:]
+    cells = mask.reshape(h, factor, w, factor).sum((1, 3)) ** 2
+    return np.einsum("lyx,yx->l", np.nan_to_num(residual) ** 2, cells)
+
+
+def _source_terms(posterior, mask, blurred, rows):
+    """Independent variances (L,), shared errors (J, L), and variances (n,) of amplitudes."""
+    sources = posterior.sources
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    edge = (np.array(blurred.shape[1:]) - mask.shape) // 2
+    reach = sources.response.shape[-1] // 2
+    channels = len(posterior.basis)
+    independent, shared = np.zeros(channels), np.zeros((len(sources.positions), channels))
+    points = np.zeros(len(rows))
+    table = rows.reshape(-1, nodes, rank)
+    for j, (x, y) in enumerate(sources.positions):
+        row, column = round(y) + edge[0], round(x) + edge[1]
+        window = _window(blurred, row, column, reach)
+        if not np.abs(window).max() > 1e-6:
+            continue
+        flux = posterior.psf_weights @ _at(blurred, y + edge[0], x + edge[1])
+        independent += (sources.deviation[j] * flux) ** 2
+        shared[j] = sources.shared[j] * flux
+        # (node, k of the maps, k of the amplitude)
+        seen = np.einsum("ryx,abyx->rab", window, sources.response)
+        change = np.einsum("nra,rab->nb", table, seen)
+        points += np.einsum("na,ab,nb->n", change, sources.covariance[j], change)
+    return independent, shared, points
+
+
+def _window(maps, row, column, reach):
+    """Part of maps around a pixel, zero beyond them."""
+    out = np.zeros((len(maps), 2 * reach + 1, 2 * reach + 1))
+    rows, columns = maps.shape[1:]
+    top, left = row - reach, column - reach
+    y = slice(max(top, 0), min(row + reach + 1, rows))
+    x = slice(max(left, 0), min(column + reach + 1, columns))
+    if y.start < y.stop and x.start < x.stop:
+        out[:, y.start - top : y.stop - top, x.start - left : x.stop - left] = maps[:, y, x]
+    return out
+
+
+def _at(maps, y, x):
+    """Values of maps (n, Y, X) between pixels, linear; zero beyond them."""
+    row, column = int(np.floor(y)), int(np.floor(x))
+    window = _window(maps, row, column, 1)[:, 1:, 1:]
+    v, u = y - row, x - column
+    return window.reshape(len(maps), -1) @ np.outer([1 - v, v], [1 - u, u]).ravel()

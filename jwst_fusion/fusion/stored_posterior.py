@@ -1,0 +1,126 @@
+"""The posterior of a fused cube as arrays of a product, smaller than its cube, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_fusion.fusion.solver.posterior import CubePosterior, SourcePosterior
+
+__all__ = ["EXTENSIONS", "packed", "unpacked"]
+
+#: Extension of a file that has each array.
+EXTENSIONS = {
+    "component_spectra": "FUSBASIS",
+    "posterior_covariance": "FUSPOSTCOV",
+    "posterior_share": "FUSPOSTSHARE",
+    "posterior_psf": "FUSPOSTPSF",
+    "posterior_psf_weights": "FUSPOSTNODES",
+    "posterior_maps": "FUSPOSTMAPS",
+    "posterior_noise": "FUSPOSTNOISE",
+    "posterior_inverse": "FUSPOSTINVERSE",
+    "posterior_numbers": "FUSPOSTNUMBERS",
+    "posterior_residual": "FUSPOSTRESIDUAL",
+    "posterior_positions": "FUSPOSTPOSITIONS",
+    "posterior_amplitudes": "FUSPOSTAMPLITUDES",
+    "posterior_deviation": "FUSPOSTDEVIATION",
+    "posterior_shared": "FUSPOSTSHARED",
+    "posterior_response": "FUSPOSTRESPONSE",
+}
+
+
+def packed(posterior, *, mirrored):
+    """
+    Turn a posterior into arrays.
+
+    Parameters
+    ----------
+    posterior : CubePosterior
+        The posterior.
+    mirrored : bool
+        Whether the columns of the product are reversed against those of the posterior.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the names in `EXTENSIONS`, without the spectra of the components: covariances of
+        components a <= b, node by node (node * k (k + 1) / 2, s, s); numbers: samples, and 1 if the
+        columns are reversed.
+    """
+    first, second = np.triu_indices(posterior.basis.shape[1])
+    side = posterior.covariance.shape[-1]
+    found = {
+        "posterior_covariance": posterior.covariance[:, first, second].reshape(-1, side, side),
+        "posterior_share": posterior.share,
+        "posterior_psf": posterior.psf,
+        "posterior_psf_weights": posterior.psf_weights.T,
+        "posterior_maps": posterior.maps,
+        "posterior_noise": posterior.noise,
+        "posterior_residual": posterior.residual,
+    }
+    more = posterior.sources
+    if more is not None:
+        found |= {
+            "posterior_amplitudes": more.covariance,
+            "posterior_deviation": more.deviation,
+            "posterior_shared": more.shared,
+            "posterior_response": more.response.reshape(-1, *more.response.shape[2:]),
+        }
+    found = {key: np.asarray(one, np.float32) for key, one in found.items() if one is not None}
+    found["posterior_inverse"] = np.asarray(posterior.inverse, float)
+    found["posterior_numbers"] = np.array([posterior.samples, mirrored], float)
+    if more is not None:
+        found["posterior_positions"] = np.asarray(more.positions, float)
+    return found
+
+
+def unpacked(arrays):
+    """
+    Turn the arrays of a product back into a posterior.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        As from `packed`, with the spectra of the components; None for what a product does not have.
+
+    Returns
+    -------
+    posterior : CubePosterior
+        The posterior.
+    mirrored : bool
+        Whether the columns of the product are reversed against those of the posterior.
+    """
+    basis = np.asarray(arrays["component_spectra"], float).T
+    rank = basis.shape[1]
+    first, second = np.triu_indices(rank)
+    share = np.asarray(arrays["posterior_share"], float)
+    flat = arrays["posterior_covariance"]
+    side = flat.shape[-1]
+    flat = flat.reshape(len(share), len(first), side, side)
+    covariance = np.empty((len(share), rank, rank, side, side), np.float32)
+    covariance[:, first, second] = flat
+    covariance[:, second, first] = flat[..., ::-1, ::-1]
+    numbers = arrays["posterior_numbers"]
+    sources = None
+    if arrays["posterior_positions"] is not None:
+        response = np.asarray(arrays["posterior_response"], float)
+        sources = SourcePosterior(
+            positions=np.asarray(arrays["posterior_positions"], float),
+            covariance=np.asarray(arrays["posterior_amplitudes"], float),
+            deviation=np.asarray(arrays["posterior_deviation"], float),
+            shared=np.asarray(arrays["posterior_shared"], float),
+            response=response.reshape(rank, rank, *response.shape[1:]),
+        )
+    posterior = CubePosterior(
+        covariance=covariance,
+        share=share,
+        basis=np.nan_to_num(basis),
+        psf_weights=np.asarray(arrays["posterior_psf_weights"], float).T,
+        psf=np.asarray(arrays["posterior_psf"], float),
+        maps=np.asarray(arrays["posterior_maps"], float),
+        noise=np.asarray(arrays["posterior_noise"], float),
+        inverse=np.asarray(arrays["posterior_inverse"], float),
+        samples=float(numbers[0]),
+        residual=arrays["posterior_residual"],
+        sources=sources,
+    )
+    return posterior, bool(numbers[1])

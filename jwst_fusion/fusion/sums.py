@@ -1,0 +1,119 @@
+"""Errors of sums over a fused cube: aperture spectra, line fluxes, band images, colours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jwst_fusion.fusion.solver.posterior import sum_variances
+from jwst_fusion.fusion.solver.result import FusionResult
+from jwst_fusion.fusion.stored_posterior import EXTENSIONS, unpacked
+from jwst_fusion.numerics.linear_measure import linear_measure
+from jwst_fusion.numerics.stored_arrays import stored_arrays
+
+__all__ = ["error_of"]
+
+
+def error_of(product, mask=None, weights=None):
+    """
+    Error of any linear measure of a fused cube.
+
+    The errors of voxels, ERR, do not tell it: neighbouring pixels and channels share what is wrong
+    with them, so that the root of the sum of squares of ERR is too small by factors.
+
+    Parameters
+    ----------
+    product : str, `~pathlib.Path`, data model or FusionResult
+        What the step wrote or returned, or the result of `fuse`.
+    mask : array (Y, X), region, aperture, str, `~pathlib.Path`, optional
+        Weight of each pixel in the sum, of type bool or float; or a region of the package
+        ``regions``, on pixels or on the sky, or an aperture of photutils, with the weights that its
+        own ``to_mask()`` gives; or a file of regions. By default all pixels count once.
+    weights : array (L,) or (n, L), optional
+        Weight of each channel in the sum, of one sum or of several: 1 over a band, 1 over a line
+        and less than 0 beside it for a line flux above the continuum. By default each channel is
+        a sum of its own.
+
+    Returns
+    -------
+    float or ndarray (n,) or (L,)
+        1-sigma error of the sum over pixels and channels of mask times weights times SCI, in the
+        unit of SCI. Pixels that have no data are left out; NaN where all are.
+
+    Raises
+    ------
+    TypeError
+        If the product is no product, or mask or weights are of another type.
+    ValueError
+        If the product has no posterior, or mask or weights do not fit it.
+    FileNotFoundError
+        If a file does not exist.
+    ImportError
+        If a file of regions is given and ``regions`` is not installed.
+
+    Notes
+    -----
+    From the covariance of the component maps as a function of distance, the noise of mean and
+    spectra, and the errors of point sources, see
+    `~jwst_fusion.fusion.solver.posterior.sum_variances`. The error of a single voxel is that in
+    ERR within some per cent. Nothing is known of errors that no data show, as those of the flux
+    calibration that images and cube share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jwst_fusion import fusion
+    >>> rng = np.random.default_rng(1)
+    >>> y, x = np.indices((31, 31)) - 15
+    >>> psfs = [np.exp(-0.5 * (x**2 + y**2) / width**2) for width in (1.0, 2.5)]
+    >>> image, soft = (psf[None] / psf.sum() for psf in psfs)
+    >>> data = fusion.FusionData(
+    ...     cube=5 + 0.05 * rng.standard_normal((30, 12, 12)),
+    ...     cube_sigma=np.full(30, 0.05),
+    ...     spaxel_weight=np.ones((12, 12)),
+    ...     images=5 + 0.02 * rng.standard_normal((1, 36, 36)),
+    ...     image_sigma=np.full(1, 0.02),
+    ...     image_weight=np.ones((1, 36, 36)),
+    ...     response=np.full((1, 30), 1 / 30),
+    ...     psf_weights=np.ones((30, 1)),
+    ...     psf_image=image,
+    ...     psf_cube=soft,
+    ...     factor=3,
+    ... )
+    >>> result = fusion.fuse(data)
+    >>> aperture, line = np.zeros((36, 36)), np.zeros(30)
+    >>> aperture[12:20, 12:20] = line[10:13] = 1
+    >>> value = line @ (result.cube * aperture).sum((1, 2))
+    >>> error = fusion.error_of(result, aperture, line)
+    >>> bool(abs(value - 3 * 64 * 5) < 3 * error)
+    True
+    """
+    mirrored, cube = False, None
+    if isinstance(product, FusionResult):
+        cube, posterior, wcs, name = product.cube, product.posterior, None, "the result"
+    else:
+        names = {"data": ("SCI",)} | {key: (value,) for key, value in EXTENSIONS.items()}
+        found = stored_arrays(product, names)
+        cube, wcs, name, posterior = found["data"], found.wcs, found.name, None
+        if found["posterior_covariance"] is not None and cube is not None:
+            posterior, mirrored = unpacked(found.arrays)
+    if posterior is None:
+        msg = (
+            f"{name} has no posterior, which errors of sums need: of a cube joined from several "
+            "gratings, take the cubes of which it consists; otherwise fuse again (products of "
+            "earlier versions have none)"
+        )
+        raise ValueError(msg)
+    measure = linear_measure(mask, weights, cube.shape, wcs=wcs)
+    used = measure.mask
+    finite = np.isfinite(cube)
+    seen = finite.any(0)
+    used = np.where(seen, used, 0.0)
+    if mirrored:
+        used = used[:, ::-1]
+    variance = sum_variances(posterior, used, measure.weights)
+    error = np.sqrt(np.maximum(variance, 0.0))
+    if not used.any():
+        error[:] = np.nan
+    elif measure.weights is None:
+        error[~finite.any((1, 2))] = np.nan
+    return measure.answer(error)

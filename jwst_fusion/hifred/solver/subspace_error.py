@@ -1,0 +1,261 @@
+"""What the spectral subspace adds to the errors: noise in its spectra, and signal outside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import nnls
+
+__all__ = ["SubspaceError", "subspace_error"]
+
+# Lag at which the autocorrelation of the derivative of a Gaussian falls to a half, in its standard
+# deviations: (1 - t**2 / 2) exp(-t**2 / 4) = 1 / 2.
+_HALF = 0.885
+_FAINTEST = 1e-3  # of the mean variance: the least that a row or a column is given
+
+
+@dataclass(frozen=True)
+class SubspaceError:
+    r"""
+    Errors of a low-rank source :math:`Z = V W` that come from its spectra V (L, r).
+
+    Attributes
+    ----------
+    row : ndarray (L,)
+        Noise of each energy in the data that the spectra were found in, unit of the source.
+    inverse : ndarray (r, r)
+        Inverse of the scatter of the maps in these data: the noise of V at an energy l has the
+        covariance ``row[l]**2 * inverse``.
+    missing : ndarray (2,)
+        Rms of the signal outside the subspace that the data show, in units of the source and of
+        its derivative with respect to the channel.
+    contrast : float
+        Rms of that signal in the pixels of the source over that in the data, which see it blurred.
+    lengths : ndarray (2,)
+        Standard deviations of the Gaussians by which what the data show of it is smooth, in pixels
+        and in channels.
+    """
+
+    row: np.ndarray
+    inverse: np.ndarray
+    missing: np.ndarray
+    contrast: float
+    lengths: np.ndarray
+
+    def scaled(self, factor):
+        """
+        Return the errors of a source that is multiplied by a number.
+
+        Parameters
+        ----------
+        factor : float
+            The number, which multiplies maps and not spectra.
+
+        Returns
+        -------
+        SubspaceError
+            A new object.
+        """
+        return replace(self, row=self.row * factor, inverse=self.inverse / factor**2)
+
+    def directions(self, basis):
+        """
+        Return orthonormal spectra of the subspace in units of the noise.
+
+        Parameters
+        ----------
+        basis : ndarray (L, r)
+            Spectra V.
+
+        Returns
+        -------
+        ndarray (L, r)
+            Their span divided by `row`.
+        """
+        return np.linalg.qr(basis / self.row[:, None])[0]
+
+    def variance(self, basis, maps, cube):
+        """
+        Variance of each voxel.
+
+        Parameters
+        ----------
+        basis : ndarray (L, r)
+            Spectra.
+        maps : ndarray (r, M, N)
+            Their maps.
+        cube : ndarray (L, M, N)
+            The source.
+
+        Returns
+        -------
+        ndarray (L, M, N) of float32
+            Variances: noise of the spectra, and signal outside the subspace.
+        """
+        free = 1.0 - (self.directions(basis) ** 2).sum(axis=1)
+        across = np.einsum("kyx,kj,jyx->yx", maps, self.inverse, maps, optimize=True)
+        noise = (self.row**2 * free)[:, None, None] * across
+        outside = self.contrast**2 * sum(one**2 for one in self.fields(cube))
+        return (noise + outside).astype(np.float32)
+
+    def fields(self, cube):
+        """
+        Rms of the signal outside the subspace that the data show, with the sign of the source.
+
+        Parameters
+        ----------
+        cube : ndarray (L, M, N)
+            The source.
+
+        Returns
+        -------
+        list of ndarray (L, M, N)
+            The part like the source, and that like its derivative.
+        """
+        slope = np.gradient(cube, axis=0) if len(cube) > 1 else np.zeros_like(cube)
+        return [self.missing[0] * cube, self.missing[1] * slope]
+
+
+def subspace_error(instrument, basis, maps):
+    r"""
+    Estimate the errors that come from the spectra of a low-rank source.
+
+    Parameters
+    ----------
+    instrument : InstrumentLikelihood
+        Likelihood of the data that the spectra were found in.
+    basis : ndarray (L, r)
+        Spectra V, so that the source is ``basis @ maps``.
+    maps : ndarray (r, M, N)
+        Solution W.
+
+    Returns
+    -------
+    SubspaceError
+        The errors.
+
+    Notes
+    -----
+    To first order, noise :math:`\varepsilon` in a matrix changes its best approximation of low rank
+    by :math:`P_V \varepsilon + (1 - P_V) \varepsilon P_W` (Stewart & Sun 1990, "Matrix Perturbation
+    Theory", V). The first term is the noise of the maps, which the posterior covariance has; the
+    second that of the spectra: each energy is on its own, and all pixels share its error in
+    proportion to the maps. :math:`P_W` is that of the maps in the data as they are, noise
+    included, so that components below the noise do not count.
+
+    Signal outside the subspace shows by residuals above noise. Their square is fitted by those of
+    the model and of its derivative, since lines that move or change are what few components
+    lose, and brought from the data's pixels to those of the source by the contrast that the known
+    components have in either. It is correlated as far as the data do not tell pixels apart, and
+    over the width of the lines.
+    """
+    rank = len(maps)
+    flat = maps.reshape(rank, -1)
+    spectra = sum(np.split(instrument.spectra, len(instrument.terms), axis=1))
+    signal = instrument.signal(flat)
+    likelihood = instrument.likelihood
+    known = likelihood.expected_curvature(signal)
+    used = known > 0
+    variance = np.divide(1.0, known, out=np.zeros_like(known), where=used)
+    row, column = _mean(variance, used, 1), _mean(variance, used, 0)
+    column = column / column.mean()
+    background = getattr(likelihood, "background", 0.0)
+    data = np.where(used, likelihood.data - background, signal)
+    white = spectra / np.sqrt(row)[:, None]
+    seen = np.linalg.lstsq(white, data / np.sqrt(row)[:, None], rcond=None)[0]
+    inverse = np.linalg.pinv((seen / column) @ seen.T, hermitian=True)
+    gain, noise = _at_energies(instrument, row, len(basis))
+    projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
+    projected = projected / len(instrument.terms)
+    row_of_source = np.sqrt(noise / gain**2)
+    missing = _missing(signal, data, variance, used, white, projected, inverse, column)
+    light = flat.mean(axis=1)
+    width = _line_width(basis @ light, row_of_source * np.sqrt(light @ inverse @ light))
+    blur = _blur(instrument.terms[0].spatial, maps.shape[1:])
+    return SubspaceError(
+        row=row_of_source,
+        inverse=inverse,
+        missing=missing,
+        contrast=max(_contrast(flat) / _contrast(projected), 1.0),
+        lengths=np.array([blur, width]),
+    )
+
+
+def _mean(values, used, axis):
+    mean = (values * used).sum(axis=axis) / np.maximum(used.sum(axis=axis), 1)
+    return np.maximum(mean, _FAINTEST * mean.mean())
+
+
+def _at_energies(instrument, row, size):
+    """Response of the data to each energy, and the variance of the data that show it."""
+    gain, noise, shown = np.zeros(size), np.zeros(size), np.zeros(size)
+    for term in instrument.terms:
+        if term.spectral is None or term.spectral.ndim == 1:
+            one = np.ones(len(row)) if term.spectral is None else np.abs(term.spectral)
+            of_row = one * row[term.energies]
+        else:
+            matrix = abs(term.spectral_t)
+            one = np.asarray(matrix.sum(axis=1)).ravel()
+            of_row = np.asarray(matrix @ row).ravel()
+        gain[term.energies] += one
+        noise[term.energies] += of_row
+        shown[term.energies] += 1
+    noise = np.divide(noise, gain, out=np.full(size, row.mean()), where=gain > 0)
+    gain = gain / np.maximum(shown, 1)
+    return np.maximum(gain, _FAINTEST * gain.mean()), noise
+
+
+def _missing(signal, data, variance, used, white, projected, inverse, column):
+    """Rms of the signal outside the subspace in units of the model and of its derivative."""
+    lever_row = (np.linalg.qr(white)[0] ** 2).sum(axis=1)
+    lever_column = np.einsum("kq,kj,jq->q", projected, inverse, projected, optimize=True) / column
+    free = (1.0 - lever_row)[:, None] * np.maximum(1.0 - lever_column, 0.0)
+    excess = (data - signal) ** 2 - variance * free
+    slope = np.gradient(signal, axis=0) if len(signal) > 1 else np.zeros_like(signal)
+    # the variance of a square of normal or of Poisson noise; where no light is expected, none
+    weight = (used & (signal > 0)) / np.sqrt(2.0 * variance**2 + variance.mean() ** 2)
+    columns = [(one**2 * weight).ravel() for one in (signal, slope)]
+    return np.sqrt(nnls(np.stack(columns, axis=1), (excess * weight).ravel())[0])
+
+
+def _contrast(maps):
+    """Rms of all components but the first relative to it, geometric mean over components."""
+    size = np.sqrt(np.mean(maps**2, axis=1))
+    ratio = size[1:] / max(size[0], 1e-300)
+    return float(np.exp(np.mean(np.log(np.maximum(ratio, 1e-300))))) if ratio.size else 1.0
+
+
+def _blur(spatial, shape):
+    """Standard deviation of the pixels of the source that one datum sees, in pixels."""
+    if spatial is None or spatial.ndim == 1:
+        return 0.5
+    middle = np.argmax(np.asarray(abs(spatial).sum(axis=1)).ravel())
+    seen = spatial[[middle]]
+    seen = seen.toarray() if sparse.issparse(seen) else seen
+    weights = np.abs(seen).reshape(shape)
+    weights = weights / weights.sum()
+    total = 0.0
+    for axis, size in enumerate(shape):
+        profile, place = weights.sum(axis=1 - axis), np.arange(size)
+        total += profile @ (place - profile @ place) ** 2
+    return float(np.sqrt(0.5 * total))
+
+
+def _line_width(spectrum, noise):
+    """Standard deviation of the lines of a spectrum with noise (L,), in channels."""
+    slope = np.diff(spectrum)
+    if slope.size < 3:
+        return 1.0
+    size = 2 * slope.size
+    found = np.fft.irfft(np.abs(np.fft.rfft(slope, size)) ** 2, size)[: slope.size]
+    # white noise of the spectrum in the autocorrelation of its derivative
+    found[0] -= 2.0 * (noise**2).sum()
+    found[1] += (noise**2).sum()
+    below = np.flatnonzero(found <= 0.5 * found[0])
+    if found[0] <= 0 or not below.size:
+        return 1.0
+    found, after = found / found[0], below[0]
+    lag = after - 1 + (found[after - 1] - 0.5) / (found[after - 1] - found[after])
+    return float(max(lag / _HALF, 1.0))
