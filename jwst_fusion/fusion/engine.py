@@ -127,7 +127,7 @@ def fuse(data, options=None):
                 )
         elif len(stars):
             data, stars = stars.deviating(problem, tuned)
-            problem = LowRankProblem.pose(data, problem.subspace, settings)
+            problem = problem.posed_again(data, problem.subspace, settings)
             tuned = _tuned_again(problem, tuned, settings)
         if settings.regularisation == "wavelet":
             tuned = solve_sparse(problem, tuned, settings)
@@ -233,19 +233,21 @@ def _without(rejected, data):
 def _first_solution(data, rejected, settings):
     """Solve, leave out what the solution cannot explain, and solve again if that has done harm."""
     tolerance, path = settings.tolerance, ()
+    # Of sources not yet in their place, what is left looks like edges.
+    draft = len(data.sources) > 0
     if settings.refining:
         tolerance = max(tolerance, _DRAFT)
     for attempt in range(_PASSES):
         problem = LowRankProblem.pose(data, choose_subspace(data, settings), settings)
         mu = initial_mu(problem.subspace, data.factor, settings)
-        tuned = problem.tune(mu, settings, tolerance=tolerance, path=path)
+        tuned = problem.tune(mu, settings, tolerance=tolerance, path=path, draft=draft)
         path = tuned.path
         found, worst = _residual_outliers(problem, tuned, settings)
         if not found.any():
             break
         rejected, data = rejected.add(found), _without(found, data)
         if worst < _HARMFUL or attempt == _PASSES - 1:
-            problem = LowRankProblem.pose(data, problem.subspace, settings)
+            problem = problem.posed_again(data, problem.subspace, settings)
             if not settings.refining:
                 tuned = _tuned_again(problem, tuned, settings)
             break
@@ -271,7 +273,7 @@ def _refined(data, problem, tuned, settings):
     """Problem of data with the spectra that fit a solution of a similar one."""
     groups = tuned.solution.solution
     subspace = refine_subspace(data, problem.subspace, problem.system.grid, groups)
-    return LowRankProblem.pose(data, subspace, settings)
+    return problem.posed_again(data, subspace, settings)
 
 
 def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):

@@ -108,7 +108,9 @@ class FittedSources:
         subspace = problem.subspace
         prior = problem.system.prior.sources
         found = fit_deviations(problem, tuned, believed=self.believed, points=self.points[0])
-        amplitudes = prior.amplitudes(tuned.solution.solution)
+        amplitudes = tuned.amplitudes
+        if amplitudes is None:
+            amplitudes = prior.amplitudes(tuned.solution.solution)
         posterior, surroundings = confusion(problem, tuned)
         halo = self._halo(problem, tuned, amplitudes)
         noise = np.where(np.isfinite(found.errors), found.errors, np.nan)

@@ -12,6 +12,7 @@ from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
+from jwst_fusion.fusion.solver.point_sources import SourcePrior, point_groups
 from jwst_fusion.fusion.solver.proximal import solve_sparse, starlet_weights
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.fusion.solver.settings import FusionSettings
@@ -104,6 +105,41 @@ def test_sparse_solution_is_the_minimum(sparse):
             assert cost(best + size * starlet.forward(step).sum(0)) > lowest
     assert cost(1.01 * best) > lowest
     assert cost(0.99 * best) > lowest
+
+
+def test_sources_are_part_of_the_minimum(sparse):
+    _, problem, _, _ = sparse
+    grid = problem.system.grid
+    positions = np.array([[7.3, 9.6], [15.0, 4.2]])
+    light = point_groups(grid, positions)
+    system = problem.system.with_prior(SourcePrior(problem.system.prior, positions))
+    options = {"tolerance": 1e-4, "max_iterations": 300}
+    tuned = maximise_evidence(system, problem.local, np.array([0.1]), **options)
+    posed = SimpleNamespace(system=system, local=problem.local)
+    found = solve_sparse(posed, tuned, SimpleNamespace(tolerance=1e-3, max_iterations=300))
+    starlet = PeriodicStarlet(grid)
+    strengths, _ = starlet_weights(starlet, system, problem.local, tuned)
+
+    def cost(maps, amplitudes):
+        misfit = system.misfit(grid.analyse(maps))
+        diffuse = maps - grid.synthesise(light @ amplitudes)
+        sizes = np.abs(starlet.forward(diffuse)).sum((2, 3))
+        return 0.5 * (tuned.scale_image * misfit[0] + tuned.scale_cube * misfit[1]) + np.sum(
+            strengths * sizes
+        )
+
+    assert found.solution.converged
+    best, amplitudes = grid.synthesise(found.solution.solution), found.amplitudes
+    lowest = cost(best, amplitudes)
+    quadratic = system.prior.amplitudes(tuned.solution.solution)
+    assert lowest < cost(grid.synthesise(tuned.solution.solution), quadratic) - 1
+    rng = np.random.default_rng(4)
+    for size in (0.1, 1.0, 5.0):
+        for _ in range(5):
+            change = size * rng.normal(size=amplitudes.shape)
+            assert cost(best, amplitudes + change) > lowest
+            assert cost(best + grid.synthesise(light @ change), amplitudes + change) > lowest
+            assert cost(best + size * rng.normal(size=best.shape), amplitudes) > lowest
 
 
 def test_stars_are_sharper_with_sparse_starlets(sparse):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "difference_noise",
     "gradient_energy",
     "maximise_evidence",
+    "reweighted_solution",
 ]
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,20 @@ _THRESHOLD = 0.02  # smoothed weight, relative to the lightest data, below which
 _LOOSE = 0.05
 # Factor on the given errors within which the noise scales stay, against runaways.
 _SCALE_LIMIT = 100.0
+# Factor on the first weights of the prior within which they stay: without data, that of a component
+# would grow faster with every step.
+_MU_LIMIT = 1e6
+# Fine pixels over which the weight of the prior is averaged to what determines the variance of one.
+_REACH = 1.5
+# Nodes of the weight of the prior: logarithmic distance, and number at most; share of the domain
+# below which a node of another weight stands for one.
+_LEVEL, _LEVELS, _RARE = 1.2, 4, 1e-3
+# Groups of frequencies at all nodes together, and at most and at least at each.
+_BUDGET, _MOST, _LEAST = 1600, 200, 40
+# Steps at most in which spatial weights of the prior are fitted; then they are kept. These are
+# fitted once no hyperparameter moves by more than a factor of e, and their own change, root mean
+# square of the logarithm, counts as much as the accuracy of the hyperparameters if it is a tenth.
+_REWEIGHTED, _ROUGH, _MOVED = 3, 1.0, 0.1
 
 
 class LocalWeights:
@@ -50,8 +66,12 @@ class LocalWeights:
     ----------
     nodes : list of tuple (ndarray (F,), float)
         Imager weights and cube weight of every node.
+    prior : ndarray (node,)
+        Weight of the prior at every node, relative to that of the blocks.
     share : ndarray (node, Y, X)
         Interpolation weights of the nodes at every fine pixel, summing to one.
+    fractions : ndarray (node,)
+        Their means.
     """
 
     def __init__(self, image_weight, spaxel_weight):
@@ -69,9 +89,80 @@ class LocalWeights:
                 if share.mean() > 1e-4:
                     self.nodes.append((per_filter * level_image, float(level_cube)))
                     shares.append(np.broadcast_to(share, self.shape))
+        self.prior, self.plain = np.ones(len(self.nodes)), None
+        self._divide(shares)
+
+    def _divide(self, shares):
         self.share = np.array(shares)
         self.share /= self.share.sum(0)
         self.fractions = self.share.mean((1, 2))
+
+    def with_prior(self, weight):
+        """Give the neighbourhoods a weight of the prior that varies over the domain.
+
+        Parameters
+        ----------
+        weight : ndarray (Y, X)
+            Weight of the prior relative to that of the blocks.
+
+        Returns
+        -------
+        LocalWeights
+            A copy with up to four nodes, of different weights of the prior, in place of each one.
+        """
+        plain = self.plain or self
+        other = copy(plain)
+        levels, parts = _levels(weight)
+        other.nodes, other.prior, shares, other.plain = [], [], [], plain
+        for node, share in zip(plain.nodes, plain.share, strict=True):
+            products = share * parts
+            common = products.mean((1, 2))
+            kept = np.flatnonzero(common >= min(_RARE, common.max()))
+            nearest = np.abs(kept - np.arange(len(levels))[:, None]).argmin(1)
+            for j, level in enumerate(kept):
+                other.nodes.append(node)
+                other.prior.append(levels[level])
+                shares.append(products[nearest == j].sum(0))
+        other.prior = np.array(other.prior)
+        other._divide(shares)
+        return other
+
+    @property
+    def budget(self):
+        """Groups of frequencies to work on at each node, see `BlockSystem.covariances`."""
+        return int(np.clip(_BUDGET // len(self.nodes), _LEAST, _MOST))
+
+    def weights(self, scales, mu):
+        """Weights for `BlockSystem` at every node.
+
+        Parameters
+        ----------
+        scales : tuple of float
+            Factors on the inverse variances of images and cube.
+        mu : ndarray (k,)
+            Weight of the prior per component.
+
+        Returns
+        -------
+        list of tuple
+            Weights of the images (F,), of the cube, and of the prior (k,).
+        """
+        return [
+            (scales[0] * image, scales[1] * cube, mu * prior)
+            for (image, cube), prior in zip(self.nodes, self.prior, strict=True)
+        ]
+
+
+def _levels(weight):
+    """Nodes of the weight of the prior and the interpolation weight of each at every pixel."""
+    smooth = ndi.gaussian_filter(np.log(weight), _REACH, mode="wrap")
+    low, high = np.quantile(smooth, (0.002, 0.998))
+    count = min(1 + int(np.ceil((high - low) / _LEVEL)), _LEVELS)
+    if count == 1 or high - low < 0.1:
+        return np.exp([smooth.mean()]), np.ones((1, *weight.shape))
+    levels = np.linspace(low, high, count)
+    at = (np.clip(smooth, low, high) - low) / (high - low) * (count - 1)
+    return np.exp(levels), np.maximum(1 - np.abs(at - np.arange(count)[:, None, None]), 0)
 
 
 def _typical(weight):
@@ -138,6 +229,8 @@ class Tuning:
     path : list of TuningStep
         All fixed-point steps, those of earlier iterations before; empty if the hyperparameters
         were given.
+    amplitudes : ndarray (J, k) or None
+        Amplitudes of the sources, if another prior than the quadratic one has decided on them.
     """
 
     mu: np.ndarray
@@ -147,6 +240,7 @@ class Tuning:
     steps: int
     converged: bool
     path: list = field(default_factory=list)
+    amplitudes: np.ndarray | None = None
 
 
 def maximise_evidence(
@@ -161,6 +255,7 @@ def maximise_evidence(
     scales=(1.0, 1.0),
     start=None,
     path=(),
+    reweight=None,
     max_steps=25,
     accuracy=0.03,
 ):
@@ -188,6 +283,10 @@ def maximise_evidence(
         Component groups to begin with.
     path : sequence of TuningStep
         Steps of earlier iterations, which those of this one follow.
+    reweight : callable, optional
+        Fit spatial weights of the prior: from system, local weights, component groups, mu and the
+        effective parameters per pixel at every node, make another system, its local weights, a
+        factor on mu, and the root mean square of the change of the logarithm of the weights.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -209,10 +308,10 @@ def maximise_evidence(
     With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
     larger than those of the grid, n and the trace count what has noise: low frequencies.
     """
-    mu = np.array(mu, float)
-    scales = np.array(scales, float)
+    mu, scales = np.array(mu, float), np.array(scales, float)
+    first = mu
     groups, settled, total, history = start, False, 0, []
-    before = np.zeros(len(mu) + 2)
+    before, weighted = np.zeros(len(mu) + 2), 0
     path = list(path)
     run = path[-1].run + 1 if path else 1
     progress = Progress()
@@ -226,17 +325,22 @@ def maximise_evidence(
         )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
-        effective, fitted = _degrees_of_freedom(system, local, mu, scales)
+        effective, fitted, free = _degrees_of_freedom(system, local, mu, scales)
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
-            wanted[:-2] = np.log(np.maximum(effective, 1e-3) / energy / mu)
+            new = np.maximum(effective, 1e-3) / energy
+            wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
             new = np.maximum(counts - fitted, 0.01 * counts) / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
+        if reweight is not None and weighted < _REWEIGHTED and (weighted or change < _ROUGH):
+            system, local, factor, moved = reweight(system, local, groups, mu, free)
+            weighted, mu = weighted + 1, mu * factor
+            change = max(change, accuracy * moved / _MOVED)
         # Halve updates whose sign alternates.
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
@@ -257,24 +361,71 @@ def maximise_evidence(
     return Tuning(mu, float(scales[0]), float(scales[1]), solution, step, settled, path)
 
 
+def reweighted_solution(system, local, mu, scales, *, reweight, tolerance, max_iterations, start):
+    """Solution with spatial weights of the prior that fit it, for given hyperparameters.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        The fusion problem.
+    local : LocalWeights
+        Amount of data around every pixel.
+    mu : ndarray (k,)
+        Mean weights of the prior.
+    scales : tuple of float
+        Factors on the inverse variances of images and cube.
+    reweight : callable
+        As in `maximise_evidence`; mu stays.
+    tolerance : float
+        Accuracy of the last solve, in posterior standard deviations.
+    max_iterations : int
+        Upper limit of the iterations of each linear solve.
+    start : ndarray (group, d * d, k) or None
+        Component groups to begin with.
+
+    Returns
+    -------
+    Solution
+        The last solve; its iterations and history are those of all together.
+    """
+    total, history = 0, []
+    for step in range(_REWEIGHTED + 1):
+        last = step == _REWEIGHTED
+        solution = system.solve(
+            mu,
+            *scales,
+            tolerance=tolerance if last else max(tolerance, _LOOSE),
+            max_iterations=max_iterations,
+            start=start,
+        )
+        start = solution.solution
+        total, history = total + solution.iterations, history + solution.history
+        if not last:
+            free = _degrees_of_freedom(system, local, mu, scales)[2]
+            system, local, _, _ = reweight(system, local, start, mu, free)
+    return replace(solution, iterations=total, history=history)
+
+
 def _degrees_of_freedom(system, local, mu, scales):
-    """Effective parameters per component (k,), and those fitted to the noise of either (2,)."""
+    """Effective parameters: per component (k,), fitted to either noise (2,), per pixel (node,)."""
     blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
-    effective, fitted = np.zeros(blocks.rank), np.zeros(2)
-    for (image_weight, cube_weight), fraction in zip(local.nodes, local.fractions, strict=True):
-        image_weight, cube_weight = scales[0] * image_weight, scales[1] * cube_weight
+    effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
+    budget = local.budget
+    for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
         prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
-        for part, weight, covariance in blocks.covariances(image_weight, cube_weight, mu):
+        for part, weight, covariance in blocks.covariances(*weights, budget=budget):
             variance = np.einsum("gdaa->gda", covariance).real
-            prior += np.einsum("g,gda,gda->a", weight, blocks.penalty(part, mu), variance)
+            penalty = blocks.penalty(part, weights[2])
+            prior += np.einsum("g,gda,gda->a", weight, penalty, variance)
             for alike, band in system.image_bands:
-                gram = blocks.image_gram(part, image_weight * alike)
+                gram = blocks.image_gram(part, weights[0] * alike)
                 determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
                 image += weight @ determined.sum(1)
                 noisy += weight @ np.sum(band[part] * determined, axis=1)
         effective += fraction * (total - prior)
         fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
-    return effective, fitted
+        free.append(blocks.rank - prior.sum() / total)
+    return effective, fitted, np.array(free)
 
 
 def gradient_energy(scores, factor):

@@ -130,7 +130,7 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         values, change = bounded, bounded / values - 1
         response = problem.data.response * (1 + change)[:, None]
         data = replace(problem.data, response=response)
-        problem = type(problem).pose(data, problem.subspace, settings)
+        problem = problem.posed_again(data, problem.subspace, settings)
         start = tuned.solution.solution - np.einsum("f,f...->...", change, reactions)
         solution = problem.system.solve(
             tuned.mu,
@@ -235,14 +235,13 @@ def _determined(problem, tuned):
     for alike, inside in system.image_bands:
         band[..., alike] = inside[..., None]
     count = np.zeros(system.filters)
-    for (image_weight, cube_weight), fraction in zip(local.nodes, local.fractions, strict=True):
-        image_weight = tuned.scale_image * image_weight
-        given = image_weight, tuned.scale_cube * cube_weight, tuned.mu
+    nodes = local.weights((tuned.scale_image, tuned.scale_cube), tuned.mu)
+    for given, fraction in zip(nodes, local.fractions, strict=True):
         for part, share, covariance in system.blocks.covariances(*given):
             seen = transfer[part]
             known = np.einsum("gdfa,gdab,gdfb->gdf", seen, covariance, seen.conj(), optimize=True)
             found = np.einsum("g,gdf,gdf->f", share, band[part], known.real)
-            count += fraction * image_weight * found
+            count += fraction * given[0] * found
     return count
 
 

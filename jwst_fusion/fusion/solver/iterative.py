@@ -82,13 +82,16 @@ class WeightedSystem:
             flat[gaps[0]] *= np.trace(gaps[1], axis1=1, axis2=2) / len(rows)
         self.count_cube = len(rows) * float(share.sum())
 
-    def with_prior(self, prior):
+    def with_prior(self, prior, *, alike=False):
         """Pose the same problem with another prior.
 
         Parameters
         ----------
         prior : SobolevPrior
             Penalty of the component maps.
+        alike : bool
+            Whether its transfer function and its sources are those of the prior so far, so that
+            preconditioners serve again.
 
         Returns
         -------
@@ -96,8 +99,9 @@ class WeightedSystem:
             A copy that shares data and operators.
         """
         other = copy(self)
-        other.prior, other.blocks = prior, self.blocks.with_power(prior.power)
-        other.uniform, other._points = self.uniform and prior.diagonal, None
+        other.prior, other.uniform = prior, self.uniform and prior.diagonal
+        if not alike:
+            other.blocks, other._points = self.blocks.with_power(prior.power), None
         return other
 
     @property

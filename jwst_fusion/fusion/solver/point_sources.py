@@ -146,10 +146,40 @@ class SourcePrior(SobolevPrior):
         ndarray (group, d * d, k)
             The gradient at these.
         """
-        amplitudes = self.amplitudes(groups)
+        return self.base.apply(groups) - self.reaction(self.amplitudes(groups))
+
+    def energy(self, groups):
+        """Penalty of each component, of weight one.
+
+        Parameters
+        ----------
+        groups : ndarray (group, d * d, k)
+            Component groups of the whole scene.
+
+        Returns
+        -------
+        ndarray (k,)
+            The penalties: those of the diffuse part, which does not cancel where sources are
+            bright.
+        """
+        return self.base.energy(self.diffuse(groups))
+
+    def reaction(self, amplitudes):
+        """Gradient of half the penalty of the base at sources alone, of weight one.
+
+        Parameters
+        ----------
+        amplitudes : ndarray (J, k)
+            Amplitudes of the sources.
+
+        Returns
+        -------
+        ndarray (group, d * d, k)
+            The gradient.
+        """
         if self.pulled.shape[3] == 1:
-            return self.base.apply(groups) - self.pulled[..., 0] @ amplitudes
-        return self.base.apply(groups) - np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
+            return self.pulled[..., 0] @ amplitudes
+        return np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
 
 
 def with_sources(prior, positions):

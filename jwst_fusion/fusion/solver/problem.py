@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.edges import shared_edges, with_edges
 from jwst_fusion.fusion.solver.evidence import (
     LocalWeights,
     Tuning,
     difference_noise,
     gradient_energy,
     maximise_evidence,
+    reweighted_solution,
 )
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.point_sources import with_sources
@@ -51,6 +53,8 @@ class LowRankProblem:
         Normal equations on a periodic domain.
     local : LocalWeights
         Amount of data around every pixel.
+    edges : ndarray (Y, X) or None
+        Weights of the gradients on the periodic domain, of mean one; None if they are uniform.
     """
 
     data: FusionData
@@ -58,9 +62,10 @@ class LowRankProblem:
     compression: Compression
     system: WeightedSystem
     local: LocalWeights
+    edges: np.ndarray | None = None
 
     @classmethod
-    def pose(cls, data, subspace, settings):
+    def pose(cls, data, subspace, settings, *, edges=None):
         """Derive everything from data and subspace.
 
         Parameters
@@ -71,6 +76,8 @@ class LowRankProblem:
             Spectral subspace.
         settings : FusionSettings
             Regularisation and boundary.
+        edges : ndarray (Y, X), optional
+            Weights of the gradients that were found for a similar problem.
 
         Returns
         -------
@@ -89,7 +96,28 @@ class LowRankProblem:
             ),
         )
         local = LocalWeights(system.image_weight, system.spaxel_weight)
-        return cls(data, subspace, compression, system, local)
+        if edges is not None:
+            system, local = with_edges(system, edges), local.with_prior(edges)
+        return cls(data, subspace, compression, system, local, edges)
+
+    def posed_again(self, data, subspace, settings):
+        """Pose a similar problem, with the edges of this one.
+
+        Parameters
+        ----------
+        data : FusionData
+            Other observations of the same field.
+        subspace : WhitenedSubspace
+            Its spectral subspace.
+        settings : FusionSettings
+            Regularisation and boundary.
+
+        Returns
+        -------
+        LowRankProblem
+            The problem.
+        """
+        return type(self).pose(data, subspace, settings, edges=self.edges)
 
     def with_positions(self, positions):
         """Pose the same problem with other point sources.
@@ -136,13 +164,22 @@ class LowRankProblem:
         )
         return replace(tuned, solution=solution)
 
+    def _reweight(self, system, local, groups, mu, free):
+        """Fit the spatial weights of the prior, and keep them with the problem."""
+        edges, factor = shared_edges(system, local, groups, mu, free)
+        before = 1.0 if self.edges is None else self.edges
+        moved = float(np.sqrt(np.mean(np.log(edges / before) ** 2)))
+        self.edges = edges
+        self.system, self.local = with_edges(system, edges), local.with_prior(edges)
+        return self.system, self.local, factor, moved
+
     @property
     def window(self):
         """Fine rows and columns of the data within the periodic domain."""
         d, (h, w) = self.data.factor, self.data.cube.shape[1:]
         return slice(0, d * h), slice(0, d * w)
 
-    def tune(self, mu, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=()):
+    def tune(self, mu, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=(), draft=False):
         """Hyperparameters and the solution for them.
 
         Parameters
@@ -159,12 +196,16 @@ class LowRankProblem:
             Component groups to begin with.
         path : sequence of TuningStep
             Steps by which earlier problems were tuned.
+        draft : bool
+            Leave the edges of the prior as they are.
 
         Returns
         -------
         Tuning
             Weights of the prior, factors on the inverse variances, and the solve with them.
         """
+        preserving = settings.regularisation == "edge_preserving"
+        reweight = self._reweight if preserving and not draft else None
         if settings.tuning == "evidence":
             return maximise_evidence(
                 self.system,
@@ -177,8 +218,21 @@ class LowRankProblem:
                 scales=scales,
                 start=start,
                 path=path,
+                reweight=reweight,
             )
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
+        if reweight is not None:
+            solution = reweighted_solution(
+                self.system,
+                self.local,
+                mu,
+                (1.0, scale),
+                reweight=reweight,
+                tolerance=tolerance,
+                max_iterations=settings.max_iterations,
+                start=start,
+            )
+            return Tuning(mu, 1.0, scale, solution, 0, True)
         solution = self.system.solve(
             mu,
             1.0,

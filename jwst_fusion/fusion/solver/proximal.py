@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import FourierPrior
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.progress import Progress
@@ -28,7 +29,7 @@ def starlet_weights(starlet, system, local, tuned):
     starlet : PeriodicStarlet
         Transform.
     system : WeightedSystem
-        Problem with a quadratic prior.
+        Problem with a quadratic prior, whose sources are left out of the coefficients.
     local : LocalWeights
         Amount of data around every pixel.
     tuned : Tuning
@@ -51,13 +52,16 @@ def starlet_weights(starlet, system, local, tuned):
     power = grid.group(starlet.transfer**2)  # group, alias, scale
     pixels = grid.shape[0] * grid.shape[1]
     variance = np.zeros((len(starlet.transfer), system.rank))
-    for (image, cube), fraction in zip(local.nodes, local.fractions, strict=True):
-        weights = (tuned.scale_image * image, tuned.scale_cube * cube, tuned.mu)
+    nodes = local.weights((tuned.scale_image, tuned.scale_cube), tuned.mu)
+    for weights, fraction in zip(nodes, local.fractions, strict=True):
         for part, share, covariance in system.blocks.covariances(*weights):
             diagonal = np.einsum("gdaa->gda", covariance).real
             variance += fraction * np.einsum("g,gdj,gda->ja", share, power[part], diagonal)
     variance /= pixels
-    found = starlet.forward(grid.synthesise(tuned.solution.solution))
+    groups = tuned.solution.solution
+    if system.prior.sources is not None:
+        groups = system.prior.sources.diffuse(groups)
+    found = starlet.forward(grid.synthesise(groups))
     sizes = np.sqrt(found**2 + 2 / np.pi * variance[:, :, None, None]).mean((2, 3))
     sizes = np.maximum(sizes, np.finfo(float).tiny)
     return starlet.shares()[:, None] / sizes, sizes
@@ -79,7 +83,7 @@ def solve_sparse(problem, tuned, settings):
     -------
     Tuning
         The same with the new solution; it has converged if a step of the outer loop moves it by
-        less than the tolerance, in posterior standard deviations.
+        less than the tolerance, in posterior standard deviations. With amplitudes of the sources.
 
     Notes
     -----
@@ -87,22 +91,36 @@ def solve_sparse(problem, tuned, settings):
     alternating direction method of multipliers (Boyd et al. 2011). The quadratic step has the
     blocks of the direct solve, as the starlet is a filter: its weights
     :math:`\rho_{ja} = \lambda_{ja} / \langle|w_{ja}|\rangle` take the place of the gradient.
+
+    Sources D of free amplitudes are not seen by the penalty: the coefficients are those of
+    :math:`z - D a`. With :math:`P = \psi^T \rho \psi` and the target
+    :math:`c = \psi^T \rho (s - u)` of the quadratic step, which has the split coefficients s and
+    the dual u, its amplitudes are
+    :math:`a = (D^T P D)^{-1} D^T (P z - c)`; without them the step has the prior of `SourcePrior`
+    and the linear term :math:`(I - P D (D^T P D)^{-1} D^T) c`.
     """
     system, starlet = problem.system, PeriodicStarlet(problem.system.grid)
     grid, scales = system.grid, (tuned.scale_image, tuned.scale_cube)
     weights, sizes = starlet_weights(starlet, system, problem.local, tuned)
     rho = weights / sizes
-    sparse = system.with_prior(FourierPrior(grid, starlet.power(rho)))
+    sources = system.prior.sources
+    base = FourierPrior(grid, starlet.power(rho))
+    prior = with_sources(base, None if sources is None else sources.positions)
+    sparse = system.with_prior(prior)
     data = scales[0] * system.rhs_image + scales[1] * system.rhs_cube
     groups, one = tuned.solution.solution, np.ones(system.rank)
-    coefficients = starlet.forward(grid.synthesise(groups))
+    diffuse = groups if sources is None else sources.diffuse(groups)
+    coefficients = starlet.forward(grid.synthesise(diffuse))
     split, dual = coefficients, np.zeros_like(coefficients)
     limit, coupling = (weights / rho)[:, :, None, None], rho[:, :, None, None]
     norm = np.sqrt(system.rank * grid.shape[0] * grid.shape[1])
     iterations, history = tuned.solution.iterations, list(tuned.solution.history)
     progress = Progress()
     for step in range(1, _STEPS + 1):
-        rhs = data + grid.analyse(starlet.adjoint(coupling * (split - dual)))
+        pull = grid.analyse(starlet.adjoint(coupling * (split - dual)))
+        rhs = data + pull
+        if sources is not None:
+            rhs += prior.reaction(prior.amplitudes(np.zeros_like(pull), pull))
         solution = sparse.solve(
             one,
             *scales,
@@ -115,7 +133,8 @@ def solve_sparse(problem, tuned, settings):
         moved = np.sqrt(max(sparse.inner(change, sparse.apply(change, *scales, one)), 0)) / norm
         groups, iterations = solution.solution, iterations + solution.iterations
         history.append(float(moved))
-        coefficients = starlet.forward(grid.synthesise(groups))
+        diffuse = groups if sources is None else prior.diffuse(groups, pull)
+        coefficients = starlet.forward(grid.synthesise(diffuse))
         shifted = coefficients + dual
         split = np.sign(shifted) * np.maximum(np.abs(shifted) - limit, 0.0)
         dual = shifted - split
@@ -130,4 +149,5 @@ def solve_sparse(problem, tuned, settings):
     found = replace(
         solution, solution=groups, converged=good, iterations=iterations, history=history
     )
-    return replace(tuned, solution=found)
+    amplitudes = None if sources is None else prior.amplitudes(groups, pull)
+    return replace(tuned, solution=found, amplitudes=amplitudes)

@@ -221,8 +221,9 @@ def make_prior(kind, grid, data, *, exponent):
 
     Parameters
     ----------
-    kind : {"sobolev", "edge_weighted", "none"}
-        Kind; "none" is a weak gradient penalty that makes the solution unique.
+    kind : {"sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"}
+        Kind; "none" is a weak gradient penalty that makes the solution unique, and the gradient is
+        what "edge_preserving" and "wavelet" begin with.
     grid : Grid
         Periodic domain.
     data : FusionData

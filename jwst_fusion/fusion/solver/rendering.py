@@ -72,10 +72,9 @@ def row_covariance(system, local, mu, scales, psf, mixing):
     nodes = otf.shape[2]
     table = np.eye(k) if psf is None else mixing.reshape(len(mixing), -1)
     result = []
-    for image_weight, cube_weight in local.nodes:
-        weights = (scales[0] * image_weight, scales[1] * cube_weight, mu)
+    for weights in local.weights(scales, mu):
         total = np.zeros((nodes * nodes, k * k))
-        for part, multiplicity, covariance in blocks.covariances(*weights):
+        for part, multiplicity, covariance in blocks.covariances(*weights, budget=local.budget):
             pairs = otf[part][..., :, None] * otf[part][..., None, :].conj()
             pairs = pairs * multiplicity[:, None, None, None]
             flat = covariance.reshape(-1, k * k)

@@ -34,12 +34,13 @@ class FusionSettings:
     noise_scales : bool
         With "evidence", also fit one factor per instrument on the errors, which protects against
         wrong error arrays, correlated noise and imperfect registration.
-    regularisation : {"sobolev", "edge_weighted", "wavelet", "none"}
-        Penalise :math:`|D|^s z`; or gradients, less where the images have edges (Guilloteau et al.
-        2022); or the absolute values of starlet coefficients, see
-        `~jwst_fusion.fusion.solver.proximal.solve_sparse`, where errors, weights and noise scales
-        are those of the gradient that it begins with; or nothing, but for a trace of the gradient
-        that makes the solution unique.
+    regularisation : {"sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"}
+        Penalise :math:`|D|^s z`; or gradients, less where the maps of all components together have
+        edges, see `~jwst_fusion.fusion.solver.edges.shared_edges`, not with "syfu"; or less where
+        the images have edges (Guilloteau et al. 2022); or the absolute values of starlet
+        coefficients, see `~jwst_fusion.fusion.solver.proximal.solve_sparse`, where errors, weights
+        and noise scales are those of the gradient that it begins with; or nothing, but for a trace
+        of the gradient that makes the solution unique.
     exponent : float
         Exponent s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
     nonnegative : bool
@@ -116,8 +117,9 @@ class FusionSettings:
     regularisation: str = option(
         "sobolev",
         "What is known of the maps of the components: they are smooth, as exponent says; smooth "
-        "but for the edges that the images show; sparse in starlets; or nothing",
-        choices=("sobolev", "edge_weighted", "wavelet", "none"),
+        "but for edges that they share, or for those that the images show; sparse in starlets; or "
+        "nothing",
+        choices=("sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"),
     )
     exponent: float = option(
         1.0,
@@ -209,6 +211,9 @@ class FusionSettings:
     def _check_regularisation(self):
         if self.regularisation != "sobolev" and self.exponent != 1:
             msg = f"exponent is only used with regularisation='sobolev', got {self.exponent!r}"
+            raise ValueError(msg)
+        if self.regularisation == "edge_preserving" and self.tuning == "syfu":
+            msg = "regularisation='edge_preserving' needs a tuning other than 'syfu'"
             raise ValueError(msg)
         if self.regularisation == "edge_weighted" and self.boundary == "mirror":
             msg = "regularisation='edge_weighted' needs boundary='free'"
