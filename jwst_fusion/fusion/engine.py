@@ -134,8 +134,10 @@ def fuse(data, options=None):
         if settings.nonnegative:
             tuned = solve_nonnegative(problem, tuned, settings)
         _log(tuned)
-        cube, error, posterior = _rendered_cube(problem, tuned, settings)
         groups = tuned.solution.solution
+        # Before there are cube and errors, which need the most memory.
+        lines = unexplained_lines(problem.data, problem.cube_of(groups), scale=tuned.scale_cube)
+        cube, error, posterior = _rendered_cube(problem, tuned, settings)
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
         spectra = None
@@ -146,7 +148,6 @@ def fuse(data, options=None):
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             shapes = _shapes(problem, stars, settings)
             _add_light(cube, problem.data.psf_weights, believed, shapes)
-        lines = unexplained_lines(problem.data, problem.cube_of(groups), scale=tuned.scale_cube)
         if posterior is not None and len(stars):
             own = SourcePosterior(
                 positions=problem.data.sources,

@@ -47,6 +47,7 @@ def estimate_fusion_memory(channels, shape, factor, *, filters, nodes, rank, err
     # Rows of the compressed cube are fewer than nodes times components.
     compressed = min(nodes, 6) * rank
     maps = 8 * rows * columns * aliases * (4 * compressed + 4 * filters + 10 * rank)
-    cubes = channels * (4 * (2 if errors else 1) * pixels + 12 * spaxels)
+    # Data and model of the cube, and its residuals in search of lines.
+    cubes = channels * (4 * (2 if errors else 1) * pixels + 40 * spaxels)
     front = 8 * _CUBES * channels * spaxels
     return float(max(front, cubes + blocks + transfer + maps) + _SLABS)

@@ -21,8 +21,8 @@ from jwst_fusion.report.fused.product import read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.page import LARGEST_PAGE, _fitting, short
 
-SECTIONS = ["field", "lines", "spectra", "agreement", "spectrum", "calibration", "subspace"]
-SECTIONS += ["tuning", "weights", "dropped", "record"]
+SECTIONS = ["field", "lines", "spectra", "sources", "agreement", "spectrum", "calibration"]
+SECTIONS += ["subspace", "tuning", "weights", "dropped", "record"]
 
 
 class Reader(HTMLParser):

@@ -39,7 +39,7 @@ _MU_LIMIT = 1e6
 _REACH = 1.5
 # Nodes of the weight of the prior: logarithmic distance, and number at most; share of the domain
 # below which a node of another weight stands for one.
-_LEVEL, _LEVELS, _RARE = 1.2, 4, 1e-3
+_LEVEL, _LEVELS, _RARE = 1.2, 4, 5e-3
 # Groups of frequencies at all nodes together, and at most and at least at each.
 _BUDGET, _MOST, _LEAST = 1600, 200, 40
 # Steps at most in which spatial weights of the prior are fitted; then they are kept. These are

@@ -165,8 +165,7 @@ def local_covariance(system, local, mu, scales, *, reach):
     # (distance, frequency): the sum over frequencies is a product of two matrices.
     along = [np.exp(2j * np.pi * np.outer(distance, one)) for one in frequency]
     result = []
-    for image_weight, cube_weight in local.nodes:
-        weights = (scales[0] * image_weight, scales[1] * cube_weight, mu)
+    for weights in local.weights(scales, mu):
         covariance = blocks.covariance_of(chosen, *weights)
         found = np.zeros((len(distance), len(distance), k * k))
         # Frequencies of one row of the plane share the factor along y.
