@@ -32,7 +32,7 @@ def point_groups(grid, positions, *, order=(0, 0)):
     grid : Grid
         Periodic domain.
     positions : ndarray (J, 2)
-        x and y in fine pixels, 0 at the centre of the first.
+        Columns x and rows y in fine pixels, 0 at the centre of the first.
     order : tuple of int
         Order of the derivative with respect to the position, along x and along y.
 
@@ -343,7 +343,7 @@ def neighbours(positions, reach):
     Parameters
     ----------
     positions : ndarray (J, 2)
-        x and y, pixels.
+        Columns x and rows y, pixels.
     reach : float
         Largest distance, pixels.
 

@@ -125,7 +125,7 @@ class LowRankProblem:
         Parameters
         ----------
         positions : ndarray (J, 2)
-            x and y in pixels of the images.
+            Columns x and rows y in pixels of the images.
 
         Returns
         -------
