@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 # Accuracy of the first of two solves, in posterior standard deviations: its solution only finds
 # outliers and serves to fit spectra, which a twentieth of the noise hardly changes.
 _DRAFT = 0.05
+_SLAB = 32_000_000  # bytes of cube that are worked on at once
 _PASSES = 3  # first solves at most, each without the outliers of the one before
 # Robust standard deviations above which an outlier spoils the subspace and the noise of the first
 # solve, which is then made again.
@@ -96,7 +97,8 @@ def fuse(data, options=None):
         data, rejected = _without_gross_outliers(usable_data(data), settings)
         data, stars = choose_sources(data, settings)
         problem, tuned, rejected = _first_solution(data, rejected, settings)
-        if len(stars):
+        searched = len(stars) > 0
+        if searched:
             problem, tuned, stars = locate(problem, tuned, stars, settings)
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
@@ -125,8 +127,10 @@ def fuse(data, options=None):
                     scales=(tuned.scale_image, tuned.scale_cube),
                     tolerance=settings.tolerance,
                 )
-        elif len(stars):
-            data, stars = stars.deviating(problem, tuned)
+        elif searched:
+            data = problem.data
+            if len(stars):
+                data, stars = stars.deviating(problem, tuned)
             problem = problem.posed_again(data, problem.subspace, settings)
             tuned = _tuned_again(problem, tuned, settings)
         if settings.regularisation == "wavelet":
@@ -135,17 +139,22 @@ def fuse(data, options=None):
             tuned = solve_nonnegative(problem, tuned, settings)
         _log(tuned)
         groups = tuned.solution.solution
-        # Before there are cube and errors, which need the most memory.
-        lines = unexplained_lines(problem.data, problem.cube_of(groups), scale=tuned.scale_cube)
-        cube, error, posterior = _rendered_cube(problem, tuned, settings)
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
-        spectra = None
+        spectra, whole = None, problem.data.cube
         if len(stars):
             spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
             believed = deviations.believed()
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
+            whole = whole + light_of(problem.data, stars.believed, stars.points)[0]
+        # Before there are cube and errors, which need the most memory.
+        data = replace(problem.data, cube=whole)
+        lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
+        if lines is not None and settings.nonnegative:
+            lines = replace(lines, light=np.maximum(lines.light, 0))
+        cube, error, posterior = _rendered_cube(problem, tuned, settings)
+        if len(stars):
             shapes = _shapes(problem, stars, settings)
             _add_light(cube, problem.data.psf_weights, believed, shapes)
         if posterior is not None and len(stars):
@@ -202,13 +211,15 @@ def _shapes(problem, sources, settings):
 
 def _add_light(cube, weights, spectra, shapes):
     """Add sources of given spectra (J, L) to a cube, in place."""
+    pixels = cube[0].size
+    step = max(1, _SLAB // (4 * pixels))
     for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
-        if not spectrum.any():
-            continue
+        flat = shape.reshape(len(shape), -1).astype(np.float32)
         channels = np.flatnonzero(spectrum)
-        table = (weights[channels] * spectrum[channels, None]).astype(np.float32)
-        light = table @ shape.reshape(len(shape), -1).astype(np.float32)
-        cube[channels] += light.reshape(-1, *shape.shape[1:])
+        for start in range(0, len(channels), step):
+            part = channels[start : start + step]
+            table = (weights[part] * spectrum[part, None]).astype(np.float32)
+            cube[part] += (table @ flat).reshape(-1, *shape.shape[1:])
 
 
 def _without_gross_outliers(data, settings):
@@ -262,7 +273,7 @@ def _refined_solution(problem, tuned, rejected, stars, settings):
         data, stars = stars.deviating(problem, tuned)
     problem = _refined(data, problem, tuned, settings)
     tuned = _tuned_again(problem, tuned, settings)
-    found, _ = _residual_outliers(problem, tuned, settings)
+    found, _ = _residual_outliers(problem, tuned, settings, stars)
     if found.any():
         rejected = rejected.add(found)
         problem = _refined(_without(found, problem.data), problem, tuned, settings)
@@ -293,14 +304,22 @@ def _calibrated_solution(problem, tuned, gains, settings, *, scales, tolerance):
     return problem, tuned, gains
 
 
-def _residual_outliers(problem, tuned, settings):
-    """Outliers among the residuals of a solution, and the size of the worst."""
+def _residual_outliers(problem, tuned, settings, stars=()):
+    """Outliers among the residuals of a solution, and the size of the worst.
+
+    What errors of the PSF may explain is a part of the light, that of sources included which was
+    taken off the data.
+    """
     skipped = settings.boundary == "mirror" or settings.tuning == "syfu"
     if settings.outlier_sigma is None or skipped:
         return Rejection.nothing(problem.data), 0.0
     groups = tuned.solution.solution
-    seen = problem.images_of(groups), problem.cube_of(groups)
-    return residual_outliers(problem.data, *seen, settings.outlier_sigma)
+    data, images, cube = problem.data, problem.images_of(groups), problem.cube_of(groups)
+    if len(stars):
+        light = light_of(data, stars.believed, stars.points)
+        data = replace(data, cube=data.cube + light[0], images=data.images + light[1])
+        images, cube = images + light[1], cube + light[0]
+    return residual_outliers(data, images, cube, settings.outlier_sigma)
 
 
 def _tuned_again(problem, tuned, settings, *, tolerance=None):

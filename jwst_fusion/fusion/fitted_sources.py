@@ -34,6 +34,7 @@ _NEAR = 2.0  # fine pixels: a given position and a peak of the images within are
 _CORE, _AROUND = 1.0, (2.0, 3.0)
 _UNSHARED = 0.25  # of the error that a PSF leaves in the flux of a source, at the source itself
 _UNDERFLOW = -690.0  # logarithm of the smallest probability that is worked with as such
+_SAME = 0.3  # fine pixels: two sources nearer than that cannot be told apart
 _LOST = 2.0  # fine pixels from where it was found, beyond which a source is another one
 
 
@@ -190,6 +191,11 @@ def choose_sources(data, settings):
             text = "%d point sources lie beside what the cube sees and have no spectra of their own"
             log.info(text, np.count_nonzero(~seen))
         positions = positions.chosen(seen)
+        apart = _apart(np.column_stack([positions.x, positions.y]))
+        if not apart.all():
+            text = "%d point sources stand within %.1f pixels of another one and are left out"
+            warn(log, text, np.count_nonzero(~apart), _SAME)
+        positions = positions.chosen(apart)
         log.info("%d point sources with spectra of their own", len(positions))
     at = np.column_stack([positions.x, positions.y])
     empty = np.zeros((len(positions), len(data.cube)))
@@ -208,10 +214,20 @@ def _seen(data, positions):
     return share[y, x] > _LEAST_SEEN
 
 
+def _apart(at, rank=None):
+    """Which positions (J, 2) are none of another one before them, in the order of their rank."""
+    order = np.arange(len(at)) if rank is None else np.argsort(-rank, kind="stable")
+    keep = np.zeros(len(at), bool)
+    for j in order:
+        near = np.hypot(*(at[keep] - at[j]).T) < _SAME
+        keep[j] = not near.any()
+    return keep
+
+
 def _given(given, found):
     """Sources at given positions, moved to the peak of the images beside them, if there is one."""
     at, significance = given.copy(), np.full(len(given), np.nan)
-    if len(found):
+    if len(given) and len(found):
         distance = np.hypot(given[:, :1] - found.x, given[:, 1:] - found.y)
         nearest = distance.argmin(1)
         # one peak belongs to the nearest of several positions
@@ -263,6 +279,7 @@ def locate(problem, tuned, sources, settings):
         lost = np.hypot(*(at - start).T) > _LOST
         keep = (log_p < np.log(settings.false_alarms / pixels)) & ~lost
         keep |= positions.given
+        keep &= _apart(at, np.where(positions.given, np.inf, moves.excess))
         # Halve steps that alternate: two sources may push each other to and fro.
         steps = np.where(moves.steps * previous < 0, moves.steps / 2, moves.steps)
         steps[lost] = 0.0

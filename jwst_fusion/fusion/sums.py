@@ -110,10 +110,11 @@ def error_of(product, mask=None, weights=None):
     used = np.where(seen, used, 0.0)
     if mirrored:
         used = used[:, ::-1]
+    if not used.any():
+        count = len(cube) if measure.weights is None else len(measure.weights)
+        return measure.answer(np.full(count, np.nan))
     variance = sum_variances(posterior, used, measure.weights)
     error = np.sqrt(np.maximum(variance, 0.0))
-    if not used.any():
-        error[:] = np.nan
-    elif measure.weights is None:
+    if measure.weights is None:
         error[~finite.any((1, 2))] = np.nan
     return measure.answer(error)

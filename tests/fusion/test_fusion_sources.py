@@ -183,6 +183,25 @@ def test_given_sources_are_kept_and_none_is_respected(scene):
         FusionSettings(sources="given", boundary="mirror")
 
 
+def test_empty_and_doubled_catalogues(scene, caplog):
+    data, *_ = scene
+    settings = FusionSettings(sources="given", errors=False)
+    assert fuse(replace(data, sources=np.zeros((0, 2))), settings).sources is None
+    twice = np.array([STARS[0][:2], STARS[0][:2], STARS[1][:2]])
+    found = fuse(replace(data, sources=twice), settings).sources
+    assert len(found) == 2
+    assert "stand within 0.3 pixels of another one" in caplog.text
+
+
+def test_sums_where_there_are_no_data(fused):
+    empty = replace(fused, cube=fused.cube.copy())
+    empty.cube[:, :5, :5] = np.nan
+    corner = np.zeros(fused.cube.shape[1:])
+    corner[:4, :4] = 1
+    assert np.isnan(error_of(empty, corner)).all()
+    assert np.isnan(error_of(empty, corner, np.ones(CHANNELS)))
+
+
 def test_errors_of_sums_hold(scene, fused):
     _, sharp, *_ = scene
     rng = np.random.default_rng(2)

@@ -301,11 +301,16 @@ class PointInformation:
         ndarray (m, m)
             T of these columns.
         """
-        root = np.sqrt(self.grid.multiplicity)[:, None, None, None]
-        columns = root * maps[:, :, None] * spectra.T
-        seen = (self.known @ columns).reshape(-1, len(spectra))
-        columns = columns.reshape(-1, len(spectra))
-        result = columns.real.T @ seen.real + columns.imag.T @ seen.imag
+        result = np.zeros((len(spectra), len(spectra)))
+        groups = len(maps)
+        step = max(1, _CHUNK // (64 * maps[0].size * spectra.shape[1]))
+        for start in range(0, groups, step):
+            part = slice(start, start + step)
+            root = np.sqrt(self.grid.multiplicity[part])[:, None, None, None]
+            columns = root * maps[part][:, :, None] * spectra.T
+            seen = (self.known[part] @ columns).reshape(-1, len(spectra))
+            columns = columns.reshape(-1, len(spectra))
+            result += columns.real.T @ seen.real + columns.imag.T @ seen.imag
         return (result + result.T) / 2
 
     def factor(self):

@@ -251,10 +251,10 @@ def fit_positions(problem, tuned):
     known = system.point_information(*weights)
     both = np.concatenate([amplitudes, amplitudes])
     information = known.along(np.concatenate(along, axis=2), both)
-    # A source of no light has no position: its diagonal is made finite.
-    diagonal = np.diag(information)
-    information = information + np.diag(1e-9 * diagonal.max() + 1e-9 * diagonal)
-    covariance = np.linalg.inv(information)
+    # A source of no light has no position: what is known of it is made more than rounding.
+    values, vectors = np.linalg.eigh(information)
+    values = np.maximum(values, 1e-9 * max(values[-1], np.finfo(float).tiny))
+    covariance = (vectors / values) @ vectors.T
     steps = (covariance @ slopes.ravel()).reshape(2, count).T
     errors = np.sqrt(np.diag(covariance)).reshape(2, count).T
     excess = np.empty(count)

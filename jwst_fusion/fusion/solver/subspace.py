@@ -304,7 +304,7 @@ def _principal(matrix, limit):
     if rows <= columns:
         values, left = sla.eigh(matrix @ matrix.T)
         values, left = np.maximum(values[::-1][:limit], 0), left[:, ::-1][:, :limit]
-        keep = min(limit, 64)
+        keep = min(limit, LARGEST_RANK)
         scale = np.sqrt(np.maximum(values[:keep], np.finfo(float).tiny))
         return values, matrix.T @ (left[:, :keep] / scale)
     values, right = sla.eigh(matrix.T @ matrix)
