@@ -282,7 +282,7 @@ def locate(problem, tuned, sources, settings):
         keep &= _apart(at, np.where(positions.given, np.inf, moves.excess))
         # Halve steps that alternate: two sources may push each other to and fro.
         steps = np.where(moves.steps * previous < 0, moves.steps / 2, moves.steps)
-        steps[lost] = 0.0
+        steps[lost] = (start - at)[lost]  # those of a catalogue that ran away go back
         settled = np.all(np.abs(steps) < _SETTLED * moves.errors + 1e-3)
         positions = replace(
             positions,
