@@ -15,7 +15,7 @@ _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "sciki
 _QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
 # What the header says about errors of sums, which are not those of ERR added in square.
-_SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: 1-6x too small"
+_SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: up to 4x too small"
 _BRIGHTNESS = "MJy/sr"
 # PSNR is in decibels, which the FITS standard does not have as a unit.
 _UNITS = {

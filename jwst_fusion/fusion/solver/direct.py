@@ -290,14 +290,21 @@ class BlockSystem:
         share = self.grid.multiplicity
         share = share * (share.sum() / share[::stride].sum())
         for part in self.chunks(stride=stride):
-            factors = self.factors(part, image_weight, cube_weight, mu)
-            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
-            shape = (self.grid.aliases, self.rank)
-            covariance = np.empty((len(factors), *shape, self.rank), factors.dtype)
-            for block, factor in zip(covariance, factors, strict=True):
-                inverse = trtri(factor.T, lower=0)[0].reshape(*shape, self.size)
-                np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=block)
-            yield part, share[part], covariance
+            yield (
+                part,
+                share[part],
+                self._diagonal_blocks(self.factors(part, image_weight, cube_weight, mu)),
+            )
+
+    def _diagonal_blocks(self, factors):
+        """Diagonal blocks (group, d * d, k, k) of the inverse, from Cholesky factors."""
+        shape = (self.grid.aliases, self.rank)
+        (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+        found = np.empty((len(factors), *shape, self.rank), factors.dtype)
+        for block, factor in zip(found, factors, strict=True):
+            inverse = trtri(factor.T, lower=0)[0].reshape(*shape, self.size)
+            np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=block)
+        return found
 
     def covariance_of(self, chosen, *weights):
         """Posterior covariance of the components at the frequencies of some groups.
@@ -314,17 +321,9 @@ class BlockSystem:
         ndarray (len(chosen), d * d, k, k)
             Diagonal blocks of the inverse.
         """
-        shape = (self.grid.aliases, self.rank)
-        covariance = np.empty((len(chosen), *shape, self.rank), complex)
         step = max(1, _CHUNK // (16 * self.size**2))
-        for start in range(0, len(chosen), step):
-            part = chosen[start : start + step]
-            factors = self.factors(part, *weights)
-            (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
-            for j, factor in enumerate(factors, start=start):
-                inverse = trtri(factor.T, lower=0)[0].reshape(*shape, self.size)
-                np.matmul(inverse.conj(), inverse.transpose(0, 2, 1), out=covariance[j])
-        return covariance
+        parts = (chosen[start : start + step] for start in range(0, len(chosen), step))
+        return np.concatenate([self._diagonal_blocks(self.factors(one, *weights)) for one in parts])
 
     def preconditioner(self, image_weight, cube_weight, mu):
         """Inverse blocks, as a function on component groups.

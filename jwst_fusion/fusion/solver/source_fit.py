@@ -120,7 +120,7 @@ def seen_points(problem):
     spectrometer = Spectrometer(grid, data.psf_cube, identity)
     imager = Imager(grid, data.psf_image, identity)
     cube = np.empty((nodes, count, h, w))
-    images = np.empty((nodes, count, data.factor * h, data.factor * w))
+    images = np.empty((nodes, count, data.factor * h, data.factor * w), np.float32)
     for j in range(count):
         one = points[:, :, j : j + 1]
         cube[:, j] = grid.synthesise_coarse(spectrometer.forward_groups(one))[:, :h, :w]
