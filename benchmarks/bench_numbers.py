@@ -14,9 +14,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from fusion_benchmark.lines import HEADER
-from fusion_benchmark.numbers.case import FILTERS
-from fusion_benchmark.numbers.sections import SECTIONS
-from fusion_benchmark.numbers.summary import as_summary
+from fusion_benchmark.observer.case import FILTERS
+from fusion_benchmark.observer.sections import SECTIONS
+from fusion_benchmark.observer.summary import as_summary
 from trace_benchmark.table import as_rst, as_text
 
 log = logging.getLogger("benchmark")

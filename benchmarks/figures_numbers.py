@@ -14,8 +14,8 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from fusion_benchmark.numbers.case import make_scene
-from fusion_benchmark.numbers.fused import fuse_case
+from fusion_benchmark.observer.case import make_scene
+from fusion_benchmark.observer.fused import fuse_case
 
 log = logging.getLogger("benchmark")
 

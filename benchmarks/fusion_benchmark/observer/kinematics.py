@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion_benchmark.numbers.spectral import LIGHT, RESOLVING_POWER
+from fusion_benchmark.observer.spectral import LIGHT, RESOLVING_POWER
 
 __all__ = ["LineFit", "fit_line"]
 

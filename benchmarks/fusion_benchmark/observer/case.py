@@ -7,9 +7,9 @@ import numpy as np
 from scipy import fft
 
 from fusion_benchmark.nebula import BANDS, curve_between
-from fusion_benchmark.numbers.scenes import SCENES, Sky
-from fusion_benchmark.numbers.spectral import line_channels, spectral_grid
 from fusion_benchmark.observe import Setup, Sources, bicubic, observe
+from fusion_benchmark.observer.scenes import SCENES, Sky
+from fusion_benchmark.observer.spectral import line_channels, spectral_grid
 from fusion_benchmark.optics import chebyshev_optics
 from fusion_benchmark.scenes import pupils
 from jwst_fusion.fusion.psf.instrument_psf import PsfPair

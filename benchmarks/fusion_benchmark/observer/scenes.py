@@ -7,7 +7,7 @@ from benchmark_data import data_folder
 from scipy import fft
 from scipy.ndimage import gaussian_filter1d
 
-from fusion_benchmark.numbers.spectral import (
+from fusion_benchmark.observer.spectral import (
     HYDROGEN,
     MOLECULAR,
     RESOLVING_POWER,

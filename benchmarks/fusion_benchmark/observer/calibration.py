@@ -4,9 +4,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from fusion_benchmark.lines import Line
-from fusion_benchmark.numbers import measures
-from fusion_benchmark.numbers.case import make_scene
-from fusion_benchmark.numbers.fused import fuse_case
+from fusion_benchmark.observer import measures
+from fusion_benchmark.observer.case import make_scene
+from fusion_benchmark.observer.fused import fuse_case
 
 __all__ = ["calibration"]
 

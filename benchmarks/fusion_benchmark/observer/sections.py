@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from fusion_benchmark.lines import Line
-from fusion_benchmark.numbers import measures
-from fusion_benchmark.numbers.calibration import calibration
-from fusion_benchmark.numbers.case import FILTERS, make_scene
-from fusion_benchmark.numbers.fused import fuse_case
-from fusion_benchmark.numbers.kinematics import fit_line
-from fusion_benchmark.numbers.measures import quantile_68
+from fusion_benchmark.observer import measures
+from fusion_benchmark.observer.calibration import calibration
+from fusion_benchmark.observer.case import FILTERS, make_scene
+from fusion_benchmark.observer.fused import fuse_case
+from fusion_benchmark.observer.kinematics import fit_line
+from fusion_benchmark.observer.measures import quantile_68
 from jwst_fusion.metrics import psnr, sam
 
 __all__ = ["SECTIONS"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion_benchmark.numbers.measures import Estimate
+from fusion_benchmark.observer.measures import Estimate
 from jwst_fusion.fusion.engine import FusionResult, fuse
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.sums import error_of
