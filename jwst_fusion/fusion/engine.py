@@ -26,6 +26,7 @@ from jwst_fusion.fusion.solver.problem import (
     plain_noise,
 )
 from jwst_fusion.fusion.solver.proximal import solve_sparse
+from jwst_fusion.fusion.solver.psf_fit import fit_psf
 from jwst_fusion.fusion.solver.refinement import refine_subspace
 from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
 from jwst_fusion.fusion.solver.residual_lines import unexplained_lines
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 # Accuracy of the first of two solves, in posterior standard deviations: its solution only finds
 # outliers and serves to fit spectra, which a twentieth of the noise hardly changes.
-_DRAFT = 0.05
+_DRAFT = 0.01
 _SLAB = 32_000_000  # bytes of cube that are worked on at once
 _PASSES = 3  # first solves at most, each without the outliers of the one before
 # Robust standard deviations above which an outlier spoils the subspace and the noise of the first
@@ -96,10 +97,19 @@ def fuse(data, options=None):
     with threadpool_limits(1, user_api="blas"):
         data, rejected = _without_gross_outliers(usable_data(data), settings)
         data, stars = choose_sources(data, settings)
-        problem, tuned, rejected = _first_solution(data, rejected, settings)
+        gross = rejected
+        problem, tuned, rejected = _first_solution(data, gross, settings)
         searched = len(stars) > 0
         if searched:
             problem, tuned, stars = locate(problem, tuned, stars, settings)
+        psf_fit = None
+        if settings.fits_psf:
+            problem, tuned, psf_fit = fit_psf(problem, tuned, settings)
+            if psf_fit is not None and psf_fit.matters:
+                problem, tuned, rejected, stars = _seen_again(
+                    data, gross, problem, tuned, psf_fit, settings
+                )
+                searched |= len(stars) > 0
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
             # Noise scales of data with wrong gains would hide what is to be fitted.
@@ -143,7 +153,7 @@ def fuse(data, options=None):
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
         spectra, whole = None, problem.data.cube
         if len(stars):
-            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
+            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned, psf_fit)
             believed = deviations.believed()
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
@@ -197,6 +207,7 @@ def fuse(data, options=None):
         rejected_voxels=rejected.voxels,
         sources=spectra,
         posterior=posterior,
+        psf_fit=psf_fit,
     )
 
 
@@ -266,6 +277,28 @@ def _first_solution(data, rejected, settings):
     return problem, tuned, rejected
 
 
+def _seen_again(data, gross, problem, tuned, fit, settings):
+    """Look for outliers and sources again with PSFs that have been fitted.
+
+    With wrong ones, cores of stars look like outliers, and rings around them like sources.
+    """
+    data = replace(
+        data, psf_image=fit.psf_image, psf_cube=fit.psf_cube, sources=problem.data.sources
+    )
+    found, _ = _residual_outliers(replace(problem, data=data), tuned, settings)
+    data, rejected = _without(found, data), gross.add(found)
+    data, stars = choose_sources(data, settings)
+    problem = problem.posed_again(data, problem.subspace, settings)
+    # What wrong PSFs have switched off gets another chance.
+    tuned = replace(tuned, mu=initial_mu(problem.subspace, data.factor, settings))
+    tuned = _tuned_again(
+        problem, tuned, settings, tolerance=max(settings.tolerance, _DRAFT), draft=len(stars) > 0
+    )
+    if len(stars):
+        problem, tuned, stars = locate(problem, tuned, stars, settings)
+    return problem, tuned, rejected, stars
+
+
 def _refined_solution(problem, tuned, rejected, stars, settings):
     """Solve with spectra fitted to the first solution, and once more without new outliers."""
     data = problem.data
@@ -322,7 +355,7 @@ def _residual_outliers(problem, tuned, settings, stars=()):
     return residual_outliers(data, images, cube, settings.outlier_sigma)
 
 
-def _tuned_again(problem, tuned, settings, *, tolerance=None):
+def _tuned_again(problem, tuned, settings, *, tolerance=None, draft=False):
     """Tune from the hyperparameters and the solution of a similar problem."""
     return problem.tune(
         tuned.mu,
@@ -331,6 +364,7 @@ def _tuned_again(problem, tuned, settings, *, tolerance=None):
         scales=(tuned.scale_image, tuned.scale_cube),
         start=tuned.solution.solution,
         path=tuned.path,
+        draft=draft,
     )
 
 

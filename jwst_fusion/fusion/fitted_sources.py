@@ -32,6 +32,9 @@ _LEAST_SEEN = 0.25  # of the information on a source that a cube without borders
 _NEAR = 2.0  # fine pixels: a given position and a peak of the images within are one source
 # Widths of the PSF: radius of the core, and ring around it, for the light beside a source.
 _CORE, _AROUND = 1.0, (2.0, 3.0)
+# What a fit of the widths leaves of the halo shows less of how wrong the PSF is than that of a PSF
+# that was not fitted.
+_UNFITTED = 2.0
 _UNSHARED = 0.25  # of the error that a PSF leaves in the flux of a source, at the source itself
 _UNDERFLOW = -690.0  # logarithm of the smallest probability that is worked with as such
 _SAME = 0.3  # fine pixels: two sources nearer than that cannot be told apart
@@ -84,7 +87,7 @@ class FittedSources:
         data = without_light(problem.data, change, self.points) if change.any() else problem.data
         return data, replace(self, believed=believed)
 
-    def measured(self, problem, tuned):
+    def measured(self, problem, tuned, psf_fit=None):
         """Spectra of the sources, and what they add to models and cube.
 
         Parameters
@@ -93,6 +96,8 @@ class FittedSources:
             With these sources.
         tuned : Tuning
             Its solution.
+        psf_fit : PsfFit, optional
+            What has been fitted to the PSFs.
 
         Returns
         -------
@@ -114,11 +119,15 @@ class FittedSources:
             amplitudes = prior.amplitudes(tuned.solution.solution)
         posterior, surroundings = confusion(problem, tuned)
         halo = self._halo(problem, tuned, amplitudes)
+        if psf_fit is None:
+            shape = np.array([halo])
+        else:
+            shape = np.append(psf_fit.flux, _UNFITTED * halo)
         noise = np.where(np.isfinite(found.errors), found.errors, np.nan)
         flux = amplitudes @ subspace.basis.T + found.spectra
         flux[:, ~subspace.valid] = np.nan
         factor = np.einsum("la,jaq->jlq", subspace.basis, _roots(surroundings))
-        factor = np.concatenate([factor, halo * np.nan_to_num(flux)[:, :, None]], axis=2)
+        factor = np.concatenate([factor, np.nan_to_num(flux)[:, :, None] * shape], axis=2)
         spectra = SourceSpectra(
             positions=self.positions,
             flux=flux,

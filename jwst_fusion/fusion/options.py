@@ -195,6 +195,7 @@ class FusionOptions:
         high=psf_checks.LARGEST_BROADENING,
         unit="arcsec",
     )
+    psf_fit: str = same_option(FusionSettings, "psf_fit")
     psf_opd: str | None = option(
         None,
         "Wavefront of the telescope for STPSF: a file, a date, 'observation' for the dates of the "

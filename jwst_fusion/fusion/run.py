@@ -126,6 +126,12 @@ def fuse_observations(cube, images, options):
         result = replace(result, sources=result.sources.renamed(names))
     _warn_of_noise(result)
     inputs = without_rejected(inputs, result.rejected_images, result.rejected_voxels)
+    if result.psf_fit is not None:
+        fitted = result.psf_fit
+        inputs = replace(inputs, psf_image=fitted.psf_image, psf_cube=fitted.psf_cube)
+        psf = replace(psf, image=fitted.psf_image, cube=fitted.psf_cube)
+        # Filters that are left out are predicted with the PSFs that all images gave.
+        settings = replace(settings, psf_fit="none")
     if options.crosscal == "fitted":
         calibrations = _with_gains(calibrations, result)
         # Images that are left out for validation are compared with their gains, too.

@@ -5,6 +5,7 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion import __version__
 from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.source_spectra import add_sources
 from jwst_fusion.products.tables import add_arrays, add_tables
@@ -98,6 +99,7 @@ def _provenance(product, template, fused, options):
     meta.psf_broadening_across = fused.broadening.across
     meta.psf_broadening_along = fused.broadening.along
     meta.psf_broadening_image = float(options.psf_broadening_image)
+    _fitted_psfs(meta, solution.psf_fit, fused.grid.fine.scale)
     meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
     meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
@@ -112,6 +114,18 @@ def _provenance(product, template, fused, options):
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)
     _quality(meta, fused)
+
+
+def _fitted_psfs(meta, fit, scale):
+    """Record how PSFs differ from their models: FWHM along x and y, below 0 if narrower."""
+    if fit is None:
+        return
+    for name, variance in (("image", fit.image), ("cube", fit.cube)):
+        for axis, value in zip("xy", variance[:2], strict=True):
+            width = FWHM_OF_SIGMA * scale * np.sign(value) * np.sqrt(abs(value))
+            setattr(meta, f"psf_fit_{name}_{axis}", float(width))
+    meta.psf_fit_shift_x, meta.psf_fit_shift_y = (float(one * scale) for one in fit.shift)
+    meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))
 
 
 def _quality(meta, fused):

@@ -35,6 +35,7 @@ _SCALE_LIMIT = 100.0
 # Factor on the first weights of the prior within which they stay: without data, that of a component
 # would grow faster with every step.
 _MU_LIMIT = 1e6
+_OFF = 1.0  # effective parameters of a component below which its weight does not grow any more
 # Fine pixels over which the weight of the prior is averaged to what determines the variance of one.
 _REACH = 1.5
 # Nodes of the weight of the prior: logarithmic distance, and number at most; share of the domain
@@ -331,6 +332,8 @@ def maximise_evidence(
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
             new = np.maximum(effective, 1e-3) / energy
             wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
+            # A component that is as good as off: what is more only makes sums inexact.
+            wanted[:-2][(effective < _OFF) & (new > mu)] = 0.0
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)

@@ -274,8 +274,8 @@ class WeightedSystem:
         return SourcePreconditioner(precondition, self.grid, information)
 
     def _strength(self, mu):
-        """Diagonal (group, d * d, k) of the prior of the diffuse part, for mean weights."""
-        power = self.prior.sources.power
+        """Diagonal (group, d * d, k) of the prior, that of the diffuse part, for mean weights."""
+        power = self.prior.power
         power = power[:, :, None] if power.ndim == 2 else power
         return power * (mu * getattr(self.prior, "mu", 1.0))
 
@@ -292,6 +292,30 @@ class WeightedSystem:
         PointInformation
             For these weights, or such that differ by less than a tenth.
         """
+        covariance, strength = self.covariance(*weights)
+        sources = self.prior.sources
+        if self._points is None or self._points[0] is not covariance:
+            pairs = neighbours(sources.positions, self.spectrometer.reach)
+            found = PointInformation(self.grid, covariance, strength, sources.points, pairs)
+            self._points = covariance, found
+        return self._points[1]
+
+    def covariance(self, *weights):
+        """Posterior covariance of the diffuse components at every frequency, and their prior.
+
+        Parameters
+        ----------
+        *weights
+            Weights of the images (F,), of the cube, and of the prior (k,).
+
+        Returns
+        -------
+        covariance : ndarray (group, d * d, k, k)
+            Diagonal blocks of the inverse, for these weights or such that differ by less than a
+            tenth.
+        strength : ndarray (group, d * d, k)
+            Diagonal of the prior.
+        """
         self.blocks.informed = True
         self.blocks.preconditioner(*weights)
         covariance, mu = self.blocks.kept_covariance()
@@ -299,14 +323,7 @@ class WeightedSystem:
             self.blocks.forget()
             self.blocks.preconditioner(*weights)
             covariance, mu = self.blocks.kept_covariance()
-        sources = self.prior.sources
-        if self._points is None or self._points[0] is not covariance:
-            pairs = neighbours(sources.positions, self.spectrometer.reach)
-            found = PointInformation(
-                self.grid, covariance, self._strength(mu), sources.points, pairs
-            )
-            self._points = covariance, found
-        return self._points[1]
+        return covariance, self._strength(mu)
 
     def misfit(self, groups):
         """Weighted sums of squared residuals of both instruments.

@@ -65,7 +65,7 @@ class LowRankProblem:
     edges: np.ndarray | None = None
 
     @classmethod
-    def pose(cls, data, subspace, settings, *, edges=None):
+    def pose(cls, data, subspace, settings, *, edges=None, domain=None):
         """Derive everything from data and subspace.
 
         Parameters
@@ -78,6 +78,8 @@ class LowRankProblem:
             Regularisation and boundary.
         edges : ndarray (Y, X), optional
             Weights of the gradients that were found for a similar problem.
+        domain : tuple of int, optional
+            Rows and columns, in spaxels, of the periodic domain of a similar problem.
 
         Returns
         -------
@@ -94,6 +96,7 @@ class LowRankProblem:
             prior=lambda grid: with_sources(
                 make_prior(kind, grid, data, exponent=exponent), data.sources
             ),
+            domain=domain,
         )
         local = LocalWeights(system.image_weight, system.spaxel_weight)
         if edges is not None:
@@ -101,7 +104,7 @@ class LowRankProblem:
         return cls(data, subspace, compression, system, local, edges)
 
     def posed_again(self, data, subspace, settings):
-        """Pose a similar problem, with the edges of this one.
+        """Pose a similar problem, with the edges and on the domain of this one.
 
         Parameters
         ----------
@@ -117,7 +120,8 @@ class LowRankProblem:
         LowRankProblem
             The problem.
         """
-        return type(self).pose(data, subspace, settings, edges=self.edges)
+        domain = (self.system.grid.rows, self.system.grid.columns)
+        return type(self).pose(data, subspace, settings, edges=self.edges, domain=domain)
 
     def with_positions(self, positions):
         """Pose the same problem with other point sources.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.solver.posterior import CubePosterior
+from jwst_fusion.fusion.solver.psf_fit import PsfFit
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
 __all__ = ["FusionResult"]
@@ -56,6 +57,8 @@ class FusionResult:
         Point sources with their spectra; None if there are none.
     posterior : CubePosterior or None
         Posterior of the cube, for errors of sums; None without errors.
+    psf_fit : PsfFit or None
+        How the PSFs differ from those given; None if they were not fitted.
     """
 
     cube: np.ndarray
@@ -78,3 +81,4 @@ class FusionResult:
     rejected_voxels: np.ndarray
     sources: object = None
     posterior: CubePosterior | None = None
+    psf_fit: PsfFit | None = None

@@ -53,6 +53,10 @@ class FusionSettings:
         "mirror" or with "syfu", which have none.
     false_alarms : float
         Expected number of sources in the field that are noise, above 0 to 100.
+    psf_fit : {"width", "none"}
+        Fit the widths of both PSFs and a shift of the cube together with the scene, see
+        `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, or believe the PSFs. Not with the boundary
+        "mirror", the regularisation "none" or with "syfu", which believe them.
     outlier_sigma : float or None
         Leave out what is sharper than the PSF, and residuals of the first solve beyond this many
         robust standard deviations, see `~jwst_fusion.fusion.solver.outliers`; 3 or more. None
@@ -142,6 +146,12 @@ class FusionSettings:
         low=0.0,
         high=100.0,
         closed=False,
+    )
+    psf_fit: str = option(
+        "width",
+        "Fit the widths of both PSFs, and a shift of the cube, together with the scene, or believe "
+        "the PSFs",
+        choices=("none", "width"),
     )
     outlier_sigma: float | None = option(
         6.0,
@@ -234,6 +244,12 @@ class FusionSettings:
         """Whether there may be point sources with spectra of their own."""
         possible = self.boundary == "free" and self.regularisation != "none"
         return self.sources != "none" and possible and self.tuning != "syfu"
+
+    @property
+    def fits_psf(self):
+        """Whether the PSFs are fitted."""
+        possible = self.boundary == "free" and self.regularisation != "none"
+        return self.psf_fit == "width" and possible and self.tuning != "syfu"
 
     @property
     def refining(self):

@@ -133,7 +133,7 @@ def is_complete(data):
     )
 
 
-def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
+def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior, domain=None):
     """Whitened data and both operators on a periodic domain.
 
     Parameters
@@ -149,6 +149,9 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
         extends the field to the period [x, flip(x)].
     prior : callable
         Makes the prior for a `Grid`.
+    domain : tuple of int, optional
+        Rows and columns, in spaxels, of the domain with "free"; by default the field and a ring as
+        wide as the PSF of the cube.
 
     Returns
     -------
@@ -166,8 +169,10 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior):
         images, image_weight, rows = (_mirror(a) for a in (images, image_weight, rows))
         spaxel_weight = _mirror(spaxel_weight[None])[0]
     else:
-        ring = _ring_width(data)
-        size = tuple(_fast_size(n + ring, d) for n in (h, w))
+        size = domain
+        if size is None:
+            ring = _ring_width(data)
+            size = tuple(_fast_size(n + ring, d) for n in (h, w))
         extra = [(0, size[0] - h), (0, size[1] - w)]
         fine = [(0, 0), *((0, d * after) for _, after in extra)]
         images, image_weight = np.pad(images, fine), np.pad(image_weight, fine)

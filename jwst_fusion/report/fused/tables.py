@@ -303,7 +303,29 @@ def tuning_table(product):
             f'{_number(header.get("FUSBRALO", np.nan), 3)}" along the slices (FWHM)',
         ),
     ]
+    if "FUSPFIX" in header:
+        rows += [
+            ("PSF of the images, fitted", _fitted_width(header, "I")),
+            ("PSF of the cube, fitted", _fitted_width(header, "C")),
+            (
+                "Shift of the cube, fitted",
+                " and ".join(f'{_number(header[f"FUSPFD{axis}"], 4)}"' for axis in "XY"),
+            ),
+            (
+                "Flux of point sources uncertain by this fit",
+                f"{_number(100 * header['FUSPFERR'], 2)} %",
+            ),
+        ]
     return Table(("Quantity", "Value"), rows)
+
+
+def _fitted_width(header, instrument):
+    """Gaussian of the fit in words: its widths (FWHM) along x and y."""
+    widths = []
+    for axis in "XY":
+        value = header[f"FUSPF{instrument}{axis}"]
+        widths.append(f'{_number(abs(value), 3)}" {"narrower" if value < 0 else "wider"}')
+    return f"by a Gaussian {widths[0]} along x, {widths[1]} along y (FWHM)"
 
 
 def origin_table(product):

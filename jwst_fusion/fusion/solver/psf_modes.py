@@ -1,0 +1,88 @@
+"""Small changes of PSFs: Gaussians by which they are wider or narrower, and shifts."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft as sf
+
+__all__ = ["SHIFTS", "WIDTHS", "core_variance", "mode", "reshaped"]
+
+#: Variances and covariance of a Gaussian along x and y, fine pixels squared; below 0 for a PSF that
+#: is narrower.
+WIDTHS = ("xx", "yy", "xy")
+#: Shifts along x and y, fine pixels.
+SHIFTS = ("x", "y")
+_RIM = 24  # fine pixels around a PSF into which it may grow before what leaves it is cut off
+
+
+def mode(shape, name):
+    r"""Derivative of the logarithm of a transfer function with respect to one change.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Fine pixels (Y, X).
+    name : str
+        One of `WIDTHS` or `SHIFTS`.
+
+    Returns
+    -------
+    ndarray (Y, X)
+        At all frequencies of the fast Fourier transform: :math:`-k_x^2/2` and so on for variances,
+        :math:`-k_x k_y` for the covariance, :math:`-i k_x` and :math:`-i k_y` for shifts. What is
+        odd in a frequency is zero at the highest one, so that maps stay real.
+    """
+    even, odd = [], []
+    for n in shape:
+        k = 2 * np.pi * np.fft.fftfreq(n)
+        even.append(k**2)
+        odd.append(np.where(np.abs(k) < np.pi * (1 - 1e-9), k, 0.0))
+    (y2, x2), (y, x) = even, odd
+    one_y, one_x = np.ones(len(y)), np.ones(len(x))
+    return {
+        "xx": lambda: -0.5 * np.outer(one_y, x2),
+        "yy": lambda: -0.5 * np.outer(y2, one_x),
+        "xy": lambda: -np.outer(y, x),
+        "x": lambda: -1j * np.outer(one_y, x),
+        "y": lambda: -1j * np.outer(y, one_x),
+    }[name]()
+
+
+def reshaped(psf, amounts):
+    """Change PSFs.
+
+    Parameters
+    ----------
+    psf : ndarray (R, m, m)
+        PSFs on the fine grid.
+    amounts : dict of str to float
+        Amount of each change, by the names of `WIDTHS` and `SHIFTS`.
+
+    Returns
+    -------
+    ndarray (R, m, m)
+        PSFs of the same sums.
+    """
+    if not any(amounts.values()):
+        return psf
+    size = [sf.next_fast_len(n + _RIM) for n in psf.shape[1:]]
+    change = np.exp(sum(value * mode(size, name) for name, value in amounts.items()))
+    wide = sf.ifft2(sf.fft2(psf, size) * change).real[:, : psf.shape[1], : psf.shape[2]]
+    return wide * (psf.sum((1, 2)) / wide.sum((1, 2)))[:, None, None]
+
+
+def core_variance(psf):
+    """Variance along one axis of the Gaussian whose half-maximum area is that of a PSF.
+
+    Parameters
+    ----------
+    psf : ndarray (m, m)
+        A PSF.
+
+    Returns
+    -------
+    float
+        Fine pixels squared.
+    """
+    area = np.count_nonzero(psf > psf.max() / 2)
+    return max(area, 1) / (2 * np.pi * np.log(2))
