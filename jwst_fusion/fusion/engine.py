@@ -102,14 +102,6 @@ def fuse(data, options=None):
         searched = len(stars) > 0
         if searched:
             problem, tuned, stars = locate(problem, tuned, stars, settings)
-        psf_fit = None
-        if settings.fits_psf:
-            problem, tuned, psf_fit = fit_psf(problem, tuned, settings)
-            if psf_fit is not None and psf_fit.matters:
-                problem, tuned, rejected, stars = _seen_again(
-                    data, gross, problem, tuned, psf_fit, settings
-                )
-                searched |= len(stars) > 0
         fitted = Gains.fixed(len(data.images))
         if settings.gains == "fitted":
             # Noise scales of data with wrong gains would hide what is to be fitted.
@@ -124,6 +116,14 @@ def fuse(data, options=None):
                 scales=(1.0, tuned.scale_cube),
                 tolerance=tolerance,
             )
+        psf_fit = None
+        if settings.fits_psf:
+            problem, tuned, psf_fit = fit_psf(problem, tuned, settings)
+            if psf_fit is not None and psf_fit.matters:
+                problem, tuned, rejected, stars = _seen_again(
+                    data, gross, problem, tuned, psf_fit, settings
+                )
+                searched |= len(stars) > 0
         if settings.refining:
             problem, tuned, rejected, stars = _refined_solution(
                 problem, tuned, rejected, stars, settings
@@ -282,8 +282,13 @@ def _seen_again(data, gross, problem, tuned, fit, settings):
 
     With wrong ones, cores of stars look like outliers, and rings around them like sources.
     """
+    now = problem.data
     data = replace(
-        data, psf_image=fit.psf_image, psf_cube=fit.psf_cube, sources=problem.data.sources
+        data,
+        psf_image=fit.psf_image,
+        psf_cube=fit.psf_cube,
+        sources=now.sources,
+        response=now.response,
     )
     found, _ = _residual_outliers(replace(problem, data=data), tuned, settings)
     data, rejected = _without(found, data), gross.add(found)
