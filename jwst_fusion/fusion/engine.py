@@ -19,6 +19,7 @@ from jwst_fusion.fusion.solver.posterior import (
     covariance_reach,
     local_covariance,
 )
+from jwst_fusion.fusion.solver.prediction import hardest_filter, predict_images
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
     choose_subspace,
@@ -27,7 +28,12 @@ from jwst_fusion.fusion.solver.problem import (
 )
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.refinement import refine_subspace
-from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
+from jwst_fusion.fusion.solver.rendering import (
+    cube_from_rows,
+    render_rows,
+    row_covariance,
+    spectral_leverage,
+)
 from jwst_fusion.fusion.solver.residual_lines import unexplained_lines
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
@@ -176,6 +182,10 @@ def fuse(data, options=None):
             log.info("%d lines of few spaxels have no component; they are put back", lines.count)
             if posterior is not None:
                 posterior = replace(posterior, residual=lines.error)
+        prediction = _predicted(problem, tuned, settings, images_model)
+        if prediction is not None and len(stars):
+            light = light_of(problem.data, believed, stars.points)[1][prediction.images]
+            prediction = replace(prediction, predicted=prediction.predicted + light)
     return FusionResult(
         cube=cube,
         error=error,
@@ -197,7 +207,19 @@ def fuse(data, options=None):
         rejected_voxels=rejected.voxels,
         sources=spectra,
         posterior=posterior,
+        prediction=prediction,
     )
+
+
+def _predicted(problem, tuned, settings, models):
+    """Images of one filter as all other data predict them; None if that is not to be."""
+    if not settings.predict:
+        return None
+    if settings.nonnegative or settings.regularisation == "wavelet":
+        log.info("No filter is left out: that would take as long as the fusion")
+        return None
+    chosen = hardest_filter(problem.data, models)
+    return predict_images(problem, tuned, settings, chosen) if len(chosen) else None
 
 
 def _shapes(problem, sources, settings):
@@ -368,11 +390,10 @@ def _rendered_cube(problem, tuned, settings):
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
-        middle = None if psf is None else psf[len(psf) // 2][None]
-        maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
-        leverage = 1 / data.spaxel_weight.sum()
-        leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
+        middle = None if psf is None else psf[len(psf) // 2]
+        maps, inverse, leverage = spectral_leverage(
+            grid, middle, groups, subspace, data.spaxel_weight
+        )
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
         posterior = CubePosterior(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.solver.posterior import CubePosterior
+from jwst_fusion.fusion.solver.prediction import Prediction
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
 __all__ = ["FusionResult"]
@@ -56,6 +57,9 @@ class FusionResult:
         Point sources with their spectra; None if there are none.
     posterior : CubePosterior or None
         Posterior of the cube, for errors of sums; None without errors.
+    prediction : Prediction or None
+        What all other data predict for the images of one filter; None if that was not asked for, or
+        there are fewer than three filters.
     """
 
     cube: np.ndarray
@@ -78,3 +82,4 @@ class FusionResult:
     rejected_voxels: np.ndarray
     sources: object = None
     posterior: CubePosterior | None = None
+    prediction: Prediction | None = None
