@@ -35,7 +35,7 @@ SPECTRUM = (0.04, 0.1)
 CHANNELS = (4, 20)
 CHANNEL_SIGMA, CHANNEL_STATED = 6.0, 1.0
 # Residuals of an image that was left out, beyond noise, relative to the image.
-LEFT_OUT = (0.1, 0.3)
+LEFT_OUT = (0.15, 0.3)
 # The same in units of the error that the prediction states, where it states one.
 LEFT_OUT_STATED = (2.0, 5.0)
 # The cube in the band of a filter: reduced chi-square, and residuals beyond noise relative to the
