@@ -151,6 +151,8 @@ def fuse(data, options=None):
         if len(stars):
             spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
             believed = deviations.believed()
+            if settings.nonnegative:
+                believed = _not_darker(believed, spectra.flux - deviations.spectra)
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             whole = whole + light_of(problem.data, stars.believed, stars.points)[0]
@@ -162,7 +164,8 @@ def fuse(data, options=None):
         cube, error, posterior = _rendered_cube(problem, tuned, settings)
         if len(stars):
             shapes = _shapes(problem, stars, settings)
-            _add_light(cube, problem.data.psf_weights, believed, shapes)
+            weights = problem.data.psf_weights
+            _add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
         if posterior is not None and len(stars):
             own = SourcePosterior(
                 positions=problem.data.sources,
@@ -231,8 +234,16 @@ def _shapes(problem, sources, settings):
     return np.broadcast_to(maps, (problem.data.psf_weights.shape[1], *maps.shape))
 
 
-def _add_light(cube, weights, spectra, shapes):
-    """Add sources of given spectra (J, L) to a cube, in place."""
+def _not_darker(deviations, spectra):
+    """Deviations (J, L) that take no more from sources than they have in the components."""
+    return np.maximum(deviations, -np.maximum(np.nan_to_num(spectra), 0.0))
+
+
+def _add_light(cube, weights, spectra, shapes, *, nonnegative=False):
+    """Add sources of given spectra (J, L) to a cube, in place.
+
+    If asked for, what they take from a pixel does not make it negative.
+    """
     pixels = cube[0].size
     step = max(1, _SLAB // (4 * pixels))
     for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
@@ -241,7 +252,10 @@ def _add_light(cube, weights, spectra, shapes):
         for start in range(0, len(channels), step):
             part = channels[start : start + step]
             table = (weights[part] * spectrum[part, None]).astype(np.float32)
-            cube[part] += (table @ flat).reshape(-1, *shape.shape[1:])
+            light = (table @ flat).reshape(-1, *shape.shape[1:])
+            if nonnegative:
+                np.maximum(light, -np.maximum(cube[part], 0.0), out=light)
+            cube[part] += light
 
 
 def _without_gross_outliers(data, settings):
