@@ -226,12 +226,21 @@ def _predicted(problem, tuned, settings, models):
 
 
 def _shapes(problem, sources, settings):
-    """Sources (R, J, Y, X) of unit flux as they are to look in the cube, at each node."""
+    """Function of a source to (R, Y, X): of unit flux as it is to look in the cube, at each node.
+
+    They are made one by one, as in `PointImages`.
+    """
     if settings.resolution == "imager":
-        return sources.points[1]
+        return sources.points.in_images
     grid, prior = problem.system.grid, problem.system.prior.sources
-    maps = grid.synthesise(prior.points)[(slice(None), *problem.window)]
-    return np.broadcast_to(maps, (problem.data.psf_weights.shape[1], *maps.shape))
+    nodes = problem.data.psf_weights.shape[1]
+
+    def point(index):
+        whole = grid.synthesise(prior.points[:, :, index : index + 1])
+        one = whole[0][problem.window]
+        return np.broadcast_to(one, (nodes, *one.shape))
+
+    return point
 
 
 def _not_darker(deviations, spectra):
@@ -246,7 +255,8 @@ def _add_light(cube, weights, spectra, shapes, *, nonnegative=False):
     """
     pixels = cube[0].size
     step = max(1, _SLAB // (4 * pixels))
-    for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
+    for index in np.flatnonzero(spectra.any(axis=1)):
+        spectrum, shape = spectra[index], shapes(index)
         flat = shape.reshape(len(shape), -1).astype(np.float32)
         channels = np.flatnonzero(spectrum)
         for start in range(0, len(channels), step):
