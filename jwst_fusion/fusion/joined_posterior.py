@@ -170,24 +170,31 @@ def joined_variances(parts, mask, weights, count):
 
     .. math:: \sum_p \sigma_p^2 + 2 \sum_{p<q} o_{pq} o_{qp}
     """
-    weights = np.eye(count) if weights is None else weights
     tables = [part.channels_from(count, mask) for part in parts]
-    masks = [part.mask_of(mask) for part in parts]
-    total = np.zeros(len(weights))
-    for part, own, table in zip(parts, masks, tables, strict=True):
-        total += _variances(part, own, weights @ table)
-    for one, other in combinations(range(len(parts)), 2):
-        shared = np.zeros(count, bool)
-        index = (parts[k].channels[0].astype(int) for k in (one, other))
-        shared[np.intersect1d(*index)] = True
-        if not shared.any():
-            continue
-        spread = [
-            np.sqrt(_variances(parts[k], masks[k], (weights * shared) @ tables[k]))
-            for k in (one, other)
+    index = [part.channels[0].astype(int) for part in parts]
+    overlaps = {}
+    for pair in combinations(range(len(parts)), 2):
+        shared = np.isin(np.arange(count), np.intersect1d(*(index[k] for k in pair)))
+        if shared.any():
+            overlaps[pair] = shared
+    total = np.zeros(count if weights is None else len(weights))
+    spreads = {pair: [] for pair in overlaps}
+    for k, (part, table) in enumerate(zip(parts, tables, strict=True)):
+        own = [pair for pair in overlaps if k in pair]
+        # All at once: what the mask makes of the posterior is the same for all sums of channels.
+        rows = [
+            _sums(weights, one) for one in (table, *(overlaps[p][:, None] * table for p in own))
         ]
-        total += 2 * spread[0] * spread[1]
-    return total
+        found = _variances(part, part.mask_of(mask), np.concatenate(rows))
+        found = found.reshape(len(rows), -1)
+        total += found[0]
+        for pair, variance in zip(own, found[1:], strict=True):
+            spreads[pair].append(np.sqrt(variance))
+    return total + sum(2 * one * other for one, other in spreads.values())
+
+
+def _sums(weights, table):
+    return table if weights is None else weights @ table
 
 
 def _variances(part, mask, weights):
