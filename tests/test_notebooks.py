@@ -10,7 +10,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "docs" / "notebooks").
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"trace_model", "fusion", "hifred"}
+    assert {path.stem for path in NOTEBOOKS} >= {"trace_model", "fusion", "sums", "hifred"}
 
 
 @pytest.mark.slow

@@ -73,6 +73,10 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         Of a joined cube, one row per fused cube that it consists of: file, grating, wavelengths
         (um), brightness over that of the one before it where they overlap, and whether it was
         resampled.
+    joined_posteriors : list
+        Of a joined cube, what each of these keeps for errors of sums, with its wavelengths (um),
+        its place in this array, and its weight in each channel: see
+        `jwst_fusion.fusion.joined_posterior.JoinedPart`.
     parameter_table, software_table : numpy table
         Names and values of the parameters, names and versions of the software.
     source_table : numpy table

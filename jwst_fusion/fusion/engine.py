@@ -19,6 +19,7 @@ from jwst_fusion.fusion.solver.posterior import (
     covariance_reach,
     local_covariance,
 )
+from jwst_fusion.fusion.solver.prediction import hardest_filter, predict_images
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
     choose_subspace,
@@ -28,7 +29,12 @@ from jwst_fusion.fusion.solver.problem import (
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.psf_fit import fit_psf
 from jwst_fusion.fusion.solver.refinement import refine_subspace
-from jwst_fusion.fusion.solver.rendering import cube_from_rows, render_rows, row_covariance
+from jwst_fusion.fusion.solver.rendering import (
+    cube_from_rows,
+    render_rows,
+    row_covariance,
+    spectral_leverage,
+)
 from jwst_fusion.fusion.solver.residual_lines import unexplained_lines
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
@@ -155,6 +161,8 @@ def fuse(data, options=None):
         if len(stars):
             spectra, deviations, amplitudes, shared = stars.measured(problem, tuned, psf_fit)
             believed = deviations.believed()
+            if settings.nonnegative:
+                believed = _not_darker(believed, spectra.flux - deviations.spectra)
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             whole = whole + light_of(problem.data, stars.believed, stars.points)[0]
@@ -166,7 +174,8 @@ def fuse(data, options=None):
         cube, error, posterior = _rendered_cube(problem, tuned, settings)
         if len(stars):
             shapes = _shapes(problem, stars, settings)
-            _add_light(cube, problem.data.psf_weights, believed, shapes)
+            weights = problem.data.psf_weights
+            _add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
         if posterior is not None and len(stars):
             own = SourcePosterior(
                 positions=problem.data.sources,
@@ -186,6 +195,10 @@ def fuse(data, options=None):
             log.info("%d lines of few spaxels have no component; they are put back", lines.count)
             if posterior is not None:
                 posterior = replace(posterior, residual=lines.error)
+        prediction = _predicted(problem, tuned, settings, images_model)
+        if prediction is not None and len(stars):
+            light = light_of(problem.data, believed, stars.points)[1][prediction.images]
+            prediction = replace(prediction, predicted=prediction.predicted + light)
     return FusionResult(
         cube=cube,
         error=error,
@@ -208,29 +221,62 @@ def fuse(data, options=None):
         sources=spectra,
         posterior=posterior,
         psf_fit=psf_fit,
+        prediction=prediction,
     )
 
 
+def _predicted(problem, tuned, settings, models):
+    """Images of one filter as all other data predict them; None if that is not to be."""
+    if not settings.predict:
+        return None
+    if settings.nonnegative or settings.regularisation == "wavelet":
+        log.info("No filter is left out: that would take as long as the fusion")
+        return None
+    chosen = hardest_filter(problem.data, models)
+    return predict_images(problem, tuned, settings, chosen) if len(chosen) else None
+
+
 def _shapes(problem, sources, settings):
-    """Sources (R, J, Y, X) of unit flux as they are to look in the cube, at each node."""
+    """Function of a source to (R, Y, X): of unit flux as it is to look in the cube, at each node.
+
+    They are made one by one, as in `PointImages`.
+    """
     if settings.resolution == "imager":
-        return sources.points[1]
+        return sources.points.in_images
     grid, prior = problem.system.grid, problem.system.prior.sources
-    maps = grid.synthesise(prior.points)[(slice(None), *problem.window)]
-    return np.broadcast_to(maps, (problem.data.psf_weights.shape[1], *maps.shape))
+    nodes = problem.data.psf_weights.shape[1]
+
+    def point(index):
+        whole = grid.synthesise(prior.points[:, :, index : index + 1])
+        one = whole[0][problem.window]
+        return np.broadcast_to(one, (nodes, *one.shape))
+
+    return point
 
 
-def _add_light(cube, weights, spectra, shapes):
-    """Add sources of given spectra (J, L) to a cube, in place."""
+def _not_darker(deviations, spectra):
+    """Deviations (J, L) that take no more from sources than they have in the components."""
+    return np.maximum(deviations, -np.maximum(np.nan_to_num(spectra), 0.0))
+
+
+def _add_light(cube, weights, spectra, shapes, *, nonnegative=False):
+    """Add sources of given spectra (J, L) to a cube, in place.
+
+    If asked for, what they take from a pixel does not make it negative.
+    """
     pixels = cube[0].size
     step = max(1, _SLAB // (4 * pixels))
-    for spectrum, shape in zip(spectra, shapes.transpose(1, 0, 2, 3), strict=True):
+    for index in np.flatnonzero(spectra.any(axis=1)):
+        spectrum, shape = spectra[index], shapes(index)
         flat = shape.reshape(len(shape), -1).astype(np.float32)
         channels = np.flatnonzero(spectrum)
         for start in range(0, len(channels), step):
             part = channels[start : start + step]
             table = (weights[part] * spectrum[part, None]).astype(np.float32)
-            cube[part] += (table @ flat).reshape(-1, *shape.shape[1:])
+            light = (table @ flat).reshape(-1, *shape.shape[1:])
+            if nonnegative:
+                np.maximum(light, -np.maximum(cube[part], 0.0), out=light)
+            cube[part] += light
 
 
 def _without_gross_outliers(data, settings):
@@ -407,11 +453,10 @@ def _rendered_cube(problem, tuned, settings):
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
-        middle = None if psf is None else psf[len(psf) // 2][None]
-        maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
-        inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
-        leverage = 1 / data.spaxel_weight.sum()
-        leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
+        middle = None if psf is None else psf[len(psf) // 2]
+        maps, inverse, leverage = spectral_leverage(
+            grid, middle, groups, subspace, data.spaxel_weight
+        )
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
         posterior = CubePosterior(

@@ -11,10 +11,10 @@ from scipy.signal import fftconvolve
 
 from jwst_fusion.fusion.solver.rendering import render_rows
 from jwst_fusion.fusion.solver.source_fit import (
+    PointImages,
     confusion,
     fit_deviations,
     fit_positions,
-    seen_points,
     without_light,
 )
 from jwst_fusion.fusion.sources.source_list import SourceList
@@ -52,14 +52,13 @@ class FittedSources:
     believed : ndarray (J, L)
         Part of their spectra beyond the subspace that has been taken off the data, MJy/sr times
         fine pixel.
-    points : tuple of ndarray
-        Sources in cube (R, J, h, w) and images (R, J, d h, d w), of unit flux; empty before they
-        are placed.
+    points : PointImages or None
+        Their images; None before they are placed.
     """
 
     positions: SourceList
     believed: np.ndarray
-    points: tuple = field(default=(), repr=False)
+    points: PointImages | None = field(default=None, repr=False)
 
     def __len__(self):
         return len(self.positions)
@@ -81,7 +80,7 @@ class FittedSources:
         sources : FittedSources
             With what is believed.
         """
-        found = fit_deviations(problem, tuned, believed=self.believed, points=self.points[0])
+        found = fit_deviations(problem, tuned, believed=self.believed, points=self.points)
         believed = found.believed()
         change = believed - self.believed
         data = without_light(problem.data, change, self.points) if change.any() else problem.data
@@ -113,7 +112,7 @@ class FittedSources:
         """
         subspace = problem.subspace
         prior = problem.system.prior.sources
-        found = fit_deviations(problem, tuned, believed=self.believed, points=self.points[0])
+        found = fit_deviations(problem, tuned, believed=self.believed, points=self.points)
         amplitudes = tuned.amplitudes
         if amplitudes is None:
             amplitudes = prior.amplitudes(tuned.solution.solution)
@@ -317,7 +316,7 @@ def locate(problem, tuned, sources, settings):
     positions = replace(positions, x=at[:, 0], y=at[:, 1])
     log.info("%d of %d point sources are kept", len(positions), len(sources))
     empty = np.zeros((len(positions), len(problem.data.cube)))
-    return problem, tuned, FittedSources(positions, empty, seen_points(problem))
+    return problem, tuned, FittedSources(positions, empty, PointImages(problem))
 
 
 def _sigmas(log_p):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jwst_fusion.bandpass import MIN_COVERAGE, filter_name
 from jwst_fusion.fusion.exclusion import channel_ranges, wavelength_ranges
-from jwst_fusion.fusion.left_out import filter_groups
+from jwst_fusion.fusion.left_out import AUTOMATIC, filter_groups
 from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.subspace import parse_rank
@@ -234,10 +234,11 @@ class FusionOptions:
         high=720.0,
         unit="deg",
     )
-    validate_filters: tuple = option(
-        (),
-        "Leave these filters out one by one, fuse again, and compare with their images: F187N, "
-        "several together as F187N+F212N, or all for each in turn",
+    validate_filters: str | tuple = option(
+        "auto",
+        "Leave filters out and compare with what is predicted for them: 'auto' one of three or "
+        "more in the course of the fusion; F187N, several together as F187N+F212N, or all for each "
+        "in turn, with one more fusion each; or 'none'",
         kind="force_list",
     )
     save_reobserved: bool = option(
@@ -359,8 +360,14 @@ class FusionOptions:
         given = {name: getattr(self, name) for name in shared}
         given["outlier_sigma"] = self.outlier_sigma or None
         given["sources"] = self.sources if self.source_file is None else "given"
+        given["predict"] = self.predicts
         given["gains"] = "fitted" if self.crosscal == "fitted" else "fixed"
         return FusionSettings(**given)
+
+    @property
+    def predicts(self):
+        """Whether one of three or more filters is left out in the course of the fusion."""
+        return self.validate_filters == (AUTOMATIC,)
 
     @property
     def source_file(self):

@@ -13,7 +13,7 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.fused_observation import FusedObservation
-from jwst_fusion.fusion.left_out import report, validate
+from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.observed.alignment import align, filter_offsets
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
@@ -139,9 +139,11 @@ def fuse_observations(cube, images, options):
     products = (result.images_model, result.cube_model, result.cube)
     quality = assess(inputs, *products, inner=grid.inner())
     names = [image.filter for image in images]
-    left_out = validate(
-        inputs, names, options.validate_filters, inner=grid.inner(), settings=settings
-    )
+    if options.predicts:
+        left_out = left_out_images(inputs, names, result.prediction, inner=grid.inner())
+    else:
+        groups = options.validate_filters
+        left_out = validate(inputs, names, groups, inner=grid.inner(), settings=settings)
     window = (slice(None), *grid.inner(fine=True))
     offsets = aligned.measured * grid.fine.scale
     return FusedObservation(

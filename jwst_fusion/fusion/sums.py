@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from jwst_fusion.fusion.joined_posterior import (
+    PART_EXTENSIONS,
+    JoinedPart,
+    joined_variances,
+)
 from jwst_fusion.fusion.solver.posterior import sum_variances
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.stored_posterior import EXTENSIONS, unpacked
 from jwst_fusion.numerics.linear_measure import linear_measure
-from jwst_fusion.numerics.stored_arrays import stored_arrays
+from jwst_fusion.numerics.stored_arrays import stored_arrays, stored_items
 
 __all__ = ["error_of"]
 
@@ -55,8 +60,9 @@ def error_of(product, mask=None, weights=None):
     From the covariance of the component maps as a function of distance, the noise of mean and
     spectra, and the errors of point sources, see
     `~jwst_fusion.fusion.solver.posterior.sum_variances`. The error of a single voxel is that in
-    ERR within some per cent. Nothing is known of errors that no data show, as those of the flux
-    calibration that images and cube share.
+    ERR within some per cent. Of a cube joined from several gratings, the errors of sums over its
+    parts are combined, see `~jwst_fusion.fusion.joined_posterior.joined_variances`. Nothing is
+    known of errors that no data show, as those of the flux calibration that images and cube share.
 
     Examples
     --------
@@ -87,7 +93,7 @@ def error_of(product, mask=None, weights=None):
     >>> bool(abs(value - 3 * 64 * 5) < 3 * error)
     True
     """
-    mirrored, cube = False, None
+    mirrored, cube, parts = False, None, []
     if isinstance(product, FusionResult):
         cube, posterior, wcs, name = product.cube, product.posterior, None, "the result"
     else:
@@ -96,11 +102,13 @@ def error_of(product, mask=None, weights=None):
         cube, wcs, name, posterior = found["data"], found.wcs, found.name, None
         if found["posterior_covariance"] is not None and cube is not None:
             posterior, mirrored = unpacked(found.arrays)
-    if posterior is None:
+        elif cube is not None:
+            items = stored_items(product, "joined_posteriors", PART_EXTENSIONS)
+            parts = [JoinedPart.unpacked(one) for one in items]
+    if posterior is None and not parts:
         msg = (
-            f"{name} has no posterior, which errors of sums need: of a cube joined from several "
-            "gratings, take the cubes of which it consists; otherwise fuse again (products of "
-            "earlier versions have none)"
+            f"{name} has no posterior, which errors of sums need: fuse again (products of earlier "
+            "versions have none), or take the cubes of which a joined cube consists"
         )
         raise ValueError(msg)
     measure = linear_measure(mask, weights, cube.shape, wcs=wcs)
@@ -113,7 +121,10 @@ def error_of(product, mask=None, weights=None):
     if not used.any():
         count = len(cube) if measure.weights is None else len(measure.weights)
         return measure.answer(np.full(count, np.nan))
-    variance = sum_variances(posterior, used, measure.weights)
+    if parts:
+        variance = joined_variances(parts, used, measure.weights, len(cube))
+    else:
+        variance = sum_variances(posterior, used, measure.weights)
     error = np.sqrt(np.maximum(variance, 0.0))
     if measure.weights is None:
         error[~finite.any((1, 2))] = np.nan

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-__all__ = ["StoredArrays", "stored_arrays"]
+__all__ = ["StoredArrays", "stored_arrays", "stored_items"]
 
 _KEYS = ("ctype", "crpix", "crval", "cunit", "cdelt")  # of the two axes of the sky
 
@@ -122,6 +122,51 @@ def stored_arrays(product, extensions, *, slit=None):
         msg = f"product must be a file or a data model, got {type(product).__name__}"
         raise TypeError(msg)
     return _of_model(product, extensions, slit)
+
+
+def stored_items(product, attribute, extensions):
+    """
+    Take the arrays of each item of a list in a product.
+
+    Parameters
+    ----------
+    product : str, `~pathlib.Path`, `~astropy.io.fits.HDUList` or data model
+        The product, as in `stored_arrays`, which reports what is wrong with it.
+    attribute : str
+        Name of the list in a data model.
+    extensions : dict of str to str
+        Extension of a file that holds an array, by the name of the attribute of an item; of the
+        version that is the number of the item, from 1.
+
+    Returns
+    -------
+    list of dict of str to ndarray or None
+        Arrays of each item, None for those that it does not have; empty without the list.
+    """
+    if isinstance(product, (str, Path)):
+        with fits.open(product, memmap=False) as hdus:
+            return _items(hdus, extensions)
+    hdus = getattr(product, "hdus", product)
+    if isinstance(hdus, fits.HDUList):
+        return _items(hdus, extensions)
+    if not product.hasattr(attribute):
+        return []
+    items = getattr(product, attribute)
+    return [
+        {name: getattr(item, name) if item.hasattr(name) else None for name in extensions}
+        for item in items
+    ]
+
+
+def _items(hdus, extensions):
+    count = max((hdu.ver for hdu in hdus if hdu.name in extensions.values()), default=0)
+    found = [dict.fromkeys(extensions) for _ in range(count)]
+    for attribute, place in extensions.items():
+        for version, item in enumerate(found, start=1):
+            if (place, version) in hdus:
+                array = hdus[place, version].data
+                item[attribute] = np.array(array, array.dtype.newbyteorder("="))
+    return found
 
 
 def _of_model(product, extensions, slit):

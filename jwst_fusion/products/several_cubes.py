@@ -8,6 +8,7 @@ from stdatamodels.jwst.datamodels import IFUCubeModel, dqflags
 
 from jwst_fusion import __version__
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.joined_posterior import part_place, part_shares
 from jwst_fusion.fusion.observed.joining import (
     CubePart,
     joined,
@@ -16,6 +17,7 @@ from jwst_fusion.fusion.observed.joining import (
     union_grid,
 )
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.stored_posterior import EXTENSIONS
 from jwst_fusion.messages import warn
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.keywords import celestial_wcs, target_position
@@ -60,6 +62,7 @@ def joined_product(products, *, memory_limit):
     if need > memory_limit:
         msg = f"this needs about {need:.1f} GB, more than memory_limit = {memory_limit:g} GB"
         raise NotFusableError(msg)
+    grids = {part.name: part.grid for part in parts}
     whole, parts = joined(parts, empty=_EMPTY)
     order = {str(product.meta.filename): product for product in products}
     first = order[parts[0].name]
@@ -68,8 +71,23 @@ def joined_product(products, *, memory_limit):
     set_wavelengths(template, whole.wavelength)
     arrays = {name: getattr(whole, name) for name in ("data", "err", "dq", "weightmap")}
     product = cube_product(template, grid=whole.grid, **arrays)
-    _describe(product, first, [order[part.name] for part in parts], parts)
+    ordered = [order[part.name] for part in parts]
+    _describe(product, first, ordered, parts)
+    if all(one.hasattr("posterior_covariance") for one in ordered):
+        for number, one in enumerate(ordered):
+            product.joined_posteriors.append(_posterior(one, number, whole, grids))
+        product.meta.fusion.sums = first.meta.fusion.sums
     return product
+
+
+def _posterior(product, number, whole, grids):
+    """Arrays from which errors of sums over the joined cube take those of a part."""
+    name = str(product.meta.filename)
+    found = {key: getattr(product, key) for key in EXTENSIONS if product.hasattr(key)}
+    channels, overlap = part_shares(whole, number)
+    found |= {"wavelength": wavelengths(product, name), "channels": channels}
+    found["place"] = part_place(grids[name], whole.grid)
+    return found | ({"overlap": overlap} if len(overlap) else {})
 
 
 def _parts(products):

@@ -148,6 +148,7 @@ def _left_out(fused, dtype):
     table = np.zeros(len(fused.left_out), dtype)
     table["filter"] = [one.filter for one in fused.left_out]
     table["filename"] = [_text(fused.images[one.image].name, 128) for one in fused.left_out]
+    table["stated_error"] = [one.stated for one in fused.left_out]
     table["left_out"] = [_text("+".join(one.group), 128) for one in fused.left_out]
     for name in _QUALITY:
         table[name] = [getattr(one.quality, name) for one in fused.left_out]

@@ -10,12 +10,17 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.joined_posterior import PART_EXTENSIONS
 from jwst_fusion.fusion.observed.joining import CubePart, joined, union_grid
 from jwst_fusion.fusion.observed.registration import SplineSampler
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.stored_posterior import EXTENSIONS
+from jwst_fusion.fusion.sums import error_of
 from jwst_fusion.metrics import psnr
+from jwst_fusion.numerics.stored_arrays import stored_items
+from jwst_fusion.products.keywords import celestial_wcs
 from jwst_fusion.products.observations import read_cube
-from jwst_fusion.products.several_cubes import stacked_cube
+from jwst_fusion.products.several_cubes import joined_product, stacked_cube
 from jwst_fusion.products.wavelength import set_wavelengths
 from jwst_fusion.steps.fusion import FusionStep
 
@@ -122,6 +127,120 @@ def test_other_calibration_of_a_grating_makes_no_step(entries, fuse, caplog):
     assert np.abs(np.diff(excess)).max() < 0.03  # four channels overlap
     assert excess[0] == pytest.approx(1, abs=0.005)
     assert excess[-1] == pytest.approx(1.05, abs=0.005)
+
+
+def test_errors_of_sums_over_a_joined_cube_are_those_of_its_parts(entries, fuse, tmp_path):
+    blue, red, whole = fuse(entries())
+    path = tmp_path / "whole_s3d.fits"
+    whole.save(path)
+    assert blue.data.shape[1:] == whole.data.shape[1:]
+    rng = np.random.default_rng(1)
+    mask = rng.uniform(0, 1, whole.data.shape[1:]) * np.isfinite(whole.data).all(0)
+    found = error_of(path, mask)
+    np.testing.assert_allclose(found, error_of(whole, mask), rtol=1e-5)
+    parts = [error_of(one, mask) for one in (blue, red)]
+    alone, beyond = np.sum(BLUE < RED[0]), np.sum(RED > BLUE[-1])
+    np.testing.assert_allclose(found[:alone], parts[0][:alone], rtol=1e-4)
+    np.testing.assert_allclose(found[-beyond:], parts[1][-beyond:], rtol=1e-4)
+    overlap = found[alone:-beyond]
+    assert len(overlap) == np.sum(BLUE >= RED[0])
+    low, high = (
+        f([parts[0].min(), parts[1].min(), parts[0].max(), parts[1].max()]) for f in (min, max)
+    )
+    assert (overlap > 0.8 * low).all()
+    assert (overlap < 1.2 * high).all()
+    # The parts are independent of each other beside the overlap.
+    weights = np.zeros((3, len(found)))
+    weights[0, 3:9] = weights[1, -5:] = 1
+    weights[2] = weights[0] - weights[1]
+    one, other, both = error_of(path, mask, weights)
+    assert both == pytest.approx(np.hypot(one, other), rel=1e-3)
+    assert one == pytest.approx(error_of(blue, mask, np.eye(len(BLUE))[3:9].sum(0)), rel=1e-3)
+    assert path.stat().st_size < 2.2 * sum(model_size(one) for one in (blue, red))
+
+
+def model_size(model):
+    return 4 * 4 * model.data.size + sum(
+        getattr(model, name).nbytes for name in EXTENSIONS if model.hasattr(name)
+    )
+
+
+def test_errors_of_single_voxels_of_a_joined_cube(entries, fuse):
+    *_, whole = fuse(entries())
+    middle = np.array(whole.data.shape[1:]) // 2
+    mask = np.zeros(whole.data.shape[1:])
+    mask[tuple(middle)] = 1
+    stated = whole.err[:, middle[0], middle[1]]
+    np.testing.assert_allclose(error_of(whole, mask), stated, rtol=0.15)
+
+
+def test_errors_of_sums_over_a_part_that_was_resampled(entries, fuse):
+    given = fuse(entries(red_options={"pa": 4.0}))
+    red, whole = given[1], given[2]
+    assert whole.cube_table["resampled"].any()
+    centre = celestial_wcs(whole, "whole").pixel_to_world(
+        whole.data.shape[2] / 2, whole.data.shape[1] / 2
+    )
+    beyond, found = np.sum(RED > BLUE[-1]), []
+    for model in (red, whole):
+        y, x = np.indices(model.data.shape[1:])
+        distance = celestial_wcs(model, "it").pixel_to_world(x, y).separation(centre).arcsec
+        found.append(error_of(model, 1 / (1 + np.exp((distance - 0.2) / 0.02)))[-beyond:])
+    np.testing.assert_allclose(found[1], found[0], rtol=0.03)
+
+
+def test_joined_cube_without_posteriors(entries, fuse):
+    blue, red, _ = fuse(entries())
+    del red.posterior_covariance
+    whole = joined_product([blue, red], memory_limit=1)
+    assert not whole.hasattr("joined_posteriors")
+    with pytest.raises(ValueError, match="has no posterior"):
+        error_of(whole)
+
+
+def test_what_one_part_alone_has_is_told_apart(tmp_path):
+    """A part without sources keeps its place in the list."""
+    model = FusedCubeModel((3, 4, 5))
+    positions = np.ones((2, 2))
+    for more in ({}, {"posterior_positions": positions}, {}):
+        model.joined_posteriors.append({"wavelength": np.arange(3.0), **more})
+    path = tmp_path / "a_s3d.fits"
+    model.save(path)
+    with fits.open(path) as hdus, FusedCubeModel(path) as again:
+        for product in (model, path, hdus, again):
+            items = stored_items(product, "joined_posteriors", PART_EXTENSIONS)
+            found = [one["posterior_positions"] for one in items]
+            assert [one is None for one in found] == [True, False, True]
+            assert np.array_equal(found[1], positions)
+            assert items[2]["wavelength"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (1, 13), (12, 7)])
+def test_spreading_values_is_the_adjoint_of_interpolating(shape):
+    rng = np.random.default_rng(3)
+    row, column = rng.uniform(-0.5, shape[0] - 0.5, 40), rng.uniform(-0.5, shape[1] - 0.5, 40)
+    sampler = SplineSampler(row, column, shape)
+    image, values = rng.standard_normal(shape), rng.standard_normal(40)
+    expected = float(sampler(image[None])[0] @ values)
+    assert np.sum(image * sampler.adjoint(values)) == pytest.approx(expected)
+
+
+def test_shares_of_a_joined_cube_sum_to_one(grid):
+    blue, red = part("blue", BLUE, grid, np.ones_like), part("red", RED, grid, np.ones_like)
+    red.data[:, 5, 5] = red.err[:, 5, 5] = np.nan
+    far = part("far", np.linspace(2.25, 2.6, 20), grid, np.ones_like)
+    whole, _ = joined([far, red, blue], empty=EMPTY)
+    assert len(whole.shares) == len(whole.wavelength)
+    for wave, one, known in zip(
+        whole.wavelength, whole.shares, np.isfinite(whole.data), strict=True
+    ):
+        total = sum(np.ones(grid.shape) if w is None else w for w in one.values())
+        np.testing.assert_allclose(total[known], 1, rtol=1e-6)
+        assert set(one) == {
+            k for k, w in enumerate((BLUE, RED, far.wavelength)) if w[0] <= wave <= w[-1]
+        }
+    overlap = next(one for one in whole.shares if set(one) == {0, 1})
+    assert overlap[0][5, 5] == 1
 
 
 def test_separate_gratings(entries, fuse):

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ from scipy.ndimage import gaussian_filter
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
 from jwst_fusion.fusion.engine import fuse
-from jwst_fusion.fusion.left_out import filter_groups, report, validate
+from jwst_fusion.fusion.left_out import filter_groups, left_out_images, report, validate
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.prediction import hardest_filter, predict_images
+from jwst_fusion.fusion.solver.problem import LowRankProblem, choose_subspace
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.solver.whitening import usable_data
 from jwst_fusion.steps.fusion import FusionStep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,11 +133,82 @@ def test_report(data):
     assert report([]) == []
 
 
+def test_the_fusion_itself_predicts_the_hardest_filter(data):
+    settings = replace(SETTINGS, predict=True)
+    result = fuse(data, settings)
+    chosen = result.prediction.images
+    name = NAMES[chosen[0]]
+    assert [NAMES[i] for i in chosen] == [n for n in NAMES if n == name]
+    quick = left_out_images(data, NAMES, result.prediction)
+    full = validate(data, NAMES, (name,), settings=SETTINGS)
+    assert [one.image for one in quick] == [one.image for one in full]
+    for one, other in zip(quick, full, strict=True):
+        assert one.group == other.group == (name,)
+        assert one.quality.relative_error == pytest.approx(other.quality.relative_error, rel=0.05)
+    plain = fuse(data, SETTINGS)
+    assert plain.prediction is None
+    assert np.array_equal(plain.cube, result.cube, equal_nan=True)
+
+
+def test_the_prediction_is_as_wrong_as_it_says(data):
+    settings = FusionSettings(rank=3, sources="none", predict=True)
+    for one in left_out_images(data, NAMES, fuse(data, settings).prediction):
+        beyond = one.quality.relative_error * np.sqrt(max(1 - 1 / one.quality.chi2, 0))
+        assert 0.5 < beyond / one.stated < 2
+
+
+def test_what_a_predicted_image_shows_does_not_enter(data):
+    problem = usable_data(data)
+    posed = LowRankProblem.pose(problem, choose_subspace(problem, SETTINGS), SETTINGS)
+    mu = np.full(posed.subspace.rank, 1e-2)
+    tuned = posed.tune(mu, SETTINGS, tolerance=0.01)
+    first = predict_images(posed, tuned, SETTINGS, np.array([1]))
+    images = problem.images.copy()
+    images[1] += 20 * np.sin(np.arange(images.shape[2]))  # 20 standard deviations
+    wrong = LowRankProblem.pose(replace(problem, images=images), posed.subspace, SETTINGS)
+    second = predict_images(wrong, wrong.tune(mu, SETTINGS, tolerance=0.01), SETTINGS, first.images)
+    change = second.predicted - first.predicted
+    assert np.sqrt(np.mean(change**2)) < 0.2 * np.sqrt(np.mean(first.error**2))
+
+
+def test_two_filters_are_both_needed(data):
+    kept = [0, 2, 3]
+    parts = ("images", "image_sigma", "image_weight", "image_independent", "response")
+    less = replace(data, **{name: getattr(data, name)[kept] for name in parts})
+    assert fuse(less, replace(SETTINGS, predict=True)).prediction is None
+    response = less.response.copy()
+    response[2] *= 1.1  # a gain makes no other filter
+    assert len(hardest_filter(replace(less, response=response), less.images)) == 0
+
+
+@pytest.mark.parametrize("option", [{"nonnegative": True}, {"regularisation": "wavelet"}])
+def test_constrained_solves_predict_nothing(data, option, caplog):
+    with caplog.at_level("INFO"):
+        result = fuse(data, replace(SETTINGS, predict=True, max_iterations=5, **option))
+    assert result.prediction is None
+    assert "No filter is left out" in caplog.text
+
+
+def test_a_solve_that_fails_costs_no_fusion(data, monkeypatch, caplog):
+    def broken(*_, **__):
+        msg = "not positive definite"
+        raise np.linalg.LinAlgError(msg)
+
+    monkeypatch.setattr(
+        "jwst_fusion.fusion.solver.iterative.WeightedSystem.without_images",
+        lambda *_: SimpleNamespace(solve=broken),
+    )
+    assert fuse(data, replace(SETTINGS, predict=True)).prediction is None
+    assert "No filter could be left out: not positive definite" in caplog.text
+
+
 def test_names_are_checked():
     assert filter_groups([" f187n+F212N", "all"]) == ("F187N+F212N", "all")
     assert filter_groups(["F187N, f212n"]) == ("F187N", "F212N")
     assert FusionOptions(validate_filters=["f187n"]).validate_filters == ("F187N",)
-    for bad in ("F187", "F187N+", "all+F187N", ""):
+    assert filter_groups(["auto"]) == FusionOptions().validate_filters == ("auto",)
+    assert filter_groups(["none"]) == FusionOptions(validate_filters="none").validate_filters == ()
+    for bad in ("F187", "F187N+", "all+F187N", "", "auto,F187N", "none,F187N", "auto+F187N"):
         with pytest.raises(ValueError, match="validate_filters"):
             filter_groups([bad])
 
@@ -154,7 +229,13 @@ def test_validation_run_of_the_step(tmp_path, products, gaussian_psfs, caplog):
     assert table["psnr"][0] > 34
     assert (table["psnr"] < table["psnr_ceiling"] + 1).all()
     assert "Images left out of the fusion" in caplog.text
-    plain = FusionStep.call([cube, *images], **options)
+    assert np.isnan(table["stated_error"]).all()
+    plain = FusionStep.call([cube, *images], validate_filters="none", **options)
+    assert plain.left_out_table is None or not len(plain.left_out_table)
+    usual = FusionStep.call([cube, *images], **options)
+    assert np.array_equal(usual.data, plain.data, equal_nan=True)
+    assert len(usual.left_out_table) == 1
+    assert usual.left_out_table["stated_error"][0] > 0
     assert np.array_equal(plain.data, result.data, equal_nan=True)
     path = tmp_path / "a_fused_s3d.fits"
     result.save(str(path))

@@ -1,6 +1,9 @@
 """The estimate of memory against what is allocated."""
 
+import gc
 import tracemalloc
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +12,13 @@ from analytic_scene import CUBE, IMAGER, NODES, render_psf
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.fusion.solver.point_sources import SourcePrior
+from jwst_fusion.fusion.solver.problem import LowRankProblem, choose_subspace
+from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.solver.source_fit import PointImages, light_of
+from jwst_fusion.fusion.solver.whitening import usable_data
 
 
 def random_data(channels, shape, factor=3, filters=3):
@@ -54,3 +63,61 @@ def test_estimate_grows_with_everything():
     for name, value in (("channels", 3600), ("shape", (60, 40)), ("factor", 4), ("rank", 9)):
         assert estimate_fusion_memory(**{**usual, name: value}) > least
     assert estimate_fusion_memory(**usual, errors=False) < least
+
+
+def test_images_of_many_sources_are_never_there_at_once():
+    """Their light is that of all images together, in a small part of the memory."""
+    data = random_data(60, (20, 20))
+    nodes, count = 16, 300
+    copies = -(-nodes // len(NODES))
+    rng = np.random.default_rng(1)
+    data = replace(
+        data,
+        psf_weights=rng.dirichlet(np.ones(nodes), 60),
+        psf_image=np.concatenate([data.psf_image] * copies)[:nodes],
+        psf_cube=np.concatenate([data.psf_cube] * copies)[:nodes],
+        sources=rng.uniform(3, 56, (count, 2)),
+    )
+    settings = FusionSettings(rank=3, tuning="manual", mu=1.0)
+    data = usable_data(data)
+    problem = LowRankProblem.pose(data, choose_subspace(data, settings), settings)
+    spectra = rng.normal(size=(count, 60))
+    points = PointImages(problem)
+    tracemalloc.start()
+    cube, images = light_of(data, spectra, points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * 4 * nodes * count * data.images[0].size
+    each = [(points.in_cube(j), points.in_images(j)) for j in range(count)]
+    all_cube, all_images = (np.array(one) for one in zip(*each, strict=True))
+    table = np.einsum("lr,jl->jlr", data.psf_weights, spectra)
+    expected = np.einsum("jlr,jryx->lyx", table, all_cube, optimize=True)
+    np.testing.assert_allclose(cube, expected, atol=1e-5 * np.abs(expected).max())
+    band = np.einsum("fl,jlr->jfr", data.response, table)
+    expected = np.einsum("jfr,jryx->fyx", band, all_images, optimize=True)
+    np.testing.assert_allclose(images, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_priors_of_sources_do_not_wait_for_the_garbage_collector():
+    grid = Grid(6, 7, 3)
+    prior = SourcePrior(SobolevPrior(grid), [(4.0, 5.0), (9.5, 3.0)])
+    gone = weakref.ref(prior)
+    gc.disable()
+    try:
+        del prior
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_estimate_holds_with_many_sources():
+    rng = np.random.default_rng(2)
+    data = replace(random_data(150, (16, 16)), sources=rng.uniform(3, 44, (100, 2)))
+    options = {"rank": 3, "tuning": "manual", "mu": 1.0, "max_iterations": 5}
+    tracemalloc.start()
+    result = fuse(data, FusionSettings(sources="given", **options))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(result.sources) > 90
+    estimate = estimate_fusion_memory(150, (16, 16), 3, filters=3, nodes=len(NODES), rank=3)
+    assert peak < estimate

@@ -5,6 +5,7 @@ import pytest
 from analytic_scene import make_scene, score
 
 from jwst_fusion.fusion.engine import fuse
+from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
@@ -82,3 +83,56 @@ def test_the_constraint_goes_with_edges_but_not_with_starlets():
     assert edges.cube.min() > 0.2 * fuse(scene.data, FusionSettings(errors=False)).cube.min()
     with pytest.raises(ValueError, match="nonnegative does not go with"):
         fuse(scene.data, FusionSettings(nonnegative=True, regularisation="wavelet"))
+
+
+def test_a_star_with_a_deep_line_does_not_make_the_scene_negative():
+    """What a star lacks beside the components is no more than what it has."""
+    side, count, d = 14, 60, 3
+    rng = np.random.default_rng(2)
+    rows, columns = np.indices((d * side, d * side))
+
+    def gaussian(width, x, y, shape=(d * side, d * side)):
+        rows, columns = np.indices(shape)
+        found = np.exp(-0.5 * ((columns - x) ** 2 + (rows - y) ** 2) / width**2)
+        return found / (2 * np.pi * width**2)
+
+    channel = np.arange(count)
+    spectra = 400 * np.array([1 + 0.01 * channel, 1.5 - 0.01 * channel])
+    spectra[0] *= 1 - 1.2 * np.exp(-0.5 * ((channel - 40) / 1.5) ** 2)  # too much is subtracted
+    places = (20.3, 22.6), (10.7, 12.1)
+
+    def seen(width):
+        light = sum(
+            s[:, None, None] * gaussian(width, *at) for s, at in zip(spectra, places, strict=True)
+        )
+        smooth = gaussian(12, 21, 21) / gaussian(12, 21, 21).max()
+        return light + smooth * (1 + 0.02 * channel)[:, None, None]
+
+    sharp, soft = seen(1.1), seen(2.2)
+    response = np.zeros((2, count))
+    response[0, :30] = response[1, 30:] = 1 / 30
+    images = np.tensordot(response, sharp, 1)
+    psfs = [gaussian(width, 15, 15, (31, 31))[None] for width in (1.1, 2.2)]
+    data = FusionData(
+        cube=soft[:, 1::3, 1::3] + 0.3 * rng.standard_normal((count, side, side)),
+        cube_sigma=np.full(count, 0.3),
+        spaxel_weight=np.ones((side, side)),
+        images=images + 0.1 * rng.standard_normal(images.shape),
+        image_sigma=np.full(2, 0.1),
+        image_weight=np.ones(images.shape),
+        response=response,
+        psf_weights=np.ones((count, 1)),
+        psf_image=psfs[0] / psfs[0].sum(),
+        psf_cube=psfs[1] / psfs[1].sum(),
+        factor=d,
+        sources=np.array(places),
+    )
+    options = {"rank": 2, "sources": "given"}
+    free = fuse(data, FusionSettings(**options))
+    held = fuse(data, FusionSettings(nonnegative=True, **options))
+    line = slice(38, 43)
+    near = np.hypot(columns - 20.3, rows - 22.6) < 3
+    assert np.min((free.cube / free.error)[line][:, near]) < -1
+    assert np.min((held.cube / held.error)[line][:, near]) > -0.5
+    off = [np.abs(one.cube - np.maximum(sharp, 0))[line][:, near].max() for one in (free, held)]
+    assert off[1] < off[0] + 1

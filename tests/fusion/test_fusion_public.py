@@ -41,12 +41,13 @@ def test_step_and_solver_share_their_options():
         "boundary",
         "refine",
         "errors",
+        "predict",
         "gains",
         "gain_prior",
         "tolerance",
         "max_iterations",
     }
-    defaults = FusionSettings(gains="fitted")
+    defaults = FusionSettings(gains="fitted", predict=True)
     assert FusionOptions().solver() == defaults
     for name in shared:
         assert getattr(FusionOptions(), name) == getattr(defaults, name)

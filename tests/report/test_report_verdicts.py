@@ -188,6 +188,19 @@ def test_left_out_images_may_be_noisy(product):
     assert "left_out" in keys(product, "fault")
 
 
+@pytest.mark.parametrize(
+    ("stated", "level"), [(0.05, "fault"), (0.2, "caution"), (0.3, None), (np.nan, "fault")]
+)
+def test_left_out_images_may_be_hard_to_predict(product, stated, level):
+    row = [("F187N", "F187N", 0.5, 9.0, stated)]
+    names = ("relative_error", "chi2", "stated_error")
+    product.tables["left_out"] = np.array(
+        row, [("filter", "U8"), ("left_out", "U8"), *((name, float) for name in names)]
+    )
+    found = {one.level for one in find_findings(product) if one.key == "left_out"}
+    assert found == ({level} if level else set())
+
+
 def test_what_counts_must_reach_both_limits():
     assert both("fault", "caution") == "caution"
     assert both("fault", "fault") == "fault"

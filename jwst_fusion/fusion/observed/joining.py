@@ -5,7 +5,7 @@ Cubes are (wavelength, y, x), with wavelengths in ascending order.
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -49,6 +49,9 @@ class CubePart:
         place.
     resampled : bool
         Whether it was resampled.
+    shares : list of dict, optional
+        Of a joined cube, for each channel: the weight (y, x) with which each part is in it, by the
+        number of the part; None instead of an array of ones.
     """
 
     name: str
@@ -60,6 +63,7 @@ class CubePart:
     grid: SkyGrid
     ratio: float = np.nan
     resampled: bool = False
+    shares: list = ()
 
 
 def same_grid(one, other, *, tolerance=_SAME):
@@ -153,7 +157,7 @@ def joined(parts, *, empty):
     Returns
     -------
     whole : CubePart
-        The joined cube.
+        The joined cube, with its `shares`.
     parts : list of CubePart
         The cubes in the order of their wavelengths, on its grid, each with its `ratio`.
 
@@ -176,11 +180,15 @@ def joined(parts, *, empty):
         _check_neighbours(one, other)
     grid = union_grid([part.grid for part in parts])
     parts = [_on_grid(part, grid, empty) for part in parts]
-    whole, found = parts[0], parts[:1]
+    whole, found = replace(parts[0], shares=_shares_of(parts[0], 0)), parts[:1]
     for part in parts[1:]:
-        whole, ratio = _append(whole, part)
+        whole, ratio = _append(whole, replace(part, shares=_shares_of(part, len(found))))
         found.append(replace(part, ratio=ratio))
     return whole, found
+
+
+def _shares_of(part, number):
+    return [{number: None}] * len(part.wavelength)
 
 
 def _check_neighbours(one, other):
@@ -251,13 +259,16 @@ def _append(whole, part):
     before = whole.wavelength < first
     after = part.wavelength > last
     pieces = [{name: getattr(whole, name)[before] for name in _ARRAYS}]
+    shares = list(compress(whole.shares, before))
     ratio = np.nan
     if last >= first:
         blend, ratio = _blended(whole, part, first, last)
         pieces.append(blend)
+        shares += blend["shares"]
     pieces.append({name: getattr(part, name)[after] for name in _ARRAYS})
+    shares += compress(part.shares, after)
     arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in _ARRAYS}
-    return replace(whole, **arrays), ratio
+    return replace(whole, shares=shares, **arrays), ratio
 
 
 def _blended(one, other, first, last):
@@ -285,9 +296,19 @@ def _blended(one, other, first, last):
             out[name] = np.where(total > 0, mean / total, np.nan).astype(np.float32)
     for name in ("dq", "weightmap"):
         out[name] = np.where(later, b[name], a[name])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = [np.where(total > 0, one / total, 0.0).astype(np.float32) for one in weights]
+    out["shares"] = [
+        _times(one, before) | _times(two, after)
+        for one, two, before, after in zip(a["shares"], b["shares"], *parts, strict=True)
+    ]
     both = (weights[0] > 0) & (weights[1] > 0)
     sums = [float(np.sum(cube["data"], where=both, dtype=float)) for cube in (a, b)]
     return out, sums[1] / sums[0] if sums[0] > 0 else np.nan
+
+
+def _times(shares, factor):
+    return {n: factor if one is None else one * factor for n, one in shares.items()}
 
 
 def _at_wavelengths(cube, wave):
@@ -298,6 +319,7 @@ def _at_wavelengths(cube, wave):
     closer = np.abs(cube.wavelength[low] - wave) <= np.abs(cube.wavelength[high] - wave)
     near = np.where(closer, low, high)
     out = {name: getattr(cube, name)[near] for name in ("data", "err", "dq", "weightmap")}
+    out["shares"] = [cube.shares[i] for i in near]
     if np.array_equal(cube.wavelength[near], wave):
         return out
     # The splines need some channels on either side, and no gaps.

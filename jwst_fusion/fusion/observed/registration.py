@@ -214,6 +214,7 @@ class SplineSampler:
         index = rows[:, :, None] * shape[1] + columns[:, None, :]
         value = weight_y[:, :, None] * weight_x[:, None, :]
         start = np.arange(len(row) + 1) * steps.size**2
+        self._shape = tuple(shape)
         weights = (value.ravel(), index.ravel(), start)
         self._weights = sparse.csr_array(weights, (len(row), shape[0] * shape[1]))
 
@@ -236,6 +237,28 @@ class SplineSampler:
             if coefficients.shape[axis] > 1:
                 coefficients = ndimage.spline_filter1d(coefficients, _ORDER, axis, mode="mirror")
         return (self._weights @ coefficients.reshape(len(images), -1).T).T
+
+    def adjoint(self, values):
+        """
+        Apply the adjoint: spread values at the positions over the pixels they are taken from.
+
+        Parameters
+        ----------
+        values : array (n,)
+            Values at the positions.
+
+        Returns
+        -------
+        array (y, x)
+            Image whose sum over its product with another one is that of the values over their
+            products with the other one interpolated.
+        """
+        image = (self._weights.T @ np.asarray(values, float)).reshape(self._shape)
+        for axis, size in enumerate(self._shape):
+            if size > 1:
+                filtered = ndimage.spline_filter1d(np.eye(size), _ORDER, 0, mode="mirror")
+                image = np.moveaxis(np.tensordot(filtered, image, (0, axis)), 0, axis)
+        return image
 
 
 def _inside(position, size):

@@ -104,6 +104,27 @@ class WeightedSystem:
             other.blocks, other._points = self.blocks.with_power(prior.power), None
         return other
 
+    def without_images(self, chosen):
+        """Pose the same problem without some of the images.
+
+        Parameters
+        ----------
+        chosen : ndarray of int
+            Indices of these images, whose weights become zero.
+
+        Returns
+        -------
+        WeightedSystem
+            A copy that shares everything else; its preconditioner is its own.
+        """
+        other = copy(self)
+        other.image_weight = self.image_weight.copy()
+        other.image_weight[chosen] = 0.0
+        seen = self.grid.analyse(other.image_weight * self.images)
+        other.rhs_image = self.imager.adjoint_groups(seen)
+        other.blocks, other._points = self.blocks.with_power(self.blocks.power), None
+        return other
+
     @property
     def norm(self):
         """Norm of an error of one posterior standard deviation in each coefficient."""

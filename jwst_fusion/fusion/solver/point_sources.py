@@ -21,7 +21,7 @@ __all__ = [
     "with_sources",
 ]
 
-_CHUNK = 64_000_000  # bytes of products of points at once
+_CHUNK = 16_000_000  # bytes of products of points at once
 
 
 def point_groups(grid, positions, *, order=(0, 0)):
@@ -41,16 +41,24 @@ def point_groups(grid, positions, *, order=(0, 0)):
     ndarray (group, d * d, J)
         Coefficients, complex.
     """
+    positions = np.asarray(positions, float).reshape(-1, 2)
     factors = []
     for axis, (size, power) in enumerate(zip(grid.shape, order[::-1], strict=True)):
         frequency = 2 * np.pi * np.fft.fftfreq(size)
-        at = np.asarray(positions, float).reshape(-1, 2)[:, 1 - axis, None]
+        at = positions[:, 1 - axis, None]
         phase = (-1j * frequency) ** power * np.exp(-1j * frequency * at)
         if size % 2 == 0:  # both signs of the highest frequency, so that maps are real
             phase[:, size // 2] = phase[:, size // 2].real
         factors.append(phase)
-    spectrum = factors[0][:, :, None] * factors[1][:, None, :]
-    return grid.group(spectrum / np.sqrt(grid.shape[0] * grid.shape[1]))
+    found = np.empty((grid.groups, grid.aliases, len(positions)), complex)
+    step = max(1, _CHUNK // (64 * grid.shape[0] * grid.shape[1]))
+    for start in range(0, len(positions), step):
+        y, x = (one[start : start + step] for one in factors)
+        spectrum = y[:, :, None] * x[:, None, :]
+        found[:, :, start : start + step] = grid.group(
+            spectrum / np.sqrt(grid.shape[0] * grid.shape[1])
+        )
+    return found
 
 
 class SourcePrior(SobolevPrior):
@@ -82,12 +90,28 @@ class SourcePrior(SobolevPrior):
     diagonal = False
 
     def __init__(self, base, positions):
-        self.base, self.grid, self.power, self.sources = base, base.grid, base.power, self
+        self.base, self.grid, self.power = base, base.grid, base.power
         self.positions = np.asarray(positions, float).reshape(-1, 2)
         self.points = point_groups(self.grid, self.positions)
-        self.pulled = _applied(base, self.points)
-        self.gram = _product(self.grid, self.points[..., None], self.pulled)
+        # Of a diagonal prior what it makes of the points need not be kept.
+        self.pulled = None if base.diagonal else base.apply(self.points)
+        self.gram = self._gram()
         self.inverse = np.linalg.inv(self.gram)
+
+    @property
+    def sources(self):
+        """The prior itself, which has the points."""
+        # An attribute would be a circle of references, and large arrays of priors that nobody needs
+        # any more would wait for the garbage collector.
+        return self
+
+    def _gram(self):
+        weight = self.grid.multiplicity[:, None, None]
+        if self.pulled is not None:
+            return _product(self.points, weight * self.pulled)[None]
+        power = weight * (self.power if self.power.ndim == 3 else self.power[:, :, None])
+        each = (power[:, :, a : a + 1] for a in range(power.shape[2]))
+        return np.array([_product(self.points, one * self.points) for one in each])
 
     def amplitudes(self, groups, pull=None):
         """Amplitudes of the sources that leave the diffuse part its smallest penalty.
@@ -105,13 +129,13 @@ class SourcePrior(SobolevPrior):
             Amplitudes.
         """
         weighted = self.grid.multiplicity[:, None, None] * groups
-        if self.pulled.shape[3] == 1:
-            seen = np.tensordot(self.pulled[..., 0].conj(), weighted, ((0, 1), (0, 1))).real
+        if self.pulled is None:
+            seen = _seen(self.points, self.base.apply(weighted))
         else:
-            seen = np.einsum("gdjk,gdk->jk", self.pulled.conj(), weighted, optimize=True).real
+            seen = _seen(self.pulled, weighted)
         if pull is not None:
             weighted = self.grid.multiplicity[:, None, None] * pull
-            seen = seen - np.tensordot(self.points.conj(), weighted, ((0, 1), (0, 1))).real
+            seen = seen - _seen(self.points, weighted)
         if len(self.inverse) == 1:
             return self.inverse[0] @ seen
         return np.einsum("kij,jk->ik", self.inverse, seen)
@@ -177,9 +201,9 @@ class SourcePrior(SobolevPrior):
         ndarray (group, d * d, k)
             The gradient.
         """
-        if self.pulled.shape[3] == 1:
-            return self.pulled[..., 0] @ amplitudes
-        return np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
+        if self.pulled is None:
+            return self.base.apply(self.points @ amplitudes)
+        return self.pulled @ amplitudes
 
 
 def with_sources(prior, positions):
@@ -202,17 +226,21 @@ def with_sources(prior, positions):
     return SourcePrior(prior, positions)
 
 
-def _applied(base, points):
-    """Base prior of every point in every component, (group, d * d, J, 1 or k)."""
-    if base.power.ndim == 3:
-        return base.power[:, :, None, :] * points[..., None]
-    return base.apply(points)[..., None]
+def _product(left, right):
+    """Real parts (J, J) of the inner products of groups (group, d * d, J)."""
+    total = np.zeros((left.shape[2], right.shape[2]))
+    step = max(1, _CHUNK // (64 * left[0].size))
+    for start in range(0, len(left), step):
+        one, other = (a[start : start + step].reshape(-1, a.shape[2]) for a in (left, right))
+        total += one.real.T @ other.real + one.imag.T @ other.imag
+    return total
 
 
-def _product(grid, left, right):
-    """Inner products (k, J, J) of real maps given as groups (group, d * d, J, k)."""
-    weighted = right * grid.multiplicity[:, None, None, None]
-    return np.einsum("gdik,gdjk->kij", *np.broadcast_arrays(left.conj(), weighted)).real
+def _seen(points, groups):
+    """Real parts (J, k) of the inner products of points with groups (group, d * d, k)."""
+    # The real part is that of the conjugate, which spares a conjugate copy of all points.
+    flat = points.reshape(-1, points.shape[2])
+    return (flat.T @ groups.conj().reshape(len(flat), -1)).real
 
 
 class PointInformation:
@@ -399,6 +427,6 @@ class SourcePreconditioner:
         """
         first = self.precondition(groups)
         pulled = self.strength * first * self.weight
-        seen = np.tensordot(self.points.conj(), pulled, ((0, 1), (0, 1))).real
+        seen = _seen(self.points, pulled)
         change = sla.cho_solve(self.factor, seen.ravel()).reshape(seen.shape)
         return first + self.precondition(self.strength * (self.points @ change))

@@ -8,7 +8,7 @@ import numpy as np
 
 from jwst_fusion.numerics.progress import Progress
 
-__all__ = ["cube_from_rows", "render_rows", "row_covariance"]
+__all__ = ["cube_from_rows", "render_rows", "row_covariance", "spectral_leverage"]
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,40 @@ def row_covariance(system, local, mu, scales, psf, mixing):
         total = total.reshape(nodes * k, nodes * k)
         result.append(table @ total @ table.T / pixels)
     return np.array(result)
+
+
+def spectral_leverage(grid, psf, groups, subspace, spaxel_weight):
+    """How much of the noise of mean and basis every pixel has.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain.
+    psf : ndarray (m, m) or None
+        PSF at a middle wavelength; None for a deconvolved scene.
+    groups : ndarray (group, d * d, k)
+        Component groups.
+    subspace : WhitenedSubspace
+        Spectral subspace.
+    spaxel_weight : ndarray (h, w)
+        Relative inverse variances of the spaxels from which it was found.
+
+    Returns
+    -------
+    maps : ndarray (k, d * h, d * w)
+        Component maps behind the PSF.
+    inverse : ndarray (k, k)
+        Inverse of their scatter.
+    leverage : ndarray (d * h, d * w)
+        Variance in units of that of a channel.
+    """
+    node = None if psf is None else psf[None]
+    size = tuple(slice(0, grid.factor * n) for n in spaxel_weight.shape)
+    maps = render_rows(grid, node, np.eye(subspace.rank)[:, None], groups)[(slice(None), *size)]
+    inverse = np.linalg.inv(subspace.scatter(spaxel_weight))
+    leverage = 1 / spaxel_weight.sum()
+    leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
+    return maps, inverse, leverage
 
 
 def cube_from_rows(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.solver.posterior import CubePosterior
+from jwst_fusion.fusion.solver.prediction import Prediction
 from jwst_fusion.fusion.solver.psf_fit import PsfFit
 from jwst_fusion.fusion.solver.subspace import WhitenedSubspace
 
@@ -59,6 +60,9 @@ class FusionResult:
         Posterior of the cube, for errors of sums; None without errors.
     psf_fit : PsfFit or None
         How the PSFs differ from those given; None if they were not fitted.
+    prediction : Prediction or None
+        What all other data predict for the images of one filter; None if that was not asked for, or
+        there are fewer than three filters.
     """
 
     cube: np.ndarray
@@ -82,3 +86,4 @@ class FusionResult:
     sources: object = None
     posterior: CubePosterior | None = None
     psf_fit: PsfFit | None = None
+    prediction: Prediction | None = None

@@ -72,6 +72,10 @@ class FusionSettings:
         `~jwst_fusion.fusion.solver.refinement.refine_subspace`. Without effect on "syfu".
     errors : bool
         Compute the errors of the cube.
+    predict : bool
+        With three filters or more, predict the images of one from all other data, see
+        `~jwst_fusion.fusion.solver.prediction.predict_images`. Not with `nonnegative` or "wavelet",
+        whose solves would take as long as the fusion itself.
     gains : {"fixed", "fitted"}
         Believe `FusionData.response`, or fit one factor per image together with the scene, see
         `~jwst_fusion.fusion.solver.gains.fit_gains`.
@@ -170,6 +174,9 @@ class FusionSettings:
     )
     refine: bool = option(True, "Solve twice, the second time with spectra fitted through the PSFs")
     errors: bool = option(True, "Compute the errors of the cube")
+    predict: bool = option(
+        False, "Predict the images of one of three or more filters from all other data"
+    )
     gains: str = option(
         "fixed",
         "Believe the responses of the images, or fit one factor per image with the scene",

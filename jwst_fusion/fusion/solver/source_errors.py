@@ -23,8 +23,8 @@ def add_source_errors(error, problem, posterior, points, psf):
         With sources.
     posterior : SourcePosterior
         Of the sources.
-    points : ndarray (R, J, Y, X)
-        Images of the sources at each node of the PSF, of unit flux.
+    points : callable
+        From the index of a source to its image (R, Y, X) at each node of the PSF, of unit flux.
     psf : ndarray (m, m) or None
         PSF of the cube at a middle wavelength; None for a deconvolved cube.
 
@@ -60,7 +60,7 @@ def add_source_errors(error, problem, posterior, points, psf):
         spread = basis @ part.reshape(len(part), -1)
         variance = np.sum(spread.reshape(len(basis), *part.shape[1:]) ** 2, axis=1)
         error[:, rows, columns] = np.sqrt(error[:, rows, columns] ** 2 + variance)
-        shape = points[:, j]
+        shape = points(j)
         bright = np.sum(shape**2, axis=0)
         rows, columns = np.nonzero(bright > _FAINT * bright.max())
         own = np.hypot(posterior.deviation[j], posterior.shared[j])

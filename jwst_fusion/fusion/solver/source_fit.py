@@ -14,15 +14,15 @@ from jwst_fusion.fusion.solver.point_sources import point_groups
 __all__ = [
     "Deviations",
     "Moves",
+    "PointImages",
     "confusion",
     "fit_deviations",
     "fit_positions",
     "light_of",
-    "seen_points",
     "without_light",
 ]
 
-_CHUNK = 64_000_000  # bytes of design matrices at once
+_CHUNK = 16_000_000  # bytes of design matrices at once
 _RIDGE = 1e-9  # relative to the information on a source: decides where two cannot be told apart
 _LARGEST_STEP = 0.5  # fine pixels: beyond, the derivative of a PSF is no guide
 _WINDOW = 5  # channels, about two resolution elements, over which a deviation must be significant
@@ -97,35 +97,67 @@ class Deviations:
         return np.maximum(1 - _BELIEVED / np.maximum(self._energy(), _BELIEVED), 0.0)
 
 
-def seen_points(problem):
-    """Sources as the two instruments see them, at each node of the PSF.
+class PointImages:
+    """
+    Sources as the two instruments see them, at each node of the PSF and of unit flux.
+
+    They are made one by one whenever they are needed: of many sources in a large field, all of them
+    together would take more memory than anything else.
 
     Parameters
     ----------
     problem : LowRankProblem
         With sources.
 
-    Returns
-    -------
-    cube : ndarray (R, J, h, w)
-        Per spaxel, of unit flux.
-    images : ndarray (R, J, d * h, d * w)
-        Per fine pixel.
+    Attributes
+    ----------
+    count : int
+        Number of sources, J.
     """
-    grid, data = problem.system.grid, problem.data
-    points = problem.system.prior.sources.points
-    nodes, count = data.psf_weights.shape[1], points.shape[2]
-    h, w = data.cube.shape[1:]
-    identity = np.eye(nodes)[:, :, None]
-    spectrometer = Spectrometer(grid, data.psf_cube, identity)
-    imager = Imager(grid, data.psf_image, identity)
-    cube = np.empty((nodes, count, h, w))
-    images = np.empty((nodes, count, data.factor * h, data.factor * w), np.float32)
-    for j in range(count):
-        one = points[:, :, j : j + 1]
-        cube[:, j] = grid.synthesise_coarse(spectrometer.forward_groups(one))[:, :h, :w]
-        images[:, j] = grid.synthesise(imager.forward_groups(one))[(slice(None), *problem.window)]
-    return cube, images
+
+    def __init__(self, problem):
+        grid, data = problem.system.grid, problem.data
+        identity = np.eye(data.psf_weights.shape[1])[:, :, None]
+        self.spectrometer = Spectrometer(grid, data.psf_cube, identity)
+        self.imager = Imager(grid, data.psf_image, identity)
+        self.points, self.grid = problem.system.prior.sources.points, grid
+        self.count = self.points.shape[2]
+        self.shape, self.window = data.cube.shape[1:], problem.window
+
+    def in_cube(self, index):
+        """
+        One source as the spectrometer sees it.
+
+        Parameters
+        ----------
+        index : int
+            The source.
+
+        Returns
+        -------
+        ndarray (R, h, w)
+            Per spaxel.
+        """
+        seen = self.spectrometer.forward_groups(self.points[:, :, index : index + 1])
+        h, w = self.shape
+        return self.grid.synthesise_coarse(seen)[:, :h, :w]
+
+    def in_images(self, index):
+        """
+        One source as the imager sees it.
+
+        Parameters
+        ----------
+        index : int
+            The source.
+
+        Returns
+        -------
+        ndarray (R, d * h, d * w) of float32
+            Per fine pixel.
+        """
+        seen = self.imager.forward_groups(self.points[:, :, index : index + 1])
+        return self.grid.synthesise(seen)[(slice(None), *self.window)].astype(np.float32)
 
 
 def fit_deviations(problem, tuned, *, believed=None, points=None):
@@ -139,8 +171,8 @@ def fit_deviations(problem, tuned, *, believed=None, points=None):
         Its solution.
     believed : ndarray (J, L), optional
         Deviations that were taken off before; they are part of the result.
-    points : ndarray (R, J, h, w), optional
-        Sources in the cube, from `seen_points`.
+    points : PointImages, optional
+        Images of the sources.
 
     Returns
     -------
@@ -157,14 +189,17 @@ def fit_deviations(problem, tuned, *, believed=None, points=None):
     """
     data, count = problem.data, len(problem.data.sources)
     if points is None:
-        points = seen_points(problem)[0]
+        points = PointImages(problem)
     result = Deviations.none(count, len(data.cube))
     if believed is not None:
         result.spectra[:] = believed
     model = problem.cube_of(tuned.solution.solution)
-    nearby = (points**2).sum((0, 1)) > 1e-6 * (points**2).sum((0, 1)).max()
-    good = (data.spaxel_weight > 0) & nearby
-    maps = points[:, :, good].reshape(len(points), -1)
+    power = sum((points.in_cube(j) ** 2).sum(0) for j in range(count))
+    good = (data.spaxel_weight > 0) & (power > 1e-6 * power.max())
+    maps = np.empty((data.psf_weights.shape[1], count, np.count_nonzero(good)))
+    for j in range(count):
+        maps[:, j] = points.in_cube(j)[:, good]
+    maps = maps.reshape(len(maps), -1)
     weight, valid = data.spaxel_weight[good], np.flatnonzero(problem.subspace.valid)
     noise = data.cube_sigma / np.sqrt(tuned.scale_cube)
     step = max(1, _CHUNK // (24 * count * max(len(weight), 1)))
@@ -287,8 +322,8 @@ def light_of(data, spectra, points):
         Observations.
     spectra : ndarray (J, L)
         MJy/sr times fine pixel.
-    points : tuple of ndarray
-        Sources in cube and images, from `seen_points`.
+    points : PointImages
+        Images of the sources.
 
     Returns
     -------
@@ -297,12 +332,23 @@ def light_of(data, spectra, points):
     images : ndarray (F, d * h, d * w)
         Their light in the images.
     """
-    cube, images = points
-    table = data.psf_weights[:, :, None] * spectra.T[:, None, :]
-    flat = table.reshape(len(table), -1)
-    light = flat.astype(np.float32) @ cube.reshape(flat.shape[1], -1).astype(np.float32)
-    band = (data.response @ flat) @ images.reshape(flat.shape[1], -1)
-    return light.reshape(data.cube.shape), band.reshape(data.images.shape)
+    cube = np.zeros((len(data.cube), data.cube[0].size), np.float32)
+    images = np.zeros((len(data.images), data.images[0].size))
+    for j in np.flatnonzero(spectra.any(axis=1)):
+        table = data.psf_weights * spectra[j, :, None]
+        seen = points.in_cube(j).reshape(table.shape[1], -1).astype(np.float32)
+        _add_product(cube, table.astype(np.float32), seen)
+        seen = points.in_images(j).reshape(table.shape[1], -1)
+        images += (data.response @ table) @ seen
+    return cube.reshape(data.cube.shape), images.reshape(data.images.shape)
+
+
+def _add_product(total, left, right):
+    """Add a product of matrices to their sum, in place, rows by rows."""
+    step = max(1, _CHUNK // (4 * total.shape[1]))
+    for start in range(0, len(total), step):
+        part = slice(start, start + step)
+        total[part] += left[part] @ right
 
 
 def without_light(data, spectra, points):
@@ -314,8 +360,8 @@ def without_light(data, spectra, points):
         Observations.
     spectra : ndarray (J, L)
         MJy/sr times fine pixel.
-    points : tuple of ndarray
-        Sources in cube and images, from `seen_points`.
+    points : PointImages
+        Images of the sources.
 
     Returns
     -------

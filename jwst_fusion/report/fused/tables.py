@@ -168,10 +168,13 @@ def left_out_table(product):
     table = product.tables.get("left_out")
     if table is None:
         return None
-    rows = [
-        (row["filter"], row["left_out"].replace("+", ", "), *_quality_row("", row)[1:])
-        for row in table
-    ]
+    stated = "stated_error" in table.dtype.names  # not in products of earlier versions
+    rows = []
+    for row in table:
+        quality = _quality_row("", row)[1:]
+        expected = _number(100 * row["stated_error"]) if stated else "–"
+        names = row["left_out"].replace("+", ", ")
+        rows.append((row["filter"], names, *quality[:5], expected, *quality[5:]))
     return Table(
         (
             "Filter",
@@ -181,11 +184,13 @@ def left_out_table(product):
             "SSIM",
             "at best",
             "Error [%]",
+            "Stated [%]",
             "χ²",
             "Pixels",
         ),
         rows,
-        "Images that were left out, against what the others and the cube predict for them.",
+        "Images that were left out, against what the others and the cube predict for them. Stated: "
+        "the error that is expected of the prediction, without the noise of the image.",
     )
 
 
