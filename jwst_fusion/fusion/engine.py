@@ -33,6 +33,7 @@ from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
 from jwst_fusion.fusion.solver.source_fit import light_of
+from jwst_fusion.fusion.solver.structure import local_structure, missed_share
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -364,10 +365,17 @@ def _rendered_cube(problem, tuned, settings):
         psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
     window = (slice(None), *problem.window)
     covariance, share, leverage, posterior = None, None, None, None
+    missed, amount = None, None
     if settings.errors:
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
+        structure = local_structure(system, tuned)
+        if structure is not None:
+            sharp = None if psf is None else psf[len(psf) // 2]
+            basis = subspace.basis / subspace.sigma[:, None]
+            missed = missed_share(system, structure, sharp, basis)
+            amount = structure.amount[window]
         middle = None if psf is None else psf[len(psf) // 2][None]
         maps = render_rows(grid, middle, np.eye(subspace.rank)[:, None], groups)[window]
         inverse = np.linalg.inv(subspace.scatter(data.spaxel_weight))
@@ -375,8 +383,14 @@ def _rendered_cube(problem, tuned, settings):
         leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
+        kernels, response = local_covariance(
+            system, problem.local, tuned.mu, scales, reach=reach, structure=structure
+        )
+        if structure is not None:
+            informed = np.tensordot(problem.local.informed.astype(float), share, 1)
+            structured = (amount * informed).astype(np.float32)
         posterior = CubePosterior(
-            covariance=local_covariance(system, problem.local, tuned.mu, scales, reach=reach),
+            covariance=kernels,
             share=share.astype(np.float32),
             basis=subspace.basis,
             psf_weights=weights,
@@ -385,6 +399,8 @@ def _rendered_cube(problem, tuned, settings):
             noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
             inverse=inverse,
             samples=float(data.spaxel_weight.sum()),
+            response=response,
+            structure=None if structure is None else structured,
         )
     rows = render_rows(grid, psf, mixing, groups)[window]
     cube, error = cube_from_rows(
@@ -395,5 +411,7 @@ def _rendered_cube(problem, tuned, settings):
         share=share,
         leverage=leverage,
         noise=subspace.noise,
+        missed=missed,
+        structure=amount,
     )
     return cube, error, posterior

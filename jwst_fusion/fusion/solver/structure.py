@@ -1,0 +1,149 @@
+"""How much structure there is around each pixel, compared with what the prior expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage as ndi
+
+__all__ = ["Structure", "local_structure", "missed_share"]
+
+_NEAR = 2.5  # fine pixels from a source: what an error of its position leaves is no structure
+_WINDOW = 1.5  # spaxels, sigma of the Gaussian within which structure is measured
+# Weight of what the prior expects, in areas of the window: a scene without any structure keeps the
+# square root of it of what its prior expects to be missed.
+_EXPECTED = 0.03
+_BUDGET = 200  # groups of frequencies from which covariances are summed
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Structure of the component maps.
+
+    Attributes
+    ----------
+    amount : ndarray (k, Y, X)
+        Mean square of the structure around every pixel of the periodic domain over that which the
+        prior expects; 1 where there are no data.
+    weights : tuple
+        Weights of the images (F,), of the cube, and of the prior (k,) where data are typical.
+    """
+
+    amount: np.ndarray
+    weights: tuple
+
+
+def local_structure(system, tuned):
+    r"""Measure the structure of a solution around every pixel.
+
+    One weight of the prior per component expects the same structure everywhere. Where there is
+    less, the solution misses less than the posterior says, and more where there is more.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        The problem.
+    tuned : Tuning
+        Its hyperparameters and solution.
+
+    Returns
+    -------
+    Structure or None
+        None if the weight of the prior varies over the domain, which has followed the structure.
+
+    Notes
+    -----
+    With :math:`u = P^{1/2} z`, white of unit variance in a scene that the prior describes, and
+    :math:`H = P^{1/2} B^{-1} P^{1/2}`, the solution has :math:`\hat u = (1 - H) u` and noise of
+    the covariance :math:`H - H^2`. Hence around a pixel where u has the variance s
+
+    .. math:: \langle \hat u_a^2 \rangle = s \sum_b \langle |1 - H|^2_{ab} \rangle
+        + \langle 1 - H \rangle_{aa} - \sum_b \langle |1 - H|^2_{ab} \rangle
+
+    with means over the frequencies, which tells s. Weights :math:`H_{aa}` in these means and in the
+    maps of u let count the scales at which the solution begins to miss structure: power at large
+    scales, which data show anyway, says little of it.
+    """
+    prior = system.prior if system.prior.sources is None else system.prior.sources.base
+    if not prior.diagonal:
+        return None
+    image_weight, cube_weight = system.typical_weights()
+    weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, tuned.mu)
+    grid, blocks = system.grid, system.blocks
+    rank, identity = blocks.rank, np.eye(blocks.rank)
+    seen, total = np.zeros(rank), np.zeros(rank)
+    filters = np.empty((grid.groups, grid.aliases, rank))
+    for part, multiplicity, covariance in blocks.covariances(*weights, budget=grid.groups):
+        root = np.sqrt(blocks.penalty(part, weights[2]))
+        missing = root[..., :, None] * covariance * root[..., None, :]
+        own = np.clip(np.einsum("gdaa->gda", missing).real, 0.0, 1.0)
+        seen += np.einsum("g,gda,gdab->a", multiplicity, own, np.abs(identity - missing) ** 2)
+        total += np.einsum("g,gda,gda->a", multiplicity, own, 1 - own)
+        filters[part] = root * np.sqrt(own)
+    pixels = grid.shape[0] * grid.shape[1]
+    seen, total = np.maximum(seen / pixels, np.finfo(float).tiny), total / pixels
+    groups = tuned.solution.solution
+    if system.prior.sources is not None:
+        groups = system.prior.sources.diffuse(groups)
+    square = grid.synthesise(groups * filters) ** 2
+    known = _known(system)
+    width = _WINDOW * grid.factor
+    share = ndi.gaussian_filter(known, width, mode="wrap")
+    amount = np.empty_like(square)
+    for a in range(rank):
+        found = ndi.gaussian_filter(square[a] * known, width, mode="wrap")
+        found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
+        amount[a] = (found + _EXPECTED) / (share + _EXPECTED)
+    return Structure(amount, weights)
+
+
+def _known(system):
+    """Pixels (Y, X) that both instruments see, away from sources: 1, else 0."""
+    factor = system.grid.factor
+    cube = np.kron(system.spaxel_weight > 0, np.ones((factor, factor)))
+    known = cube * (system.image_weight > 0).any(0)
+    sources = system.prior.sources
+    if sources is not None:
+        y, x = np.indices(known.shape)
+        for at_x, at_y in sources.positions:
+            known[np.hypot(y - at_y, x - at_x) < _NEAR] = 0.0
+    return known
+
+
+def missed_share(system, structure, psf, basis):
+    """Part of the variance of each channel at a typical pixel that structure leaves.
+
+    Parameters
+    ----------
+    system : WeightedSystem
+        The problem.
+    structure : Structure
+        Its structure.
+    psf : ndarray (m, m) or None
+        PSF of the cube at a middle wavelength; None for a deconvolved cube.
+    basis : ndarray (L, k)
+        Spectra of the components; zero in channels without data.
+
+    Returns
+    -------
+    ndarray (L, k)
+        By the component that has the structure; their sum is at most one.
+    """
+    blocks, grid = system.blocks, system.grid
+    k = blocks.rank
+    seen = np.ones((grid.groups, grid.aliases))
+    if psf is not None:
+        seen = np.abs(grid.group(grid.otf(psf[None]))[:, :, 0]) ** 2
+    stride = blocks.sampling(_BUDGET)
+    whole, missed = np.zeros((k, k)), np.zeros((k, k, k))
+    for part in blocks.chunks(stride=stride):
+        covariance, response = blocks.responses(part, *structure.weights)
+        weight = grid.multiplicity[part, None] * seen[part]
+        whole += np.einsum("gd,gdab->ab", weight, covariance).real
+        for a in range(k):
+            rows = (response[:, a] * np.sqrt(weight)[:, :, None, None]).transpose(2, 0, 1, 3)
+            rows = rows.reshape(k, -1)
+            missed[a] += (rows @ rows.conj().T).real
+    variance = np.maximum(((basis @ whole) * basis).sum(1), np.finfo(float).tiny)
+    return np.array([((basis @ one) * basis).sum(1) / variance for one in missed]).T
