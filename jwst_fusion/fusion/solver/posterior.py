@@ -409,10 +409,11 @@ def _missed_variance(posterior, blurred, rows):
     spectra = sf.rfft2(planes, padded)
     # (n, planes, k)
     table = np.einsum("nrk,rp->npk", rows.reshape(len(rows), nodes, rank), mixing)
-    few = len(rows) <= table.shape[1] * rank
+    amount = np.sqrt(amount, dtype=np.float32)
+    few = len(rows) <= _FEW
     if few:
         # (n, k, f): maps that a sum looks at
-        spectra = np.einsum("npk,pyx->nkyx", table, spectra)
+        spectra = np.einsum("npk,pyx->nkyx", table.astype(np.float32), spectra)
     window = []
     for axis, one in enumerate((top, left)):
         at = np.arange(one.start - reach, one.stop + reach)
@@ -425,11 +426,11 @@ def _missed_variance(posterior, blurred, rows):
         if few:
             seen = sf.irfft2(np.einsum("nkyx,kyx->nyx", spectra, turned), padded)
             seen = seen[:, : shape[0], : shape[1]]
-            variance += np.einsum("nyx,yx->n", seen**2, amount[a], optimize=True)
+            variance += np.sum((seen * amount[a]) ** 2, axis=(1, 2))
         else:
             seen = sf.irfft2(spectra[:, None] * turned, padded)[..., : shape[0], : shape[1]]
-            flat = (seen * np.sqrt(amount[a])).reshape(-1, shape[0] * shape[1])
-            matrix = flat @ flat.T
+            flat = (seen * amount[a]).reshape(-1, shape[0] * shape[1])
+            matrix = (flat @ flat.T).astype(float)
             both = table.reshape(len(rows), -1)
             variance += np.einsum("nr,rs,ns->n", both, matrix, both, optimize=True)
     return variance
