@@ -18,6 +18,7 @@ __all__ = [
 _STRIDE = 2  # in frequency: covariances reach no farther than half of the domain
 _CHUNK = 32_000_000  # bytes of blocks that are worked on at once
 _SIMILAR = 1e-4  # of the largest singular value: masks behind PSFs that differ less are one
+_TURNS = 2  # of the power iteration to the direction in which most is missed
 _FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
 
 
@@ -220,12 +221,16 @@ def _missed(blocks, chosen, weights):
     index = np.arange(blocks.grid.aliases)
     for start in range(0, len(chosen), step):
         covariance, response = blocks.responses(chosen[start : start + step], *weights)
-        own = response[:, :, index, :, index].transpose(1, 0, 2, 3)
-        # (group, component of the structure, alias): power at the alias of what is missed there
-        power = np.sum(np.abs(response) ** 2, axis=(3, 4)).transpose(0, 2, 1)
-        size = np.maximum(np.sum(np.abs(own) ** 2, axis=3), np.finfo(np.float32).tiny)
+        own = response[:, :, index, :, index].transpose(1, 2, 0, 3)[..., None]
+        missed = response @ response.conj().swapaxes(3, 4)
+        # Towards the strongest direction, in the phase of what is missed where the structure is.
+        for _ in range(_TURNS):
+            own = missed @ own
+            size = np.linalg.norm(own, axis=3, keepdims=True)
+            own = own / np.maximum(size, np.finfo(np.float32).tiny)
+        power = np.einsum("gadbb->gad", missed).real
         covariances.append(covariance)
-        responses.append(own * np.sqrt(power / size)[..., None])
+        responses.append((own[..., 0] * np.sqrt(power)[..., None]).swapaxes(1, 2))
     return np.concatenate(covariances), np.concatenate(responses)
 
 
