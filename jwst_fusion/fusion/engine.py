@@ -18,6 +18,7 @@ from jwst_fusion.fusion.solver.posterior import (
     SourcePosterior,
     covariance_reach,
     local_covariance,
+    logarithmic,
 )
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
@@ -383,15 +384,16 @@ def _rendered_cube(problem, tuned, settings):
         leverage = leverage + np.einsum("ayx,ab,byx->yx", maps, inverse, maps, optimize=True)
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
+        factor = logarithmic(share, np.trace(covariance, axis1=1, axis2=2))
         kernels, response = local_covariance(
             system, problem.local, tuned.mu, scales, reach=reach, structure=structure
         )
         if structure is not None:
             informed = np.tensordot(problem.local.informed.astype(float), share, 1)
-            structured = (amount * informed).astype(np.float32)
+            structured = (amount * informed * factor).astype(np.float32)
         posterior = CubePosterior(
             covariance=kernels,
-            share=share.astype(np.float32),
+            share=(share * factor).astype(np.float32),
             basis=subspace.basis,
             psf_weights=weights,
             psf=np.ones((1, 1, 1)) if psf is None else psf,

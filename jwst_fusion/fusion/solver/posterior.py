@@ -12,6 +12,7 @@ __all__ = [
     "SourcePosterior",
     "covariance_reach",
     "local_covariance",
+    "logarithmic",
     "sum_variances",
 ]
 
@@ -57,7 +58,8 @@ class CubePosterior:
     covariance : ndarray (node, k, k, 2 R + 1, 2 R + 1)
         Covariance of maps a and b at pixels that are (dy, dx) apart, for each amount of data.
     share : ndarray (node, Y, X)
-        Share of each amount at every pixel of the cube; they sum to one.
+        Share of each amount at every pixel of the cube; they sum to one where one amount is all
+        that counts, and to less between, as variances are interpolated logarithmically.
     basis : ndarray (L, k)
         Spectra of the components, MJy/sr; zero in channels without data.
     psf_weights : ndarray (L, R)
@@ -148,6 +150,25 @@ def covariance_reach(shape, factor, rank, nodes):
     room = 0.4 * channels * h * w * factor**2 / (rank**2 * (nodes / 2 + 2))
     side = min(h, w) * factor
     return int(np.clip((np.sqrt(room) - 1) / 2, 4, max(4, min(32, side // 4))))
+
+
+def logarithmic(share, variance):
+    """Factor on shares that makes a mean of variances a logarithmic one.
+
+    Parameters
+    ----------
+    share : ndarray (node, Y, X)
+        Shares that sum to one.
+    variance : ndarray (node,)
+        Typical variance of each node. Without data it is larger by orders of magnitude.
+
+    Returns
+    -------
+    ndarray (Y, X)
+        Geometric over arithmetic mean of the variances, at most one.
+    """
+    geometric = np.exp(np.tensordot(np.log(variance), share, 1))
+    return geometric / np.tensordot(variance, share, 1)
 
 
 def local_covariance(system, local, mu, scales, *, reach, structure=None):
