@@ -181,12 +181,14 @@ def _axis(weight, width):
         return [weight.flat[0]], [np.ones(())]
     smooth = ndi.gaussian_filter(weight, width, mode="constant")
     inside = smooth[(weight > 0) & (smooth > 0)]
-    least, low, high = np.quantile(inside, (0.002, 0.1, 0.9))
+    low, high = np.quantile(inside, (0.1, 0.9))
     levels = [low, high]
     if high < 1.1 * low:
         levels = [inside.mean()]
-    # Bright light is noisy: between that and no data at all lies all of the weight's range.
-    least = max(least, 2 * _THRESHOLD * low)
+    # Bright light is noisy: its weight lies far from that of other data, and from that of none.
+    there = ndi.gaussian_filter((weight > 0).astype(float), width, mode="constant")
+    least = np.quantile(smooth[weight > 0] / there[weight > 0], 0.002)
+    least = np.clip(least, 2 * _THRESHOLD * low, levels[0])
     steps = int(np.ceil(np.log(levels[0] / least) / _LEVEL - 0.2))
     levels = [*np.geomspace(least, levels[0], max(steps, 0) + 1)[:-1], *levels]
     at = np.log(np.maximum(smooth, 1e-300))

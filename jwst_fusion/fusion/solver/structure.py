@@ -11,9 +11,9 @@ __all__ = ["Structure", "local_structure", "missed_share"]
 
 _NEAR = 2.5  # fine pixels from a source: what an error of its position leaves is no structure
 _WINDOW = 1.5  # spaxels, sigma of the Gaussian within which structure is measured
-# Weight of what the prior expects, in areas of the window: a scene without any structure keeps the
-# square root of it of what its prior expects to be missed.
-_EXPECTED = 0.03
+# Independent values of structure as the prior expects it that are added to those in the window: few
+# values may look like no structure by chance.
+_EXPECTED = 2.0
 _BUDGET = 200  # groups of frequencies from which covariances are summed
 
 
@@ -72,29 +72,34 @@ def local_structure(system, tuned):
     weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, tuned.mu)
     grid, blocks = system.grid, system.blocks
     rank, identity = blocks.rank, np.eye(blocks.rank)
-    seen, total = np.zeros(rank), np.zeros(rank)
+    seen, total, square = np.zeros((3, rank))
     filters = np.empty((grid.groups, grid.aliases, rank))
     for part, multiplicity, covariance in blocks.covariances(*weights, budget=grid.groups):
         root = np.sqrt(blocks.penalty(part, weights[2]))
         missing = root[..., :, None] * covariance * root[..., None, :]
         own = np.clip(np.einsum("gdaa->gda", missing).real, 0.0, 1.0)
         seen += np.einsum("g,gda,gdab->a", multiplicity, own, np.abs(identity - missing) ** 2)
-        total += np.einsum("g,gda,gda->a", multiplicity, own, 1 - own)
+        total += np.einsum("g,gda->a", multiplicity, own * (1 - own))
+        square += np.einsum("g,gda->a", multiplicity, (own * (1 - own)) ** 2)
         filters[part] = root * np.sqrt(own)
     pixels = grid.shape[0] * grid.shape[1]
-    seen, total = np.maximum(seen / pixels, np.finfo(float).tiny), total / pixels
+    tiny = np.finfo(float).tiny
+    seen, total, square = (np.maximum(one / pixels, tiny) for one in (seen, total, square))
+    width = _WINDOW * grid.factor
+    # Independent values in a window of this area, and how many of them are structure, not noise.
+    area = 4 * np.pi * width**2
+    expected = _EXPECTED / (area * total**2 / square * np.minimum(seen / total, 1.0) ** 2)
     groups = tuned.solution.solution
     if system.prior.sources is not None:
         groups = system.prior.sources.diffuse(groups)
-    square = grid.synthesise(groups * filters) ** 2
+    energy = grid.synthesise(groups * filters) ** 2
     known = _known(system)
-    width = _WINDOW * grid.factor
     share = ndi.gaussian_filter(known, width, mode="wrap")
-    amount = np.empty_like(square)
+    amount = np.empty_like(energy)
     for a in range(rank):
-        found = ndi.gaussian_filter(square[a] * known, width, mode="wrap")
+        found = ndi.gaussian_filter(energy[a] * known, width, mode="wrap")
         found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
-        amount[a] = (found + _EXPECTED) / (share + _EXPECTED)
+        amount[a] = (found + expected[a]) / (share + expected[a])
     return Structure(amount, weights)
 
 
