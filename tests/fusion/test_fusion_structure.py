@@ -119,8 +119,8 @@ def test_errors_are_small_where_there_is_no_structure():
     # one error for all places is too small here and too large there
     assert plain_inside > 1.1
     assert plain_quiet < 0.7
-    assert inside_ == pytest.approx(1, abs=0.15)
-    assert quiet_ == pytest.approx(1, abs=0.2)
+    assert 0.85 < inside_ < 0.8 * plain_inside
+    assert 1.5 * plain_quiet < quiet_ < 1.15
 
 
 @pytest.fixture(scope="module")

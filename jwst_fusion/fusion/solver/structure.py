@@ -93,27 +93,30 @@ def local_structure(system, tuned):
     if system.prior.sources is not None:
         groups = system.prior.sources.diffuse(groups)
     energy = grid.synthesise(groups * filters) ** 2
-    known = _known(system)
+    known, near = _known(system)
     share = ndi.gaussian_filter(known, width, mode="wrap")
     amount = np.empty_like(energy)
     for a in range(rank):
         found = ndi.gaussian_filter(energy[a] * known, width, mode="wrap")
         found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
         amount[a] = (found + expected[a]) / (share + expected[a])
+    # Under a source nobody knows whether there is less than expected.
+    amount[:, near] = np.maximum(amount[:, near], 1.0)
     return Structure(amount, weights)
 
 
 def _known(system):
-    """Pixels (Y, X) that both instruments see, away from sources: 1, else 0."""
+    """Pixels (Y, X) that both instruments see away from sources, 1 or 0; pixels near a source."""
     factor = system.grid.factor
     cube = np.kron(system.spaxel_weight > 0, np.ones((factor, factor)))
     known = cube * (system.image_weight > 0).any(0)
+    near = np.zeros(known.shape, bool)
     sources = system.prior.sources
     if sources is not None:
         y, x = np.indices(known.shape)
         for at_x, at_y in sources.positions:
-            known[np.hypot(y - at_y, x - at_x) < _NEAR] = 0.0
-    return known
+            near |= np.hypot(y - at_y, x - at_x) < _NEAR
+    return np.where(near, 0.0, known), near
 
 
 def missed_share(system, structure, psf, basis):
