@@ -11,15 +11,14 @@ from threadpoolctl import threadpool_limits
 from jwst_fusion.fusion.fitted_sources import choose_sources, locate
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
-from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
-from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
-from jwst_fusion.fusion.solver.posterior import (
-    CubePosterior,
-    SourcePosterior,
+from jwst_fusion.fusion.solver.map_covariance import (
     covariance_reach,
     local_covariance,
     logarithmic,
 )
+from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
+from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
+from jwst_fusion.fusion.solver.posterior import CubePosterior, SourcePosterior
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
     choose_subspace,

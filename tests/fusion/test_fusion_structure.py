@@ -11,8 +11,9 @@ from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
+from jwst_fusion.fusion.solver.map_covariance import logarithmic
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
-from jwst_fusion.fusion.solver.posterior import logarithmic, sum_variances
+from jwst_fusion.fusion.solver.posterior import sum_variances
 from jwst_fusion.fusion.solver.structure import local_structure, missed_share
 from jwst_fusion.fusion.stored_posterior import packed, unpacked
 
