@@ -87,8 +87,9 @@ def fuse(data, options=None):
 
     which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one weight of the
     prior per component. The error holds the posterior covariance in the block-diagonal
-    approximation of `LocalWeights` and the noise of mean and basis; it is calibrated if the
-    hyperparameters are, and does not know of spectra outside the subspace.
+    approximation of `LocalWeights`, with what is missed of the scene scaled by its structure around
+    each pixel, and the noise of mean and basis; it is calibrated if the hyperparameters are, and
+    does not know of spectra outside the subspace.
     """
     if not isinstance(data, FusionData):
         msg = f"data must be FusionData(...), got {type(data).__name__}"
