@@ -143,9 +143,11 @@ def fuse(data, options=None):
         groups = tuned.solution.solution
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
-        spectra, whole = None, problem.data.cube
+        spectra, whole, structure = None, problem.data.cube, None
+        if settings.errors or len(stars):
+            structure = local_structure(problem.system, tuned)
         if len(stars):
-            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned)
+            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned, structure)
             believed = deviations.believed()
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
@@ -155,7 +157,7 @@ def fuse(data, options=None):
         lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
         if lines is not None and settings.nonnegative:
             lines = replace(lines, light=np.maximum(lines.light, 0))
-        cube, error, posterior = _rendered_cube(problem, tuned, settings)
+        cube, error, posterior = _rendered_cube(problem, tuned, settings, structure)
         if len(stars):
             shapes = _shapes(problem, stars, settings)
             _add_light(cube, problem.data.psf_weights, believed, shapes)
@@ -356,7 +358,7 @@ def _log(tuned):
     )
 
 
-def _rendered_cube(problem, tuned, settings):
+def _rendered_cube(problem, tuned, settings, structure):
     """Fused cube, its error and posterior (or None) on the grid of the input."""
     data, subspace, system = problem.data, problem.subspace, problem.system
     grid, groups = system.grid, tuned.solution.solution
@@ -371,7 +373,6 @@ def _rendered_cube(problem, tuned, settings):
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
-        structure = local_structure(system, tuned)
         if structure is not None:
             sharp = None if psf is None else psf[len(psf) // 2]
             basis = subspace.basis / subspace.sigma[:, None]

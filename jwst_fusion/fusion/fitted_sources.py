@@ -84,7 +84,7 @@ class FittedSources:
         data = without_light(problem.data, change, self.points) if change.any() else problem.data
         return data, replace(self, believed=believed)
 
-    def measured(self, problem, tuned):
+    def measured(self, problem, tuned, structure=None):
         """Spectra of the sources, and what they add to models and cube.
 
         Parameters
@@ -93,6 +93,8 @@ class FittedSources:
             With these sources.
         tuned : Tuning
             Its solution.
+        structure : Structure, optional
+            Structure of the diffuse scene; what the prior expects by default.
 
         Returns
         -------
@@ -112,7 +114,7 @@ class FittedSources:
         amplitudes = tuned.amplitudes
         if amplitudes is None:
             amplitudes = prior.amplitudes(tuned.solution.solution)
-        posterior, surroundings = confusion(problem, tuned)
+        posterior, surroundings = confusion(problem, tuned, structure)
         halo = self._halo(problem, tuned, amplitudes)
         noise = np.where(np.isfinite(found.errors), found.errors, np.nan)
         flux = amplitudes @ subspace.basis.T + found.spectra

@@ -55,8 +55,8 @@ def error_of(product, mask=None, weights=None):
     From the covariance of the component maps as a function of distance, what they miss of structure
     around each pixel, the noise of mean and spectra, and the errors of point sources, see
     `~jwst_fusion.fusion.solver.posterior.sum_variances`. The error of a single voxel is that in
-    ERR within 5 to 20 %, close to sources 30 %. Nothing is known of errors that no data show, as those of the flux
-    calibration that images and cube share.
+    ERR within 5 to 20 %, close to sources 30 %. Nothing is known of errors that no data show, as
+    those of the flux calibration that images and cube share.
 
     Examples
     --------

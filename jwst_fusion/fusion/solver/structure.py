@@ -28,10 +28,13 @@ class Structure:
         prior expects; 1 where there are no data.
     weights : tuple
         Weights of the images (F,), of the cube, and of the prior (k,) where data are typical.
+    around : ndarray (J, k)
+        Amount around each source, as its surroundings have it.
     """
 
     amount: np.ndarray
     weights: tuple
+    around: np.ndarray
 
 
 def local_structure(system, tuned):
@@ -100,9 +103,19 @@ def local_structure(system, tuned):
         found = ndi.gaussian_filter(energy[a] * known, width, mode="wrap")
         found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
         amount[a] = (found + expected[a]) / (share + expected[a])
+    rows, columns = _nearest(system)
+    around = amount[:, rows, columns].T
     # Under a source nobody knows whether there is less than expected.
     amount[:, near] = np.maximum(amount[:, near], 1.0)
-    return Structure(amount, weights)
+    return Structure(amount, weights, around)
+
+
+def _nearest(system):
+    """Rows and columns (J,) of the pixels nearest to the sources."""
+    sources, (height, width) = system.prior.sources, system.grid.shape
+    at = np.zeros((0, 2)) if sources is None else sources.positions
+    x, y = np.rint(at).astype(int).T
+    return np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
 
 
 def _known(system):
