@@ -385,9 +385,10 @@ def confusion(problem, tuned, structure=None):
     left = known.covariances * root[:, :, None, :]
     pull = np.eye(rank) * root[..., None] - known.strength[..., None] * left
     missed, pulled = (
-        np.einsum("gd,gdba,gdca->abc", weight, one, one.conj(), optimize=True).real / pixels
-        for weight, one in ((grid.multiplicity[:, None] * seen**2, left), (_every(grid), pull))
+        np.einsum("g,gd,gdba,gdca->abc", grid.multiplicity, weight, one, one.conj(), optimize=True)
+        for weight, one in ((seen**2, left), (np.ones_like(seen), pull))
     )
+    missed, pulled = missed.real / pixels, pulled.real / pixels
     own = own + np.einsum("ja,abc->jbc", beyond, missed)
     more = np.zeros_like(covariance).reshape(count, rank, count, rank)
     index = np.arange(count)
@@ -396,10 +397,6 @@ def confusion(problem, tuned, structure=None):
     surroundings = own + rows @ changed @ rows.transpose(0, 2, 1)
     cells = changed.reshape(count, rank, count, rank)
     return cells[index, :, index], surroundings
-
-
-def _every(grid):
-    return np.broadcast_to(grid.multiplicity[:, None], (grid.groups, grid.aliases))
 
 
 def _scaled(covariance, more):

@@ -103,6 +103,9 @@ def local_structure(system, tuned):
         found = ndi.gaussian_filter(energy[a] * known, width, mode="wrap")
         found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
         amount[a] = (found + expected[a]) / (share + expected[a])
+    # Noise scales above one are no noise but what the model does not explain, wherever that is: of
+    # this part nobody knows that it is less than expected.
+    amount = np.maximum(amount, 1 - min(tuned.scale_image, tuned.scale_cube, 1.0))
     rows, columns = _nearest(system)
     around = amount[:, rows, columns].T
     # Under a source nobody knows whether there is less than expected.
