@@ -11,14 +11,14 @@ from threadpoolctl import threadpool_limits
 from jwst_fusion.fusion.fitted_sources import choose_sources, locate
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
-from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
-from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
-from jwst_fusion.fusion.solver.posterior import (
-    CubePosterior,
-    SourcePosterior,
+from jwst_fusion.fusion.solver.map_covariance import (
     covariance_reach,
     local_covariance,
+    logarithmic,
 )
+from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
+from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
+from jwst_fusion.fusion.solver.posterior import CubePosterior, SourcePosterior
 from jwst_fusion.fusion.solver.prediction import hardest_filter, predict_images
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
@@ -40,6 +40,7 @@ from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
 from jwst_fusion.fusion.solver.source_fit import light_of
+from jwst_fusion.fusion.solver.structure import local_structure, missed_share
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -93,8 +94,9 @@ def fuse(data, options=None):
 
     which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one weight of the
     prior per component. The error holds the posterior covariance in the block-diagonal
-    approximation of `LocalWeights` and the noise of mean and basis; it is calibrated if the
-    hyperparameters are, and does not know of spectra outside the subspace.
+    approximation of `LocalWeights`, with what is missed of the scene scaled by its structure around
+    each pixel, and the noise of mean and basis; it is calibrated if the hyperparameters are, and
+    does not know of spectra outside the subspace.
     """
     if not isinstance(data, FusionData):
         msg = f"data must be FusionData(...), got {type(data).__name__}"
@@ -157,9 +159,13 @@ def fuse(data, options=None):
         groups = tuned.solution.solution
         coefficients = problem.system.grid.synthesise(groups)[(slice(None), *problem.window)]
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
-        spectra, whole = None, problem.data.cube
+        spectra, whole, structure = None, problem.data.cube, None
+        if settings.errors or len(stars):
+            structure = local_structure(problem.system, tuned)
         if len(stars):
-            spectra, deviations, amplitudes, shared = stars.measured(problem, tuned, psf_fit)
+            spectra, deviations, amplitudes, shared = stars.measured(
+                problem, tuned, structure, psf_fit
+            )
             believed = deviations.believed()
             if settings.nonnegative:
                 believed = _not_darker(believed, spectra.flux - deviations.spectra)
@@ -171,7 +177,7 @@ def fuse(data, options=None):
         lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
         if lines is not None and settings.nonnegative:
             lines = replace(lines, light=np.maximum(lines.light, 0))
-        cube, error, posterior = _rendered_cube(problem, tuned, settings)
+        cube, error, posterior = _rendered_cube(problem, tuned, settings, structure)
         if len(stars):
             shapes = _shapes(problem, stars, settings)
             weights = problem.data.psf_weights
@@ -439,7 +445,7 @@ def _log(tuned):
     )
 
 
-def _rendered_cube(problem, tuned, settings):
+def _rendered_cube(problem, tuned, settings, structure):
     """Fused cube, its error and posterior (or None) on the grid of the input."""
     data, subspace, system = problem.data, problem.subspace, problem.system
     grid, groups = system.grid, tuned.solution.solution
@@ -449,19 +455,32 @@ def _rendered_cube(problem, tuned, settings):
         psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
     window = (slice(None), *problem.window)
     covariance, share, leverage, posterior = None, None, None, None
+    missed, amount = None, None
     if settings.errors:
         scales = (tuned.scale_image, tuned.scale_cube)
         covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
         share = problem.local.share[window]
+        if structure is not None:
+            sharp = None if psf is None else psf[len(psf) // 2]
+            basis = subspace.basis / subspace.sigma[:, None]
+            missed = missed_share(system, structure, sharp, basis)
+            amount = structure.amount[window]
         middle = None if psf is None else psf[len(psf) // 2]
         maps, inverse, leverage = spectral_leverage(
             grid, middle, groups, subspace, data.spaxel_weight
         )
         weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
         reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
+        factor = logarithmic(share, np.trace(covariance, axis1=1, axis2=2))
+        kernels, response = local_covariance(
+            system, problem.local, tuned.mu, scales, reach=reach, structure=structure
+        )
+        if structure is not None:
+            informed = np.tensordot(problem.local.informed.astype(float), share, 1)
+            structured = (amount * informed * factor).astype(np.float32)
         posterior = CubePosterior(
-            covariance=local_covariance(system, problem.local, tuned.mu, scales, reach=reach),
-            share=share.astype(np.float32),
+            covariance=kernels,
+            share=(share * factor).astype(np.float32),
             basis=subspace.basis,
             psf_weights=weights,
             psf=np.ones((1, 1, 1)) if psf is None else psf,
@@ -469,6 +488,8 @@ def _rendered_cube(problem, tuned, settings):
             noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
             inverse=inverse,
             samples=float(data.spaxel_weight.sum()),
+            response=response,
+            structure=None if structure is None else structured,
         )
     rows = render_rows(grid, psf, mixing, groups)[window]
     cube, error = cube_from_rows(
@@ -479,5 +500,7 @@ def _rendered_cube(problem, tuned, settings):
         share=share,
         leverage=leverage,
         noise=subspace.noise,
+        missed=missed,
+        structure=amount,
     )
     return cube, error, posterior

@@ -86,7 +86,7 @@ class FittedSources:
         data = without_light(problem.data, change, self.points) if change.any() else problem.data
         return data, replace(self, believed=believed)
 
-    def measured(self, problem, tuned, psf_fit=None):
+    def measured(self, problem, tuned, structure=None, psf_fit=None):
         """Spectra of the sources, and what they add to models and cube.
 
         Parameters
@@ -95,6 +95,8 @@ class FittedSources:
             With these sources.
         tuned : Tuning
             Its solution.
+        structure : Structure, optional
+            Structure of the diffuse scene; what the prior expects by default.
         psf_fit : PsfFit, optional
             What has been fitted to the PSFs.
 
@@ -116,7 +118,7 @@ class FittedSources:
         amplitudes = tuned.amplitudes
         if amplitudes is None:
             amplitudes = prior.amplitudes(tuned.solution.solution)
-        posterior, surroundings = confusion(problem, tuned)
+        posterior, surroundings = confusion(problem, tuned, structure)
         halo = self._halo(problem, tuned, amplitudes)
         if psf_fit is None:
             shape = np.array([halo])

@@ -19,6 +19,8 @@ EXTENSIONS = {
     "posterior_noise": "FUSPOSTNOISE",
     "posterior_inverse": "FUSPOSTINVERSE",
     "posterior_numbers": "FUSPOSTNUMBERS",
+    "posterior_missed": "FUSPOSTMISSED",
+    "posterior_structure": "FUSPOSTSTRUCTURE",
     "posterior_residual": "FUSPOSTRESIDUAL",
     "posterior_positions": "FUSPOSTPOSITIONS",
     "posterior_amplitudes": "FUSPOSTAMPLITUDES",
@@ -57,6 +59,11 @@ def packed(posterior, *, mirrored):
         "posterior_noise": posterior.noise,
         "posterior_residual": posterior.residual,
     }
+    if posterior.structure is not None:
+        found |= {
+            "posterior_missed": posterior.response.reshape(-1, side, side),
+            "posterior_structure": posterior.structure,
+        }
     more = posterior.sources
     if more is not None:
         found |= {
@@ -100,6 +107,10 @@ def unpacked(arrays):
     covariance[:, first, second] = flat
     covariance[:, second, first] = flat[..., ::-1, ::-1]
     numbers = arrays["posterior_numbers"]
+    missed, structure = arrays["posterior_missed"], arrays["posterior_structure"]
+    if missed is not None:
+        missed = np.asarray(missed, np.float32).reshape(rank, rank, side, side)
+        structure = np.asarray(structure, float)
     sources = None
     if arrays["posterior_positions"] is not None:
         response = np.asarray(arrays["posterior_response"], float)
@@ -122,5 +133,7 @@ def unpacked(arrays):
         samples=float(numbers[0]),
         residual=arrays["posterior_residual"],
         sources=sources,
+        response=missed,
+        structure=structure,
     )
     return posterior, bool(numbers[1])

@@ -325,6 +325,42 @@ class BlockSystem:
         parts = (chosen[start : start + step] for start in range(0, len(chosen), step))
         return np.concatenate([self._diagonal_blocks(self.factors(one, *weights)) for one in parts])
 
+    def responses(self, part, *weights):
+        r"""Posterior covariance, and what a solution misses of structure that the prior expects.
+
+        Of a scene z, the solution misses :math:`B^{-1} P z`; with the structure that the prior
+        expects this has the covariance :math:`B^{-1} P B^{-1}`. The rest of :math:`B^{-1}` is
+        noise.
+
+        Parameters
+        ----------
+        part : slice or ndarray of int
+            Groups.
+        *weights
+            Weights of the images, of the cube and of the prior, as in `matrices`.
+
+        Returns
+        -------
+        covariance : ndarray (group, d * d, k, k)
+            Diagonal blocks of the inverse.
+        response : ndarray (group, k, d * d, k, d * d)
+            :math:`B^{-1} P^{1/2}`: by component (second axis) and frequency (last axis) of
+            structure of unit variance, what is missed in all components at all frequencies.
+        """
+        factors = self.factors(part, *weights)
+        shape = (self.grid.aliases, self.rank)
+        (trtri,) = get_lapack_funcs(("trtri",), (factors[0],))
+        root = np.sqrt(self.penalty(part, weights[2])).reshape(len(factors), 1, 1, *shape)
+        covariance = np.empty((len(factors), *shape, self.rank), factors.dtype)
+        response = np.empty((len(factors), self.rank, *shape, shape[0]), factors.dtype)
+        index = np.arange(shape[0])
+        for j, factor in enumerate(factors):
+            inverse = trtri(factor.T, lower=0)[0]
+            whole = (inverse.conj() @ inverse.T).reshape(*shape, *shape)
+            covariance[j] = whole[index, :, index, :]
+            response[j] = (whole * root[j]).transpose(3, 0, 1, 2)
+        return covariance, response
+
     def preconditioner(self, image_weight, cube_weight, mu):
         """Inverse blocks, as a function on component groups.
 

@@ -83,13 +83,12 @@ class LocalWeights:
         pooled = (image_weight[used] / per_filter[used, None, None]).mean(0)
         spread = np.repeat(np.repeat(spaxel_weight, factor, 0), factor, 1)
         axes = [_axis(pooled, 1.5), _axis(spread, 0.5 * factor)]
-        self.nodes, shares = [], []
-        for level_image, share_image in zip(*axes[0], strict=True):
-            for level_cube, share_cube in zip(*axes[1], strict=True):
-                share = share_image * share_cube
-                if share.mean() > 1e-4:
-                    self.nodes.append((per_filter * level_image, float(level_cube)))
-                    shares.append(np.broadcast_to(share, self.shape))
+        levels = [(image, cube) for image in axes[0][0] for cube in axes[1][0]]
+        shares = [
+            np.broadcast_to(image * cube, self.shape) for image in axes[0][1] for cube in axes[1][1]
+        ]
+        levels, shares = _common(np.array(levels), shares)
+        self.nodes = [(per_filter * image, float(cube)) for image, cube in levels]
         self.prior, self.plain = np.ones(len(self.nodes)), None
         self._divide(shares)
 
@@ -127,6 +126,12 @@ class LocalWeights:
         other.prior = np.array(other.prior)
         other._divide(shares)
         return other
+
+    @property
+    def informed(self):
+        """Nodes (node,) at which both instruments have data."""
+        seen = np.array([(image.max(), cube) for image, cube in self.nodes])
+        return np.all(seen > 10 * _EMPTY * seen.max(0), axis=1)
 
     @property
     def budget(self):
@@ -178,14 +183,30 @@ def _axis(weight, width):
     smooth = ndi.gaussian_filter(weight, width, mode="constant")
     inside = smooth[(weight > 0) & (smooth > 0)]
     low, high = np.quantile(inside, (0.1, 0.9))
-    empty = np.clip(np.log(np.maximum(smooth, 1e-300) / low) / np.log(_THRESHOLD), 0, 1)
-    empty *= smooth < low
+    levels = [low, high]
     if high < 1.1 * low:
-        levels, shares = [inside.mean()], [1 - empty]
-    else:
-        t = np.clip(np.log(np.maximum(smooth, 1e-300) / low) / np.log(high / low), 0, 1)
-        levels, shares = [low, high], [(1 - t) * (1 - empty), t * (1 - empty)]
+        levels = [inside.mean()]
+    # Bright light is noisy: its weight lies far from that of other data, and from that of none.
+    there = ndi.gaussian_filter((weight > 0).astype(float), width, mode="constant")
+    least = np.quantile(smooth[weight > 0] / there[weight > 0], 0.002)
+    least = np.clip(least, 2 * _THRESHOLD * low, levels[0])
+    steps = int(np.ceil(np.log(levels[0] / least) / _LEVEL - 0.2))
+    levels = [*np.geomspace(least, levels[0], max(steps, 0) + 1)[:-1], *levels]
+    at = np.log(np.maximum(smooth, 1e-300))
+    empty = np.clip((at - np.log(levels[0])) / np.log(_THRESHOLD * low / levels[0]), 0, 1)
+    shares = [np.interp(at, np.log(levels), one) * (1 - empty) for one in np.eye(len(levels))]
     return [*levels, _EMPTY * low], [*shares, empty]
+
+
+def _common(levels, shares):
+    """Nodes (node, 2) that are met, and shares with those of rare ones given to the nearest."""
+    means = np.array([one.mean() for one in shares])
+    largest = np.array([one.max() for one in shares])
+    kept = np.flatnonzero((means >= min(_RARE, means.max())) | ((means > 1e-4) & (largest > 0.5)))
+    distance = np.log(levels)[:, None] - np.log(levels[kept])
+    nearest = (distance**2).sum(2).argmin(1)
+    given = [sum(shares[i] for i in np.flatnonzero(nearest == j)) for j in range(len(kept))]
+    return levels[kept], given
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ import scipy.fft as sf
 __all__ = [
     "CubePosterior",
     "SourcePosterior",
-    "covariance_reach",
-    "local_covariance",
     "sum_variances",
 ]
 
-_STRIDE = 2  # in frequency: covariances reach no farther than half of the domain
+_SIMILAR = 1e-4  # of the largest singular value: masks behind PSFs that differ less are one
 _FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
 
 
@@ -54,7 +52,8 @@ class CubePosterior:
     covariance : ndarray (node, k, k, 2 R + 1, 2 R + 1)
         Covariance of maps a and b at pixels that are (dy, dx) apart, for each amount of data.
     share : ndarray (node, Y, X)
-        Share of each amount at every pixel of the cube; they sum to one.
+        Share of each amount at every pixel of the cube; they sum to one where one amount is all
+        that counts, and to less between, as variances are interpolated logarithmically.
     basis : ndarray (L, k)
         Spectra of the components, MJy/sr; zero in channels without data.
     psf_weights : ndarray (L, R)
@@ -74,6 +73,11 @@ class CubePosterior:
         was left out, per spaxel, MJy/sr.
     sources : SourcePosterior or None
         Sources with spectra of their own.
+    response : ndarray (k, k, 2 R + 1, 2 R + 1) or None
+        What is missed in the maps (second axis) of structure of unit variance in a component (first
+        axis); it is not part of `covariance`. None where structure is the same everywhere.
+    structure : ndarray (k, Y, X) or None
+        Variance of this structure at every pixel.
     """
 
     covariance: np.ndarray
@@ -87,6 +91,8 @@ class CubePosterior:
     samples: float
     residual: np.ndarray | None = field(default=None)
     sources: SourcePosterior | None = field(default=None)
+    response: np.ndarray | None = field(default=None)
+    structure: np.ndarray | None = field(default=None)
 
     def cropped(self, rows, columns, factor):
         """Posterior of a part of the cube.
@@ -104,6 +110,8 @@ class CubePosterior:
             Of this part.
         """
         changes = {name: getattr(self, name)[:, rows, columns] for name in ("share", "maps")}
+        if self.structure is not None:
+            changes["structure"] = self.structure[:, rows, columns]
         if self.residual is not None:
             cells = (slice(one.start // factor, one.stop // factor) for one in (rows, columns))
             changes["residual"] = self.residual[(slice(None), *cells)]
@@ -111,89 +119,6 @@ class CubePosterior:
             at = self.sources.positions - (columns.start, rows.start)
             changes["sources"] = replace(self.sources, positions=at)
         return replace(self, **changes)
-
-
-def covariance_reach(shape, factor, rank, nodes):
-    """Distance up to which covariances are kept.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape (L, h, w) of the cube before the fusion.
-    factor : int
-        Pixels per spaxel.
-    rank, nodes : int
-        Components, and amounts of data.
-
-    Returns
-    -------
-    int
-        Pixels, so that the posterior stays below half the size of the cube: from 4 up to a fourth
-        of its shorter side, or 32.
-    """
-    channels, h, w = shape
-    room = 0.25 * channels * h * w * factor**2 / (rank**2 * (nodes + 1))
-    side = min(h, w) * factor
-    return int(np.clip((np.sqrt(room) - 1) / 2, 4, max(4, min(32, side // 4))))
-
-
-def local_covariance(system, local, mu, scales, *, reach):
-    """Covariance of the component maps as a function of the distance of two pixels.
-
-    Parameters
-    ----------
-    system : WeightedSystem
-        Normal equations.
-    local : LocalWeights
-        Amounts of data.
-    mu : ndarray (k,)
-        Weights of the prior.
-    scales : tuple of float
-        Factors on the inverse variances of images and cube.
-    reach : int
-        Largest distance along an axis, pixels.
-
-    Returns
-    -------
-    ndarray (node, k, k, 2 reach + 1, 2 reach + 1) of float32
-        The covariances, averaged over the positions of a pixel within its spaxel.
-    """
-    blocks, grid = system.blocks, system.grid
-    k = blocks.rank
-    chosen, weight, frequency = _sampled(grid)
-    distance = np.arange(-reach, reach + 1)
-    # (distance, frequency): the sum over frequencies is a product of two matrices.
-    along = [np.exp(2j * np.pi * np.outer(distance, one)) for one in frequency]
-    result = []
-    for weights in local.weights(scales, mu):
-        covariance = blocks.covariance_of(chosen, *weights)
-        found = np.zeros((len(distance), len(distance), k * k))
-        # Frequencies of one row of the plane share the factor along y.
-        flat = covariance.reshape(-1, k * k) * weight[:, None]
-        y, x = along
-        rows, inverse = np.unique(frequency[0], return_inverse=True)
-        for row in range(len(rows)):
-            here = inverse == row
-            part = x[:, here] @ flat[here]
-            found += np.einsum("y,xc->yxc", y[:, np.flatnonzero(here)[0]], part).real
-        result.append(found.transpose(2, 0, 1).reshape(k, k, *found.shape[:2]))
-    return np.array(result, np.float32)
-
-
-def _sampled(grid):
-    """Groups of every second frequency, weights and frequencies (y, x) of their aliases."""
-    rows = np.rint(np.fft.fftfreq(grid.rows) * grid.rows).astype(int)
-    p = np.flatnonzero(rows % _STRIDE == 0)
-    q = np.arange(0, grid.half, _STRIDE)
-    chosen = (p[:, None] * grid.half + q).ravel()
-    multiplicity = grid.multiplicity[chosen]
-    multiplicity = multiplicity * (grid.multiplicity.sum() / multiplicity.sum())
-    number = [np.arange(n).reshape(1, n) for n in grid.shape]
-    y = np.fft.fftfreq(grid.shape[0])[number[0]].T + np.zeros(grid.shape)
-    x = np.fft.fftfreq(grid.shape[1])[number[1]] + np.zeros(grid.shape)
-    y, x = (grid.group(one[None])[chosen, :, 0].ravel() for one in (y, x))
-    weight = np.repeat(multiplicity, grid.aliases) / (grid.shape[0] * grid.shape[1])
-    return chosen, weight, (y, x)
 
 
 def sum_variances(posterior, mask, weights=None):
@@ -219,8 +144,10 @@ def sum_variances(posterior, mask, weights=None):
 
     .. math:: G_{ra,r'a'} = \sum_{xx'} (\tilde h_r * M)_x C_{aa'}(x - x') (\tilde h_{r'} * M)_{x'}
 
-    holds for any weights of the channels. Noise of mean and basis, which all pixels of a channel
-    share, sources and what no component explains are added.
+    holds for any weights of the channels. What is missed of structure with the variance s in
+    component a, :math:`\sum_x s_a(x) (\sum_b q_{ab} \star M_b)_x^2` with the response q, noise of
+    mean and basis, which all pixels of a channel share, sources and what no component explains are
+    added.
     """
     table = posterior.psf_weights[:, :, None] * posterior.basis[:, None, :]
     table = table.reshape(len(table), -1)
@@ -232,6 +159,9 @@ def sum_variances(posterior, mask, weights=None):
     if variance is None or not np.all(variance > 0):
         gram = _gram(posterior, blurred)
         variance = np.einsum("nr,rs,ns->n", rows, gram, rows, optimize=True)
+
+    if posterior.structure is not None:
+        variance = variance + _missed_variance(posterior, blurred, rows)
 
     # Noise of mean and basis: independent channels, the same in all pixels.
     seen = np.tensordot(posterior.maps, mask, 2)
@@ -335,6 +265,50 @@ def _direct(posterior, blurred, rows):
             seen = one.T @ spectrum  # k, f
             product = np.einsum("p,pf,pf,pf->f", twice, seen[first].conj(), kernel, seen[second])
             variance[n] += float(product.real @ weight.astype(float))
+    return variance
+
+
+def _missed_variance(posterior, blurred, rows):
+    """Variances (n,) of sums of channels (n, R * k) that structure leaves."""
+    nodes, rank = len(blurred), posterior.basis.shape[1]
+    edge = (np.array(blurred.shape[1:]) - posterior.structure.shape[1:]) // 2
+    amount = np.pad(posterior.structure, [(0, 0), *((e, e) for e in edge)], mode="edge")
+    reach = posterior.response.shape[-1] // 2
+    part, (top, left) = _cropped(blurred)
+    # Masks behind the PSFs of neighbouring wavelengths are nearly the same.
+    left_vectors, size, planes = np.linalg.svd(part.reshape(nodes, -1), full_matrices=False)
+    kept = size > _SIMILAR * size[0]
+    mixing = (left_vectors * size)[:, kept]
+    planes = planes[kept].reshape(-1, *part.shape[1:]).astype(np.float32)
+    shape = [n + 2 * reach for n in part.shape[1:]]
+    padded = [sf.next_fast_len(n, real=True) for n in shape]
+    spectra = sf.rfft2(planes, padded)
+    # (n, planes, k)
+    table = np.einsum("nrk,rp->npk", rows.reshape(len(rows), nodes, rank), mixing)
+    amount = np.sqrt(amount, dtype=np.float32)
+    few = len(rows) <= _FEW
+    if few:
+        # (n, k, f): maps that a sum looks at
+        spectra = np.einsum("npk,pyx->nkyx", table.astype(np.float32), spectra)
+    window = []
+    for axis, one in enumerate((top, left)):
+        at = np.arange(one.start - reach, one.stop + reach)
+        window.append(np.clip(at, 0, amount.shape[1 + axis] - 1))
+    amount = amount[:, window[0][:, None], window[1]]
+    variance = np.zeros(len(rows))
+    for a, kernel in enumerate(posterior.response):
+        # correlation with the response, whose middle is its pixel (reach, reach)
+        turned = sf.rfft2(kernel[:, ::-1, ::-1], padded)
+        if few:
+            seen = sf.irfft2(np.einsum("nkyx,kyx->nyx", spectra, turned), padded)
+            seen = seen[:, : shape[0], : shape[1]]
+            variance += np.sum((seen * amount[a]) ** 2, axis=(1, 2))
+        else:
+            seen = sf.irfft2(spectra[:, None] * turned, padded)[..., : shape[0], : shape[1]]
+            flat = (seen * amount[a]).reshape(-1, shape[0] * shape[1])
+            matrix = (flat @ flat.T).astype(float)
+            both = table.reshape(len(rows), -1)
+            variance += np.einsum("nr,rs,ns->n", both, matrix, both, optimize=True)
     return variance
 
 

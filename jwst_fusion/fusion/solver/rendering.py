@@ -13,6 +13,7 @@ __all__ = ["cube_from_rows", "render_rows", "row_covariance", "spectral_leverage
 log = logging.getLogger(__name__)
 
 _CHUNK = 32_000_000  # bytes of cube that are worked on at once
+_LEAST = 1e-3  # of a variance: what is left of it without structure is more, but for rounding
 
 
 def render_rows(grid, psf, mixing, groups):
@@ -120,7 +121,16 @@ def spectral_leverage(grid, psf, groups, subspace, spaxel_weight):
 
 
 def cube_from_rows(
-    rows, expand, subspace, *, covariance=None, share=None, leverage=None, noise=1.0
+    rows,
+    expand,
+    subspace,
+    *,
+    covariance=None,
+    share=None,
+    leverage=None,
+    noise=1.0,
+    missed=None,
+    structure=None,
 ):
     """Cube and error (L, Y, X) from whitened rows, in slabs of channels.
 
@@ -140,6 +150,10 @@ def cube_from_rows(
         Variance that the finite number of spectra behind mean and basis adds, in channel variances.
     noise : float
         Factor on the standard deviations of the cube.
+    missed : ndarray (L, k), optional
+        Part of the variances that the structure of each component leaves.
+    structure : ndarray (k, Y, X), optional
+        Its amount at every pixel over that which these variances assume.
 
     Returns
     -------
@@ -161,6 +175,9 @@ def cube_from_rows(
         log_variance = np.log(np.maximum(variance, 1e-30)).T.astype(np.float32)
         nodes = share.reshape(len(share), pixels).astype(np.float32)
         extra = (noise**2 * leverage.reshape(pixels)).astype(np.float32)
+        if missed is not None:
+            beyond = (structure.reshape(len(structure), pixels) - 1).astype(np.float32)
+            missed = missed.astype(np.float32)
     step = max(1, _CHUNK // (4 * pixels))
     progress = Progress()
     for start in range(0, channels, step):
@@ -169,6 +186,8 @@ def cube_from_rows(
         cube[part] = slab * sigma[part, None] + subspace.mean[part, None]
         if error is not None:
             slab = np.exp(log_variance[part] @ nodes)
+            if missed is not None:
+                slab *= np.maximum(1 + missed[part] @ beyond, _LEAST)
             slab += extra
             error[part] = np.sqrt(slab) * sigma[part, None]
         if progress.due():

@@ -25,6 +25,7 @@ __all__ = [
 _CHUNK = 16_000_000  # bytes of design matrices at once
 _RIDGE = 1e-9  # relative to the information on a source: decides where two cannot be told apart
 _LARGEST_STEP = 0.5  # fine pixels: beyond, the derivative of a PSF is no guide
+_LEAST = 0.25  # of the variance of an amplitude, whatever the structure around the source
 _WINDOW = 5  # channels, about two resolution elements, over which a deviation must be significant
 _BELIEVED = 2.0  # mean square of noise-normalised deviations below which they are taken for noise
 
@@ -373,7 +374,7 @@ def without_light(data, spectra, points):
     return replace(data, cube=cube, images=data.images - images)
 
 
-def confusion(problem, tuned):
+def confusion(problem, tuned, structure=None):
     r"""Uncertainty of the surroundings under each source, as photometry of the cube sees it.
 
     Parameters
@@ -382,6 +383,8 @@ def confusion(problem, tuned):
         With sources.
     tuned : Tuning
         Its solution.
+    structure : Structure, optional
+        Structure of the diffuse scene; what the prior expects by default.
 
     Returns
     -------
@@ -398,6 +401,10 @@ def confusion(problem, tuned):
 
     .. math:: \kappa_j^T B^{-1} \kappa_j + K_j T^{-1} K_j^T, \quad
         K_j = \kappa_j^T (D - B^{-1} P D)
+
+    Of :math:`B^{-1}` and T, the parts that come from structure of the diffuse scene,
+    :math:`B^{-1} P_a B^{-1}` and :math:`D^T P^{1/2} (1 - H) E_a (1 - H) P^{1/2} D` of component a
+    with :math:`H = P^{1/2} B^{-1} P^{1/2}`, are scaled by its amount around the source.
     """
     system, mu = problem.system, tuned.mu
     prior, grid = system.prior.sources, system.grid
@@ -408,13 +415,40 @@ def confusion(problem, tuned):
     count, rank = len(prior.positions), system.rank
     transfer = system.spectrometer.transfer[:, system.spectrometer.nodes // 2]
     seen = np.abs(transfer) ** 2
-    seen = seen / np.sum(grid.multiplicity[:, None] * seen) * grid.shape[0] * grid.shape[1]
-    own = np.einsum("g,gd,gdab->ab", grid.multiplicity, seen**2, known.covariances).real
+    pixels = grid.shape[0] * grid.shape[1]
+    seen = seen / np.sum(grid.multiplicity[:, None] * seen) * pixels
+    own = np.einsum("g,gd,gdab->ab", grid.multiplicity, seen**2, known.covariances).real / pixels
     reaction = known.sums(np.eye(rank) - known.reaction, left=seen)
     rows = reaction.reshape(count, rank, -1)
-    surroundings = own / (grid.shape[0] * grid.shape[1]) + rows @ covariance @ rows.transpose(
-        0, 2, 1
+    if structure is None:
+        surroundings = own + rows @ covariance @ rows.transpose(0, 2, 1)
+        cells = covariance.reshape(count, rank, count, rank)
+        index = np.arange(count)
+        return cells[index, :, index], surroundings
+    root = np.sqrt(known.strength)
+    beyond = structure.around - 1
+    # (k, k, k) by component of the structure: what it leaves in maps, and in the pull on a point
+    left = known.covariances * root[:, :, None, :]
+    pull = np.eye(rank) * root[..., None] - known.strength[..., None] * left
+    missed, pulled = (
+        np.einsum("g,gd,gdba,gdca->abc", grid.multiplicity, weight, one, one.conj(), optimize=True)
+        for weight, one in ((seen**2, left), (np.ones_like(seen), pull))
     )
-    cells = covariance.reshape(count, rank, count, rank)
+    missed, pulled = missed.real / pixels, pulled.real / pixels
+    own = own + np.einsum("ja,abc->jbc", beyond, missed)
+    more = np.zeros_like(covariance).reshape(count, rank, count, rank)
     index = np.arange(count)
+    more[index, :, index] = np.einsum("ja,abc->jbc", beyond, pulled)
+    changed = _scaled(covariance, more.reshape(covariance.shape))
+    surroundings = own + rows @ changed @ rows.transpose(0, 2, 1)
+    cells = changed.reshape(count, rank, count, rank)
     return cells[index, :, index], surroundings
+
+
+def _scaled(covariance, more):
+    """Covariance C plus C M C, of which no direction becomes less than a quarter."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    change, turn = np.linalg.eigh(root.T @ more @ root)
+    root = root @ turn
+    return (root * np.maximum(1 + change, _LEAST)) @ root.T
