@@ -184,6 +184,7 @@ def fuse(data, options=None):
         cube_model=cube_model,
         subspace=problem.subspace,
         mu=tuned.mu,
+        exponents=problem.exponents,
         noise_scale_image=tuned.scale_image**-0.5,
         noise_scale_cube=tuned.scale_cube**-0.5,
         boundary=settings.boundary,

@@ -46,6 +46,7 @@ _BUDGET, _MOST, _LEAST = 1600, 200, 40
 # fitted once no hyperparameter moves by more than a factor of e, and their own change, root mean
 # square of the logarithm, counts as much as the accuracy of the hyperparameters if it is a tenth.
 _REWEIGHTED, _ROUGH, _MOVED = 3, 1.0, 0.1
+_BENT, _CURVED = 3, 0.05
 
 
 class LocalWeights:
@@ -256,6 +257,7 @@ def maximise_evidence(
     start=None,
     path=(),
     reweight=None,
+    sharpen=None,
     max_steps=25,
     accuracy=0.03,
 ):
@@ -311,7 +313,7 @@ def maximise_evidence(
     mu, scales = np.array(mu, float), np.array(scales, float)
     first = mu
     groups, settled, total, history = start, False, 0, []
-    before, weighted = np.zeros(len(mu) + 2), 0
+    before, weighted, bent = np.zeros(len(mu) + 2), 0, 0
     path = list(path)
     run = path[-1].run + 1 if path else 1
     progress = Progress()
@@ -325,22 +327,27 @@ def maximise_evidence(
         )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
-        effective, fitted, free = _degrees_of_freedom(system, local, mu, scales)
+        counts = _degrees_of_freedom(system, local, mu, scales)
+        effective, fitted, free = counts.effective, counts.fitted, counts.free
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
             new = np.maximum(effective, 1e-3) / energy
             wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
         if noise_scales:
-            counts = np.array([system.count_image, system.count_cube])
+            total_count = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
-            new = np.maximum(counts - fitted, 0.01 * counts) / misfit
+            new = np.maximum(total_count - fitted, 0.01 * total_count) / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
         if reweight is not None and weighted < _REWEIGHTED and (weighted or change < _ROUGH):
             system, local, factor, moved = reweight(system, local, groups, mu, free)
             weighted, mu = weighted + 1, mu * factor
             change = max(change, accuracy * moved / _MOVED)
+        if sharpen is not None and bent < _BENT and (bent or change < _ROUGH):
+            system, factor, moved = sharpen(system, groups, mu, counts)
+            bent, mu = bent + 1, mu * factor
+            change = max(change, moved / _CURVED * accuracy)
         # Halve updates whose sign alternates.
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
@@ -401,22 +408,55 @@ def reweighted_solution(system, local, mu, scales, *, reweight, tolerance, max_i
         start = solution.solution
         total, history = total + solution.iterations, history + solution.history
         if not last:
-            free = _degrees_of_freedom(system, local, mu, scales)[2]
+            free = _degrees_of_freedom(system, local, mu, scales).free
             system, local, _, _ = reweight(system, local, start, mu, free)
     return replace(solution, iterations=total, history=history)
 
 
+@dataclass(frozen=True)
+class Determined:
+    """Effective parameters: what data determine of the maps.
+
+    Attributes
+    ----------
+    effective : ndarray (k,)
+        Per component: sum over frequencies of :math:`\\gamma = 1 - \\mu |D|^{2s} \\Sigma`.
+    fitted : ndarray (2,)
+        Fitted to the noise of images and cube.
+    free : ndarray (node,)
+        Per pixel, all components together.
+    slope : ndarray (2, k)
+        Sums of :math:`\\gamma` and :math:`\\gamma \\ln |D|^2`, without the zero frequency.
+    fisher : ndarray (3, k)
+        Sums of :math:`\\gamma^2` times powers 0 to 2 of :math:`\\ln |D|^2`.
+    """
+
+    effective: np.ndarray
+    fitted: np.ndarray
+    free: np.ndarray
+    slope: np.ndarray
+    fisher: np.ndarray
+
+
 def _degrees_of_freedom(system, local, mu, scales):
-    """Effective parameters: per component (k,), fitted to either noise (2,), per pixel (node,)."""
+    """Effective parameters for given hyperparameters."""
     blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
     effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
+    slope, fisher = np.zeros((2, blocks.rank)), np.zeros((3, blocks.rank))
+    gradient = system.grid.gradient_power()
+    height = np.log(np.where(gradient > 0, gradient, 1.0))
+    powers = np.array([gradient > 0, height, height**2], float)
     budget = local.budget
     for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
         prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
         for part, weight, covariance in blocks.covariances(*weights, budget=budget):
             variance = np.einsum("gdaa->gda", covariance).real
-            penalty = blocks.penalty(part, weights[2])
-            prior += np.einsum("g,gda,gda->a", weight, penalty, variance)
+            share = blocks.penalty(part, weights[2]) * variance
+            prior += np.einsum("g,gda->a", weight, share)
+            known = np.maximum(1 - share, 0)
+            seen = powers[:, part] * weight[:, None]
+            slope -= fraction * np.tensordot(seen[:2], share, 2)
+            fisher += fraction * np.tensordot(seen, known**2, 2)
             for alike, band in system.image_bands:
                 gram = blocks.image_gram(part, weights[0] * alike)
                 determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
@@ -425,7 +465,9 @@ def _degrees_of_freedom(system, local, mu, scales):
         effective += fraction * (total - prior)
         fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
         free.append(blocks.rank - prior.sum() / total)
-    return effective, fitted, np.array(free)
+    # Exact sums: those over a sample of low frequencies would be rough.
+    slope += np.einsum("igd,g->i", powers[:2], system.grid.multiplicity)[:, None]
+    return Determined(effective, fitted, np.array(free), slope, fisher)
 
 
 def gradient_energy(scores, factor):

@@ -85,8 +85,9 @@ class SourcePrior(SobolevPrior):
         self.base, self.grid, self.power, self.sources = base, base.grid, base.power, self
         self.positions = np.asarray(positions, float).reshape(-1, 2)
         self.points = point_groups(self.grid, self.positions)
-        self.pulled = _applied(base, self.points)
-        self.gram = _product(self.grid, self.points[..., None], self.pulled)
+        # Of a transfer function per component, products with all points would be k times as large.
+        self.pulled = None if base.power.ndim == 3 else base.apply(self.points)
+        self.gram = _gram(base, self.points, self.pulled)
         self.inverse = np.linalg.inv(self.gram)
 
     def amplitudes(self, groups, pull=None):
@@ -105,10 +106,11 @@ class SourcePrior(SobolevPrior):
             Amplitudes.
         """
         weighted = self.grid.multiplicity[:, None, None] * groups
-        if self.pulled.shape[3] == 1:
-            seen = np.tensordot(self.pulled[..., 0].conj(), weighted, ((0, 1), (0, 1))).real
+        if self.pulled is None:
+            seen = np.tensordot(self.points.conj(), self.base.apply(weighted), ((0, 1), (0, 1)))
         else:
-            seen = np.einsum("gdjk,gdk->jk", self.pulled.conj(), weighted, optimize=True).real
+            seen = np.tensordot(self.pulled.conj(), weighted, ((0, 1), (0, 1)))
+        seen = seen.real
         if pull is not None:
             weighted = self.grid.multiplicity[:, None, None] * pull
             seen = seen - np.tensordot(self.points.conj(), weighted, ((0, 1), (0, 1))).real
@@ -177,9 +179,9 @@ class SourcePrior(SobolevPrior):
         ndarray (group, d * d, k)
             The gradient.
         """
-        if self.pulled.shape[3] == 1:
-            return self.pulled[..., 0] @ amplitudes
-        return np.einsum("gdjk,jk->gdk", self.pulled, amplitudes)
+        if self.pulled is None:
+            return self.base.apply(self.points @ amplitudes)
+        return self.pulled @ amplitudes
 
 
 def with_sources(prior, positions):
@@ -202,17 +204,14 @@ def with_sources(prior, positions):
     return SourcePrior(prior, positions)
 
 
-def _applied(base, points):
-    """Base prior of every point in every component, (group, d * d, J, 1 or k)."""
-    if base.power.ndim == 3:
-        return base.power[:, :, None, :] * points[..., None]
-    return base.apply(points)[..., None]
-
-
-def _product(grid, left, right):
-    """Inner products (k, J, J) of real maps given as groups (group, d * d, J, k)."""
-    weighted = right * grid.multiplicity[:, None, None, None]
-    return np.einsum("gdik,gdjk->kij", *np.broadcast_arrays(left.conj(), weighted)).real
+def _gram(base, points, pulled):
+    """Products (1 or k, J, J) of points with the prior between them."""
+    weight, count = base.grid.multiplicity[:, None, None], points.shape[2]
+    flat = points.reshape(-1, count)
+    if pulled is not None:
+        return (flat.conj().T @ (weight * pulled).reshape(-1, count)).real[None]
+    power = (weight * base.power).reshape(len(flat), -1)
+    return np.array([(flat.conj().T @ (one[:, None] * flat)).real for one in power.T])
 
 
 class PointInformation:

@@ -17,6 +17,7 @@ from jwst_fusion.fusion.solver.evidence import (
     maximise_evidence,
     reweighted_solution,
 )
+from jwst_fusion.fusion.solver.exponents import exponent_step, with_exponents
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import make_prior
@@ -63,9 +64,10 @@ class LowRankProblem:
     system: WeightedSystem
     local: LocalWeights
     edges: np.ndarray | None = None
+    exponents: np.ndarray | None = None
 
     @classmethod
-    def pose(cls, data, subspace, settings, *, edges=None):
+    def pose(cls, data, subspace, settings, *, edges=None, exponents=None):
         """Derive everything from data and subspace.
 
         Parameters
@@ -85,7 +87,13 @@ class LowRankProblem:
             The problem, with the subspace as it is given.
         """
         compression = Compression(data.psf_weights, subspace)
-        kind, exponent = settings.regularisation, settings.exponent
+        kind, exponent = settings.regularisation, 1.0
+        if settings.exponent != "auto":
+            exponent = settings.exponent
+        if exponents is None:
+            exponents = np.full(subspace.rank, exponent)
+        elif settings.fits_exponents:
+            exponent = exponents
         system = whitened_system(
             data,
             subspace,
@@ -98,7 +106,7 @@ class LowRankProblem:
         local = LocalWeights(system.image_weight, system.spaxel_weight)
         if edges is not None:
             system, local = with_edges(system, edges), local.with_prior(edges)
-        return cls(data, subspace, compression, system, local, edges)
+        return cls(data, subspace, compression, system, local, edges, exponents)
 
     def posed_again(self, data, subspace, settings):
         """Pose a similar problem, with the edges of this one.
@@ -117,7 +125,7 @@ class LowRankProblem:
         LowRankProblem
             The problem.
         """
-        return type(self).pose(data, subspace, settings, edges=self.edges)
+        return type(self).pose(data, subspace, settings, edges=self.edges, exponents=self.exponents)
 
     def with_positions(self, positions):
         """Pose the same problem with other point sources.
@@ -173,6 +181,14 @@ class LowRankProblem:
         self.system, self.local = with_edges(system, edges), local.with_prior(edges)
         return self.system, self.local, factor, moved
 
+    def _fit_exponents(self, system, groups, mu, counts):
+        """Fit the exponents of the prior, and keep them with the problem."""
+        found, factor = exponent_step(system, groups, mu, self.exponents, counts)
+        moved = float(np.abs(found - self.exponents).max())
+        self.exponents = found
+        self.system = with_exponents(system, found)
+        return self.system, factor, moved
+
     @property
     def window(self):
         """Fine rows and columns of the data within the periodic domain."""
@@ -219,6 +235,7 @@ class LowRankProblem:
                 start=start,
                 path=path,
                 reweight=reweight,
+                sharpen=self._fit_exponents if settings.fits_exponents else None,
             )
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
         if reweight is not None:
