@@ -14,6 +14,7 @@ from jwst_fusion.numerics.progress import Progress
 from jwst_fusion.numerics.robust import DONOHO_MEDIAN, sigma_of_median
 
 __all__ = [
+    "Determined",
     "LocalWeights",
     "Tuning",
     "TuningStep",
@@ -46,7 +47,10 @@ _BUDGET, _MOST, _LEAST = 1600, 200, 40
 # fitted once no hyperparameter moves by more than a factor of e, and their own change, root mean
 # square of the logarithm, counts as much as the accuracy of the hyperparameters if it is a tenth.
 _REWEIGHTED, _ROUGH, _MOVED = 3, 1.0, 0.1
-_BENT, _CURVED = 3, 0.05
+# Exponents of the prior are fitted from there on as well, so many times at first and once for every
+# similar problem after it; their change counts as much as the accuracy of the hyperparameters if it
+# is a tenth, and less is the last.
+_REFITTED, _TURNED = 3, 0.1
 
 
 class LocalWeights:
@@ -244,6 +248,34 @@ class Tuning:
     amplitudes: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Determined:
+    r"""How much of the maps the data determine, in sums over all frequencies.
+
+    With the posterior variance :math:`\Sigma` of a component at a frequency, the data determine the
+    part :math:`\gamma = 1 - \mu |D|^{2 s} \Sigma` of its coefficient there, the prior the rest.
+
+    Attributes
+    ----------
+    effective : ndarray (k,)
+        Effective parameters per component: sum of :math:`\gamma`.
+    fitted : ndarray (2,)
+        Effective parameters that are fitted to the noise of images and cube.
+    free : ndarray (node,)
+        Effective parameters per pixel, all components together.
+    slope : ndarray (2, k)
+        Sums of :math:`\gamma` and :math:`\gamma \ln |D|^2`, without the zero frequency.
+    fisher : ndarray (3, k)
+        Sums of :math:`\gamma^2` times powers 0 to 2 of :math:`\ln |D|^2`.
+    """
+
+    effective: np.ndarray
+    fitted: np.ndarray
+    free: np.ndarray
+    slope: np.ndarray
+    fisher: np.ndarray
+
+
 def maximise_evidence(
     system,
     local,
@@ -257,11 +289,11 @@ def maximise_evidence(
     start=None,
     path=(),
     reweight=None,
-    sharpen=None,
+    fit_exponents=None,
     max_steps=25,
     accuracy=0.03,
 ):
-    r"""Fixed point of the evidence for the weights of the prior and the noise scales.
+    r"""Fixed point of the evidence for the prior's weights and exponents, and the noise scales.
 
     Parameters
     ----------
@@ -289,6 +321,9 @@ def maximise_evidence(
         Fit spatial weights of the prior: from system, local weights, component groups, mu and the
         effective parameters per pixel at every node, make another system, its local weights, a
         factor on mu, and the root mean square of the change of the logarithm of the weights.
+    fit_exponents : callable, optional
+        Fit the exponents of the prior: from system, component groups, mu and `Determined`, make
+        another system, factors (k,) on mu, and the largest change of an exponent.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -307,15 +342,18 @@ def maximise_evidence(
                                     {\sum_f |D_f|^2 |z_{a,f}|^2}, \quad
               g \leftarrow \frac{n - \mathrm{tr}(\Sigma A^T A) g}{|y - A z|^2}
 
+    Exponents are those of `~jwst_fusion.fusion.solver.exponents.exponent_step`.
+
     With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
     larger than those of the grid, n and the trace count what has noise: low frequencies.
     """
     mu, scales = np.array(mu, float), np.array(scales, float)
     first = mu
     groups, settled, total, history = start, False, 0, []
-    before, weighted, bent = np.zeros(len(mu) + 2), 0, 0
+    before, weighted = np.zeros(len(mu) + 2), 0
     path = list(path)
     run = path[-1].run + 1 if path else 1
+    exponents_left = 0 if fit_exponents is None else _REFITTED if run == 1 else 1
     progress = Progress()
     for step in range(1, max_steps + 1):
         solution = system.solve(
@@ -327,27 +365,26 @@ def maximise_evidence(
         )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
-        counts = _degrees_of_freedom(system, local, mu, scales)
-        effective, fitted, free = counts.effective, counts.fitted, counts.free
+        determined = _degrees_of_freedom(system, local, mu, scales)
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
-            new = np.maximum(effective, 1e-3) / energy
+            new = np.maximum(determined.effective, 1e-3) / energy
             wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
         if noise_scales:
-            total_count = np.array([system.count_image, system.count_cube])
+            counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
-            new = np.maximum(total_count - fitted, 0.01 * total_count) / misfit
+            new = np.maximum(counts - determined.fitted, 0.01 * counts) / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
         if reweight is not None and weighted < _REWEIGHTED and (weighted or change < _ROUGH):
-            system, local, factor, moved = reweight(system, local, groups, mu, free)
+            system, local, factor, moved = reweight(system, local, groups, mu, determined.free)
             weighted, mu = weighted + 1, mu * factor
             change = max(change, accuracy * moved / _MOVED)
-        if sharpen is not None and bent < _BENT and (bent or change < _ROUGH):
-            system, factor, moved = sharpen(system, groups, mu, counts)
-            bent, mu = bent + 1, mu * factor
-            change = max(change, moved / _CURVED * accuracy)
+        if exponents_left and (exponents_left < _REFITTED or change < _ROUGH):
+            system, factor, moved = fit_exponents(system, groups, mu, determined)
+            exponents_left, mu = exponents_left - 1 if moved > _TURNED else 0, mu * factor
+            change = max(change, accuracy * moved / _TURNED)
         # Halve updates whose sign alternates.
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
@@ -413,50 +450,23 @@ def reweighted_solution(system, local, mu, scales, *, reweight, tolerance, max_i
     return replace(solution, iterations=total, history=history)
 
 
-@dataclass(frozen=True)
-class Determined:
-    """Effective parameters: what data determine of the maps.
-
-    Attributes
-    ----------
-    effective : ndarray (k,)
-        Per component: sum over frequencies of :math:`\\gamma = 1 - \\mu |D|^{2s} \\Sigma`.
-    fitted : ndarray (2,)
-        Fitted to the noise of images and cube.
-    free : ndarray (node,)
-        Per pixel, all components together.
-    slope : ndarray (2, k)
-        Sums of :math:`\\gamma` and :math:`\\gamma \\ln |D|^2`, without the zero frequency.
-    fisher : ndarray (3, k)
-        Sums of :math:`\\gamma^2` times powers 0 to 2 of :math:`\\ln |D|^2`.
-    """
-
-    effective: np.ndarray
-    fitted: np.ndarray
-    free: np.ndarray
-    slope: np.ndarray
-    fisher: np.ndarray
-
-
 def _degrees_of_freedom(system, local, mu, scales):
-    """Effective parameters for given hyperparameters."""
+    """What data determine, `Determined`, for given hyperparameters."""
     blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
     effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
     slope, fisher = np.zeros((2, blocks.rank)), np.zeros((3, blocks.rank))
-    gradient = system.grid.gradient_power()
-    height = np.log(np.where(gradient > 0, gradient, 1.0))
-    powers = np.array([gradient > 0, height, height**2], float)
+    tilt = system.grid.log_gradient_power()
+    powers = np.array([system.grid.gradient_power() > 0, tilt, tilt**2], float)
     budget = local.budget
     for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
         prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
         for part, weight, covariance in blocks.covariances(*weights, budget=budget):
             variance = np.einsum("gdaa->gda", covariance).real
-            share = blocks.penalty(part, weights[2]) * variance
-            prior += np.einsum("g,gda->a", weight, share)
-            known = np.maximum(1 - share, 0)
-            seen = powers[:, part] * weight[:, None]
-            slope -= fraction * np.tensordot(seen[:2], share, 2)
-            fisher += fraction * np.tensordot(seen, known**2, 2)
+            left = blocks.penalty(part, weights[2]) * variance
+            prior += np.einsum("g,gda->a", weight, left)
+            seen = fraction * powers[:, part] * weight[:, None]
+            slope -= np.tensordot(seen[:2], left, 2)
+            fisher += np.tensordot(seen, np.maximum(1 - left, 0.0) ** 2, 2)
             for alike, band in system.image_bands:
                 gram = blocks.image_gram(part, weights[0] * alike)
                 determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
@@ -465,7 +475,7 @@ def _degrees_of_freedom(system, local, mu, scales):
         effective += fraction * (total - prior)
         fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
         free.append(blocks.rank - prior.sum() / total)
-    # Exact sums: those over a sample of low frequencies would be rough.
+    # These sums are over all frequencies: a sample has few low ones, which the data determine.
     slope += np.einsum("igd,g->i", powers[:2], system.grid.multiplicity)[:, None]
     return Determined(effective, fitted, np.array(free), slope, fisher)
 

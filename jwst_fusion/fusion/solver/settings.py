@@ -126,8 +126,8 @@ class FusionSettings:
     )
     exponent: str | float = option(
         "auto",
-        "Power of the gradient for regularisation = sobolev, higher for smoother scenes; or 'auto': "
-        "fitted by tuning = evidence, and 1 without it",
+        "Power of the gradient for regularisation = sobolev: higher for smoother scenes, or 'auto' "
+        "to fit it with tuning = evidence (1 with others)",
         low=SMALLEST_EXPONENT,
         high=LARGEST_EXPONENT,
         words=("auto",),
