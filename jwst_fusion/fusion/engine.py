@@ -82,12 +82,12 @@ def fuse(data, options=None):
     Minimises, with the component maps :math:`z_a`,
 
     .. math:: \sum_f g_m \frac{|y_f - L_f W_m(VZ + m)|^2}{\sigma_f^2}
-        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^s z_a|^2
+        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^{s_a} z_a|^2
 
-    which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one weight of the
-    prior per component. The error holds the posterior covariance in the block-diagonal
-    approximation of `LocalWeights` and the noise of mean and basis; it is calibrated if the
-    hyperparameters are, and does not know of spectra outside the subspace.
+    which is equation 9 of Marquis et al. 2026 with inverse-variance weights, and one weight and one
+    exponent of the prior per component. The error holds the posterior covariance in the
+    block-diagonal approximation of `LocalWeights` and the noise of mean and basis; it is calibrated
+    if the hyperparameters are, and does not know of spectra outside the subspace.
     """
     if not isinstance(data, FusionData):
         msg = f"data must be FusionData(...), got {type(data).__name__}"

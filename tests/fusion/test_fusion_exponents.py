@@ -8,7 +8,8 @@ import scipy.fft as sf
 from analytic_scene import calibration, make_scene, score
 
 from jwst_fusion.fusion.engine import fuse
-from jwst_fusion.fusion.solver.evidence import Determined, LocalWeights, maximise_evidence
+from jwst_fusion.fusion.solver.determined import Determined
+from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
 from jwst_fusion.fusion.solver.exponents import exponent_step, with_exponents
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem

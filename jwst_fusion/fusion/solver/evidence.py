@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.ndimage as ndi
 
+from jwst_fusion.fusion.solver.determined import count_determined
 from jwst_fusion.numerics.conjugate_gradients import Solution
 from jwst_fusion.numerics.progress import Progress
 from jwst_fusion.numerics.robust import DONOHO_MEDIAN, sigma_of_median
 
 __all__ = [
-    "Determined",
     "LocalWeights",
     "Tuning",
     "TuningStep",
@@ -248,34 +248,6 @@ class Tuning:
     amplitudes: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Determined:
-    r"""How much of the maps the data determine, in sums over all frequencies.
-
-    With the posterior variance :math:`\Sigma` of a component at a frequency, the data determine the
-    part :math:`\gamma = 1 - \mu |D|^{2 s} \Sigma` of its coefficient there, the prior the rest.
-
-    Attributes
-    ----------
-    effective : ndarray (k,)
-        Effective parameters per component: sum of :math:`\gamma`.
-    fitted : ndarray (2,)
-        Effective parameters that are fitted to the noise of images and cube.
-    free : ndarray (node,)
-        Effective parameters per pixel, all components together.
-    slope : ndarray (2, k)
-        Sums of :math:`\gamma` and :math:`\gamma \ln |D|^2`, without the zero frequency.
-    fisher : ndarray (3, k)
-        Sums of :math:`\gamma^2` times powers 0 to 2 of :math:`\ln |D|^2`.
-    """
-
-    effective: np.ndarray
-    fitted: np.ndarray
-    free: np.ndarray
-    slope: np.ndarray
-    fisher: np.ndarray
-
-
 def maximise_evidence(
     system,
     local,
@@ -322,8 +294,9 @@ def maximise_evidence(
         effective parameters per pixel at every node, make another system, its local weights, a
         factor on mu, and the root mean square of the change of the logarithm of the weights.
     fit_exponents : callable, optional
-        Fit the exponents of the prior: from system, component groups, mu and `Determined`, make
-        another system, factors (k,) on mu, and the largest change of an exponent.
+        Fit the exponents of the prior: from system, component groups, mu and what data determine,
+        `~jwst_fusion.fusion.solver.determined.Determined`, make another system, factors (k,) on mu,
+        and the largest change of an exponent.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -365,7 +338,7 @@ def maximise_evidence(
         )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
-        determined = _degrees_of_freedom(system, local, mu, scales)
+        determined = count_determined(system, local, mu, scales)
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
@@ -445,39 +418,9 @@ def reweighted_solution(system, local, mu, scales, *, reweight, tolerance, max_i
         start = solution.solution
         total, history = total + solution.iterations, history + solution.history
         if not last:
-            free = _degrees_of_freedom(system, local, mu, scales).free
+            free = count_determined(system, local, mu, scales).free
             system, local, _, _ = reweight(system, local, start, mu, free)
     return replace(solution, iterations=total, history=history)
-
-
-def _degrees_of_freedom(system, local, mu, scales):
-    """What data determine, `Determined`, for given hyperparameters."""
-    blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
-    effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
-    slope, fisher = np.zeros((2, blocks.rank)), np.zeros((3, blocks.rank))
-    tilt = system.grid.log_gradient_power()
-    powers = np.array([system.grid.gradient_power() > 0, tilt, tilt**2], float)
-    budget = local.budget
-    for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
-        prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
-        for part, weight, covariance in blocks.covariances(*weights, budget=budget):
-            variance = np.einsum("gdaa->gda", covariance).real
-            left = blocks.penalty(part, weights[2]) * variance
-            prior += np.einsum("g,gda->a", weight, left)
-            seen = fraction * powers[:, part] * weight[:, None]
-            slope -= np.tensordot(seen[:2], left, 2)
-            fisher += np.tensordot(seen, np.maximum(1 - left, 0.0) ** 2, 2)
-            for alike, band in system.image_bands:
-                gram = blocks.image_gram(part, weights[0] * alike)
-                determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
-                image += weight @ determined.sum(1)
-                noisy += weight @ np.sum(band[part] * determined, axis=1)
-        effective += fraction * (total - prior)
-        fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
-        free.append(blocks.rank - prior.sum() / total)
-    # These sums are over all frequencies: a sample has few low ones, which the data determine.
-    slope += np.einsum("igd,g->i", powers[:2], system.grid.multiplicity)[:, None]
-    return Determined(effective, fitted, np.array(free), slope, fisher)
 
 
 def gradient_energy(scores, factor):
