@@ -25,9 +25,9 @@ class FusionSettings:
     max_rank : int
         Upper limit of the automatic rank, 1 to 200.
     tuning : {"evidence", "syfu", "manual"}
-        Hyperparameters by maximum evidence with a weight and an exponent of the
-        prior per component; by the automatic
-        rule of Marquis et al. 2026, appendix B; or as given by `mu` and `gamma`.
+        Hyperparameters by maximum evidence with a weight and an exponent of the prior per
+        component; by the automatic rule of Marquis et al. 2026, appendix B; or as given by `mu` and
+        `gamma`.
     mu : float or array (k,), optional
         Weight of the prior, one for all components or one for each, for noise-whitened data; needed
         by, and only allowed with, "manual".
