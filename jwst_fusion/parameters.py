@@ -273,7 +273,10 @@ def numbers_as_text(owner, parameters):
     """
     declared = options_of(owner)
     names = {name for name, one in declared.items() if one.words}
-    return {key: str(value) if key in names else value for key, value in parameters.items()}
+    return {
+        key: str(value) if key in names and value is not None else value
+        for key, value in parameters.items()
+    }
 
 
 def check_options(settings):

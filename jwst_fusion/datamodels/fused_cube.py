@@ -60,7 +60,8 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
         One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
         and the agreement of the re-observed cube.
     component_table : numpy table
-        One row per spectral component: eigenvalue, explained variance and regularisation.
+        One row per spectral component: eigenvalue, explained variance, weight and exponent of
+        the prior.
     left_out_table : numpy table
         One row per image that was left out of a fusion and predicted by it.
     tuning_table : numpy table

@@ -90,13 +90,13 @@ def fuse(data, options=None):
     Minimises, with the component maps :math:`z_a`,
 
     .. math:: \sum_f g_m \frac{|y_f - L_f W_m(VZ + m)|^2}{\sigma_f^2}
-        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^s z_a|^2
+        + \sum_l g_h \frac{|y_l - S W_h(VZ + m)_l|^2}{\sigma_l^2} + \sum_a \mu_a ||D|^{s_a} z_a|^2
 
-    which is equation 9 of Marquis et al. 2026 with inverse-variance weights and one weight of the
-    prior per component. The error holds the posterior covariance in the block-diagonal
-    approximation of `LocalWeights`, with what is missed of the scene scaled by its structure around
-    each pixel, and the noise of mean and basis; it is calibrated if the hyperparameters are, and
-    does not know of spectra outside the subspace.
+    which is equation 9 of Marquis et al. 2026 with inverse-variance weights, and one weight and one
+    exponent of the prior per component. The error holds the posterior covariance in the
+    block-diagonal approximation of `LocalWeights`, with what is missed of the scene scaled by its
+    structure around each pixel, and the noise of mean and basis; it is calibrated if the
+    hyperparameters are, and does not know of spectra outside the subspace.
     """
     if not isinstance(data, FusionData):
         msg = f"data must be FusionData(...), got {type(data).__name__}"
@@ -213,6 +213,7 @@ def fuse(data, options=None):
         cube_model=cube_model,
         subspace=problem.subspace,
         mu=tuned.mu,
+        exponents=problem.exponents,
         noise_scale_image=tuned.scale_image**-0.5,
         noise_scale_cube=tuned.scale_cube**-0.5,
         boundary=settings.boundary,
@@ -345,8 +346,11 @@ def _seen_again(data, gross, problem, tuned, fit, settings):
     found, _ = _residual_outliers(replace(problem, data=data), tuned, settings)
     data, rejected = _without(found, data), gross.add(found)
     data, stars = choose_sources(data, settings)
-    problem = problem.posed_again(data, problem.subspace, settings)
-    # What wrong PSFs have switched off gets another chance.
+    # What wrong PSFs have switched off or bent gets another chance.
+    grid = problem.system.grid
+    problem = LowRankProblem.pose(
+        data, problem.subspace, settings, edges=problem.edges, domain=(grid.rows, grid.columns)
+    )
     tuned = replace(tuned, mu=initial_mu(problem.subspace, data.factor, settings))
     tuned = _tuned_again(
         problem, tuned, settings, tolerance=max(settings.tolerance, _DRAFT), draft=len(stars) > 0

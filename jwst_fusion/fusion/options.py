@@ -47,7 +47,7 @@ class FusionOptions:
     gamma: float | None = same_option(FusionSettings, "gamma")
     noise_scales: bool = same_option(FusionSettings, "noise_scales")
     regularisation: str = same_option(FusionSettings, "regularisation")
-    exponent: float = same_option(FusionSettings, "exponent")
+    exponent: str | float = same_option(FusionSettings, "exponent")
     nonnegative: bool = same_option(FusionSettings, "nonnegative")
     outlier_sigma: float = same_option(
         FusionSettings, "outlier_sigma", high=1e6, beside=(0.0, "believe all data")
@@ -266,8 +266,9 @@ class FusionOptions:
         check_options(self)
         object.__setattr__(self, "mu", numbers("mu", self.mu))
         object.__setattr__(self, "rank", parse_rank(self.rank))
-        for name in ("factor", "psf_nodes"):
-            value = number_or_auto(name, getattr(self, name), options_of(self)[name], whole=True)
+        for name in ("factor", "psf_nodes", "exponent"):
+            whole = name != "exponent"
+            value = number_or_auto(name, getattr(self, name), options_of(self)[name], whole=whole)
             object.__setattr__(self, name, value)
         filters = parts(self.filters) or ()
         filters = tuple(filter_name(name, parameter="filters") for name in filters)

@@ -161,6 +161,7 @@ def _components(solution, dtype):
     table["eigenvalue"] = subspace.eigenvalues[: subspace.rank]
     table["explained"] = subspace.explained[: subspace.rank]
     table["regularisation"] = solution.mu
+    table["exponent"] = solution.exponents
     return table
 
 

@@ -26,7 +26,7 @@ from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.reports import save_fusion_report, save_joined_report
 
-__all__ = ["FusionStep"]
+__all__ = ["FusionStep", "with_text"]
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,29 @@ class FusionStep(FusionBaseStep):
         config_file : str or None
             The parameter file that was given.
         """
-        return super().build_config(input, **numbers_as_text(FusionOptions, kwargs))
+        kwargs = numbers_as_text(FusionOptions, kwargs)
+        config, config_file = super().build_config(input, **kwargs)
+        return with_text(config), config_file
+
+    @classmethod
+    def merge_config(cls, config, config_file):
+        """
+        Return the configuration as it is checked: numbers of a file as text beside 'auto'.
+
+        Parameters
+        ----------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that it comes from.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        """
+        with_text(config)
+        return super().merge_config(config, config_file)
 
     def process(self, input_data):
         """
@@ -316,3 +338,24 @@ class FusionStep(FusionBaseStep):
         allow_fusion_status(model)
         model.meta.filename = f"{product_name}_{self.suffix}.fits"
         return verdict(model, reason)
+
+
+def with_text(config):
+    """
+    Turn numbers of a configuration into text where the fusion takes 'auto' as well, in place.
+
+    Parameters
+    ----------
+    config : `~stpipe.config_parser.ConfigObj`
+        Configuration of the step.
+
+    Returns
+    -------
+    `~stpipe.config_parser.ConfigObj`
+        The same.
+    """
+    for name, value in numbers_as_text(FusionOptions, config).items():
+        # What is set, even to what it was, no longer counts as a default.
+        if value is not config[name] and value != config[name]:
+            config[name] = value
+    return config

@@ -32,7 +32,7 @@ from jwst_fusion.steps.exposures import (
     read_all,
     sort_members,
 )
-from jwst_fusion.steps.fusion import FusionStep
+from jwst_fusion.steps.fusion import FusionStep, with_text
 from jwst_fusion.steps.outliers import FrugalOutlierStep
 from jwst_fusion.steps.resume import Record
 from jwst_fusion.steps.reuse import Reusable
@@ -137,7 +137,27 @@ class FusionPipeline(Reusable, Pipeline):
         if "fusion" in steps:
             fusion = numbers_as_text(FusionOptions, steps["fusion"])
             kwargs["steps"] = {**steps, "fusion": fusion}
-        return super().build_config(input, **kwargs)
+        config, config_file = super().build_config(input, **kwargs)
+        return _with_text(config), config_file
+
+    @classmethod
+    def merge_config(cls, config, config_file):
+        """
+        Return the configuration as it is checked: numbers of a file as text beside 'auto'.
+
+        Parameters
+        ----------
+        config : `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        config_file : str or None
+            The parameter file that it comes from.
+
+        Returns
+        -------
+        `~stpipe.config_parser.ConfigObj`
+            The configuration.
+        """
+        return _with_text(super().merge_config(config, config_file))
 
     def prefetch(self, *args):
         """
@@ -413,3 +433,11 @@ def _renamed(model, suffix, asn_id=None):
     stem = _stem(model.meta.filename or "exposure").removesuffix("_adaptive_trace_model")
     identifier = "" if asn_id is None or stem.endswith(f"_{asn_id}") else f"_{asn_id}"
     return f"{stem}{identifier}_{suffix}.fits"
+
+
+def _with_text(config):
+    """Configuration of the pipeline with numbers as text where the fusion takes 'auto'."""
+    fusion = config.get("steps", {}).get("fusion")
+    if fusion is not None:
+        with_text(fusion)
+    return config

@@ -130,7 +130,7 @@ def test_without_regularisation(scene, usual):
     ("options", "message"),
     [
         ({"regularisation": "smooth"}, "regularisation is 'smooth': expected one of"),
-        ({"exponent": 4.0}, r"exponent is 4\.0: expected a number from 0\.5 to 3"),
+        ({"exponent": 4.0}, r"exponent is 4\.0: expected 'auto' or a number from 0\.5 to 3"),
         ({"exponent": 2.0, "regularisation": "none"}, "exponent is only used"),
         ({"regularisation": "edge_weighted", "boundary": "mirror"}, "needs boundary='free'"),
         ({"regularisation": "none", "tuning": "manual", "mu": 1.0}, "mu is not used"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.ndimage as ndi
 
+from jwst_fusion.fusion.solver.determined import count_determined
 from jwst_fusion.numerics.conjugate_gradients import Solution
 from jwst_fusion.numerics.progress import Progress
 from jwst_fusion.numerics.robust import DONOHO_MEDIAN, sigma_of_median
@@ -47,6 +48,10 @@ _BUDGET, _MOST, _LEAST = 1600, 200, 40
 # fitted once no hyperparameter moves by more than a factor of e, and their own change, root mean
 # square of the logarithm, counts as much as the accuracy of the hyperparameters if it is a tenth.
 _REWEIGHTED, _ROUGH, _MOVED = 3, 1.0, 0.1
+# Exponents of the prior are fitted from there on as well, so many times at first and once for every
+# similar problem after it; their change counts as much as the accuracy of the hyperparameters if it
+# is a tenth, and less is the last.
+_REFITTED, _TURNED = 3, 0.1
 
 
 class LocalWeights:
@@ -278,10 +283,11 @@ def maximise_evidence(
     start=None,
     path=(),
     reweight=None,
+    fit_exponents=None,
     max_steps=25,
     accuracy=0.03,
 ):
-    r"""Fixed point of the evidence for the weights of the prior and the noise scales.
+    r"""Fixed point of the evidence for the prior's weights and exponents, and the noise scales.
 
     Parameters
     ----------
@@ -309,6 +315,10 @@ def maximise_evidence(
         Fit spatial weights of the prior: from system, local weights, component groups, mu and the
         effective parameters per pixel at every node, make another system, its local weights, a
         factor on mu, and the root mean square of the change of the logarithm of the weights.
+    fit_exponents : callable, optional
+        Fit the exponents of the prior: from system, component groups, mu and what data determine,
+        `~jwst_fusion.fusion.solver.determined.Determined`, make another system, factors (k,) on mu,
+        and the largest change of an exponent.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -327,6 +337,8 @@ def maximise_evidence(
                                     {\sum_f |D_f|^2 |z_{a,f}|^2}, \quad
               g \leftarrow \frac{n - \mathrm{tr}(\Sigma A^T A) g}{|y - A z|^2}
 
+    Exponents are those of `~jwst_fusion.fusion.solver.exponents.exponent_step`.
+
     With masks or weights, the traces are averages over the nodes of `local`. Of images with pixels
     larger than those of the grid, n and the trace count what has noise: low frequencies.
     """
@@ -336,6 +348,7 @@ def maximise_evidence(
     before, weighted = np.zeros(len(mu) + 2), 0
     path = list(path)
     run = path[-1].run + 1 if path else 1
+    exponents_left = 0 if fit_exponents is None else _REFITTED if run == 1 else 1
     progress = Progress()
     for step in range(1, max_steps + 1):
         solution = system.solve(
@@ -347,24 +360,28 @@ def maximise_evidence(
         )
         groups = solution.solution
         total, history = total + solution.iterations, history + solution.history
-        effective, fitted, free = _degrees_of_freedom(system, local, mu, scales)
+        determined = count_determined(system, local, mu, scales)
         wanted = np.zeros(len(mu) + 2)
         if fit_mu:
             energy = np.maximum(system.prior.energy(groups), np.finfo(float).tiny)
-            new = np.maximum(effective, 1e-3) / energy
+            new = np.maximum(determined.effective, 1e-3) / energy
             wanted[:-2] = np.log(np.clip(new, first / _MU_LIMIT, first * _MU_LIMIT) / mu)
             # A component that is as good as off: what is more only makes sums inexact.
-            wanted[:-2][(effective < _OFF) & (new > mu)] = 0.0
+            wanted[:-2][(determined.effective < _OFF) & (new > mu)] = 0.0
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
-            new = np.maximum(counts - fitted, 0.01 * counts) / misfit
+            new = np.maximum(counts - determined.fitted, 0.01 * counts) / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
         if reweight is not None and weighted < _REWEIGHTED and (weighted or change < _ROUGH):
-            system, local, factor, moved = reweight(system, local, groups, mu, free)
+            system, local, factor, moved = reweight(system, local, groups, mu, determined.free)
             weighted, mu = weighted + 1, mu * factor
             change = max(change, accuracy * moved / _MOVED)
+        if exponents_left and (exponents_left < _REFITTED or change < _ROUGH):
+            system, factor, moved = fit_exponents(system, groups, mu, determined)
+            exponents_left, mu = exponents_left - 1 if moved > _TURNED else 0, mu * factor
+            change = max(change, accuracy * moved / _TURNED)
         # Halve updates whose sign alternates.
         taken = np.exp(np.where(wanted * before < 0, wanted / 2, wanted))
         mu, scales, before = mu * taken[:-2], scales * taken[-2:], wanted
@@ -425,31 +442,9 @@ def reweighted_solution(system, local, mu, scales, *, reweight, tolerance, max_i
         start = solution.solution
         total, history = total + solution.iterations, history + solution.history
         if not last:
-            free = _degrees_of_freedom(system, local, mu, scales)[2]
+            free = count_determined(system, local, mu, scales).free
             system, local, _, _ = reweight(system, local, start, mu, free)
     return replace(solution, iterations=total, history=history)
-
-
-def _degrees_of_freedom(system, local, mu, scales):
-    """Effective parameters: per component (k,), fitted to either noise (2,), per pixel (node,)."""
-    blocks, total = system.blocks, system.grid.aliases * system.grid.multiplicity.sum()
-    effective, fitted, free = np.zeros(blocks.rank), np.zeros(2), []
-    budget = local.budget
-    for weights, fraction in zip(local.weights(scales, mu), local.fractions, strict=True):
-        prior, image, noisy = np.zeros(blocks.rank), 0.0, 0.0
-        for part, weight, covariance in blocks.covariances(*weights, budget=budget):
-            variance = np.einsum("gdaa->gda", covariance).real
-            penalty = blocks.penalty(part, weights[2])
-            prior += np.einsum("g,gda,gda->a", weight, penalty, variance)
-            for alike, band in system.image_bands:
-                gram = blocks.image_gram(part, weights[0] * alike)
-                determined = np.einsum("gdab,gdab->gd", covariance, gram.conj()).real
-                image += weight @ determined.sum(1)
-                noisy += weight @ np.sum(band[part] * determined, axis=1)
-        effective += fraction * (total - prior)
-        fitted += fraction * np.array([noisy, total * blocks.rank - prior.sum() - image])
-        free.append(blocks.rank - prior.sum() / total)
-    return effective, fitted, np.array(free)
 
 
 def gradient_energy(scores, factor):

@@ -182,3 +182,8 @@ class Grid:
         """Squared transfer function of the gradient, (group, d * d)."""
         power = [2 - 2 * np.cos(2 * np.pi * np.fft.fftfreq(n)) for n in self.shape]
         return self.group((power[0][:, None] + power[1][None, :])[None])[:, :, 0]
+
+    def log_gradient_power(self):
+        """Logarithm of the same, (group, d * d); 0 at the zero frequency, which has no gradient."""
+        power = self.gradient_power()
+        return np.log(np.where(power > 0, power, 1.0))

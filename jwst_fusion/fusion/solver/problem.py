@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from jwst_fusion.fusion.solver.evidence import (
     maximise_evidence,
     reweighted_solution,
 )
+from jwst_fusion.fusion.solver.exponents import exponent_step, with_exponents
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import make_prior
@@ -55,6 +56,8 @@ class LowRankProblem:
         Amount of data around every pixel.
     edges : ndarray (Y, X) or None
         Weights of the gradients on the periodic domain, of mean one; None if they are uniform.
+    exponents : ndarray (k,)
+        Exponent of the prior per component.
     """
 
     data: FusionData
@@ -63,9 +66,10 @@ class LowRankProblem:
     system: WeightedSystem
     local: LocalWeights
     edges: np.ndarray | None = None
+    exponents: np.ndarray = field(kw_only=True)
 
     @classmethod
-    def pose(cls, data, subspace, settings, *, edges=None, domain=None):
+    def pose(cls, data, subspace, settings, *, edges=None, exponents=None, domain=None):
         """Derive everything from data and subspace.
 
         Parameters
@@ -78,6 +82,9 @@ class LowRankProblem:
             Regularisation and boundary.
         edges : ndarray (Y, X), optional
             Weights of the gradients that were found for a similar problem.
+        exponents : ndarray (k,), optional
+            Exponents of the prior, which `tune` may fit again; by default those of the settings, or
+            that of the gradient where they are to be fitted.
         domain : tuple of int, optional
             Rows and columns, in spaxels, of the periodic domain of a similar problem.
 
@@ -87,7 +94,12 @@ class LowRankProblem:
             The problem, with the subspace as it is given.
         """
         compression = Compression(data.psf_weights, subspace)
-        kind, exponent = settings.regularisation, settings.exponent
+        kind, exponent = settings.regularisation, exponents
+        if exponents is None:
+            exponent = 1.0 if settings.exponent == "auto" else settings.exponent
+            exponents = np.full(subspace.rank, exponent)
+        elif not settings.fits_exponents:  # all the same: one transfer function serves
+            exponent = exponents[0]
         system = whitened_system(
             data,
             subspace,
@@ -101,17 +113,17 @@ class LowRankProblem:
         local = LocalWeights(system.image_weight, system.spaxel_weight)
         if edges is not None:
             system, local = with_edges(system, edges), local.with_prior(edges)
-        return cls(data, subspace, compression, system, local, edges)
+        return cls(data, subspace, compression, system, local, edges, exponents=exponents)
 
     def posed_again(self, data, subspace, settings):
-        """Pose a similar problem, with the edges and on the domain of this one.
+        """Pose a similar problem, with edges and exponents and on the domain of this one.
 
         Parameters
         ----------
         data : FusionData
             Other observations of the same field.
         subspace : WhitenedSubspace
-            Its spectral subspace.
+            Its spectral subspace, of as many components.
         settings : FusionSettings
             Regularisation and boundary.
 
@@ -120,8 +132,14 @@ class LowRankProblem:
         LowRankProblem
             The problem.
         """
-        domain = (self.system.grid.rows, self.system.grid.columns)
-        return type(self).pose(data, subspace, settings, edges=self.edges, domain=domain)
+        return type(self).pose(
+            data,
+            subspace,
+            settings,
+            edges=self.edges,
+            exponents=self.exponents,
+            domain=(self.system.grid.rows, self.system.grid.columns),
+        )
 
     def with_positions(self, positions):
         """Pose the same problem with other point sources.
@@ -177,6 +195,14 @@ class LowRankProblem:
         self.system, self.local = with_edges(system, edges), local.with_prior(edges)
         return self.system, self.local, factor, moved
 
+    def _fit_exponents(self, system, groups, mu, determined):
+        """Fit the exponents of the prior, and keep them with the problem."""
+        found, factor = exponent_step(system, groups, mu, self.exponents, determined)
+        moved = float(np.abs(found - self.exponents).max())
+        self.exponents = found
+        self.system = with_exponents(system, found)
+        return self.system, factor, moved
+
     @property
     def window(self):
         """Fine rows and columns of the data within the periodic domain."""
@@ -223,6 +249,7 @@ class LowRankProblem:
                 start=start,
                 path=path,
                 reweight=reweight,
+                fit_exponents=self._fit_exponents if settings.fits_exponents else None,
             )
         scale = 1.0 if settings.gamma is None else float(settings.gamma)
         if reweight is not None:

@@ -18,12 +18,12 @@ class SobolevPrior:
     ----------
     grid : Grid
         Periodic domain.
-    exponent : float
-        Exponent s; 1 penalises gradients, 2 curvature.
+    exponent : float or ndarray (k,)
+        Exponent s, one for all components or one for each; 1 penalises gradients, 2 curvature.
 
     Attributes
     ----------
-    power : ndarray (group, d * d)
+    power : ndarray (group, d * d) or (group, d * d, k)
         Transfer function :math:`|D|^{2s}`.
     """
 
@@ -31,8 +31,9 @@ class SobolevPrior:
     sources = None  # the prior that does not see sources, if there are any
 
     def __init__(self, grid, exponent=1.0):
-        self.grid = grid
-        self.power = grid.gradient_power() ** exponent
+        self.grid, self.exponent = grid, exponent
+        power = grid.gradient_power()
+        self.power = (power if np.ndim(exponent) == 0 else power[:, :, None]) ** exponent
 
     def apply(self, groups):
         """Gradient of half the penalty, of weight one.
@@ -47,7 +48,7 @@ class SobolevPrior:
         ndarray (group, d * d, k)
             The gradient at these.
         """
-        return self.power[:, :, None] * groups
+        return (self.power if self.power.ndim == 3 else self.power[:, :, None]) * groups
 
     def energy(self, groups):
         """Penalty of each component, of weight one.
@@ -81,21 +82,6 @@ class FourierPrior(SobolevPrior):
     def __init__(self, grid, power):
         self.grid, self.power = grid, power
 
-    def apply(self, groups):
-        """Gradient of half the penalty, of weight one.
-
-        Parameters
-        ----------
-        groups : ndarray (group, d * d, k)
-            Component groups.
-
-        Returns
-        -------
-        ndarray (group, d * d, k)
-            The gradient at these.
-        """
-        return self.power * groups
-
 
 class GramPrior(SobolevPrior):
     """A prior at given weights, and a quadratic form for each frequency.
@@ -113,7 +99,8 @@ class GramPrior(SobolevPrior):
     def __init__(self, base, mu, gram):
         self.grid, self.base, self.mu, self.gram = base.grid, base, mu, gram
         self.diagonal, self.sources = base.diagonal, base.sources
-        self.power = gram + (base.power[:, :, None] * mu)[..., None] * np.eye(len(mu))
+        power = base.power if base.power.ndim == 3 else base.power[:, :, None]
+        self.power = gram + (power * mu)[..., None] * np.eye(len(mu))
 
     def apply(self, groups):
         """Gradient of half the penalty, weights and quadratic form included.

@@ -30,6 +30,8 @@ class FusionResult:
         Mean, basis and diagnostics of the spectral subspace that was used.
     mu : ndarray (k,)
         Weight of the prior per component, for noise-whitened data.
+    exponents : ndarray (k,)
+        Exponent of the prior per component; 1 is the gradient.
     noise_scale_image, noise_scale_cube : float
         Factors by which the given 1-sigma errors were multiplied.
     images_model : ndarray (F, d * h, d * w)
@@ -70,6 +72,7 @@ class FusionResult:
     coefficients: np.ndarray
     subspace: WhitenedSubspace
     mu: np.ndarray
+    exponents: np.ndarray
     noise_scale_image: float
     noise_scale_cube: float
     images_model: np.ndarray

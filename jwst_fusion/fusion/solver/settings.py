@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.exponents import LARGEST_EXPONENT, SMALLEST_EXPONENT
 from jwst_fusion.fusion.solver.subspace import LARGEST_RANK, MAX_RANK, parse_rank
-from jwst_fusion.parameters import check_options, option
+from jwst_fusion.parameters import check_options, number_or_auto, option, options_of
 
 __all__ = ["FusionSettings"]
 
@@ -24,8 +25,9 @@ class FusionSettings:
     max_rank : int
         Upper limit of the automatic rank, 1 to 200.
     tuning : {"evidence", "syfu", "manual"}
-        Hyperparameters by maximum evidence with one prior weight per component; by the automatic
-        rule of Marquis et al. 2026, appendix B; or as given by `mu` and `gamma`.
+        Hyperparameters by maximum evidence with a weight and an exponent of the prior per
+        component; by the automatic rule of Marquis et al. 2026, appendix B; or as given by `mu` and
+        `gamma`.
     mu : float or array (k,), optional
         Weight of the prior, one for all components or one for each, for noise-whitened data; needed
         by, and only allowed with, "manual".
@@ -41,8 +43,10 @@ class FusionSettings:
         coefficients, see `~jwst_fusion.fusion.solver.proximal.solve_sparse`, where errors, weights
         and noise scales are those of the gradient that it begins with; or nothing, but for a trace
         of the gradient that makes the solution unique.
-    exponent : float
+    exponent : "auto" or float
         Exponent s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
+        With "auto" and "evidence" that of each component is fitted, see
+        `~jwst_fusion.fusion.solver.exponents.exponent_step`; with another tuning it is 1.
     nonnegative : bool
         Keep the scene at the imager's resolution from being negative, see
         `~jwst_fusion.fusion.solver.nonnegative.solve_nonnegative`; the errors do not know of it.
@@ -129,11 +133,13 @@ class FusionSettings:
         "nothing",
         choices=("sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"),
     )
-    exponent: float = option(
-        1.0,
-        "Power of the gradient for regularisation = sobolev; higher for smoother scenes",
-        low=0.5,
-        high=3.0,
+    exponent: str | float = option(
+        "auto",
+        "Power of the gradient for regularisation = sobolev: higher for smoother scenes, or 'auto' "
+        "to fit it with tuning = evidence (1 with others)",
+        low=SMALLEST_EXPONENT,
+        high=LARGEST_EXPONENT,
+        words=("auto",),
     )
     nonnegative: bool = option(
         False,
@@ -201,6 +207,8 @@ class FusionSettings:
     def __post_init__(self):
         check_options(self)
         parse_rank(self.rank)
+        exponent = number_or_auto("exponent", self.exponent, options_of(self)["exponent"])
+        object.__setattr__(self, "exponent", exponent)
         self._check_weights()
         self._check_regularisation()
 
@@ -226,7 +234,7 @@ class FusionSettings:
             raise ValueError(msg)
 
     def _check_regularisation(self):
-        if self.regularisation != "sobolev" and self.exponent != 1:
+        if self.regularisation != "sobolev" and self.exponent not in ("auto", 1):
             msg = f"exponent is only used with regularisation='sobolev', got {self.exponent!r}"
             raise ValueError(msg)
         if self.regularisation == "edge_preserving" and self.tuning == "syfu":
@@ -245,6 +253,12 @@ class FusionSettings:
                 "'syfu'"
             )
             raise ValueError(msg)
+
+    @property
+    def fits_exponents(self):
+        """Whether the exponents of the prior are fitted."""
+        automatic = self.exponent == "auto" and self.regularisation == "sobolev"
+        return automatic and self.tuning == "evidence"
 
     @property
     def sourced(self):

@@ -272,10 +272,12 @@ def component_table(product):
             f"{row['eigenvalue']:.4g}",
             f"{100 * row['explained']:.4f}",
             f"{row['regularisation']:.3g}",
+            f"{row['exponent']:.2f}",
         )
         for number, row in enumerate(product.tables.get("components", ()), start=1)
     ]
-    return Table(("Component", "Variance / noise", "Explained so far [%]", "Strength µ"), rows)
+    titles = ("Component", "Variance / noise", "Explained so far [%]", "Strength µ", "Exponent")
+    return Table(titles, rows)
 
 
 def tuning_table(product):
