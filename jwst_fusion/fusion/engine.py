@@ -131,6 +131,7 @@ def fuse(data, options=None):
                 problem, tuned, rejected, stars = _seen_again(
                     data, gross, problem, tuned, psf_fit, settings
                 )
+                problem, tuned, psf_fit = fit_psf(problem, tuned, settings, psf_fit)
                 searched |= len(stars) > 0
         if settings.refining:
             problem, tuned, rejected, stars = _refined_solution(
@@ -194,7 +195,8 @@ def fuse(data, options=None):
             psf = (
                 posterior.psf[len(posterior.psf) // 2] if settings.resolution == "imager" else None
             )
-            add_source_errors(error, problem, own, shapes, psf)
+            speckles = stars.speckles(problem, tuned, spectra.flux) * np.nan_to_num(spectra.flux)
+            add_source_errors(error, problem, own, shapes, psf, np.abs(speckles))
         if lines is not None:
             cube_model = cube_model + lines.light
             lines.added_to(cube, error)

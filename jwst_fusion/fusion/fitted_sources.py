@@ -36,6 +36,7 @@ _CORE, _AROUND = 1.0, (2.0, 3.0)
 # that was not fitted.
 _UNFITTED = 2.0
 _UNSHARED = 0.25  # of the error that a PSF leaves in the flux of a source, at the source itself
+_LIT = 20.0  # standard deviations of the noise from which on the light of sources says how they fit
 _UNDERFLOW = -690.0  # logarithm of the smallest probability that is worked with as such
 _SAME = 0.3  # fine pixels: two sources nearer than that cannot be told apart
 _LOST = 2.0  # fine pixels from where it was found, beyond which a source is another one
@@ -136,6 +137,44 @@ class FittedSources:
             covariance_factor=factor,
         )
         return spectra, found, posterior, _UNSHARED * halo * np.nan_to_num(flux)
+
+    def speckles(self, problem, tuned, flux):
+        """What errors of the PSF leave at sources in the images, beyond the noise.
+
+        Parameters
+        ----------
+        problem : LowRankProblem
+            With these sources.
+        tuned : Tuning
+            Its solution.
+        flux : ndarray (J, L)
+            Their spectra, MJy/sr times fine pixel.
+
+        Returns
+        -------
+        float
+            Root mean square of the residuals over the geometric mean of the light of a source there
+            and at its peak: errors of the wavefront interfere with the light, and change it as its
+            root.
+        """
+        data = problem.data
+        residual = data.images - problem.images_of(tuned.solution.solution)
+        table = np.einsum("fl,jl,lr->jfr", data.response, np.nan_to_num(flux), data.psf_weights)
+        square = np.zeros(residual.shape)
+        for index, weights in enumerate(table):
+            light = np.tensordot(weights, self.points.in_images(index), 1)
+            square += np.abs(light) * light.max(axis=(1, 2), keepdims=True)
+        good = data.image_weight > 0
+        noise = np.full(square.shape, np.inf)
+        noise[good] = (data.image_sigma[:, None, None] ** 2 / np.where(good, data.image_weight, 1))[
+            good
+        ]
+        lit = square > _LIT**2 * noise
+        if not lit.any():
+            return 0.0
+        excess, square, noise = residual[lit] ** 2 - noise[lit], square[lit], noise[lit]
+        share = np.sum(excess / np.sqrt(square * noise)) / np.sum(np.sqrt(square / noise))
+        return float(np.sqrt(max(share, 0.0)))
 
     def _halo(self, problem, tuned, amplitudes):
         """Part of the light of sources, all together, that the diffuse scene shows around them.

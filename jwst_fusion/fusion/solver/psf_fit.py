@@ -55,6 +55,8 @@ class PsfFit:
         other.
     psf_image, psf_cube : ndarray (R, m, m)
         The PSFs that follow.
+    given : tuple of ndarray (R, m, m)
+        Those of images and cube from which they follow.
     matters : bool
         Whether they differ enough for sources and outliers to be looked for again.
     """
@@ -66,10 +68,11 @@ class PsfFit:
     flux: np.ndarray
     psf_image: np.ndarray = field(repr=False)
     psf_cube: np.ndarray = field(repr=False)
+    given: tuple = field(repr=False)
     matters: bool
 
 
-def fit_psf(problem, tuned, settings):
+def fit_psf(problem, tuned, settings, before=None):
     r"""Fit the widths of both PSFs and the shift of the cube, at fixed hyperparameters.
 
     Parameters
@@ -80,6 +83,8 @@ def fit_psf(problem, tuned, settings):
         Its hyperparameters and solution.
     settings : FusionSettings
         Options.
+    before : PsfFit, optional
+        An earlier fit, with other hyperparameters or sources, that gave the PSFs of the problem.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def fit_psf(problem, tuned, settings):
     tuned : Tuning
         Its solution.
     fit : PsfFit or None
-        What was found; None if it made the agreement with the data worse, which is logged.
+        What was found; the earlier one or None if it made the agreement with the data worse, which
+        is logged.
 
     Notes
     -----
@@ -111,9 +117,12 @@ def fit_psf(problem, tuned, settings):
     """
     data = problem.data
     sourced = problem.system.prior.sources is not None
+    if before is not None:
+        data = replace(data, psf_image=before.given[0], psf_cube=before.given[1])
     parameters = _Parameters.of(data, sourced=sourced)
-    before, start = _objective(problem, tuned), (problem, tuned)
-    values, last = np.zeros(len(parameters)), np.zeros(len(parameters))
+    first, start = _objective(problem, tuned), (problem, tuned)
+    values = np.zeros(len(parameters)) if before is None else parameters.values(before)
+    last = np.zeros(len(parameters))
     columns = None
     for _ in range(_STEPS):
         if columns is None:
@@ -150,9 +159,9 @@ def fit_psf(problem, tuned, settings):
     else:
         warn(log, "The PSFs still change by more than their errors after %d steps", _STEPS)
     after = _objective(problem, tuned)
-    if after > (1 + _WORSE) * before:
+    if after > (1 + _WORSE) * first:
         warn(log, "PSFs of other widths do not agree better with the data: those given are used")
-        return *start, None
+        return *start, before
     fit = parameters.result(data, values, errors)
     log.info(
         "PSFs of the images wider by a variance of %.3f and %.3f, of the cube by %.3f and %.3f "
@@ -204,6 +213,14 @@ class _Parameters:
             "psf_cube": reshaped(data.psf_cube, cube),
         }
 
+    def values(self, fit):
+        """Values of an earlier fit."""
+        image = dict(zip(WIDTHS, fit.image, strict=True))
+        cube = dict(zip((*WIDTHS, *SHIFTS), (*fit.cube, *fit.shift), strict=True))
+        both = [image[name] for name in self.image]
+        shared = {name: image[name] for name in self.image}
+        return np.array(both + [cube[name] - shared.get(name, 0.0) for name in self.cube])
+
     def result(self, data, values, errors):
         image, cube = self.amounts(values)
         far = np.abs(list(cube.values())) / self.width[len(self.image) :]
@@ -215,6 +232,7 @@ class _Parameters:
             shift=np.array([cube[name] for name in SHIFTS]),
             errors=np.concatenate([missing, errors]),
             flux=np.zeros(0),
+            given=(data.psf_image, data.psf_cube),
             matters=bool(far.max() > _MATTERS),
             **self.psfs(data, values),
         )

@@ -9,10 +9,11 @@ from jwst_fusion.fusion.solver.point_sources import point_groups
 
 __all__ = ["add_source_errors", "point_response"]
 
+_SPECKLE = 1e-3  # of the error at the peak of a source: what is less is not added
 _FAINT = 1e-3  # of the largest variance of a source: what is less is not added
 
 
-def add_source_errors(error, problem, posterior, points, psf):
+def add_source_errors(error, problem, posterior, points, psf, speckles=None):
     r"""Add the uncertainty of the sources to the errors of a cube, in place.
 
     Parameters
@@ -27,6 +28,9 @@ def add_source_errors(error, problem, posterior, points, psf):
         From the index of a source to its image (R, Y, X) at each node of the PSF, of unit flux.
     psf : ndarray (m, m) or None
         PSF of the cube at a middle wavelength; None for a deconvolved cube.
+    speckles : ndarray (J, L), optional
+        Error of the light at the peak of each source that errors of the PSF leave, MJy/sr times
+        pixel; around it, it falls with the root of the PSF.
 
     Notes
     -----
@@ -66,6 +70,17 @@ def add_source_errors(error, problem, posterior, points, psf):
         own = np.hypot(posterior.deviation[j], posterior.shared[j])
         light = (weights @ shape[:, rows, columns]) * own[:, None]
         error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
+        if speckles is not None:
+            _add_speckles(error, weights, shape, speckles[j])
+
+
+def _add_speckles(error, weights, shape, amount):
+    """Add errors of the PSF around one source, in place."""
+    peak = shape.max(axis=(1, 2), keepdims=True)
+    root = np.sqrt(np.maximum(shape, 0.0) * peak)
+    rows, columns = np.nonzero(root.max(axis=0) > _SPECKLE * peak.max())
+    light = (weights @ root[:, rows, columns]) * amount[:, None]
+    error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
 
 
 def point_response(problem, tuned, reach):
