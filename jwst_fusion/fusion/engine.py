@@ -9,16 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.fusion.fitted_sources import choose_sources, locate
+from jwst_fusion.fusion.rendered_cube import add_light, not_darker, render_cube, shapes_of
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.gains import Gains, fit_gains
-from jwst_fusion.fusion.solver.map_covariance import (
-    covariance_reach,
-    local_covariance,
-    logarithmic,
-)
 from jwst_fusion.fusion.solver.nonnegative import solve_nonnegative
 from jwst_fusion.fusion.solver.outliers import Rejection, residual_outliers, sharper_than_psf
-from jwst_fusion.fusion.solver.posterior import CubePosterior, SourcePosterior
+from jwst_fusion.fusion.solver.posterior import SourcePosterior
 from jwst_fusion.fusion.solver.prediction import hardest_filter, predict_images
 from jwst_fusion.fusion.solver.problem import (
     LowRankProblem,
@@ -29,18 +25,12 @@ from jwst_fusion.fusion.solver.problem import (
 from jwst_fusion.fusion.solver.proximal import solve_sparse
 from jwst_fusion.fusion.solver.psf_fit import fit_psf
 from jwst_fusion.fusion.solver.refinement import refine_subspace
-from jwst_fusion.fusion.solver.rendering import (
-    cube_from_rows,
-    render_rows,
-    row_covariance,
-    spectral_leverage,
-)
 from jwst_fusion.fusion.solver.residual_lines import unexplained_lines
 from jwst_fusion.fusion.solver.result import FusionResult
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
 from jwst_fusion.fusion.solver.source_fit import light_of
-from jwst_fusion.fusion.solver.structure import local_structure, missed_share
+from jwst_fusion.fusion.solver.structure import local_structure
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -52,7 +42,6 @@ log = logging.getLogger(__name__)
 # Accuracy of the first of two solves, in posterior standard deviations: its solution only finds
 # outliers and serves to fit spectra, which a twentieth of the noise hardly changes.
 _DRAFT = 0.01
-_SLAB = 32_000_000  # bytes of cube that are worked on at once
 _PASSES = 3  # first solves at most, each without the outliers of the one before
 # Robust standard deviations above which an outlier spoils the subspace and the noise of the first
 # solve, which is then made again.
@@ -169,7 +158,7 @@ def fuse(data, options=None):
             )
             believed = deviations.believed()
             if settings.nonnegative:
-                believed = _not_darker(believed, spectra.flux - deviations.spectra)
+                believed = not_darker(believed, spectra.flux - deviations.spectra)
             light = light_of(problem.data, believed, stars.points)
             cube_model, images_model = cube_model + light[0], images_model + light[1]
             whole = whole + light_of(problem.data, stars.believed, stars.points)[0]
@@ -178,11 +167,11 @@ def fuse(data, options=None):
         lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
         if lines is not None and settings.nonnegative:
             lines = replace(lines, light=np.maximum(lines.light, 0))
-        cube, error, posterior = _rendered_cube(problem, tuned, settings, structure)
+        cube, error, posterior = render_cube(problem, tuned, settings, structure)
         if len(stars):
-            shapes = _shapes(problem, stars, settings)
+            shapes = shapes_of(problem, stars, settings)
             weights = problem.data.psf_weights
-            _add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
+            add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
         if posterior is not None and len(stars):
             own = SourcePosterior(
                 positions=problem.data.sources,
@@ -243,49 +232,6 @@ def _predicted(problem, tuned, settings, models):
         return None
     chosen = hardest_filter(problem.data, models)
     return predict_images(problem, tuned, settings, chosen) if len(chosen) else None
-
-
-def _shapes(problem, sources, settings):
-    """Function of a source to (R, Y, X): of unit flux as it is to look in the cube, at each node.
-
-    They are made one by one, as in `PointImages`.
-    """
-    if settings.resolution == "imager":
-        return sources.points.in_images
-    grid, prior = problem.system.grid, problem.system.prior.sources
-    nodes = problem.data.psf_weights.shape[1]
-
-    def point(index):
-        whole = grid.synthesise(prior.points[:, :, index : index + 1])
-        one = whole[0][problem.window]
-        return np.broadcast_to(one, (nodes, *one.shape))
-
-    return point
-
-
-def _not_darker(deviations, spectra):
-    """Deviations (J, L) that take no more from sources than they have in the components."""
-    return np.maximum(deviations, -np.maximum(np.nan_to_num(spectra), 0.0))
-
-
-def _add_light(cube, weights, spectra, shapes, *, nonnegative=False):
-    """Add sources of given spectra (J, L) to a cube, in place.
-
-    If asked for, what they take from a pixel does not make it negative.
-    """
-    pixels = cube[0].size
-    step = max(1, _SLAB // (4 * pixels))
-    for index in np.flatnonzero(spectra.any(axis=1)):
-        spectrum, shape = spectra[index], shapes(index)
-        flat = shape.reshape(len(shape), -1).astype(np.float32)
-        channels = np.flatnonzero(spectrum)
-        for start in range(0, len(channels), step):
-            part = channels[start : start + step]
-            table = (weights[part] * spectrum[part, None]).astype(np.float32)
-            light = (table @ flat).reshape(-1, *shape.shape[1:])
-            if nonnegative:
-                np.maximum(light, -np.maximum(cube[part], 0.0), out=light)
-            cube[part] += light
 
 
 def _without_gross_outliers(data, settings):
@@ -449,64 +395,3 @@ def _log(tuned):
         tuned.scale_cube**-0.5,
         tuned.solution.iterations,
     )
-
-
-def _rendered_cube(problem, tuned, settings, structure):
-    """Fused cube, its error and posterior (or None) on the grid of the input."""
-    data, subspace, system = problem.data, problem.subspace, problem.system
-    grid, groups = system.grid, tuned.solution.solution
-    psf, mixing, expand = None, None, subspace.basis / subspace.sigma[:, None]
-    if settings.resolution == "imager":
-        compression = problem.compression
-        psf, mixing, expand = data.psf_image, compression.mixing, compression.expand
-    window = (slice(None), *problem.window)
-    covariance, share, leverage, posterior = None, None, None, None
-    missed, amount = None, None
-    if settings.errors:
-        scales = (tuned.scale_image, tuned.scale_cube)
-        covariance = row_covariance(system, problem.local, tuned.mu, scales, psf, mixing)
-        share = problem.local.share[window]
-        if structure is not None:
-            sharp = None if psf is None else psf[len(psf) // 2]
-            basis = subspace.basis / subspace.sigma[:, None]
-            missed = missed_share(system, structure, sharp, basis)
-            amount = structure.amount[window]
-        middle = None if psf is None else psf[len(psf) // 2]
-        maps, inverse, leverage = spectral_leverage(
-            grid, middle, groups, subspace, data.spaxel_weight
-        )
-        weights = data.psf_weights if psf is not None else np.ones((len(data.cube), 1))
-        reach = covariance_reach(data.cube.shape, data.factor, subspace.rank, len(share))
-        factor = logarithmic(share, np.trace(covariance, axis1=1, axis2=2))
-        kernels, response = local_covariance(
-            system, problem.local, tuned.mu, scales, reach=reach, structure=structure
-        )
-        if structure is not None:
-            informed = np.tensordot(problem.local.informed.astype(float), share, 1)
-            structured = (amount * informed * factor).astype(np.float32)
-        posterior = CubePosterior(
-            covariance=kernels,
-            share=(share * factor).astype(np.float32),
-            basis=subspace.basis,
-            psf_weights=weights,
-            psf=np.ones((1, 1, 1)) if psf is None else psf,
-            maps=maps,
-            noise=np.where(subspace.valid, subspace.noise * subspace.sigma, np.nan),
-            inverse=inverse,
-            samples=float(data.spaxel_weight.sum()),
-            response=response,
-            structure=None if structure is None else structured,
-        )
-    rows = render_rows(grid, psf, mixing, groups)[window]
-    cube, error = cube_from_rows(
-        rows,
-        expand,
-        subspace,
-        covariance=covariance,
-        share=share,
-        leverage=leverage,
-        noise=subspace.noise,
-        missed=missed,
-        structure=amount,
-    )
-    return cube, error, posterior

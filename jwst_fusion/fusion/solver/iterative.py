@@ -296,7 +296,8 @@ class WeightedSystem:
 
     def _strength(self, mu):
         """Diagonal (group, d * d, k) of the prior, that of the diffuse part, for mean weights."""
-        power = self.prior.power
+        sources = self.prior.sources
+        power = (self.prior if sources is None else sources).power
         power = power[:, :, None] if power.ndim == 2 else power
         return power * (mu * getattr(self.prior, "mu", 1.0))
 
