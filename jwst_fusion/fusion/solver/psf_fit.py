@@ -29,7 +29,6 @@ _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, a
 _DRAFT = (
     0.02  # accuracy of the solves, in posterior standard deviations; reactions make up for the rest
 )
-_SINGULAR = 1e-3  # smallest eigenvalue of the scaled information: what is less is not known
 _MATTERS = 0.1  # widths of the priors, from which on PSFs differ
 _WORSE = 0.02  # relative rise of the misfit from which on a fit is not believed
 
@@ -127,8 +126,7 @@ def fit_psf(problem, tuned, settings, before=None):
     for _ in range(_STEPS):
         if columns is None:
             columns = _Columns(problem, tuned, parameters, settings)
-            information = columns.matrix + np.diag(parameters.width**-2.0)
-            covariance = _inverse(information)
+            covariance = _covariance(columns.matrix, parameters.width)
             errors = np.sqrt(np.diag(covariance))
         pull = columns.pulls(problem, tuned) - values / parameters.width**2
         step = covariance @ pull
@@ -377,11 +375,14 @@ def _share_of_cube(system, tuned):
     return 1 - np.clip(image / np.maximum(known, np.finfo(np.float32).eps), 0, 1)
 
 
-def _inverse(information):
-    """Inverse of a matrix; directions of which nothing is known get a large variance."""
-    scale = np.sqrt(np.diag(information))
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    return (vectors / np.maximum(values, _SINGULAR)) @ vectors.T / np.outer(scale, scale)
+def _covariance(information, width):
+    """Covariance of parameters with priors of these widths.
+
+    Information that rounding or inexact solves make negative is none.
+    """
+    scale = np.outer(width, width)
+    values, vectors = np.linalg.eigh(information * scale)
+    return (vectors / (1 + np.maximum(values, 0.0))) @ vectors.T * scale
 
 
 def _objective(problem, tuned):
