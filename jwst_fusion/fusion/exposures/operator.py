@@ -333,3 +333,22 @@ class ExposureOperator:
         otf = self.otf.reshape(self.modes, -1)
         half = np.tensordot(sums, otf, ((3,), (0,)))  # k, r, l, group
         return np.einsum("rg,krlg->gkl", otf.conj(), half, optimize=True)[:, None]
+
+    def variance(self, covariance):
+        """
+        Covariance of what a pixel in the middle of the channels sees of the components.
+
+        Parameters
+        ----------
+        covariance : array (group, 1, k, k)
+            Posterior covariance of the component groups.
+
+        Returns
+        -------
+        array (k, k)
+            The same for every pixel, as that of the groups is for even pixels.
+        """
+        weights = self._nodes[len(self._nodes) // 2]
+        seen = np.abs(np.tensordot(weights, self.otf, 1).ravel()) ** 2
+        weighted = self.grid.multiplicity * seen / (self.grid.rows * self.grid.columns)
+        return np.tensordot(weighted, covariance[:, 0].real, 1)
