@@ -13,7 +13,7 @@ from jwst_fusion.fusion.solver.point_sources import (
 from jwst_fusion.fusion.solver.regularisation import SobolevPrior
 from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 
-__all__ = ["PixelData", "SceneProblem", "covered_area"]
+__all__ = ["PixelData", "SceneProblem"]
 
 _SMOOTH = 3.0  # fine pixels over which the density of detector pixels is taken
 # Share of its trace that is added to the blocks of a frequency: without it those of which neither
@@ -32,8 +32,8 @@ class PixelData:
         Its pixels in its own order.
     values, error : array (size,)
         Data and standard deviation, MJy/sr.
-    area : float
-        Fine pixels over which they are spread, see `covered_area`.
+    x, y : array (size,)
+        Columns and rows of the pixels on the domain, fine pixels.
 
     Attributes
     ----------
@@ -41,13 +41,24 @@ class PixelData:
         Pixels that are left out as outliers.
     scales : array (n,)
         Factor on the stated errors of each exposure or image.
+    density : array (rows, columns)
+        Number of pixels per fine pixel, smoothed.
+    area : float
+        Fine pixels over which pixels are spread, as one of them sees it: their number over their
+        mean density.
     """
 
-    def __init__(self, operator, values, error, area):
-        self.operator, self.area = operator, area
+    def __init__(self, operator, values, error, x, y):
+        self.operator = operator
         self.values, self.error = np.asarray(values, np.float32), np.asarray(error, np.float32)
         self.rejected = np.zeros(operator.size, bool)
         self.scales = np.ones(len(operator.parts))
+        shape = operator.grid.shape
+        column, row = (np.rint(one).astype(np.intp) for one in (x, y))
+        index = (row % shape[0]) * shape[1] + column % shape[1]
+        density = np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
+        self.density = ndimage.gaussian_filter(density.astype(float), _SMOOTH, mode="wrap")
+        self.area = float(self.density.sum() ** 2 / np.sum(self.density**2))
 
     @property
     def weights(self):
@@ -75,31 +86,6 @@ class PixelData:
         for part, scale in zip(self.operator.parts, self.scales, strict=True):
             out[part] /= scale
         return out
-
-
-def covered_area(x, y, weights, shape):
-    """
-    Area over which pixels are spread, as one of them sees it.
-
-    Parameters
-    ----------
-    x, y : array (n,)
-        Columns and rows on the domain, fine pixels.
-    weights : array (n,)
-        Weight of every pixel.
-    shape : tuple of int
-        Rows and columns of the domain.
-
-    Returns
-    -------
-    float
-        Fine pixels: the total weight over its mean density.
-    """
-    column, row = (np.rint(one).astype(np.intp) for one in (x, y))
-    index = (row % shape[0]) * shape[1] + column % shape[1]
-    density = np.bincount(index, weights, shape[0] * shape[1]).reshape(shape)
-    density = ndimage.gaussian_filter(density, _SMOOTH, mode="wrap")
-    return float(density.sum() ** 2 / np.sum(density**2))
 
 
 class SceneProblem:

@@ -9,7 +9,7 @@ __all__ = ["quick_cube"]
 _OUTLIER, _WIGGLE = 10.0, 0.2
 
 
-def quick_cube(exposures, axis, *, shape, spaxel):
+def quick_cube(exposures, channels, *, shape, spaxel):
     """
     Spread the pixels of exposures over the voxels of a cube.
 
@@ -18,7 +18,7 @@ def quick_cube(exposures, axis, *, shape, spaxel):
     exposures : list of tuple
         Each: columns x and rows y on the fine grid, positions in channels (0 at the first), data
         and errors in MJy/sr; flat arrays of the pixels that may be used.
-    axis : int
+    channels : int
         Number of channels.
     shape : tuple of int
         Rows and columns of spaxels.
@@ -32,7 +32,7 @@ def quick_cube(exposures, axis, *, shape, spaxel):
         Surface brightness and its standard deviation, MJy/sr; NaN without data. Every pixel is
         shared linearly between the eight voxels around it.
     """
-    volume = (axis, *shape)
+    volume = (channels, *shape)
     placed = []
     for x, y, channel, data, error in exposures:
         centre = (spaxel - 1) / 2

@@ -53,7 +53,8 @@ def tune(problem, groups, *, fit_mu=True, noise_scales=True, max_iterations=6, s
     noise_scales : bool, optional
         Fit the noise scales.
     max_iterations : int, optional
-        Iterations of the linear solve in every step, which begins where the last one ended.
+        Iterations of the linear solve in every step, which begins where the last one ended; 0
+        takes the scene as it is.
     steps : int, optional
         Upper limit of the steps.
 
@@ -76,8 +77,9 @@ def tune(problem, groups, *, fit_mu=True, noise_scales=True, max_iterations=6, s
     first, settled, effective = problem.mu.copy(), False, np.zeros(len(problem.mu))
     before = 0.0
     for step in range(1, steps + 1):
-        groups = problem.solve(start=groups, tolerance=1e-3, max_iterations=max_iterations)
-        groups = groups.solution
+        if max_iterations:
+            solution = problem.solve(start=groups, tolerance=1e-3, max_iterations=max_iterations)
+            groups = solution.solution
         effective, shares = _determined(problem)
         wanted = np.zeros(len(first))
         if fit_mu:
