@@ -61,6 +61,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "engine": ["fuse"],
+        "exposures.fuse": ["fuse_exposures"],
+        "exposures.observation": ["ExposureObservation"],
+        "exposures.result": ["ExposureFusion"],
+        "exposures.settings": ["ExposureSettings"],
         "fused_observation": ["FusedObservation"],
         "observed.observation": ["CubeObservation", "ImageObservation"],
         "observed.sky": ["SkyGrid"],

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # Pixels of exposures that tell the weights of the prior: they are those of the scene, whichever
 # part of the pixels is taken, and a part is quicker.
-_ENOUGH = 750_000
+_ENOUGH = 500_000
 _SEED = 1
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
 # to the pixels, and after the first fit. Bright lines that interpolation smears lie below them.
@@ -136,16 +136,20 @@ def fuse_exposures(
     log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
     mu = mu if settings.mu is None else np.asarray(settings.mu, float)
     problem, groups, settled = _tuned(inputs, spectra, mu, positions, settings)
-    groups, solution, iterations = _solved(problem, groups, settings)
+    solution, spread, iterations = _solved(problem, groups, settings)
+    groups = solution.solution
     if product_psf is None:
         product_psf = (inputs.image_psfs or inputs.psfs)[0]
+    error = None
+    if settings.errors:
+        error = error_cube(problem, groups, inputs.domain, product_psf, spread)
     flux, flux_error = source_spectra(problem, groups, _steradian(grid))
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside
     views = [one for one in problem.data if one.operator.source is not None]
     return ExposureFusion(
         cube=render_cube(problem, groups, inputs.domain, product_psf),
-        error=error_cube(problem, inputs.domain, product_psf) if settings.errors else None,
+        error=error,
         wavelength=inputs.axis.wavelength,
         grid=grid,
         coefficients=problem.maps(groups)[:, rows, columns],
@@ -302,8 +306,12 @@ def _tuned(inputs, spectra, mu, positions, settings):
 
 
 def _solved(problem, groups, settings):
-    """Maps and spectra by turns; outliers are left out as the model becomes better."""
-    most, total = settings.max_iterations, 0
+    """Maps and spectra by turns; outliers are left out as the model becomes better.
+
+    Gives the last solution, the covariance of the spectra (None without a fit) and the number of
+    iterations.
+    """
+    most, total, spread = settings.max_iterations, 0, None
     options = {"tolerance": settings.tolerance}
     limits = [_SECOND, *[settings.outlier_sigma] * settings.passes]
     solution = problem.solve(start=groups, max_iterations=min(_START[1], most), **options)
@@ -316,9 +324,10 @@ def _solved(problem, groups, settings):
     views = [one for one in problem.data if one.operator.source is not None]
     for number in range(settings.passes):
         covariance = problem.covariance(problem.grams())
-        problem.set_spectra(
-            refine_spectra(problem.spectra, views, solution.solution, covariance=covariance)
+        spectra, spread = refine_spectra(
+            problem.spectra, views, solution.solution, covariance=covariance
         )
+        problem.set_spectra(spectra)
         if settings.noise_scales:
             tune(problem, solution.solution, fit_mu=False, steps=1, max_iterations=0)
         if settings.outlier_sigma is not None:
@@ -326,7 +335,7 @@ def _solved(problem, groups, settings):
             log.info("Fit %d of the spectra: %d pixels are left out", number + 1, left)
         solution = problem.solve(start=solution.solution, max_iterations=most, **options)
         total += solution.iterations
-    return solution.solution, solution, total
+    return solution, spread, total
 
 
 def _unplaced(inputs, problem, groups):

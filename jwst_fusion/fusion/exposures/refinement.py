@@ -30,8 +30,10 @@ def refine_spectra(spectra, data, groups, *, covariance=None):
 
     Returns
     -------
-    SplineSpectra
+    spectra : SplineSpectra
         Spectra of the same rank.
+    covariance : array (knots, k + 1, k + 1)
+        Covariance of mean and basis around every knot, from the pixels that it has.
 
     Notes
     -----
@@ -75,23 +77,41 @@ def refine_spectra(spectra, data, groups, *, covariance=None):
             )
             squares = regressors[:, upper[0]] * regressors[:, upper[1]] + spread[upper]
             sums += shares.T @ squares
-    band = _banded(sums.reshape(len(pairs), knots, -1), pairs, upper, rank)
+    blocks = _blocks(sums.reshape(len(pairs), knots, -1), pairs, upper, rank)
+    band = _banded(blocks)
     band[0] += np.tile(_RIDGE * band[0].reshape(knots, rank).mean(0), knots)
     change = sla.solveh_banded(band, rhs.ravel(), lower=True).reshape(knots, rank)
     table = table + change
-    return SplineSpectra(spectra.axis, table[:, 0], table[:, 1:])
+    return SplineSpectra(spectra.axis, table[:, 0], table[:, 1:]), _around_knots(blocks)
 
 
-def _banded(sums, pairs, upper, rank):
-    """Normal matrix of the coefficients (knot, component) in lower banded form."""
+def _around_knots(blocks):
+    """Inverse of the information of every knot: splines vary as one value per knot would."""
+    total = blocks[0].copy()
+    for offset in range(1, _TAPS):
+        total[:-offset] += blocks[offset, :-offset]
+        total[offset:] += blocks[offset, :-offset].transpose(0, 2, 1)
+    diagonal = np.einsum("jkk->jk", total)
+    ridge = _RIDGE * diagonal.mean(0)
+    return np.linalg.inv(total + ridge[:, None] * np.eye(len(ridge)))
+
+
+def _blocks(sums, pairs, upper, rank):
+    """Blocks of the normal matrix of knots up to three apart, (offset, knot, k + 1, k + 1)."""
     knots = sums.shape[1]
-    blocks = np.zeros((_TAPS, knots, rank, rank))  # offset of the knots, knot, components
+    blocks = np.zeros((_TAPS, knots, rank, rank))
     for one, (a, b) in zip(sums, pairs, strict=True):
         full = np.zeros((knots, rank, rank))
         full[:, upper[0], upper[1]] = one
         full[:, upper[1], upper[0]] = one
         # Sums stand at the first of the four knots; the pair's lower knot is `a` further on.
         blocks[b - a, a:] += full[: knots - a]
+    return blocks
+
+
+def _banded(blocks):
+    """Normal matrix of the coefficients (knot, component) in lower banded form."""
+    _, knots, rank, _ = blocks.shape
     band = np.zeros((_TAPS * rank, knots * rank))
     for offset in range(_TAPS):
         for p in range(rank):

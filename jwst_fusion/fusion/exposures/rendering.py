@@ -49,7 +49,7 @@ def render_cube(problem, groups, domain, psf):
     return cube
 
 
-def error_cube(problem, domain, psf):
+def error_cube(problem, groups, domain, psf, spread=None):
     """
     Standard deviation of the cube under the posterior.
 
@@ -57,10 +57,14 @@ def error_cube(problem, domain, psf):
     ----------
     problem : SceneProblem
         The problem, with its weights.
+    groups : array (group, 1, k)
+        Component groups of its solution.
     domain : Domain
         The domain.
     psf : `~jwst_fusion.psf.PsfCube`
         As in `render_cube`.
+    spread : array (knots, k + 1, k + 1), optional
+        Covariance of the spectra around every knot; they are taken to be exact without.
 
     Returns
     -------
@@ -71,8 +75,8 @@ def error_cube(problem, domain, psf):
     -----
     Pixels are taken to be as dense everywhere as they are around the place in question; errors for
     four densities are interpolated in its logarithm. Near a source the error of its spectrum comes
-    on top. The errors of the spectra of the components, which all pixels together determine, and of
-    the PSF are not part of it.
+    on top, and everywhere that of the spectra of the components, which all pixels together
+    determine. What the subspace or the PSF get wrong is not part of it.
     """
     grid, rank = domain.grid, len(problem.mu)
     wavelength = problem.spectra.axis.wavelength
@@ -93,6 +97,13 @@ def error_cube(problem, domain, psf):
     np.exp(cube, out=cube)
     if problem.prior.sources is not None:
         _add_sources(cube, problem, domain, weights, otf, basis, grams)
+    if spread is not None:
+        transfer = np.tensordot(weights.mean(axis=0), otf, 1).reshape(grid.rows, grid.half)
+        maps = problem.maps(groups, transfer)[:, *domain.inside]
+        seen = np.concatenate([np.ones((1, *maps.shape[1:])), maps]).reshape(rank + 1, -1)
+        at = np.rint(problem.spectra.axis.position(wavelength)).astype(np.intp)
+        for plane, factor in zip(cube, np.linalg.cholesky(spread[at]), strict=True):
+            plane += np.sum((factor.T @ seen) ** 2, axis=0).reshape(plane.shape)
     return np.sqrt(cube, out=cube)
 
 

@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 _SPAXEL = (
     0.1  # arcsec: about the slices and pixels of the instruments, so that few voxels are empty
 )
-_BORDER = 3  # knots before the first channel, see `ChannelAxis.position`
 
 
 def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
@@ -59,7 +58,7 @@ def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
     pixels = []
     for exposure, one in zip(exposures, placed, strict=True):
         used = one.usable
-        channel = axis.position(one.wavelength[used]) - _BORDER
+        channel = axis.channel(one.wavelength[used])
         x, y = one.x[used] - domain.margin, one.y[used] - domain.margin
         data, error = (array[used].astype(float) for array in (exposure.data, exposure.err))
         pixels.append((x, y, channel, data, error))

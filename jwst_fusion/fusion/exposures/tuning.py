@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 _STEPS = 12  # fixed-point steps at most; they settle within some per cent in five to ten
 _ACCURACY = 0.05  # largest change of the logarithm of a weight or scale with which to stop
+_FEW = 0.02  # share of all determined parameters below which a component counts less
 _LIMIT = 1e4  # farthest that a weight goes from the first one, as a factor
 _SCALE_LIMIT = 10.0  # the same for noise scales
 
@@ -86,7 +87,9 @@ def tune(problem, groups, *, fit_mu=True, noise_scales=True, max_iterations=6, s
             energy = np.maximum(problem.prior.energy(groups), np.finfo(float).tiny)
             new = np.maximum(effective, 1e-3) / energy
             wanted = np.log(np.clip(new, first / _LIMIT, first * _LIMIT) / problem.mu)
-        moved = [np.abs(wanted).max()]
+        # A component that the data hardly determine may run away for long: nothing depends on it.
+        share = np.minimum(effective / max(_FEW * effective.sum(), 1e-3), 1)
+        moved = [float(np.max(np.abs(wanted) * share))]
         if noise_scales:
             moved += _scale(problem, groups, shares)
         change = float(np.max(moved))
