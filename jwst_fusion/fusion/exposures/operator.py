@@ -26,7 +26,7 @@ _SPARSE = (
 )
 _TINY = 1e-30  # against division by zero where no pixel of a chunk has weight
 #: Relative singular value below which modes of the PSF are left out.
-MODES = 1e-4
+MODES = 5e-4
 
 
 @dataclass(frozen=True)
