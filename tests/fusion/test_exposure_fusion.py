@@ -205,6 +205,36 @@ def test_images_sharpen_the_scene(exposures, star):
     assert errors[0] < errors[1]
 
 
+def test_offsets_are_found(exposures):
+    """The second exposure points elsewhere than its coordinates say, by 0.05 and -0.03 arcsec."""
+    moved = [one for one, _ in exposures[:3]]
+    true = moved[1]
+    wrong = grid().sky(
+        *(
+            at + shift / SCALE
+            for at, shift in zip(
+                grid().wcs.wcs_world2pix(true.ra, true.dec, 0), (-0.05, 0.03), strict=True
+            )
+        )
+    )
+    moved[1] = dataclasses.replace(true, ra=wrong.ra.deg, dec=wrong.dec.deg)
+    result = fuse_exposures(
+        moved,
+        gaussian_psf("ifu"),
+        grid=grid(),
+        wavelength=CHANNELS,
+        settings=ExposureSettings(max_rank=5, offsets="fitted", errors=False),
+    )
+    np.testing.assert_array_equal(result.offsets[0], 0)
+    expected = np.array([[0.05, -0.03], [0.0, 0.0]])
+    assert np.all(result.offset_errors[1:] < 0.001)
+    np.testing.assert_allclose(result.offsets[1:], expected, atol=0.002)
+    # Stated errors take the spectra to be known.
+    pulls = (result.offsets[1:] - expected) / result.offset_errors[1:]
+    assert np.abs(pulls).max() < 5
+    assert result.error is None
+
+
 def test_quick_cube_is_the_scene_where_it_is_linear():
     rng = np.random.default_rng(3)
     x, y = rng.uniform(-0.5, 20.4, 8000), rng.uniform(-0.5, 14.4, 8000)
@@ -244,7 +274,13 @@ def test_what_cannot_be_fused_is_said(exposures):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_rank", 0), ("passes", 11), ("tolerance", 0.5), ("outlier_sigma", 2), ("mu", [1.0])],
+    [
+        ("max_rank", 0),
+        ("passes", 11),
+        ("tolerance", 0.5),
+        ("outlier_sigma", 2),
+        ("offsets", "free"),
+    ],
 )
 def test_settings_are_checked(name, value):
     with pytest.raises(ValueError, match=name):

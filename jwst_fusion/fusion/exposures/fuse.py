@@ -8,6 +8,7 @@ import numpy as np
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.domain import Domain
 from jwst_fusion.fusion.exposures.image_operator import ImageOperator
+from jwst_fusion.fusion.exposures.offsets import offset_step
 from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels
 from jwst_fusion.fusion.exposures.problem import PixelData, SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
@@ -33,6 +34,8 @@ _SEED = 1
 _FIRST, _SECOND = 15.0, 10.0
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
+_MOVES = 4  # steps of the offsets at most
+_STILL = 0.003  # fine pixel: smaller moves than this are the last ones
 _SQUARE = "the grid of the product must have square pixels that are not mirrored"
 
 
@@ -125,17 +128,7 @@ def fuse_exposures(
     if sources is not None:
         positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
         positions = positions[inputs.domain.near(*positions.T)]
-    spectra, mu = first_spectra(
-        inputs.exposures,
-        inputs.placed,
-        inputs.domain,
-        inputs.axis,
-        rank=settings.rank,
-        max_rank=settings.max_rank,
-    )
-    log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
-    mu = mu if settings.mu is None else np.asarray(settings.mu, float)
-    problem, groups, settled = _tuned(inputs, spectra, mu, positions, settings)
+    problem, groups, offsets, settled = _tuned(inputs, positions, settings)
     solution, spread, iterations = _solved(problem, groups, settings)
     groups = solution.solution
     if product_psf is None:
@@ -161,6 +154,8 @@ def fuse_exposures(
         source_error=flux_error,
         scales=_per_observation(inputs.psfs, views, "scales"),
         image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
+        offsets=offsets[0] * grid.scale,
+        offset_errors=offsets[1] * grid.scale,
         mu=problem.mu,
         converged=bool(settled and solution.converged),
         iterations=iterations,
@@ -281,28 +276,93 @@ def _data(inputs, part=1.0):
     return data
 
 
-def _tuned(inputs, spectra, mu, positions, settings):
-    """Problem of all pixels with weights tuned on a part of them; solution of the part."""
+def _tuned(inputs, positions, settings):
+    """Problem of all pixels with offsets and weights fitted to a part; solution of the part."""
     domain = inputs.domain
-    count = sum(int(one.usable.sum()) for one in inputs.placed)
-    part = min(1.0, _ENOUGH / count)
-    problem = SceneProblem(domain.grid, spectra, _data(inputs, part), mu, positions)
-    options = {"tolerance": settings.tolerance}
-    groups = problem.solve(max_iterations=min(_START[0], settings.max_iterations), **options)
-    groups = groups.solution
-    if settings.outlier_sigma is not None:
-        problem.reject(groups, max(_FIRST, settings.outlier_sigma))
-    settled = True
+    part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
+    count = len(inputs.exposures)
+    offsets, settled = (np.zeros((count, 2)), np.zeros((count, 2))), True
+    problem, groups = _begun(inputs, part, positions, settings)
+    if settings.offsets == "fitted":
+        problem, groups, offsets, _ = _moved(inputs, problem, groups, part, settings)
+        # Spectra of a cube that is sharper now, and fitted to the pixels.
+        problem, groups = _begun(inputs, part, positions, settings)
+        views = [one for one in problem.data if one.operator.source is not None]
+        covariance = problem.covariance(problem.grams())
+        fitted = refine_spectra(problem.spectra, views, groups, covariance=covariance)
+        problem.set_spectra(fitted[0])
+        groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
+        groups = groups.solution
     fit_mu = settings.mu is None
     if fit_mu or settings.noise_scales:
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
+    if settings.offsets == "fitted":
+        problem, groups, second, still = _moved(inputs, problem, groups, part, settings)
+        offsets, settled = (offsets[0] + second[0], second[1]), settled and still
     if part < 1:
         scales = [one.scales for one in problem.data]
-        problem = SceneProblem(domain.grid, spectra, _data(inputs), problem.mu, positions)
-        for one, scale in zip(problem.data, scales, strict=True):
+        data = _data(inputs)
+        for one, scale in zip(data, scales, strict=True):
             one.scales = scale
-    return problem, groups, settled
+        problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
+    return problem, groups, offsets, settled
+
+
+def _begun(inputs, part, positions, settings):
+    """Problem of a part of the pixels with the spectra of a quick cube, and its solution."""
+    spectra, mu = first_spectra(
+        inputs.exposures,
+        inputs.placed,
+        inputs.domain,
+        inputs.axis,
+        rank=settings.rank,
+        max_rank=settings.max_rank,
+    )
+    log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
+    mu = mu if settings.mu is None else np.asarray(settings.mu, float)
+    data = _data(inputs, part)
+    problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
+    most = min(_START[0], settings.max_iterations)
+    groups = problem.solve(max_iterations=most, tolerance=settings.tolerance).solution
+    if settings.outlier_sigma is not None:
+        problem.reject(groups, max(_FIRST, settings.outlier_sigma))
+    return problem, groups
+
+
+def _moved(inputs, problem, groups, part, settings):
+    """Fit the offsets of the exposures and place their pixels anew."""
+    views = _shared(inputs.psfs)
+    places = {i: (v, n) for v, members in enumerate(views) for n, i in enumerate(members)}
+    # Without an image nothing tells where the first exposure itself points.
+    moved = list(range(0 if inputs.images else 1, len(inputs.exposures)))
+    offsets, errors = np.zeros((2, len(inputs.exposures), 2))
+    settled = not moved
+    positions = None if problem.prior.sources is None else problem.prior.positions
+    for number in range(_MOVES if moved else 0):
+        step, covariance = offset_step(problem, groups, [places[i] for i in moved])
+        errors[moved] = np.sqrt(np.diag(covariance)).reshape(-1, 2)
+        offsets[moved] += step
+        for i, (x, y) in zip(moved, step, strict=True):
+            one = inputs.placed[i]
+            inputs.placed[i] = PlacedPixels(
+                one.x + x, one.y + y, one.wavelength, one.label, one.usable
+            )
+        largest = float(np.abs(step).max())
+        log.info("Offsets of the exposures: step %d, %.4f fine pixels", number + 1, largest)
+        data = _data(inputs, part)
+        for one, old in zip(data, problem.data, strict=True):
+            one.rejected, one.scales = old.rejected, old.scales
+        problem = SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
+        most = min(_START[1], settings.max_iterations)
+        groups = problem.solve(start=groups, tolerance=settings.tolerance, max_iterations=most)
+        groups = groups.solution
+        if settings.outlier_sigma is not None:
+            problem.reject(groups, max(_FIRST, settings.outlier_sigma))
+        if largest < _STILL:
+            settled = True
+            break
+    return problem, groups, (offsets, errors), settled
 
 
 def _solved(problem, groups, settings):

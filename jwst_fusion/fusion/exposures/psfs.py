@@ -68,11 +68,10 @@ def _made(exposure, grid, wavelength, source, size, options):
     if len(lines) < 2:
         msg = f"{exposure.name} has {len(lines)} slices within the channels of the product"
         raise NotFusableError(msg)
-    direction = np.mean([line.direction * np.sign(line.direction @ lines[0].direction)
-                         for line in lines], axis=0)
-    height = pixel_height(
-        x, y, exposure.label, exposure.row, exposure.column, exposure.slit_axis
+    direction = np.mean(
+        [line.direction * np.sign(line.direction @ lines[0].direction) for line in lines], axis=0
     )
+    height = pixel_height(x, y, exposure.label, exposure.row, exposure.column, exposure.slit_axis)
     kernel = (
         height * grid.scale,
         slice_width(lines) * grid.scale,

@@ -40,6 +40,9 @@ class ExposureFusion:
         Flux densities of the point sources and their standard deviations, Jy.
     scales, image_scales : array
         Factors on the stated errors of each exposure and image.
+    offsets, offset_errors : array (n, 2)
+        By how much each exposure sees other places than its coordinates say, along x and y of the
+        grid, and the standard deviation of that, arcsec; zero if not fitted.
     mu : array (k,)
         Weight of the prior per component.
     converged : bool
@@ -63,6 +66,8 @@ class ExposureFusion:
     source_error: np.ndarray
     scales: np.ndarray
     image_scales: np.ndarray
+    offsets: np.ndarray
+    offset_errors: np.ndarray
     mu: np.ndarray
     converged: bool
     iterations: int

@@ -31,6 +31,9 @@ class ExposureSettings:
     outlier_sigma : float or None
         Leave out pixels whose residual exceeds so many standard deviations of the final scene, 4
         or more; None believes all pixels. Before the spectra fit, the limit is higher.
+    offsets : {"fixed", "fitted"}
+        Believe the coordinates of the exposures, or fit an offset on the sky for each: relative to
+        the images or, without any, to the first exposure, and to the sources that are given.
     errors : bool
         Compute the errors of the cube.
     tolerance : float
@@ -50,6 +53,7 @@ class ExposureSettings:
     noise_scales: bool = True
     passes: int = 2
     outlier_sigma: float | None = 6.0
+    offsets: str = "fixed"
     errors: bool = True
     tolerance: float = 1e-3
     max_iterations: int = 20
@@ -59,6 +63,9 @@ class ExposureSettings:
         _check("max_rank", self.max_rank, 1, LARGEST_RANK, whole=True)
         _check("passes", self.passes, 0, 10, whole=True)
         _check("max_iterations", self.max_iterations, 1, np.inf, whole=True)
+        if self.offsets not in ("fixed", "fitted"):
+            msg = f"offsets must be 'fixed' or 'fitted', got {self.offsets!r}"
+            raise ValueError(msg)
         if not 0 < self.tolerance <= 0.1:
             msg = f"tolerance must lie above 0 and not above 0.1, got {self.tolerance!r}"
             raise ValueError(msg)
