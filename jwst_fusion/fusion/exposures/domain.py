@@ -9,12 +9,34 @@ from jwst_fusion.fusion.exposures.operator import PlacedPixels
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.solver.grid import Grid
 
-__all__ = ["Domain"]
+__all__ = ["Domain", "positions_on"]
 
 # Fine pixels around the product whose data are explained as well: light that the PSF brings across
 # the border is then known from both sides.
 _MARGIN = 16
 _RIM = 2  # pixels at the rim of these that are left out, for the taps of the splines
+
+
+def positions_on(sky, ra, dec):
+    """
+    Positions of sky coordinates on a grid, some of which may be unknown.
+
+    Parameters
+    ----------
+    sky : SkyGrid
+        The grid.
+    ra, dec : array (n,)
+        Coordinates, degree; NaN where unknown.
+
+    Returns
+    -------
+    x, y : array (n,)
+        Columns and rows, 0 at the centre of the first pixel; NaN where unknown.
+    """
+    known = np.isfinite(ra) & np.isfinite(dec)
+    centre = sky.wcs.wcs.crval
+    x, y = sky.wcs.wcs_world2pix(np.where(known, ra, centre[0]), np.where(known, dec, centre[1]), 0)
+    return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ class Domain:
         PlacedPixels
             Its pixels; usable are those that are good, near the product, and within the channels.
         """
-        x, y = self.sky.wcs.wcs_world2pix(exposure.ra, exposure.dec, 0)
+        x, y = positions_on(self.sky, exposure.ra, exposure.dec)
         usable = exposure.good & axis.covers(exposure.wavelength) & self.near(x, y)
         return PlacedPixels(x, y, exposure.wavelength, exposure.label, usable)
 

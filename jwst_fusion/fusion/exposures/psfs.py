@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exposures.domain import positions_on
 from jwst_fusion.fusion.exposures.slice_lines import pixel_height, slice_width, trace_slices
 from jwst_fusion.fusion.psf.headers import default_size
 from jwst_fusion.psf import chebyshev_nodes, count_nodes, make_psf
@@ -63,7 +64,7 @@ def exposure_psfs(exposures, grid, *, wavelength, source="auto", size=None, **op
 def _made(exposure, grid, wavelength, source, size, options):
     inside = exposure.good & (exposure.wavelength >= wavelength[0])
     inside &= exposure.wavelength <= wavelength[-1]
-    x, y = grid.wcs.wcs_world2pix(exposure.ra, exposure.dec, 0)
+    x, y = positions_on(grid, exposure.ra, exposure.dec)
     lines = trace_slices(x, y, exposure.label, inside)
     if len(lines) < 2:
         msg = f"{exposure.name} has {len(lines)} slices within the channels of the product"

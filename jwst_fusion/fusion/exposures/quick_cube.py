@@ -28,9 +28,11 @@ def quick_cube(exposures, channels, *, shape, spaxel):
 
     Returns
     -------
-    cube, error : array (L, rows, columns)
-        Surface brightness and its standard deviation, MJy/sr; NaN without data. Every pixel is
-        shared linearly between the eight voxels around it.
+    cube : array (L, rows, columns)
+        Surface brightness, MJy/sr; NaN without data. Every pixel is shared linearly between the
+        eight voxels around it.
+    error : array (L, rows, columns)
+        Its standard deviation.
     """
     volume = (channels, *shape)
     placed = []

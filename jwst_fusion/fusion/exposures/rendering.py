@@ -200,8 +200,10 @@ def source_spectra(problem, groups, pixel_area):
 
     Returns
     -------
-    flux, error : array (J, L)
-        Jy, and its standard deviation; those of no source have the shape (0, L).
+    flux : array (J, L)
+        Jy; that of no source has the shape (0, L).
+    error : array (J, L)
+        Its standard deviation.
     """
     basis = problem.spectra.at(problem.spectra.axis.wavelength)[1]
     if problem.prior.sources is None:
