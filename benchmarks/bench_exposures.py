@@ -100,7 +100,23 @@ def run_case(case, folder):
     start = time.process_time()
     paths = sorted(folder.glob("*_cal.fits"))[: 2 if case == "two" else None]
     exposures = [one for path in paths for one in read_ifu_exposure(path)]
-    psfs = exposure_psfs(exposures, grid, wavelength=wavelength, source="aperture", size=PSF_FIELD)
+    if case == "moved":
+        exposures = [
+            dataclasses.replace(
+                one,
+                ra=one.ra + east / 3600 / np.cos(np.radians(scene.dec)),
+                dec=one.dec + north / 3600,
+            )
+            for one, (east, north) in zip(exposures, MOVED, strict=False)
+        ]
+    psfs = exposure_psfs(
+        exposures,
+        grid,
+        wavelength=wavelength,
+        source="aperture",
+        size=PSF_FIELD,
+        broadening=WIDE / FWHM_OF_SIGMA if case == "wide" else None,
+    )
     images, bandpasses = [], []
     if case in ("both", "moved", "wide"):
         images = [read_image(path, grid=grid) for path in sorted(folder.glob("*_i2d.fits"))]

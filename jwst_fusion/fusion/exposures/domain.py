@@ -30,8 +30,10 @@ def positions_on(sky, ra, dec):
 
     Returns
     -------
-    x, y : array (n,)
-        Columns and rows, 0 at the centre of the first pixel; NaN where unknown.
+    x : array (n,)
+        Columns, 0 at the centre of the first pixel; NaN where unknown.
+    y : array (n,)
+        Rows, likewise.
     """
     known = np.isfinite(ra) & np.isfinite(dec)
     centre = sky.wcs.wcs.crval
