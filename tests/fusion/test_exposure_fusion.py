@@ -17,7 +17,7 @@ from jwst_fusion.psf import PsfCube
 SCALE = 0.05  # arcsec per fine pixel
 SIZE = 34
 CHANNELS = 2.0 + 0.001 * np.arange(36)
-SIGMA = {"ifu": 1.7, "image": 0.9}  # fine pixels: standard deviation of the PSF
+SIGMA = {"ifu": 1.7, "image": 1.15}  # fine pixels: standard deviation of the PSF
 NOISE = {"ifu": 0.5, "image": 0.1}
 # x, y [fine pixels from the middle], standard deviation, brightness: continuum, slope, line
 BLOBS = ((-4.0, 3.0, 4.0, 20.0, 0.0, 60.0), (5.0, -2.0, 3.0, 30.0, 0.8, 0.0))
@@ -192,7 +192,7 @@ def test_images_sharpen_the_scene(exposures, star):
     residuals = both.image_residuals[0]
     seen = np.isfinite(residuals)
     assert seen.mean() > 0.3
-    # The star's core is hardly sampled by the fine pixels: it does not count.
+    # The core of the star is hardly sampled by the fine pixels: it does not count.
     assert np.median(np.abs(residuals[seen])) == pytest.approx(0.67 * NOISE["image"], rel=0.15)
     without = fuse_exposures(
         [one for one, _ in exposures],
@@ -233,6 +233,27 @@ def test_offsets_are_found(exposures):
     pulls = (result.offsets[1:] - expected) / result.offset_errors[1:]
     assert np.abs(pulls).max() < 5
     assert result.error is None
+
+
+def test_factor_and_level_of_an_image_are_found(exposures, star):
+    picture, bandpass = image()
+    other = dataclasses.replace(picture, data=1.1 * picture.data + 2.0, err=1.1 * picture.err)
+    given = {"grid": grid(), "wavelength": CHANNELS, "sources": star}
+    given |= {"image_psfs": gaussian_psf("image"), "bandpasses": [bandpass]}
+    settings = ExposureSettings(max_rank=5, gains="fitted", errors=False)
+    used = [one for one, _ in exposures]
+    one, two = (
+        fuse_exposures(used, gaussian_psf("ifu"), images=[seen], settings=settings, **given)
+        for seen in (picture, other)
+    )
+    for result, gain, level in ((one, 1.0, 0.0), (two, 1.1, 2.0)):
+        assert result.converged
+        assert result.image_gain_errors[0] < 0.001
+        assert result.image_level_errors[0] < 0.01
+        assert abs(result.image_gains[0] - gain) < 4 * result.image_gain_errors[0]
+        assert abs(result.image_levels[0] - level) < 4 * result.image_level_errors[0]
+    # Nothing else has changed.
+    assert np.sqrt(np.mean((one.cube - two.cube)[INNER] ** 2)) < 0.1
 
 
 def test_quick_cube_is_the_scene_where_it_is_linear():
@@ -280,6 +301,7 @@ def test_what_cannot_be_fused_is_said(exposures):
         ("tolerance", 0.5),
         ("outlier_sigma", 2),
         ("offsets", "free"),
+        ("gains", 1),
     ],
 )
 def test_settings_are_checked(name, value):

@@ -1,14 +1,14 @@
 """Fuse IFU exposures at their native pixels, with or without images, into one scene."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.domain import Domain
 from jwst_fusion.fusion.exposures.image_operator import ImageOperator
-from jwst_fusion.fusion.exposures.offsets import offset_step
+from jwst_fusion.fusion.exposures.nuisance import Parameter, joint_step
 from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels
 from jwst_fusion.fusion.exposures.problem import PixelData, SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
@@ -34,8 +34,9 @@ _SEED = 1
 _FIRST, _SECOND = 15.0, 10.0
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
-_MOVES = 4  # steps of the offsets at most
-_STILL = 0.003  # fine pixel: smaller moves than this are the last ones
+_MOVES = 6  # steps of offsets, factors and levels at most
+# Of the last step: fine pixels, relative, and of the errors of the image.
+_STILL = {"x": 0.003, "y": 0.003, "gain": 3e-4, "level": 0.03}
 _SQUARE = "the grid of the product must have square pixels that are not mirrored"
 
 
@@ -52,6 +53,18 @@ class _Inputs:
     image_places: list
     image_psfs: list
     responses: np.ndarray
+    gains: np.ndarray
+    levels: np.ndarray
+
+
+@dataclass
+class _Fitted:
+    """Parameters of exposures and images that were fitted, with their errors."""
+
+    offsets: np.ndarray  # (exposure, 2), fine pixels
+    offset_errors: np.ndarray
+    gain_errors: np.ndarray
+    level_errors: np.ndarray
 
 
 def fuse_exposures(
@@ -128,7 +141,7 @@ def fuse_exposures(
     if sources is not None:
         positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
         positions = positions[inputs.domain.near(*positions.T)]
-    problem, groups, offsets, settled = _tuned(inputs, positions, settings)
+    problem, groups, fitted, settled = _tuned(inputs, positions, settings)
     solution, spread, iterations = _solved(problem, groups, settings)
     groups = solution.solution
     if product_psf is None:
@@ -154,8 +167,12 @@ def fuse_exposures(
         source_error=flux_error,
         scales=_per_observation(inputs.psfs, views, "scales"),
         image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
-        offsets=offsets[0] * grid.scale,
-        offset_errors=offsets[1] * grid.scale,
+        offsets=fitted.offsets * grid.scale,
+        offset_errors=fitted.offset_errors * grid.scale,
+        image_gains=inputs.gains,
+        image_gain_errors=fitted.gain_errors,
+        image_levels=inputs.levels,
+        image_level_errors=fitted.level_errors,
         mu=problem.mu,
         converged=bool(settled and solution.converged),
         iterations=iterations,
@@ -204,7 +221,20 @@ def _placed(exposures, psfs, grid, wavelength, images, image_psfs, bandpasses, p
         if not index.size:
             msg = f"{image.name} has no good pixel within the product's grid: leave it out"
             raise NotFusableError(msg)
-    return _Inputs(domain, axis, exposures, placed, psfs, images, places, image_psfs, responses)
+    count = len(images)
+    return _Inputs(
+        domain=domain,
+        axis=axis,
+        exposures=exposures,
+        placed=placed,
+        psfs=psfs,
+        images=images,
+        image_places=places,
+        image_psfs=image_psfs,
+        responses=responses,
+        gains=np.ones(count),
+        levels=np.zeros(count),
+    )
 
 
 def _one_each(name, psfs, count, grid):
@@ -269,7 +299,12 @@ def _data(inputs, part=1.0):
             [place[1:] for place in places],
         )
         found = [
-            (inputs.images[i].data.ravel()[index], inputs.images[i].err.ravel()[index], x, y)
+            (
+                (inputs.images[i].data.ravel()[index] - inputs.levels[i]) / inputs.gains[i],
+                inputs.images[i].err.ravel()[index] / inputs.gains[i],
+                x,
+                y,
+            )
             for i, (index, x, y) in zip(members, places, strict=True)
         ]
         data.append(PixelData(operator, *(np.concatenate(one) for one in zip(*found, strict=True))))
@@ -280,33 +315,53 @@ def _tuned(inputs, positions, settings):
     """Problem of all pixels with offsets and weights fitted to a part; solution of the part."""
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
-    count = len(inputs.exposures)
-    offsets, settled = (np.zeros((count, 2)), np.zeros((count, 2))), True
+    parameters, settled = _parameters(inputs, settings), True
+    offsets = np.zeros((2, len(inputs.exposures), 2))
+    fitted = _Fitted(*offsets, *np.zeros((2, len(inputs.images))))
     problem, groups = _begun(inputs, part, positions, settings)
-    if settings.offsets == "fitted":
-        problem, groups, offsets, _ = _moved(inputs, problem, groups, part, settings)
+    if parameters:
+        _adjusted(inputs, problem, groups, part, settings, parameters, fitted)
         # Spectra of a cube that is sharper now, and fitted to the pixels.
         problem, groups = _begun(inputs, part, positions, settings)
         views = [one for one in problem.data if one.operator.source is not None]
         covariance = problem.covariance(problem.grams())
-        fitted = refine_spectra(problem.spectra, views, groups, covariance=covariance)
-        problem.set_spectra(fitted[0])
+        problem.set_spectra(
+            refine_spectra(problem.spectra, views, groups, covariance=covariance)[0]
+        )
         groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
         groups = groups.solution
     fit_mu = settings.mu is None
     if fit_mu or settings.noise_scales:
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
-    if settings.offsets == "fitted":
-        problem, groups, second, still = _moved(inputs, problem, groups, part, settings)
-        offsets, settled = (offsets[0] + second[0], second[1]), settled and still
+    if parameters:
+        problem, groups, still = _adjusted(
+            inputs, problem, groups, part, settings, parameters, fitted
+        )
+        settled = settled and still
     if part < 1:
         scales = [one.scales for one in problem.data]
         data = _data(inputs)
         for one, scale in zip(data, scales, strict=True):
             one.scales = scale
         problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
-    return problem, groups, offsets, settled
+    return problem, groups, fitted, settled
+
+
+def _parameters(inputs, settings):
+    """What is to be fitted beside the scene: pairs of Parameter and index of the observation."""
+    views, wanted = _shared(inputs.psfs), []
+    if settings.offsets == "fitted":
+        for data, members in enumerate(views):
+            for part, index in enumerate(members):
+                # Without an image nothing tells where the first exposure itself points.
+                if inputs.images or index:
+                    wanted += [(Parameter(data, part, kind), index) for kind in "xy"]
+    if settings.gains == "fitted":
+        for data, members in enumerate(_shared(inputs.image_psfs), start=len(views)):
+            for part, index in enumerate(members):
+                wanted += [(Parameter(data, part, kind), index) for kind in ("gain", "level")]
+    return wanted
 
 
 def _begun(inputs, part, positions, settings):
@@ -330,26 +385,12 @@ def _begun(inputs, part, positions, settings):
     return problem, groups
 
 
-def _moved(inputs, problem, groups, part, settings):
-    """Fit the offsets of the exposures and place their pixels anew."""
-    views = _shared(inputs.psfs)
-    places = {i: (v, n) for v, members in enumerate(views) for n, i in enumerate(members)}
-    # Without an image nothing tells where the first exposure itself points.
-    moved = list(range(0 if inputs.images else 1, len(inputs.exposures)))
-    offsets, errors = np.zeros((2, len(inputs.exposures), 2))
-    settled = not moved
+def _adjusted(inputs, problem, groups, part, settings, parameters, fitted):
+    """Fit offsets, factors and levels; change the input accordingly."""
     positions = None if problem.prior.sources is None else problem.prior.positions
-    for number in range(_MOVES if moved else 0):
-        step, covariance = offset_step(problem, groups, [places[i] for i in moved])
-        errors[moved] = np.sqrt(np.diag(covariance)).reshape(-1, 2)
-        offsets[moved] += step
-        for i, (x, y) in zip(moved, step, strict=True):
-            one = inputs.placed[i]
-            inputs.placed[i] = PlacedPixels(
-                one.x + x, one.y + y, one.wavelength, one.label, one.usable
-            )
-        largest = float(np.abs(step).max())
-        log.info("Offsets of the exposures: step %d, %.4f fine pixels", number + 1, largest)
+    for number in range(_MOVES):
+        step, covariance = joint_step(problem, groups, [one for one, _ in parameters])
+        _take(inputs, parameters, step, np.sqrt(np.diag(covariance)), fitted)
         data = _data(inputs, part)
         for one, old in zip(data, problem.data, strict=True):
             one.rejected, one.scales = old.rejected, old.scales
@@ -359,10 +400,32 @@ def _moved(inputs, problem, groups, part, settings):
         groups = groups.solution
         if settings.outlier_sigma is not None:
             problem.reject(groups, max(_FIRST, settings.outlier_sigma))
-        if largest < _STILL:
-            settled = True
-            break
-    return problem, groups, (offsets, errors), settled
+        largest = 0.0
+        for (one, _), change in zip(parameters, step, strict=True):
+            unit = float(np.median(data[one.data].error)) if one.kind == "level" else 1.0
+            largest = max(largest, abs(change) / unit / _STILL[one.kind])
+        log.info("Offsets, factors, levels: step %d, %.1f times the last one", number + 1, largest)
+        if largest < 1:
+            return problem, groups, True
+    return problem, groups, False
+
+
+def _take(inputs, parameters, step, errors, fitted):
+    """Change offsets, factors and levels by a step."""
+    for (one, index), change, error in zip(parameters, step, errors, strict=True):
+        if one.kind == "gain":
+            inputs.gains[index] *= 1 + change
+            fitted.gain_errors[index] = error * inputs.gains[index]
+        elif one.kind == "level":
+            inputs.levels[index] += inputs.gains[index] * change
+            fitted.level_errors[index] = error * inputs.gains[index]
+        else:
+            axis = "xy".index(one.kind)
+            fitted.offsets[index, axis] += change
+            fitted.offset_errors[index, axis] = error
+            placed = inputs.placed[index]
+            moved = getattr(placed, one.kind) + change
+            inputs.placed[index] = replace(placed, **{one.kind: moved})
 
 
 def _solved(problem, groups, settings):
@@ -417,7 +480,7 @@ def _unplaced(inputs, problem, groups):
     ):
         for i, part in zip(members, one.operator.parts, strict=True):
             picture = np.full(inputs.images[i].data.size, np.nan)
-            picture[inputs.image_places[i][0]] = values[part]
+            picture[inputs.image_places[i][0]] = values[part] * inputs.gains[i]
             images[i] = picture.reshape(inputs.images[i].data.shape)
     return exposures, rejected, images
 

@@ -43,6 +43,10 @@ class ExposureFusion:
     offsets, offset_errors : array (n, 2)
         By how much each exposure sees other places than its coordinates say, along x and y of the
         grid, and the standard deviation of that, arcsec; zero if not fitted.
+    image_gains, image_gain_errors : array (n,)
+        Factor by which each image is brighter than the scene; 1 if not fitted.
+    image_levels, image_level_errors : array (n,)
+        What each image shows beyond that, MJy/sr; 0 if not fitted.
     mu : array (k,)
         Weight of the prior per component.
     converged : bool
@@ -68,6 +72,10 @@ class ExposureFusion:
     image_scales: np.ndarray
     offsets: np.ndarray
     offset_errors: np.ndarray
+    image_gains: np.ndarray
+    image_gain_errors: np.ndarray
+    image_levels: np.ndarray
+    image_level_errors: np.ndarray
     mu: np.ndarray
     converged: bool
     iterations: int

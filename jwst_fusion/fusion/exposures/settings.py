@@ -34,6 +34,9 @@ class ExposureSettings:
     offsets : {"fixed", "fitted"}
         Believe the coordinates of the exposures, or fit an offset on the sky for each: relative to
         the images or, without any, to the first exposure, and to the sources that are given.
+    gains : {"fixed", "fitted"}
+        Believe the brightness of the images, or fit a factor and a level of the background for each
+        relative to the exposures.
     errors : bool
         Compute the errors of the cube.
     tolerance : float
@@ -54,6 +57,7 @@ class ExposureSettings:
     passes: int = 2
     outlier_sigma: float | None = 6.0
     offsets: str = "fixed"
+    gains: str = "fixed"
     errors: bool = True
     tolerance: float = 1e-3
     max_iterations: int = 20
@@ -63,9 +67,10 @@ class ExposureSettings:
         _check("max_rank", self.max_rank, 1, LARGEST_RANK, whole=True)
         _check("passes", self.passes, 0, 10, whole=True)
         _check("max_iterations", self.max_iterations, 1, np.inf, whole=True)
-        if self.offsets not in ("fixed", "fitted"):
-            msg = f"offsets must be 'fixed' or 'fitted', got {self.offsets!r}"
-            raise ValueError(msg)
+        for name in ("offsets", "gains"):
+            if getattr(self, name) not in ("fixed", "fitted"):
+                msg = f"{name} must be 'fixed' or 'fitted', got {getattr(self, name)!r}"
+                raise ValueError(msg)
         if not 0 < self.tolerance <= 0.1:
             msg = f"tolerance must lie above 0 and not above 0.1, got {self.tolerance!r}"
             raise ValueError(msg)
