@@ -13,6 +13,7 @@ from jwst_fusion.fusion.exposures.slice_lines import (
     trace_slices,
 )
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
+from jwst_fusion.simulation import reference_geometry
 from jwst_fusion.simulation.exposures import builtin_exposure
 from jwst_fusion.simulation.reference_geometry import mrs_exposure, nirspec_exposure
 
@@ -132,3 +133,24 @@ def test_slices_of_mrs_are_lines(data_dir):
     assert first.slit_axis == "column"
     check_lines(first, 21, 0.177, 0.192)
     check_lines(second, 17, 0.280, 0.192)
+
+
+@pytest.mark.slow
+def test_both_styles_of_the_wcs_give_the_same_pixels(data_dir, monkeypatch):
+    folder = data_dir / "nirspec_ifu_refs"
+    if not folder.is_dir():
+        pytest.skip(f"no reference files in {folder}")
+
+    class SliceStyle(reference_geometry.AssignWcsStep):
+        spec = """
+        nrs_ifu_slice_wcs = boolean(default=True)
+        """
+
+    setting = {"grating": "G140M", "filter_name": "F100LP", "detector": "NRS1"}
+    (one,) = read_ifu_exposure(filled(nirspec_exposure(folder, **POINTING, **setting)))
+    monkeypatch.setattr(reference_geometry, "AssignWcsStep", SliceStyle)
+    model = filled(nirspec_exposure(folder, **POINTING, **setting))
+    assert "slit_frame" in model.meta.wcs.available_frames
+    (two,) = read_ifu_exposure(model)
+    for name in ("ra", "dec", "wavelength", "label", "row", "column"):
+        np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=0, atol=1e-10)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _ENOUGH = 500_000
 _SEED = 1
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
-# to the pixels, and after the first fit. Bright lines that interpolation smears lie below them.
+# to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
 _FIRST, _SECOND = 15.0, 10.0
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
@@ -436,7 +436,6 @@ def _solved(problem, groups, settings):
     """
     most, total, spread = settings.max_iterations, 0, None
     options = {"tolerance": settings.tolerance}
-    limits = [_SECOND, *[settings.outlier_sigma] * settings.passes]
     solution = problem.solve(start=groups, max_iterations=min(_START[1], most), **options)
     total += solution.iterations
     if settings.outlier_sigma is not None:
@@ -454,7 +453,8 @@ def _solved(problem, groups, settings):
         if settings.noise_scales:
             tune(problem, solution.solution, fit_mu=False, steps=1, max_iterations=0)
         if settings.outlier_sigma is not None:
-            left = problem.reject(solution.solution, max(limits[number], settings.outlier_sigma))
+            least = 0.0 if number + 1 == settings.passes else _SECOND
+            left = problem.reject(solution.solution, max(least, settings.outlier_sigma))
             log.info("Fit %d of the spectra: %d pixels are left out", number + 1, left)
         solution = problem.solve(start=solution.solution, max_iterations=most, **options)
         total += solution.iterations
