@@ -142,7 +142,7 @@ def run_case(case, folder):
         bandpasses=bandpasses,
         product_psf=imager,
         sources=sources,
-        settings=ExposureSettings(offsets="fitted" if case == "moved" else "fixed"),
+        options=ExposureSettings(offsets="fitted" if case == "moved" else "fixed"),
     )
     seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

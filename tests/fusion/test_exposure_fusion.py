@@ -167,7 +167,7 @@ def test_exposures_alone(exposures, star):
         grid=grid(),
         wavelength=CHANNELS,
         sources=star,
-        settings=ExposureSettings(max_rank=5),
+        options=ExposureSettings(max_rank=5),
     )
     assert result.cube.shape == result.error.shape == (len(CHANNELS), SIZE, SIZE)
     check(result, SIGMA["ifu"], exposures, 0.25)
@@ -179,7 +179,7 @@ def test_exposures_alone(exposures, star):
 def test_images_sharpen_the_scene(exposures, star):
     picture, bandpass = image()
     alone = {"grid": grid(), "wavelength": CHANNELS, "sources": star}
-    alone["settings"] = ExposureSettings(max_rank=5)
+    alone["options"] = ExposureSettings(max_rank=5)
     both = fuse_exposures(
         [one for one, _ in exposures],
         [gaussian_psf("ifu")] * 4,
@@ -223,7 +223,7 @@ def test_offsets_are_found(exposures):
         gaussian_psf("ifu"),
         grid=grid(),
         wavelength=CHANNELS,
-        settings=ExposureSettings(max_rank=5, offsets="fitted", errors=False),
+        options=ExposureSettings(max_rank=5, offsets="fitted", errors=False),
     )
     np.testing.assert_array_equal(result.offsets[0], 0)
     expected = np.array([[0.05, -0.03], [0.0, 0.0]])
@@ -243,7 +243,7 @@ def test_factor_and_level_of_an_image_are_found(exposures, star):
     settings = ExposureSettings(max_rank=5, gains="fitted", errors=False)
     used = [one for one, _ in exposures]
     one, two = (
-        fuse_exposures(used, gaussian_psf("ifu"), images=[seen], settings=settings, **given)
+        fuse_exposures(used, gaussian_psf("ifu"), images=[seen], options=settings, **given)
         for seen in (picture, other)
     )
     for result, gain, level in ((one, 1.0, 0.0), (two, 1.1, 2.0)):
@@ -289,6 +289,8 @@ def test_what_cannot_be_fused_is_said(exposures):
         fuse_exposures([one], psf, images=[picture], image_psfs=psf, bandpasses=[wide], **given)
     with pytest.raises(ValueError, match="mirrored"):
         fuse_exposures([one], psf, grid=grid().mirror(), wavelength=CHANNELS)
+    with pytest.raises(TypeError, match=r"options must be ExposureSettings\(...\), got dict"):
+        fuse_exposures([one], psf, options={"passes": 1}, **given)
     with pytest.raises(ValueError, match="err has the shape"):
         dataclasses.replace(one, err=one.err[:3])
 
@@ -302,6 +304,7 @@ def test_what_cannot_be_fused_is_said(exposures):
         ("outlier_sigma", 2),
         ("offsets", "free"),
         ("gains", 1),
+        ("mu", (1.0,)),
     ],
 )
 def test_settings_are_checked(name, value):

@@ -19,6 +19,7 @@ from jwst_fusion.fusion.exposures.spectra import ChannelAxis
 from jwst_fusion.fusion.exposures.start import first_spectra
 from jwst_fusion.fusion.exposures.tuning import tune
 from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.parameters import settings_of
 from jwst_fusion.psf import PsfCube
 
 __all__ = ["fuse_exposures"]
@@ -78,7 +79,7 @@ def fuse_exposures(
     bandpasses=(),
     product_psf=None,
     sources=None,
-    settings=None,
+    options=None,
 ):
     r"""
     Fuse IFU exposures at their native pixels, with or without images, into one scene.
@@ -110,7 +111,7 @@ def fuse_exposures(
     sources : `~astropy.coordinates.SkyCoord`, optional
         Positions of point sources, which are fitted with spectra of their own and which the prior
         does not see.
-    settings : ExposureSettings, optional
+    options : ExposureSettings, optional
         Settings of the solver.
 
     Returns
@@ -122,6 +123,8 @@ def fuse_exposures(
     ------
     NotFusableError
         If no exposure has pixels within the grid and the channels, or a filter is not covered.
+    TypeError
+        If `options` is something else.
     ValueError
         If numbers of observations and PSFs do not match, or PSFs are not on the pixels of the grid.
 
@@ -133,7 +136,7 @@ def fuse_exposures(
     the evidence; spectra by banded least squares over all pixels, in turn. The first spectra are
     principal components of a quick cube.
     """
-    settings = settings or ExposureSettings()
+    settings = settings_of(options, ExposureSettings)
     inputs = _placed(
         exposures, exposure_psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf
     )

@@ -1,10 +1,14 @@
 """Settings of the fusion from exposures."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
-from jwst_fusion.fusion.solver.subspace import LARGEST_RANK, parse_rank
+from jwst_fusion.fusion.solver.settings import FusionSettings
+from jwst_fusion.fusion.solver.subspace import parse_rank
+from jwst_fusion.parameters import check_options, option, same_option
 
 __all__ = ["ExposureSettings"]
 
@@ -21,16 +25,16 @@ class ExposureSettings:
     max_rank : int
         Upper limit of the automatic rank, 1 to 200. Wiggles around stars in the quick cube raise
         the automatic rank, and components that are not needed shrink: this limit is mostly reached.
-    mu : array (k,) or None
+    mu : array (k,), optional
         Weight of the prior per component for basis spectra of unit mean square, only with a rank
-        that is a number; None for that of maximum evidence.
+        that is a number; that of maximum evidence by default.
     noise_scales : bool
         Fit one factor per exposure and image on the stated errors.
     passes : int
         How often the spectra are fitted to the pixels, 0 to 10.
     outlier_sigma : float or None
         Leave out pixels whose residual exceeds so many standard deviations of the final scene, 4
-        or more; None believes all pixels. Before the spectra fit, the limit is higher.
+        or more; None believes all pixels. Before the last fit of the spectra the limit is higher.
     offsets : {"fixed", "fitted"}
         Believe the coordinates of the exposures, or fit an offset on the sky for each: relative to
         the images or, without any, to the first exposure, and to the sources that are given.
@@ -40,7 +44,7 @@ class ExposureSettings:
     errors : bool
         Compute the errors of the cube.
     tolerance : float
-        Relative residual at which a linear solve stops, above 0 to 0.1.
+        Residual, relative to the data, at which a linear solve stops, above 0 to 0.1.
     max_iterations : int
         Upper limit of the iterations of each linear solve, 1 or more.
 
@@ -50,45 +54,47 @@ class ExposureSettings:
         If one of them is not allowed; the message names it.
     """
 
-    rank: object = "auto"
-    max_rank: int = 10
-    mu: object = None
-    noise_scales: bool = True
-    passes: int = 2
-    outlier_sigma: float | None = 6.0
-    offsets: str = "fixed"
-    gains: str = "fixed"
-    errors: bool = True
-    tolerance: float = 1e-3
-    max_iterations: int = 20
+    rank: str | int | float = same_option(FusionSettings, "rank")
+    max_rank: int = same_option(FusionSettings, "max_rank", default=10)
+    mu: tuple | None = option(
+        None,
+        "Regularisation, one value per component; that of maximum evidence by default",
+        kind="force_list",
+        low=0.0,
+        closed=False,
+    )
+    noise_scales: bool = option(True, "Fit the noise of each exposure and image")
+    passes: int = option(2, "How often spectra are fitted to the pixels", low=0, high=10)
+    outlier_sigma: float | None = option(
+        6.0,
+        "Leave out pixels beyond this many sigma",
+        low=4.0,
+        beside=(None, "believe all data"),
+    )
+    offsets: str = option(
+        "fixed",
+        "Believe the coordinates of the exposures, or fit an offset for each",
+        choices=("fixed", "fitted"),
+    )
+    gains: str = option(
+        "fixed",
+        "Believe the brightness of the images, or fit a factor and a level for each",
+        choices=("fixed", "fitted"),
+    )
+    errors: bool = same_option(FusionSettings, "errors")
+    tolerance: float = option(
+        1e-3, "Relative residual of the linear solves", low=0.0, high=0.1, closed=False
+    )
+    max_iterations: int = option(20, "Largest number of their iterations", low=1)
 
     def __post_init__(self):
+        check_options(self)
         rank = parse_rank(self.rank)
-        _check("max_rank", self.max_rank, 1, LARGEST_RANK, whole=True)
-        _check("passes", self.passes, 0, 10, whole=True)
-        _check("max_iterations", self.max_iterations, 1, np.inf, whole=True)
-        for name in ("offsets", "gains"):
-            if getattr(self, name) not in ("fixed", "fitted"):
-                msg = f"{name} must be 'fixed' or 'fitted', got {getattr(self, name)!r}"
-                raise ValueError(msg)
-        if not 0 < self.tolerance <= 0.1:
-            msg = f"tolerance must lie above 0 and not above 0.1, got {self.tolerance!r}"
-            raise ValueError(msg)
-        if self.outlier_sigma is not None and not self.outlier_sigma >= 4:
-            msg = f"outlier_sigma must be None or at least 4, got {self.outlier_sigma!r}"
-            raise ValueError(msg)
         if self.mu is not None:
             mu = np.asarray(self.mu, float)
             if not isinstance(rank, int) or mu.shape != (rank,) or not np.all(mu > 0):
                 msg = (
-                    f"mu needs one positive weight for each of the components, whose number must "
-                    f"be given as rank; got {self.mu!r} and rank = {self.rank!r}"
+                    "mu needs one value above 0 for each component, whose number is given as "
+                    f"rank; got mu={self.mu!r} and rank={self.rank!r}"
                 )
                 raise ValueError(msg)
-
-
-def _check(name, value, low, high, *, whole):
-    if not low <= value <= high or (whole and value != int(value)):
-        limit = f"from {low} to {high}" if np.isfinite(high) else f"of at least {low}"
-        msg = f"{name} must be a whole number {limit}, got {value!r}"
-        raise ValueError(msg)
