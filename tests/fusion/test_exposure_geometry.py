@@ -1,11 +1,14 @@
 """Native pixels of IFU exposures: read with their coordinates, slices are lines on the sky."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
 from stdatamodels.jwst.transforms.models import Rotation3DToGWA
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion import SkyGrid, exposure_psfs
 from jwst_fusion.fusion.exposures.slice_lines import (
     STEP,
     pixel_height,
@@ -13,6 +16,7 @@ from jwst_fusion.fusion.exposures.slice_lines import (
     trace_slices,
 )
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
+from jwst_fusion.psf import aperture_angle, make_psf
 from jwst_fusion.simulation import reference_geometry
 from jwst_fusion.simulation.exposures import builtin_exposure
 from jwst_fusion.simulation.reference_geometry import mrs_exposure, nirspec_exposure
@@ -26,13 +30,17 @@ def filled(model):
     return model
 
 
-def on_grid(exposure):
+def north_up():
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [POINTING["ra"], POINTING["dec"]]
     wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
     wcs.wcs.set()
-    return wcs.wcs_world2pix(exposure.ra, exposure.dec, 0)
+    return wcs
+
+
+def on_grid(exposure):
+    return north_up().wcs_world2pix(exposure.ra, exposure.dec, 0)
 
 
 def check_lines(exposure, count, width, height):
@@ -154,3 +162,31 @@ def test_both_styles_of_the_wcs_give_the_same_pixels(data_dir, monkeypatch):
     (two,) = read_ifu_exposure(model)
     for name in ("ra", "dec", "wavelength", "label", "row", "column"):
         np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=0, atol=1e-10)
+
+
+def test_psfs_follow_from_the_geometry(builtin):
+    """Size and direction of the pixels are measured, not looked up: the same PSF comes out."""
+    (exposure,) = read_ifu_exposure(builtin)
+    sky = SkyGrid(north_up(), (40, 40))
+    wavelength = np.linspace(1.9, 2.1, 50)
+    other = dataclasses.replace(exposure, name="other")
+    turned = dataclasses.replace(exposure, pa_v3=exposure.pa_v3 + 10)
+    options = {"wavelength": wavelength, "source": "aperture", "size": 1.5}
+    psfs = exposure_psfs([exposure, other, turned], sky, **options)
+    assert psfs[0] is psfs[1]
+    assert psfs[2] is not psfs[0]
+    slices = POINTING["roll"] + aperture_angle("NIRSPEC")
+    expected = make_psf(
+        "NIRSPEC",
+        wavelength=psfs[0].wavelength,
+        pixel_scale=SCALE,
+        npix=45,
+        angle=POINTING["roll"],
+        pixel_kernels=((0.1, 0.1, slices),),
+        source="aperture",
+    )
+    np.testing.assert_allclose(psfs[0].data, expected.data, atol=1e-3 * expected.data.max())
+    with pytest.raises(NotFusableError, match="ROLL_REF"):
+        exposure_psfs([dataclasses.replace(exposure, pa_v3=None)], sky, **options)
+    with pytest.raises(NotFusableError, match="0 slices"):
+        exposure_psfs([exposure], sky, wavelength=wavelength + 3, source="aperture")

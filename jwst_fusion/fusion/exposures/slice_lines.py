@@ -70,12 +70,12 @@ def trace_slices(x, y, label, usable):
     """
     chosen = np.flatnonzero(usable)
     chosen = chosen[np.argsort(label[chosen], kind="stable")]
-    numbers, starts = np.unique(label[chosen], return_index=True)
-    lines = []
-    for number, pixels in zip(numbers, np.split(chosen, starts[1:]), strict=True):
-        if len(pixels) >= _ENOUGH:
-            lines.append(_line(int(number), pixels, x[pixels], y[pixels]))
-    return lines
+    _, starts = np.unique(label[chosen], return_index=True)
+    return [
+        _line(int(label[pixels[0]]), pixels, x[pixels], y[pixels])
+        for pixels in np.split(chosen, starts[1:])
+        if len(pixels) >= _ENOUGH
+    ]
 
 
 def _line(number, pixels, x, y):
