@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.numerics.robust import sigma_of_median
+
 __all__ = ["Tuned", "tune"]
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,10 @@ def tune(problem, groups, *, fit_mu=True, noise_scales=True, max_iterations=6, s
 
     .. math:: \mu_a \leftarrow \frac{\gamma_a}{\|\nabla z_a\|^2}, \quad
               \gamma_a = \sum_f (1 - \mu_a |D_f|^2 \Sigma_{aa,f}), \quad
-              s_e^2 \leftarrow \frac{\chi_e^2}{n_e - \gamma_e}
+              s_e^2 \leftarrow \frac{\sigma_e^2}{1 - \gamma_e / n_e}
 
-    with the posterior covariance of even pixels over the area that has data; where there are only
+    with :math:`\sigma_e` the robust standard deviation of the normalised residuals,
+    and the posterior covariance of even pixels over the area that has data; where there are only
     images it is that of images alone. Beyond, data determine nothing.
     """
     first, settled, effective = problem.mu.copy(), False, np.zeros(len(problem.mu))
@@ -131,12 +134,17 @@ def _scale(problem, groups, shares):
     """Fit noise scales; give the changes of their logarithms."""
     moved = []
     for one, residuals, share in zip(problem.data, problem.residuals(groups), shares, strict=True):
-        used = ~one.rejected
-        square = np.where(used, one.normalised(residuals), 0).astype(float) ** 2
+        size, used = np.abs(one.normalised(residuals)), ~one.rejected
         counts = np.array([np.count_nonzero(used[part]) for part in one.operator.parts])
-        misfit = np.array([square[part].sum() for part in one.operator.parts])
-        free = np.maximum(counts - share * counts / max(counts.sum(), 1), 0.01 * counts)
-        ratio = np.sqrt(np.maximum(misfit, 1e-12) / np.maximum(free, 1e-12))
+        # By their median: what the PSF gets wrong at a few stars is no noise.
+        sigma = np.array(
+            [
+                sigma_of_median(np.median(size[part][used[part]])) if count else 1.0
+                for part, count in zip(one.operator.parts, counts, strict=True)
+            ]
+        )
+        free = np.maximum(1 - share / max(counts.sum(), 1), 0.01)
+        ratio = np.maximum(sigma, 1e-6) / np.sqrt(free)
         new = np.clip(one.scales * ratio, 1 / _SCALE_LIMIT, _SCALE_LIMIT)
         new = np.where(counts > 0, new, one.scales)
         moved.append(float(np.abs(np.log(new / one.scales)).max()))
