@@ -192,8 +192,9 @@ def test_images_sharpen_the_scene(exposures, star):
     residuals = both.image_residuals[0]
     seen = np.isfinite(residuals)
     assert seen.mean() > 0.3
-    # The core of the star is hardly sampled by the fine pixels: it does not count.
-    assert np.median(np.abs(residuals[seen])) == pytest.approx(0.67 * NOISE["image"], rel=0.15)
+    # Part of the noise is fitted, as there are about as many maps' pixels as image pixels.
+    assert 0.45 < np.median(np.abs(residuals[seen])) / NOISE["image"] < 0.75
+    assert both.image_scales[0] == pytest.approx(1, abs=0.3)
     without = fuse_exposures(
         [one for one, _ in exposures],
         gaussian_psf("ifu"),
