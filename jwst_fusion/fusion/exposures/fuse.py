@@ -5,22 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion.exposures.domain import Domain
-from jwst_fusion.fusion.exposures.image_operator import ImageOperator
+from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
 from jwst_fusion.fusion.exposures.nuisance import Parameter, joint_step
-from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels
-from jwst_fusion.fusion.exposures.problem import PixelData, SceneProblem
+from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
 from jwst_fusion.fusion.exposures.result import ExposureFusion
 from jwst_fusion.fusion.exposures.settings import ExposureSettings
-from jwst_fusion.fusion.exposures.spectra import ChannelAxis
 from jwst_fusion.fusion.exposures.start import first_spectra
 from jwst_fusion.fusion.exposures.tuning import tune
-from jwst_fusion.fusion.observed.photometry import filter_responses
 from jwst_fusion.parameters import settings_of
-from jwst_fusion.psf import PsfCube
 
 __all__ = ["fuse_exposures"]
 
@@ -29,7 +23,6 @@ log = logging.getLogger(__name__)
 # Pixels of exposures that tell the weights of the prior: they are those of the scene, whichever
 # part of the pixels is taken, and a part is quicker.
 _ENOUGH = 500_000
-_SEED = 1
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
 # to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
 _FIRST, _SECOND = 15.0, 10.0
@@ -38,24 +31,6 @@ _CLEAN = 4  # iterations after outliers have been left out
 _MOVES = 6  # steps of offsets, factors and levels at most
 # Of the last step: fine pixels, relative, and of the errors of the image.
 _STILL = {"x": 0.003, "y": 0.003, "gain": 3e-4, "level": 0.03}
-_SQUARE = "the grid of the product must have square pixels that are not mirrored"
-
-
-@dataclass
-class _Inputs:
-    """Observations placed on the domain."""
-
-    domain: Domain
-    axis: ChannelAxis
-    exposures: list
-    placed: list
-    psfs: list
-    images: list
-    image_places: list
-    image_psfs: list
-    responses: np.ndarray
-    gains: np.ndarray
-    levels: np.ndarray
 
 
 @dataclass
@@ -137,7 +112,7 @@ def fuse_exposures(
     principal components of a quick cube.
     """
     settings = settings_of(options, ExposureSettings)
-    inputs = _placed(
+    inputs = place_inputs(
         exposures, exposure_psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf
     )
     positions = None
@@ -183,137 +158,6 @@ def fuse_exposures(
     )
 
 
-def _placed(exposures, psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf):
-    """Check the input and place it on the domain."""
-    exposures, images, bandpasses = list(exposures), list(images), list(bandpasses)
-    if not exposures:
-        msg = "exposures is empty: give at least one IFU exposure"
-        raise ValueError(msg)
-    if not grid.square or grid.mirrored:
-        raise ValueError(_SQUARE)
-    psfs = _one_each("exposure_psfs", psfs, len(exposures), grid)
-    image_psfs = _one_each("image_psfs", image_psfs, len(images), grid) if images else []
-    if product_psf is not None:
-        _one_each("product_psf", product_psf, 1, grid)
-    if len(bandpasses) != len(images):
-        msg = f"there are {len(images)} images and {len(bandpasses)} bandpasses: give one for each"
-        raise ValueError(msg)
-    axis = ChannelAxis(wavelength)
-    reach = max(max(psf.data.shape[1:]) for psf in [*psfs, *image_psfs])
-    domain = Domain.around(grid, reach)
-    placed = [domain.place(exposure, axis) for exposure in exposures]
-    for exposure, one in zip(exposures, placed, strict=True):
-        if not one.usable.any():
-            msg = (
-                f"{exposure.name} has no good pixel within the product's grid and wavelengths "
-                f"({axis.wavelength[0]:.3f} to {axis.wavelength[-1]:.3f} um): leave it out, or "
-                "make these larger"
-            )
-            raise NotFusableError(msg)
-    usable = np.ones(len(axis.wavelength), bool)
-    responses, coverages = filter_responses(axis.wavelength, bandpasses, usable=usable)
-    for image, response, coverage in zip(images, responses, coverages, strict=True):
-        if not response.any():
-            msg = (
-                f"the channels cover {100 * coverage:.0f} % of {image.filter} ({image.name}): "
-                "leave the image out, or give more channels"
-            )
-            raise NotFusableError(msg)
-    places = [domain.place_image(image) for image in images]
-    for image, (index, _, _) in zip(images, places, strict=True):
-        if not index.size:
-            msg = f"{image.name} has no good pixel within the product's grid: leave it out"
-            raise NotFusableError(msg)
-    count = len(images)
-    return _Inputs(
-        domain=domain,
-        axis=axis,
-        exposures=exposures,
-        placed=placed,
-        psfs=psfs,
-        images=images,
-        image_places=places,
-        image_psfs=image_psfs,
-        responses=responses,
-        gains=np.ones(count),
-        levels=np.zeros(count),
-    )
-
-
-def _one_each(name, psfs, count, grid):
-    """PSFs as a list of the right length, on the pixels of the grid."""
-    psfs = [psfs] * count if isinstance(psfs, PsfCube) else list(psfs or ())
-    if len(psfs) != count:
-        msg = f"{name} holds {len(psfs)} PSFs for {count} observations: give one, or one for each"
-        raise ValueError(msg)
-    for psf in psfs:
-        if not np.isclose(psf.pixel_scale, grid.scale, rtol=1e-3):
-            msg = (
-                f"{name}: a PSF has pixels of {psf.pixel_scale:g} arcsec, the grid of the product "
-                f"{grid.scale:g}: make it on the pixels of the grid"
-            )
-            raise ValueError(msg)
-    return psfs
-
-
-def _shared(psfs):
-    """Indices of the observations that share one PSF, in the order of first appearance."""
-    groups = {}
-    for index, psf in enumerate(psfs):
-        groups.setdefault(id(psf), []).append(index)
-    return list(groups.values())
-
-
-def _data(inputs, part=1.0):
-    """Operators and data of all pixels, or of a random part of those of the exposures."""
-    data, rng = [], np.random.default_rng(_SEED)
-    for members in _shared(inputs.psfs):
-        placed = [inputs.placed[i] for i in members]
-        if part < 1:
-            placed = [
-                PlacedPixels(
-                    one.x,
-                    one.y,
-                    one.wavelength,
-                    one.label,
-                    one.usable & (rng.random(len(one.x)) < part),
-                )
-                for one in placed
-            ]
-        psf = inputs.psfs[members[0]]
-        operator = ExposureOperator(inputs.domain.grid, psf, inputs.axis, placed)
-        found = [
-            (
-                inputs.exposures[i].data[index],
-                inputs.exposures[i].err[index],
-                one.x[index],
-                one.y[index],
-            )
-            for i, one, index in zip(members, placed, operator.source, strict=True)
-        ]
-        data.append(PixelData(operator, *(np.concatenate(one) for one in zip(*found, strict=True))))
-    for members in _shared(inputs.image_psfs):
-        places = [inputs.image_places[i] for i in members]
-        operator = ImageOperator(
-            inputs.domain.grid,
-            inputs.image_psfs[members[0]],
-            inputs.axis,
-            inputs.responses[members],
-            [place[1:] for place in places],
-        )
-        found = [
-            (
-                (inputs.images[i].data.ravel()[index] - inputs.levels[i]) / inputs.gains[i],
-                inputs.images[i].err.ravel()[index] / inputs.gains[i],
-                x,
-                y,
-            )
-            for i, (index, x, y) in zip(members, places, strict=True)
-        ]
-        data.append(PixelData(operator, *(np.concatenate(one) for one in zip(*found, strict=True))))
-    return data
-
-
 def _tuned(inputs, positions, settings):
     """Problem of all pixels with offsets and weights fitted to a part; solution of the part."""
     domain = inputs.domain
@@ -344,7 +188,7 @@ def _tuned(inputs, positions, settings):
         settled = settled and still
     if part < 1:
         scales = [one.scales for one in problem.data]
-        data = _data(inputs)
+        data = data_of(inputs)
         for one, scale in zip(data, scales, strict=True):
             one.scales = scale
         problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
@@ -353,7 +197,7 @@ def _tuned(inputs, positions, settings):
 
 def _parameters(inputs, settings):
     """What is to be fitted beside the scene: pairs of Parameter and index of the observation."""
-    views, wanted = _shared(inputs.psfs), []
+    views, wanted = shared(inputs.psfs), []
     if settings.offsets == "fitted":
         for data, members in enumerate(views):
             for part, index in enumerate(members):
@@ -361,7 +205,7 @@ def _parameters(inputs, settings):
                 if inputs.images or index:
                     wanted += [(Parameter(data, part, kind), index) for kind in "xy"]
     if settings.gains == "fitted":
-        for data, members in enumerate(_shared(inputs.image_psfs), start=len(views)):
+        for data, members in enumerate(shared(inputs.image_psfs), start=len(views)):
             for part, index in enumerate(members):
                 wanted += [(Parameter(data, part, kind), index) for kind in ("gain", "level")]
     return wanted
@@ -379,7 +223,7 @@ def _begun(inputs, part, positions, settings):
     )
     log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
     mu = mu if settings.mu is None else np.asarray(settings.mu, float)
-    data = _data(inputs, part)
+    data = data_of(inputs, part)
     problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
     most = min(_START[0], settings.max_iterations)
     groups = problem.solve(max_iterations=most, tolerance=settings.tolerance).solution
@@ -394,7 +238,7 @@ def _adjusted(inputs, problem, groups, part, settings, parameters, fitted):
     for number in range(_MOVES):
         step, covariance = joint_step(problem, groups, [one for one, _ in parameters])
         _take(inputs, parameters, step, np.sqrt(np.diag(covariance)), fitted)
-        data = _data(inputs, part)
+        data = data_of(inputs, part)
         for one, old in zip(data, problem.data, strict=True):
             one.rejected, one.scales = old.rejected, old.scales
         problem = SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
@@ -470,14 +314,14 @@ def _unplaced(inputs, problem, groups):
     rejected = [None] * len(inputs.exposures)
     images = [None] * len(inputs.images)
     found = problem.residuals(groups)
-    views = _shared(inputs.psfs)
+    views = shared(inputs.psfs)
     for members, one, values in zip(views, problem.data, found, strict=False):
         operator = one.operator
         for i, index, part in zip(members, operator.source, operator.parts, strict=True):
             size = len(inputs.exposures[i].data)
             exposures[i], rejected[i] = np.full(size, np.nan, np.float32), np.zeros(size, bool)
             exposures[i][index], rejected[i][index] = values[part], one.rejected[part]
-    pictures = _shared(inputs.image_psfs)
+    pictures = shared(inputs.image_psfs)
     for members, one, values in zip(
         pictures, problem.data[len(views) :], found[len(views) :], strict=True
     ):
@@ -491,7 +335,7 @@ def _unplaced(inputs, problem, groups):
 def _per_observation(psfs, data, name):
     """Values of each set of pixels, in the order of the observations."""
     out = np.ones(len(psfs))
-    for members, one in zip(_shared(psfs), data, strict=True):
+    for members, one in zip(shared(psfs), data, strict=True):
         out[members] = getattr(one, name)
     return out
 
