@@ -36,7 +36,7 @@ FLOORS = (
 #: The same within the rooms that have inner rooms, each a floor or a tuple of such that do not know
 #: each other; "" are the modules beside these.
 INNER = {
-    "fusion": ("solver", "observed", "psf", "sources", ""),
+    "fusion": ("solver", "observed", "psf", "sources", "exposures", ""),
     "hifred": ("response", "solver", "xray", ""),
     "report": ("", ("fused", "hifred", "trace"), "joined"),
 }

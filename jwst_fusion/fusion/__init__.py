@@ -4,7 +4,9 @@ Fuse images with a cube of an integral field spectrometer that see one scene.
 `fuse` takes arrays on one grid and returns a cube with the angular resolution of the images and the
 spectral resolution of the spectrometer, and its errors. `fuse_observations` begins one stage
 before: it takes observations with sky coordinates, brings them onto one grid, calibrates and aligns
-the images, and makes the PSFs. Cubes are (wavelength, y, x), images (y, x), in MJy/sr.
+the images, and makes the PSFs. `fuse_exposures` needs no cube: it fuses exposures of the
+spectrometer at the native pixels of its detector. Cubes are (wavelength, y, x), images (y, x), in
+MJy/sr.
 
 What ``__all__`` lists is stable: it changes only after a release that warns of the change. The
 modules below this package may change at any time.
@@ -61,6 +63,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "engine": ["fuse"],
+        "exposures.fuse": ["fuse_exposures"],
+        "exposures.observation": ["ExposureObservation"],
+        "exposures.psfs": ["exposure_psfs"],
+        "exposures.result": ["ExposureFusion"],
+        "exposures.settings": ["ExposureSettings"],
         "fused_observation": ["FusedObservation"],
         "observed.observation": ["CubeObservation", "ImageObservation"],
         "observed.sky": ["SkyGrid"],

@@ -1,0 +1,281 @@
+"""Measure the fusion from exposures on the scene of the demo, beside the chain through a cube.
+
+Give the folder that `make demo` made: its exposures and images are fused again, and its fused cube
+is measured against the same truth. Each case runs in a process of its own, on one core.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# One thread in BLAS: seconds of the processor would not be comparable otherwise.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import resource
+import time
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.fusion import ExposureSettings, SkyGrid, fuse_exposures
+from jwst_fusion.fusion.exposures.psfs import exposure_psfs
+from jwst_fusion.metrics import psnr, sam
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
+from jwst_fusion.numerics.spectral_axis import file_wavelengths
+from jwst_fusion.products.ifu_exposure import read_ifu_exposure
+from jwst_fusion.products.observations import read_image
+from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
+from jwst_fusion.psf.instruments import NIRCAM_LIMIT
+from jwst_fusion.simulation.images import i2d_pixel_kernels
+from jwst_fusion.simulation.observation import simulate_exposures, simulate_images
+from jwst_fusion.simulation.psfs import imager_psf
+from jwst_fusion.simulation.scenes import nebula
+from jwst_fusion.simulation.truth import truth_cube
+
+ROLL, IMAGE_ROLL = 30.0, 77.0  # degree, as in the demo
+SCALE, SIZE = 0.1 / 3, 93  # arcsec, pixels of the fine grid
+RANGE = 1.665, 2.32  # micrometre: covered by all slices
+STEP = 3.97e-4  # micrometre per channel, as per pixel
+PSF_FIELD = 4.0  # arcsec, that of the simulated PSFs
+BORDER = 5  # fine pixels at the edges that are not compared
+LINES = {"H2 2.12": 2.1218, "Pa alpha": 1.8756}  # micrometre
+CASES = {
+    "both": "exposures + images",
+    "alone": "exposures alone",
+    "two": "two exposures alone",
+    "moved": "exposures moved + images",
+    "wide": "exposures + images, PSF of the IFU too wide",
+}
+MOVED = ((0.05, 0.0), (-0.04, 0.03), (0.0, -0.05), (0.03, 0.04))  # arcsec east and north
+WIDE = 0.05  # arcsec: full width of the Gaussian by which the PSF of the model is too wide
+
+
+def parse(arguments=None):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="folder of the demo; default: simulate")
+    parser.add_argument("--only", nargs="+", choices=CASES, default=["both", "alone"])
+    parser.add_argument("--output", type=Path, help="file for the table, reStructuredText")
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def sky_grid(scene):
+    """Fine grid around the scene, North up."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+    wcs.wcs.crval = [scene.ra, scene.dec]
+    wcs.wcs.crpix = [(SIZE + 1) / 2] * 2
+    wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
+    wcs.wcs.set()
+    return SkyGrid(wcs, (SIZE, SIZE))
+
+
+def star_positions(folder, scene):
+    """Positions that the chain found in the images; those of the scene without its product."""
+    for path in folder.glob("*_fused_s3d.fits"):
+        with fits.open(path) as hdus:
+            if "FUSSOURCES" in hdus:
+                table = Table(hdus["FUSSOURCES"].data)
+                return SkyCoord(table["ra"], table["dec"], unit="deg"), "found in the images"
+    east = [one.east / 3600 / np.cos(np.radians(scene.dec)) for one in scene.sources]
+    north = [one.north / 3600 for one in scene.sources]
+    return SkyCoord(np.add(scene.ra, east), np.add(scene.dec, north), unit="deg"), "known"
+
+
+def run_case(case, folder):
+    """Fuse one case and measure it; gives a dictionary of figures."""
+    scene = nebula()
+    grid, wavelength = sky_grid(scene), np.arange(*RANGE, STEP)
+    start = time.process_time()
+    paths = sorted(folder.glob("*_cal.fits"))[: 2 if case == "two" else None]
+    exposures = [one for path in paths for one in read_ifu_exposure(path)]
+    if case == "moved":
+        exposures = [
+            dataclasses.replace(
+                one,
+                ra=one.ra + east / 3600 / np.cos(np.radians(scene.dec)),
+                dec=one.dec + north / 3600,
+            )
+            for one, (east, north) in zip(exposures, MOVED, strict=False)
+        ]
+    psfs = exposure_psfs(
+        exposures,
+        grid,
+        wavelength=wavelength,
+        source="aperture",
+        size=PSF_FIELD,
+        broadening=WIDE / FWHM_OF_SIGMA if case == "wide" else None,
+    )
+    images, bandpasses = [], []
+    if case in ("both", "moved", "wide"):
+        images = [read_image(path, grid=grid) for path in sorted(folder.glob("*_i2d.fits"))]
+        bandpasses = [load_bandpass(image.filter) for image in images]
+    kernels = i2d_pixel_kernels(angle=IMAGE_ROLL + aperture_angle("NIRCAM"))
+    imager = make_psf(
+        "NIRCAM",
+        wavelength=chebyshev_nodes(RANGE[0] - 0.05, NIRCAM_LIMIT, 9),
+        pixel_scale=SCALE,
+        npix=int(PSF_FIELD / SCALE) // 2 * 2 + 1,
+        angle=IMAGE_ROLL,
+        pixel_kernels=kernels,
+        source="aperture",
+    )
+    sources, _ = star_positions(folder, scene)
+    result = fuse_exposures(
+        exposures,
+        psfs,
+        grid=grid,
+        wavelength=wavelength,
+        images=images,
+        image_psfs=imager if images else None,
+        bandpasses=bandpasses,
+        product_psf=imager,
+        sources=sources,
+        options=ExposureSettings(offsets="fitted" if case == "moved" else "fixed"),
+    )
+    seconds = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    header = grid.wcs.to_header()
+    header["NAXIS1"] = header["NAXIS2"] = SIZE
+    figures = measure(scene, result.cube, result.error, header, wavelength)
+    used = [np.isfinite(one) for one in result.residuals]
+    figures |= {
+        "seconds": seconds,
+        "peak": peak,
+        "scales": [float(one) for one in result.scales],
+        "rejected": [int(one.sum()) for one in result.rejected],
+        "pixels": [int(one.sum()) for one in used],
+        "converged": result.converged,
+    }
+    if case == "moved":
+        # Columns grow to the west; coordinates that lie too far east are to be moved back.
+        true = np.array([(east, -north) for east, north in MOVED])[: len(exposures)]
+        worst = 1000 * np.abs(result.offsets - true).max(axis=1)
+        figures["offsets"] = [float(one) for one in worst]
+    return figures
+
+
+def measure(scene, cube, error, header, wavelength):
+    """Compare a cube at the resolution of the imager with the truth."""
+    truth = truth_cube(
+        scene, imager_psf(scene, roll=IMAGE_ROLL, source="aperture"), header, wavelength
+    )
+    seen = np.all(np.isfinite(cube), axis=0)
+    inner = np.zeros_like(seen)
+    inner[BORDER:-BORDER, BORDER:-BORDER] = True
+    seen &= inner
+    pulls = np.abs(cube - truth)[:, seen] / error[:, seen]
+    figures = {
+        "psnr": float(psnr(truth, cube, seen)),
+        "sam": float(sam(truth, cube, seen)),
+        "pull": float(np.quantile(pulls, 0.68)),
+        "stars": [],
+        "lines": {name: [] for name in LINES},
+    }
+    sky = WCS(header).celestial
+    for star in scene.sources:
+        ra = scene.ra + star.east / 3600 / np.cos(np.radians(scene.dec))
+        x, y = sky.all_world2pix(ra, scene.dec + star.north / 3600, 0)
+        i, j = round(float(y)), round(float(x))
+        if not (0 <= i < seen.shape[0] and 0 <= j < seen.shape[1] and seen[i, j]):
+            continue
+        ours, true = cube[:, i, j], truth[:, i, j]
+        figures["stars"].append(float(np.sqrt(np.mean((ours / true - 1) ** 2))))
+        for name, centre in LINES.items():
+            pair = [line_flux(one, wavelength, centre) for one in (ours, true)]
+            figures["lines"][name].append(pair)
+    return figures
+
+
+def line_flux(spectrum, wavelength, centre):
+    """Sum of a line above its surroundings, MJy/sr channels."""
+    c = int(np.argmin(np.abs(wavelength - centre)))
+    beside = np.r_[spectrum[c - 25 : c - 8], spectrum[c + 9 : c + 26]]
+    return float(np.sum(spectrum[c - 3 : c + 4] - np.median(beside)))
+
+
+def chain(folder):
+    """Figures of the fused cube of the demo, which came through a cube."""
+    for path in folder.glob("*_fused_s3d.fits"):
+        with fits.open(path) as hdus:
+            header = hdus["SCI"].header
+            wavelength = file_wavelengths(hdus, str(path))
+            inside = (wavelength > RANGE[0]) & (wavelength < RANGE[1])
+            cube, error = (hdus[name].data[inside].astype(float) for name in ("SCI", "ERR"))
+        return measure(nebula(), cube, error, header, wavelength[inside])
+    return None
+
+
+def table(results, positions):
+    """Table of all cases, reStructuredText."""
+    titles = ["", *results]
+    rows = [
+        ("PSNR, dB (target: 60)", lambda one: f"{one['psnr']:.1f}"),
+        ("spectral angle, degrees (target: 0.7)", lambda one: f"{one['sam']:.2f}"),
+        (
+            "continuum of the stars, rms, % (target: 2)",
+            lambda one: " ".join(f"{100 * value:.1f}" for value in one["stars"]),
+        ),
+        *(
+            (
+                f"{name} of the stars / true",
+                lambda one, name=name: " ".join(
+                    f"{ours:.0f}/{true:.0f}" for ours, true in one["lines"][name]
+                ),
+            )
+            for name in LINES
+        ),
+        ("68 % of abs(error) / stated (target: 0.85 to 1.15)", lambda one: f"{one['pull']:.2f}"),
+        ("CPU, s", lambda one: f"{one['seconds']:.0f}" if "seconds" in one else ""),
+        ("peak memory, GB", lambda one: f"{one['peak']:.1f}" if "peak" in one else ""),
+        ("noise scales", lambda one: " ".join(f"{value:.3f}" for value in one.get("scales", []))),
+        (
+            "errors of the offsets, mas (target: 3)",
+            lambda one: " ".join(f"{value:.1f}" for value in one.get("offsets", [])),
+        ),
+        ("outliers left out", lambda one: " ".join(map(str, one.get("rejected", [])))),
+    ]
+    lines = [f".. list-table:: Positions of the stars: {positions}", "   :header-rows: 1", ""]
+    for cells in [titles, *([name, *map(show, results.values())] for name, show in rows)]:
+        lines += [f"   {'*' if not k else ' '} - {cell}" for k, cell in enumerate(cells)]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments=None):
+    """Run the cases and print the table."""
+    options = parse(arguments)
+    if options.case:
+        print(json.dumps(run_case(options.case, options.folder)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder
+        if folder is None:
+            folder, scene = Path(temporary), nebula()
+            simulate_exposures(folder, scene, roll=ROLL)
+            simulate_images(folder, scene, roll=IMAGE_ROLL)
+        results, found = {}, chain(folder)
+        if found:
+            results["trace model, cube_build, fusion"] = found
+        for case in options.only:
+            command = [sys.executable, __file__, "--case", case, "--folder", str(folder)]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            results[CASES[case]] = json.loads(output.splitlines()[-1])
+        text = table(results, star_positions(folder, nebula())[1])
+    print(text)
+    if options.output:
+        options.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

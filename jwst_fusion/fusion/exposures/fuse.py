@@ -1,0 +1,345 @@
+"""Fuse IFU exposures at their native pixels, with or without images, into one scene."""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
+from jwst_fusion.fusion.exposures.nuisance import Parameter, joint_step
+from jwst_fusion.fusion.exposures.problem import SceneProblem
+from jwst_fusion.fusion.exposures.refinement import refine_spectra
+from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
+from jwst_fusion.fusion.exposures.result import ExposureFusion
+from jwst_fusion.fusion.exposures.settings import ExposureSettings
+from jwst_fusion.fusion.exposures.start import first_spectra
+from jwst_fusion.fusion.exposures.tuning import tune
+from jwst_fusion.parameters import settings_of
+
+__all__ = ["fuse_exposures"]
+
+log = logging.getLogger(__name__)
+
+# Pixels of exposures that tell the weights of the prior: they are those of the scene, whichever
+# part of the pixels is taken, and a part is quicker.
+_ENOUGH = 500_000
+# Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
+# to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
+_FIRST, _SECOND = 15.0, 10.0
+_START = 10, 8  # iterations of the first solves, of a part and of all pixels
+_CLEAN = 4  # iterations after outliers have been left out
+_MOVES = 6  # steps of offsets, factors and levels at most
+# Of the last step: fine pixels, relative, and of the errors of the image.
+_STILL = {"x": 0.003, "y": 0.003, "gain": 3e-4, "level": 0.03}
+
+
+@dataclass
+class _Fitted:
+    """Parameters of exposures and images that were fitted, with their errors."""
+
+    offsets: np.ndarray  # (exposure, 2), fine pixels
+    offset_errors: np.ndarray
+    gain_errors: np.ndarray
+    level_errors: np.ndarray
+
+
+def fuse_exposures(
+    exposures,
+    exposure_psfs,
+    *,
+    grid,
+    wavelength,
+    images=(),
+    image_psfs=None,
+    bandpasses=(),
+    product_psf=None,
+    sources=None,
+    options=None,
+):
+    r"""
+    Fuse IFU exposures at their native pixels, with or without images, into one scene.
+
+    Nothing is resampled: the scene on the sky is found that explains every pixel of the exposures
+    and of the images, each at its own position and wavelength.
+
+    Parameters
+    ----------
+    exposures : list of ExposureObservation
+        Exposures as `jwst_fusion.products.ifu_exposure.read_ifu_exposure` reads them.
+    exposure_psfs : PsfCube or list of PsfCube
+        PSF of optics, slice and pixel on the pixels and in the orientation of `grid`, one for all
+        or one for each exposure; exposures that share one should share the object.
+    grid : SkyGrid
+        Fine grid of the product, of square pixels, at least as fine as the pixels of the images.
+    wavelength : array (L,)
+        Channels of the product, ascending, about as far apart as the detector's pixels,
+        micrometre.
+    images : list of ImageObservation, optional
+        Images in MJy/sr, each at its native pixels.
+    image_psfs : PsfCube or list of PsfCube, optional
+        PSF of optics and pixels, one for all or one for each image; needed with images.
+    bandpasses : list of `~jwst_fusion.bandpass.Bandpass`, optional
+        Filter curve of each image; the channels must cover it.
+    product_psf : PsfCube, optional
+        PSF of the product. By default that of the first image or, without images, of the first
+        exposure.
+    sources : `~astropy.coordinates.SkyCoord`, optional
+        Positions of point sources, which are fitted with spectra of their own and which the prior
+        does not see.
+    options : ExposureSettings, optional
+        Settings of the solver.
+
+    Returns
+    -------
+    ExposureFusion
+        Cube, errors, residuals of every pixel, spectra of the sources.
+
+    Raises
+    ------
+    NotFusableError
+        If no exposure has pixels within the grid and the channels, or a filter is not covered.
+    TypeError
+        If `options` is something else.
+    ValueError
+        If numbers of observations and PSFs do not match, or PSFs are not on the pixels of the grid.
+
+    Notes
+    -----
+    The scene is ``X = mean + V Z`` with spectra V and maps Z. With both given, a pixel is a sum of
+    products, see `jwst_fusion.fusion.exposures.operator`. Maps are found by conjugate gradients
+    under a prior of gradients whose weights, and a noise scale for each observation, follow from
+    the evidence; spectra by banded least squares over all pixels, in turn. The first spectra are
+    principal components of a quick cube.
+    """
+    settings = settings_of(options, ExposureSettings)
+    inputs = place_inputs(
+        exposures, exposure_psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf
+    )
+    positions = None
+    if sources is not None:
+        positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
+        positions = positions[inputs.domain.near(*positions.T)]
+    problem, groups, fitted, settled = _tuned(inputs, positions, settings)
+    solution, spread, iterations = _solved(problem, groups, settings)
+    groups = solution.solution
+    if product_psf is None:
+        product_psf = (inputs.image_psfs or inputs.psfs)[0]
+    error = None
+    if settings.errors:
+        error = error_cube(problem, groups, inputs.domain, product_psf, spread)
+    flux, flux_error = source_spectra(problem, groups, _steradian(grid))
+    residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
+    rows, columns = inputs.domain.inside
+    views = [one for one in problem.data if one.operator.source is not None]
+    return ExposureFusion(
+        cube=render_cube(problem, groups, inputs.domain, product_psf),
+        error=error,
+        wavelength=inputs.axis.wavelength,
+        grid=grid,
+        coefficients=problem.maps(groups)[:, rows, columns],
+        spectra=problem.spectra,
+        residuals=residuals,
+        rejected=rejected,
+        image_residuals=image_residuals,
+        source_flux=flux,
+        source_error=flux_error,
+        scales=_per_observation(inputs.psfs, views, "scales"),
+        image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
+        offsets=fitted.offsets * grid.scale,
+        offset_errors=fitted.offset_errors * grid.scale,
+        image_gains=inputs.gains,
+        image_gain_errors=fitted.gain_errors,
+        image_levels=inputs.levels,
+        image_level_errors=fitted.level_errors,
+        mu=problem.mu,
+        converged=bool(settled and solution.converged),
+        iterations=iterations,
+        departure=max(one.operator.departure for one in views),
+    )
+
+
+def _tuned(inputs, positions, settings):
+    """Problem of all pixels with offsets and weights fitted to a part; solution of the part."""
+    domain = inputs.domain
+    part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
+    parameters, settled = _parameters(inputs, settings), True
+    offsets = np.zeros((2, len(inputs.exposures), 2))
+    fitted = _Fitted(*offsets, *np.zeros((2, len(inputs.images))))
+    problem, groups = _begun(inputs, part, positions, settings)
+    if parameters:
+        _adjusted(inputs, problem, groups, part, settings, parameters, fitted)
+        # Spectra of a cube that is sharper now, and fitted to the pixels.
+        problem, groups = _begun(inputs, part, positions, settings)
+        views = [one for one in problem.data if one.operator.source is not None]
+        covariance = problem.covariance(problem.grams())
+        problem.set_spectra(
+            refine_spectra(problem.spectra, views, groups, covariance=covariance)[0]
+        )
+        groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
+        groups = groups.solution
+    fit_mu = settings.mu is None
+    if fit_mu or settings.noise_scales:
+        tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
+        groups, settled = tuned.groups, tuned.converged
+    if parameters:
+        problem, groups, still = _adjusted(
+            inputs, problem, groups, part, settings, parameters, fitted
+        )
+        settled = settled and still
+    if part < 1:
+        scales = [one.scales for one in problem.data]
+        data = data_of(inputs)
+        for one, scale in zip(data, scales, strict=True):
+            one.scales = scale
+        problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
+    return problem, groups, fitted, settled
+
+
+def _parameters(inputs, settings):
+    """What is to be fitted beside the scene: pairs of Parameter and index of the observation."""
+    views, wanted = shared(inputs.psfs), []
+    if settings.offsets == "fitted":
+        for data, members in enumerate(views):
+            for part, index in enumerate(members):
+                # Without an image nothing tells where the first exposure itself points.
+                if inputs.images or index:
+                    wanted += [(Parameter(data, part, kind), index) for kind in "xy"]
+    if settings.gains == "fitted":
+        for data, members in enumerate(shared(inputs.image_psfs), start=len(views)):
+            for part, index in enumerate(members):
+                wanted += [(Parameter(data, part, kind), index) for kind in ("gain", "level")]
+    return wanted
+
+
+def _begun(inputs, part, positions, settings):
+    """Problem of a part of the pixels with the spectra of a quick cube, and its solution."""
+    spectra, mu = first_spectra(
+        inputs.exposures,
+        inputs.placed,
+        inputs.domain,
+        inputs.axis,
+        rank=settings.rank,
+        max_rank=settings.max_rank,
+    )
+    log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
+    mu = mu if settings.mu is None else np.asarray(settings.mu, float)
+    data = data_of(inputs, part)
+    problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
+    most = min(_START[0], settings.max_iterations)
+    groups = problem.solve(max_iterations=most, tolerance=settings.tolerance).solution
+    if settings.outlier_sigma is not None:
+        problem.reject(groups, max(_FIRST, settings.outlier_sigma))
+    return problem, groups
+
+
+def _adjusted(inputs, problem, groups, part, settings, parameters, fitted):
+    """Fit offsets, factors and levels; change the input accordingly."""
+    positions = None if problem.prior.sources is None else problem.prior.positions
+    for number in range(_MOVES):
+        step, covariance = joint_step(problem, groups, [one for one, _ in parameters])
+        _take(inputs, parameters, step, np.sqrt(np.diag(covariance)), fitted)
+        data = data_of(inputs, part)
+        for one, old in zip(data, problem.data, strict=True):
+            one.rejected, one.scales = old.rejected, old.scales
+        problem = SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
+        most = min(_START[1], settings.max_iterations)
+        groups = problem.solve(start=groups, tolerance=settings.tolerance, max_iterations=most)
+        groups = groups.solution
+        if settings.outlier_sigma is not None:
+            problem.reject(groups, max(_FIRST, settings.outlier_sigma))
+        largest = 0.0
+        for (one, _), change in zip(parameters, step, strict=True):
+            unit = float(np.median(data[one.data].error)) if one.kind == "level" else 1.0
+            largest = max(largest, abs(change) / unit / _STILL[one.kind])
+        log.info("Offsets, factors, levels: step %d, %.1f times the last one", number + 1, largest)
+        if largest < 1:
+            return problem, groups, True
+    return problem, groups, False
+
+
+def _take(inputs, parameters, step, errors, fitted):
+    """Change offsets, factors and levels by a step."""
+    for (one, index), change, error in zip(parameters, step, errors, strict=True):
+        if one.kind == "gain":
+            inputs.gains[index] *= 1 + change
+            fitted.gain_errors[index] = error * inputs.gains[index]
+        elif one.kind == "level":
+            inputs.levels[index] += inputs.gains[index] * change
+            fitted.level_errors[index] = error * inputs.gains[index]
+        else:
+            axis = "xy".index(one.kind)
+            fitted.offsets[index, axis] += change
+            fitted.offset_errors[index, axis] = error
+            placed = inputs.placed[index]
+            moved = getattr(placed, one.kind) + change
+            inputs.placed[index] = replace(placed, **{one.kind: moved})
+
+
+def _solved(problem, groups, settings):
+    """Maps and spectra by turns; outliers are left out as the model becomes better.
+
+    Gives the last solution, the covariance of the spectra (None without a fit) and the number of
+    iterations.
+    """
+    most, total, spread = settings.max_iterations, 0, None
+    options = {"tolerance": settings.tolerance}
+    solution = problem.solve(start=groups, max_iterations=min(_START[1], most), **options)
+    total += solution.iterations
+    if settings.outlier_sigma is not None:
+        problem.reject(solution.solution, max(_FIRST, settings.outlier_sigma))
+        last = min(_CLEAN, most) if settings.passes else most
+        solution = problem.solve(start=solution.solution, max_iterations=last, **options)
+        total += solution.iterations
+    views = [one for one in problem.data if one.operator.source is not None]
+    for number in range(settings.passes):
+        covariance = problem.covariance(problem.grams())
+        spectra, spread = refine_spectra(
+            problem.spectra, views, solution.solution, covariance=covariance
+        )
+        problem.set_spectra(spectra)
+        if settings.noise_scales:
+            tune(problem, solution.solution, fit_mu=False, steps=1, max_iterations=0)
+        if settings.outlier_sigma is not None:
+            least = 0.0 if number + 1 == settings.passes else _SECOND
+            left = problem.reject(solution.solution, max(least, settings.outlier_sigma))
+            log.info("Fit %d of the spectra: %d pixels are left out", number + 1, left)
+        solution = problem.solve(start=solution.solution, max_iterations=most, **options)
+        total += solution.iterations
+    return solution, spread, total
+
+
+def _unplaced(inputs, problem, groups):
+    """Residuals and outliers in the order of the observations' own pixels."""
+    exposures = [None] * len(inputs.exposures)
+    rejected = [None] * len(inputs.exposures)
+    images = [None] * len(inputs.images)
+    found = problem.residuals(groups)
+    views = shared(inputs.psfs)
+    for members, one, values in zip(views, problem.data, found, strict=False):
+        operator = one.operator
+        for i, index, part in zip(members, operator.source, operator.parts, strict=True):
+            size = len(inputs.exposures[i].data)
+            exposures[i], rejected[i] = np.full(size, np.nan, np.float32), np.zeros(size, bool)
+            exposures[i][index], rejected[i][index] = values[part], one.rejected[part]
+    pictures = shared(inputs.image_psfs)
+    for members, one, values in zip(
+        pictures, problem.data[len(views) :], found[len(views) :], strict=True
+    ):
+        for i, part in zip(members, one.operator.parts, strict=True):
+            picture = np.full(inputs.images[i].data.size, np.nan)
+            picture[inputs.image_places[i][0]] = values[part] * inputs.gains[i]
+            images[i] = picture.reshape(inputs.images[i].data.shape)
+    return exposures, rejected, images
+
+
+def _per_observation(psfs, data, name):
+    """Values of each set of pixels, in the order of the observations."""
+    out = np.ones(len(psfs))
+    for members, one in zip(shared(psfs), data, strict=True):
+        out[members] = getattr(one, name)
+    return out
+
+
+def _steradian(grid):
+    """Area of a pixel."""
+    return float(np.radians(grid.scale / 3600) ** 2)

@@ -1,0 +1,155 @@
+"""Images at their native pixels as a linear operator on component maps, and its adjoint."""
+
+from itertools import pairwise
+
+import numpy as np
+import scipy.fft as sf
+
+from jwst_fusion.fusion.exposures.operator import half_plane, psf_modes, to_groups
+from jwst_fusion.fusion.exposures.sampling import prefilter, sky_taps
+from jwst_fusion.fusion.solver.operators import Imager
+
+__all__ = ["ImageOperator"]
+
+
+class ImageOperator:
+    """
+    Images through filters, each at the positions of its own pixels.
+
+    Blur and filter are those of `~jwst_fusion.fusion.solver.operators.Imager`; what is seen is then
+    sampled where the pixels are, so that no image is resampled.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain, of factor one.
+    psf : `~jwst_fusion.psf.PsfCube`
+        PSFs of optics and pixel, on the fine grid.
+    axis : ChannelAxis
+        Channels and knots of the spectra.
+    responses : array (n, L)
+        Weights of the channels in every image.
+    positions : list of tuple of array
+        Columns x and rows y of the pixels of every image on the domain, flat arrays.
+
+    Attributes
+    ----------
+    parts : list of slice
+        Where the pixels of each image stand in a vector of pixels.
+    size : int
+        Number of all of them.
+    source : None
+        All pixels are seen, in the order in which they are given.
+    """
+
+    source = None
+
+    def __init__(self, grid, psf, axis, responses, positions):
+        self.grid, self.axis, self.responses = grid, axis, np.asarray(responses, float)
+        self.psf, self._nodes = psf_modes(psf, axis.wavelength)
+        self._prefilter = prefilter(grid.shape)
+        self._taps = [sky_taps(x, y, grid.shape) for x, y in positions]
+        ends = np.cumsum([0, *(len(x) for x, _ in positions)])
+        self.parts = [slice(*pair) for pair in pairwise(ends)]
+        self.size = int(ends[-1])
+
+    def set_spectra(self, spectra):
+        """
+        Take basis spectra.
+
+        Parameters
+        ----------
+        spectra : SplineSpectra
+            On the same channels; the mean is not part of the operator.
+        """
+        basis = spectra.at(self.axis.wavelength)[1]
+        mixing = np.einsum("nl,lr,lk->nrk", self.responses, self._nodes, basis, optimize=True)
+        self.imager = Imager(self.grid, self.psf, mixing)
+        self.rank = spectra.rank
+
+    def forward(self, groups, factors=None):
+        """
+        Light of component maps in every pixel.
+
+        Parameters
+        ----------
+        groups : array (group, 1, k)
+            Component groups.
+        factors : array (rows, columns // 2 + 1), optional
+            Transfer function that the maps pass before, as that of a derivative.
+
+        Returns
+        -------
+        array (size,)
+            Pixels of all images.
+        """
+        grid = self.grid
+        spectra = half_plane(grid, self.imager.forward_groups(groups)) * self._prefilter
+        if factors is not None:
+            spectra *= factors
+        values = np.empty(self.size)
+        for part, taps, spectrum in zip(self.parts, self._taps, spectra, strict=True):
+            values[part] = taps @ sf.irfft2(spectrum, grid.shape, norm="ortho").ravel()
+        return values
+
+    def adjoint(self, values):
+        """
+        Apply the adjoint, tap for tap.
+
+        Parameters
+        ----------
+        values : array (size,)
+            Values of the pixels.
+
+        Returns
+        -------
+        array (group, 1, k)
+            Component groups.
+        """
+        grid = self.grid
+        planes = np.array(
+            [
+                (taps.T @ values[part]).reshape(grid.shape)
+                for part, taps in zip(self.parts, self._taps, strict=True)
+            ]
+        )
+        spectra = sf.rfft2(planes, norm="ortho") * self._prefilter
+        return self.imager.adjoint_groups(to_groups(spectra))
+
+    def mean(self, spectra):
+        """
+        Light of the mean spectrum in every pixel.
+
+        Parameters
+        ----------
+        spectra : SplineSpectra
+            On the same channels.
+
+        Returns
+        -------
+        array (size,)
+            MJy/sr.
+        """
+        level = self.responses @ spectra.at(self.axis.wavelength)[0]
+        return np.repeat(level, [part.stop - part.start for part in self.parts])
+
+    def gram(self, weights, area):
+        """
+        Blocks of the normal matrix for pixels spread evenly over an area.
+
+        Parameters
+        ----------
+        weights : array (size,)
+            Inverse variance of every pixel.
+        area : float
+            Fine pixels over which they are spread.
+
+        Returns
+        -------
+        array (group, 1, k, k)
+            The blocks.
+        """
+        level = np.array([weights[part].sum() for part in self.parts]) / area
+        transfer = self.imager.transfer  # group, 1, n, k
+        weighted = transfer.conj() * level[:, None]
+        return weighted.transpose(0, 1, 3, 2) @ transfer

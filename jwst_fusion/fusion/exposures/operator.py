@@ -1,0 +1,354 @@
+r"""
+The spectrometer at its native pixels as a linear operator on component maps, and its adjoint.
+
+The scene is ``X = mean + V Z`` with component maps Z on a fine grid. Pixel i at wavelength
+:math:`\lambda_i` and sky position :math:`x_i` sees
+
+.. math:: y_i = m(\lambda_i) + \sum_k V_k(\lambda_i) \sum_r w_r(\lambda_i) (h_r * Z_k)(x_i)
+
+with the PSFs h of optics, slice and pixel at wavelength nodes and their interpolation weights w.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft as sf
+
+from jwst_fusion.fusion.exposures.sampling import line_taps, prefilter, sky_taps
+from jwst_fusion.fusion.exposures.slice_lines import trace_slices
+
+__all__ = ["ExposureOperator", "PlacedPixels", "half_plane", "psf_modes", "to_groups"]
+
+# Pixels at once: what is made of them on the way, pixels x components x modes, stays in the cache.
+_CHUNK = 8192
+_SPARSE = (
+    8  # of so many pixels one stands for the others where blocks of the normal matrix are made
+)
+_TINY = 1e-30  # against division by zero where no pixel of a chunk has weight
+#: Relative singular value below which modes of the PSF are left out.
+MODES = 5e-4
+
+
+@dataclass(frozen=True)
+class PlacedPixels:
+    """
+    Pixels of an exposure on the fine grid.
+
+    Attributes
+    ----------
+    x, y : array (n,)
+        Columns and rows on the periodic domain, fine pixels.
+    wavelength : array (n,)
+        Wavelength, micrometre.
+    label : int array (n,)
+        Number of the slice.
+    usable : bool array (n,)
+        Pixels whose light is to be explained: good, within the channels and the domain.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    wavelength: np.ndarray
+    label: np.ndarray
+    usable: np.ndarray
+
+
+def half_plane(grid, groups):
+    """
+    Bring groups of a grid of factor one into the order of `scipy.fft.rfft2`.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain whose spaxels are its fine pixels.
+    groups : array (group, 1, n)
+        Coefficients.
+
+    Returns
+    -------
+    array (n, rows, columns // 2 + 1)
+        The same.
+    """
+    return np.ascontiguousarray(groups[:, 0].T).reshape(-1, grid.rows, grid.half)
+
+
+def to_groups(spectra):
+    """
+    Bring coefficients in the order of `scipy.fft.rfft2` into groups.
+
+    Parameters
+    ----------
+    spectra : array (n, rows, columns // 2 + 1)
+        Coefficients.
+
+    Returns
+    -------
+    array (group, 1, n)
+        The same.
+    """
+    return np.ascontiguousarray(spectra.reshape(len(spectra), -1).T)[:, None, :]
+
+
+def psf_modes(psf, wavelength, *, tolerance=MODES):
+    """
+    Write PSFs as sums of few modes.
+
+    Parameters
+    ----------
+    psf : `~jwst_fusion.psf.PsfCube`
+        PSFs at wavelength nodes.
+    wavelength : array (L,)
+        Wavelengths, micrometre; those beyond the nodes take the PSF of the last node.
+    tolerance : float, optional
+        Relative singular value below which modes are left out.
+
+    Returns
+    -------
+    modes : array (m, y, x)
+        The modes.
+    weights : array (L, m)
+        Weight of each at every wavelength.
+    """
+    nodes = psf.weights(np.clip(wavelength, *psf.wavelength[[0, -1]]))
+    left, values, right = np.linalg.svd(psf.data.reshape(len(psf.data), -1), full_matrices=False)
+    kept = values > tolerance * values[0]
+    modes = right[kept].reshape(-1, *psf.data.shape[1:])
+    return modes, nodes @ (left[:, kept] * values[kept])
+
+
+class ExposureOperator:
+    """
+    Exposures that share one PSF.
+
+    Parameters
+    ----------
+    grid : Grid
+        Periodic domain, of factor one.
+    psf : `~jwst_fusion.psf.PsfCube`
+        PSFs of optics, slice and pixel, on the fine grid.
+    axis : ChannelAxis
+        Channels and knots of the spectra.
+    exposures : list of PlacedPixels
+        The exposures.
+
+    Attributes
+    ----------
+    source : list of array
+        Which pixels of each exposure the operator sees, in its own order: slice by slice.
+    parts : list of slice
+        Where those of each exposure stand in a vector of pixels.
+    size : int
+        Number of all of them.
+    departure : float
+        Worst distance of a pixel from its line, fine pixels.
+    otf : array (m, rows, columns // 2 + 1)
+        Transfer functions of the modes.
+    """
+
+    def __init__(self, grid, psf, axis, exposures):
+        self.grid, self.axis = grid, axis
+        modes, weights = psf_modes(psf, axis.wavelength)
+        self.otf = grid.otf(modes)[:, :, : grid.half]
+        self.modes = len(modes)
+        self._filtered = (self.otf * prefilter(grid.shape)).astype(np.complex64)
+        self._nodes = axis.interpolated(weights)
+        self.source, self.parts, self._chunks = [], [], []
+        self.departure, start, samples = 0.0, 0, [np.zeros((2, 0))]
+        offset = 0
+        for pixels in exposures:
+            lines = trace_slices(pixels.x, pixels.y, pixels.label, pixels.usable)
+            order = [np.zeros(0, np.intp)]
+            first = start
+            for line in lines:
+                self.departure = max(self.departure, line.departure)
+                samples.append(np.array([line.x, line.y]))
+                window = slice(offset, offset + len(line.x))
+                offset = window.stop
+                # Neighbours in wavelength share knots.
+                sort = np.argsort(pixels.wavelength[line.pixels], kind="stable")
+                order.append(line.pixels[sort])
+                for low in range(0, len(sort), _CHUNK):
+                    part = sort[low : low + _CHUNK]
+                    knots = axis.matrix(pixels.wavelength[line.pixels[part]])
+                    taps = line_taps(line.position[part], len(line.x))
+                    self._chunks.append((slice(start, start + len(part)), window, taps, knots))
+                    start += len(part)
+            self.source.append(np.concatenate(order))
+            self.parts.append(slice(first, start))
+        self.size, self._samples = start, offset
+        self._taps = sky_taps(*np.concatenate(samples, axis=1), grid.shape)
+        self._taps_transposed = self._taps.T.tocsr()
+
+    def set_spectra(self, spectra):
+        """
+        Take basis spectra.
+
+        Parameters
+        ----------
+        spectra : SplineSpectra
+            On the same channels; the mean is not part of the operator.
+        """
+        self.rank = spectra.rank
+        self._table = np.concatenate([spectra.basis, self._nodes], axis=1).astype(np.float32)
+
+    def _maps(self, groups, factors=None):
+        """Spline coefficients of the maps through every mode, (pixel, component x mode)."""
+        grid = self.grid
+        spectra = half_plane(grid, groups).astype(np.complex64)
+        if factors is not None:
+            spectra *= factors
+        maps = np.empty((grid.rows * grid.columns, len(spectra), self.modes), np.float32)
+        for index, spectrum in enumerate(spectra):
+            seen = sf.irfft2(spectrum * self._filtered, grid.shape, norm="ortho")
+            maps[:, index] = seen.reshape(self.modes, -1).T
+        return maps.reshape(len(maps), -1)
+
+    def components(self, groups, factors=None):
+        """
+        Iterate over what the pixels see of every component.
+
+        Parameters
+        ----------
+        groups : array (group, 1, k)
+            Component groups.
+        factors : array (rows, columns // 2 + 1), optional
+            Transfer function that the maps pass before.
+
+        Yields
+        ------
+        part : slice
+            Pixels in the order of the operator.
+        knots : `~scipy.sparse.csr_array` (n, knots)
+            Values of the splines at their wavelengths.
+        values : array (n, k)
+            Every component at these pixels, single precision.
+        """
+        lines = self._taps @ self._maps(groups, factors)
+        nodes = self._nodes.astype(np.float32)
+        for part, window, taps, knots in self._chunks:
+            seen = (taps @ lines[window]).reshape(len(taps.indptr) - 1, -1, self.modes)
+            yield part, knots, np.einsum("nkm,nm->nk", seen, knots @ nodes)
+
+    def forward(self, groups, factors=None):
+        """
+        Light of component maps in every pixel.
+
+        Parameters
+        ----------
+        groups : array (group, 1, k)
+            Component groups.
+        factors : array (rows, columns // 2 + 1), optional
+            Transfer function that the maps pass before, as that of a derivative.
+
+        Returns
+        -------
+        array (size,)
+            Pixels of all exposures in the order of the operator, single precision.
+        """
+        lines = self._taps @ self._maps(groups, factors)
+        values = np.empty(self.size, np.float32)
+        for part, window, taps, knots in self._chunks:
+            table = knots @ self._table
+            seen = (taps @ lines[window]).reshape(len(table), self.rank, self.modes)
+            seen = np.einsum("nkm,nm->nk", seen, table[:, self.rank :])
+            values[part] = np.einsum("nk,nk->n", seen, table[:, : self.rank])
+        return values
+
+    def adjoint(self, values):
+        """
+        Apply the adjoint, tap for tap.
+
+        Parameters
+        ----------
+        values : array (size,)
+            Values of the pixels in the order of the operator.
+
+        Returns
+        -------
+        array (group, 1, k)
+            Component groups.
+        """
+        grid, values = self.grid, np.asarray(values, np.float32)
+        lines = np.zeros((self._samples, self.rank * self.modes), np.float32)
+        for part, window, taps, knots in self._chunks:
+            table = knots @ self._table
+            basis = table[:, : self.rank] * values[part, None]
+            spread = basis[:, :, None] * table[:, None, self.rank :]
+            lines[window] += taps.T @ spread.reshape(len(table), -1)
+        maps = (self._taps_transposed @ lines).reshape(-1, self.rank, self.modes)
+        spectra = np.empty((self.rank, grid.rows, grid.half), np.complex128)
+        for index in range(self.rank):
+            planes = np.ascontiguousarray(maps[:, index].T).reshape(self.modes, *grid.shape)
+            seen = sf.rfft2(planes, norm="ortho")
+            spectra[index] = np.einsum("myx,myx->yx", seen, self._filtered.conj())
+        return to_groups(spectra)
+
+    def mean(self, spectra):
+        """
+        Light of the mean spectrum in every pixel.
+
+        Parameters
+        ----------
+        spectra : SplineSpectra
+            On the same channels.
+
+        Returns
+        -------
+        array (size,)
+            MJy/sr, in the order of the operator, single precision.
+        """
+        values = np.empty(self.size, np.float32)
+        column = spectra.mean[:, None].astype(np.float32)
+        for part, _, _, knots in self._chunks:
+            values[part] = (knots @ column)[:, 0]
+        return values
+
+    def gram(self, weights, area):
+        r"""
+        Blocks of the normal matrix for pixels spread evenly over an area.
+
+        Parameters
+        ----------
+        weights : array (size,)
+            Inverse variance of every pixel.
+        area : float
+            Fine pixels over which they are spread.
+
+        Returns
+        -------
+        array (group, 1, k, k)
+            :math:`\sum_{rs} \bar H_r H_s \sum_i W_i V_k V_l w_r w_s` over the area.
+        """
+        count = self.rank * self.modes
+        sums = np.zeros((count, count))
+        for part, _, _, knots in self._chunks:
+            table = knots[::_SPARSE] @ self._table
+            weight = weights[part]
+            # All of the weight, whichever pixels stand for the others.
+            weight = weight[::_SPARSE] * (weight.sum() / max(weight[::_SPARSE].sum(), _TINY))
+            both = table[:, : self.rank, None] * table[:, None, self.rank :]
+            both = both.reshape(len(table), -1) * np.sqrt(weight)[:, None]
+            sums += both.T @ both
+        sums = sums.reshape(self.rank, self.modes, self.rank, self.modes) / area
+        otf = self.otf.reshape(self.modes, -1)
+        half = np.tensordot(sums, otf, ((3,), (0,)))  # k, r, l, group
+        return np.einsum("rg,krlg->gkl", otf.conj(), half, optimize=True)[:, None]
+
+    def variance(self, covariance):
+        """
+        Covariance of what a pixel in the middle of the channels sees of the components.
+
+        Parameters
+        ----------
+        covariance : array (group, 1, k, k)
+            Posterior covariance of the component groups.
+
+        Returns
+        -------
+        array (k, k)
+            The same for every pixel, as that of the groups is for even pixels.
+        """
+        weights = self._nodes[len(self._nodes) // 2]
+        seen = np.abs(np.tensordot(weights, self.otf, 1).ravel()) ** 2
+        weighted = self.grid.multiplicity * seen / (self.grid.rows * self.grid.columns)
+        return np.tensordot(weighted, covariance[:, 0].real, 1)

@@ -1,0 +1,156 @@
+"""Read the native pixels of IFU exposures that have passed assign_wcs."""
+
+import dataclasses
+
+import numpy as np
+from gwcs.selector import RegionsSelector
+from stdatamodels.jwst import datamodels
+from stdatamodels.jwst.datamodels import dqflags
+
+from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
+from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exposures.observation import ExposureObservation
+
+__all__ = ["read_ifu_exposure"]
+
+_DO_NOT_USE = np.uint32(dqflags.pixel["DO_NOT_USE"])
+_GEOMETRIES = {"NRS_IFU": "nirspec_ifu", "MIR_MRS": "miri_mrs"}
+_BANDS = {"SHORT": "A", "MEDIUM": "B", "LONG": "C"}
+_CHANNEL = 100  # slices of the MIRI spectrometer are numbered 100 times the channel plus their own
+
+
+def read_ifu_exposure(source):
+    """
+    Read an IFU exposure of NIRSpec or of the MIRI spectrometer at its native pixels.
+
+    Parameters
+    ----------
+    source : str, pathlib.Path or `~stdatamodels.jwst.datamodels.IFUImageModel`
+        Exposure (cal, crf) with a WCS, in MJy/sr; it is not changed.
+
+    Returns
+    -------
+    list of `~jwst_fusion.fusion.exposures.observation.ExposureObservation`
+        One of NIRSpec; of MIRI one for each channel on the detector.
+
+    Raises
+    ------
+    NotFusableError
+        If it is no such exposure, has no WCS, is oversampled already, is not in MJy/sr, or has no
+        pixel that may be used.
+    """
+    if not isinstance(source, datamodels.JwstDataModel):
+        with datamodels.open(source) as model:
+            return read_ifu_exposure(model)
+    model, name = source, str(source.meta.filename)
+    kind = _GEOMETRIES.get(str(model.meta.exposure.type))
+    if kind is None or not isinstance(model, datamodels.IFUImageModel):
+        msg = (
+            f"{name} is not an IFU exposure of NIRSpec or MIRI (EXP_TYPE {model.meta.exposure.type}"
+            f", {type(model).__name__}): give cal or crf files of NRS_IFU or MIR_MRS"
+        )
+        raise NotFusableError(msg)
+    unit = str(model.meta.bunit_data)
+    if unit.replace(" ", "").lower() != "mjy/sr":
+        msg = f"{name} is in {unit}, not in MJy/sr: run flat_field and photom on it first"
+        raise NotFusableError(msg)
+    try:
+        geometry = make_geometry(kind, model)
+    except GeometryError as error:
+        msg = f"{name}: {error}"
+        raise NotFusableError(msg) from error
+    parts = [
+        _slice_pixels(geometry, layout, _sky_of(geometry, layout)) for layout in geometry.layouts
+    ]
+    pixels = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.lexsort((pixels["column"], pixels["row"]))
+    pixels = {key: values[order] for key, values in pixels.items()}
+    where = pixels["row"], pixels["column"]
+    data, err, flags = (np.asarray(array)[where] for array in (model.data, model.err, model.dq))
+    good = (flags.astype(np.uint32) & _DO_NOT_USE) == 0
+    with np.errstate(invalid="ignore"):
+        good &= np.isfinite(data) & np.isfinite(err) & (err > 0)
+    for key in ("ra", "dec", "wavelength"):
+        good &= np.isfinite(pixels[key])
+    if not good.any():
+        msg = f"{name} has no pixel that may be used: all are NaN or flagged DO_NOT_USE"
+        raise NotFusableError(msg)
+    instrument = model.meta.instrument
+    whole = ExposureObservation(
+        data=data,
+        err=err,
+        good=good,
+        shape=model.data.shape,
+        slit_axis="column" if geometry.transposed else "row",
+        pa_v3=model.meta.wcsinfo.roll_ref,
+        instrument="NIRSPEC" if kind == "nirspec_ifu" else "MIRI_MRS",
+        detector=str(instrument.detector),
+        grating=str(instrument.grating) if kind == "nirspec_ifu" else "",
+        name=name,
+        **pixels,
+    )
+    return [whole] if kind == "nirspec_ifu" else _by_channel(whole, str(instrument.band))
+
+
+def _by_channel(whole, band):
+    """Exposures of the channels of the MIRI spectrometer."""
+    if band not in _BANDS:
+        msg = f"{whole.name}: band {band} (keyword BAND) is none of {', '.join(_BANDS)}"
+        raise NotFusableError(msg)
+    parts = []
+    for channel in np.unique(whole.label // _CHANNEL):
+        inside = whole.label // _CHANNEL == channel
+        arrays = {
+            field.name: getattr(whole, field.name)[inside]
+            for field in dataclasses.fields(whole)
+            if isinstance(getattr(whole, field.name), np.ndarray)
+        }
+        parts.append(dataclasses.replace(whole, grating=f"{channel}{_BANDS[band]}", **arrays))
+    return parts
+
+
+def _sky_of(geometry, layout):
+    """Transform of one slice from columns and rows to right ascension, declination, wavelength."""
+    wcs = geometry.wcs
+    frames = list(wcs.available_frames)
+    for index, step in enumerate(wcs.pipeline):
+        if isinstance(step.transform, RegionsSelector):
+            own = step.transform.selector[layout.label]
+            rest = wcs.get_transform(frames[index + 1], frames[-1])
+            return lambda x, y: rest(*own(x, y)[:3])
+    # A WCS of slice style takes the number of the slice, which most frames pass on.
+    whole = wcs.get_transform("detector", frames[-1])
+    return lambda x, y: whole(x, y, layout.label - 1)
+
+
+def _slice_pixels(geometry, layout, sky):
+    """Coordinates of the pixels of one slice as flat arrays."""
+    rows, columns = np.broadcast_arrays(*layout.index())
+    inside = layout.inside
+    reference = []
+
+    def coordinates(first, second):
+        x, y = (second, first) if geometry.transposed else (first, second)
+        ra, dec, wavelength = sky(x, y)[:3]
+        if not reference:
+            known = ra[np.isfinite(ra)]
+            reference.append(known[0] if known.size else 0.0)
+        # One branch within the slice, also where right ascension passes 360 degrees.
+        ra = (ra - reference[0] + 180) % 360 + reference[0] - 180
+        return ra, dec, wavelength
+
+    ra, dec, wavelength = (
+        values[inside] for values in evaluate_smooth(coordinates, layout, inside)
+    )
+    row, column = rows[inside], columns[inside]
+    if geometry.transposed:
+        row, column = column, row
+    return {
+        "ra": ra % 360,
+        "dec": dec,
+        "wavelength": wavelength,
+        "label": np.full(len(ra), layout.label, np.int32),
+        "row": row,
+        "column": column,
+    }

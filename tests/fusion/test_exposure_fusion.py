@@ -1,0 +1,313 @@
+"""Fusion from native pixels: a scene known in closed form is found, with its errors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from jwst_fusion.bandpass import Bandpass
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion import ExposureSettings, SkyGrid, fuse_exposures
+from jwst_fusion.fusion.exposures.observation import ExposureObservation
+from jwst_fusion.fusion.exposures.quick_cube import quick_cube
+from jwst_fusion.fusion.observed.observation import ImageObservation
+from jwst_fusion.psf import PsfCube
+
+SCALE = 0.05  # arcsec per fine pixel
+SIZE = 34
+CHANNELS = 2.0 + 0.001 * np.arange(36)
+SIGMA = {"ifu": 1.7, "image": 1.15}  # fine pixels: standard deviation of the PSF
+NOISE = {"ifu": 0.5, "image": 0.1}
+# x, y [fine pixels from the middle], standard deviation, brightness: continuum, slope, line
+BLOBS = ((-4.0, 3.0, 4.0, 20.0, 0.0, 60.0), (5.0, -2.0, 3.0, 30.0, 0.8, 0.0))
+STAR = (3.3, 7.6, 2000.0, -0.5, 0.0)  # x, y, flux in fine pixels, slope, line
+LEVEL = 5.0
+
+
+def spectrum(continuum, slope, line, wavelength):
+    """Continuum and a line 2.5 channels wide."""
+    relative = (wavelength - 2.0175) / 0.0175
+    return continuum * (1 + slope * relative) + line * np.exp(
+        -0.5 * ((wavelength - 2.0121) / 0.0011) ** 2
+    )
+
+
+def scene(x, y, wavelength, sigma):
+    """Surface brightness behind a Gaussian PSF at positions from the middle."""
+    total = np.full(np.broadcast(x, wavelength).shape, LEVEL)
+    for east, north, size, *light in BLOBS:
+        width = size**2 + sigma**2
+        shape = size**2 / width * np.exp(-0.5 * ((x - east) ** 2 + (y - north) ** 2) / width)
+        total = total + shape * spectrum(*light, wavelength)
+    east, north, flux, slope, line = STAR
+    shape = np.exp(-0.5 * ((x - east) ** 2 + (y - north) ** 2) / sigma**2)
+    shape = shape / (2 * np.pi * sigma**2)
+    return total + shape * spectrum(flux, slope, line, wavelength)
+
+
+def grid():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.crval = [83.8, -5.4]
+    wcs.wcs.crpix = [(SIZE + 1) / 2] * 2
+    wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
+    wcs.wcs.set()
+    return SkyGrid(wcs, (SIZE, SIZE))
+
+
+def gaussian_psf(kind):
+    y, x = np.indices((21, 21)) - 10
+    plane = np.exp(-0.5 * (x**2 + y**2) / SIGMA[kind] ** 2)
+    return PsfCube(np.array([plane / plane.sum()] * 2), np.array([1.9, 2.1]), SCALE, "test")
+
+
+def exposure(shift, angle, seed, cosmic_rays=20):
+    """Tilted slices two fine pixels wide and high, wavelengths tilted on the detector."""
+    rng = np.random.default_rng(seed)
+    label, along, column = (
+        one.ravel()
+        for one in np.meshgrid(np.arange(20), np.arange(22), np.arange(44), indexing="ij")
+    )
+    u, v = 2.0 * (along - 10.5) + 0.02 * column, 2.0 * (label - 9.5)
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    x = shift[0] + cosine * u - sine * v
+    y = shift[1] + sine * u + cosine * v
+    wavelength = 1.9965 + 0.001 * (column + 0.13 * along + 0.31 * (label % 3))
+    data = scene(x, y, wavelength, SIGMA["ifu"])
+    data = data + NOISE["ifu"] * rng.standard_normal(len(data))
+    hit = rng.choice(len(data), cosmic_rays, replace=False)
+    data[hit] += 100 * NOISE["ifu"]
+    sky = grid().sky(x + (SIZE - 1) / 2, y + (SIZE - 1) / 2)
+    return ExposureObservation(
+        data=data,
+        err=np.full(len(data), NOISE["ifu"]),
+        good=rng.random(len(data)) > 0.02,
+        ra=sky.ra.deg,
+        dec=sky.dec.deg,
+        wavelength=wavelength,
+        label=label + 1,
+        row=label * 24 + along,
+        column=column,
+        shape=(20 * 24, 44),
+        slit_axis="row",
+        pa_v3=0.0,
+        instrument="NIRSPEC",
+        detector="NRS1",
+        grating="G235H",
+        name=f"exposure {seed}",
+    ), hit
+
+
+def image(seed=5):
+    rng = np.random.default_rng(seed)
+    wcs = grid().wcs.deepcopy()
+    turn = np.radians(35.0)
+    wcs.wcs.pc = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    wcs.wcs.crpix = [25.3, 24.8]
+    wcs.wcs.set()
+    own = SkyGrid(wcs, (49, 50))
+    row, column = np.indices(own.shape)
+    x, y = (one - (SIZE - 1) / 2 for one in grid().pixels(own.sky(column, row)))
+    fine = np.linspace(2.004, 2.031, 28)
+    data = np.mean([scene(x, y, one, SIGMA["image"]) for one in fine], axis=0)
+    data += NOISE["image"] * rng.standard_normal(data.shape)
+    good = np.ones(data.shape, bool)
+    err = np.full(data.shape, NOISE["image"])
+    return ImageObservation(
+        data, err, good, own, 0.0, "NIRCAM", "TEST", "NRCB1", "image", None
+    ), Bandpass("TEST", np.linspace(2.0035, 2.0315, 200), np.ones(200), "test")
+
+
+@pytest.fixture(scope="module")
+def exposures():
+    shifts = ((0.3, -0.4), (1.2, 0.7), (-0.8, 1.4), (0.6, -1.3))
+    return [exposure(shift, 20.0, seed) for seed, shift in enumerate(shifts, start=1)]
+
+
+@pytest.fixture(scope="module")
+def star():
+    return grid().sky(*([one + (SIZE - 1) / 2] for one in STAR[:2]))
+
+
+def truth(sigma):
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    return scene(x, y, CHANNELS[:, None, None], sigma)
+
+
+INNER = (slice(None), slice(4, -4), slice(4, -4))
+
+
+def check(result, sigma, exposures, limit):
+    expected = truth(sigma)[INNER]
+    error = result.cube[INNER] - expected
+    assert np.sqrt(np.mean(error**2)) < limit
+    pulls = np.abs(error) / result.error[INNER]
+    assert 0.6 < np.quantile(pulls, 0.68) < 1.5
+    for (one, hit), residuals, rejected in zip(
+        exposures, result.residuals, result.rejected, strict=True
+    ):
+        used = np.isfinite(residuals)
+        assert not (used & ~one.good).any()
+        kept = used & ~rejected
+        assert np.std(residuals[kept]) == pytest.approx(NOISE["ifu"], rel=0.05)
+        hits = np.zeros(len(used), bool)
+        hits[hit] = True
+        assert rejected[hits & used].all()
+        assert np.count_nonzero(rejected & ~hits) < 5
+    np.testing.assert_allclose(result.scales, 1.0, atol=0.05)
+    assert result.departure < 0.05
+
+
+def test_exposures_alone(exposures, star):
+    result = fuse_exposures(
+        [one for one, _ in exposures],
+        gaussian_psf("ifu"),
+        grid=grid(),
+        wavelength=CHANNELS,
+        sources=star,
+        options=ExposureSettings(max_rank=5),
+    )
+    assert result.cube.shape == result.error.shape == (len(CHANNELS), SIZE, SIZE)
+    check(result, SIGMA["ifu"], exposures, 0.25)
+    expected = spectrum(*STAR[2:], CHANNELS) * np.radians(SCALE / 3600) ** 2 * 1e6
+    assert np.median(np.abs(result.source_flux[0] / expected - 1)) < 0.03
+    assert result.image_residuals == []
+
+
+def test_images_sharpen_the_scene(exposures, star):
+    picture, bandpass = image()
+    alone = {"grid": grid(), "wavelength": CHANNELS, "sources": star}
+    alone["options"] = ExposureSettings(max_rank=5)
+    both = fuse_exposures(
+        [one for one, _ in exposures],
+        [gaussian_psf("ifu")] * 4,
+        images=[picture],
+        image_psfs=gaussian_psf("image"),
+        bandpasses=[bandpass],
+        **alone,
+    )
+    check(both, SIGMA["image"], exposures, 1.5)
+    residuals = both.image_residuals[0]
+    seen = np.isfinite(residuals)
+    assert seen.mean() > 0.3
+    # Part of the noise is fitted, as there are about as many maps' pixels as image pixels.
+    assert 0.45 < np.median(np.abs(residuals[seen])) / NOISE["image"] < 0.75
+    assert both.image_scales[0] == pytest.approx(1, abs=0.3)
+    without = fuse_exposures(
+        [one for one, _ in exposures],
+        gaussian_psf("ifu"),
+        product_psf=gaussian_psf("image"),
+        **alone,
+    )
+    expected = truth(SIGMA["image"])[INNER]
+    errors = [np.sqrt(np.mean((one.cube[INNER] - expected) ** 2)) for one in (both, without)]
+    assert errors[0] < errors[1]
+
+
+def test_offsets_are_found(exposures):
+    """The second exposure points elsewhere than its coordinates say, by 0.05 and -0.03 arcsec."""
+    moved = [one for one, _ in exposures[:3]]
+    true = moved[1]
+    wrong = grid().sky(
+        *(
+            at + shift / SCALE
+            for at, shift in zip(
+                grid().wcs.wcs_world2pix(true.ra, true.dec, 0), (-0.05, 0.03), strict=True
+            )
+        )
+    )
+    moved[1] = dataclasses.replace(true, ra=wrong.ra.deg, dec=wrong.dec.deg)
+    result = fuse_exposures(
+        moved,
+        gaussian_psf("ifu"),
+        grid=grid(),
+        wavelength=CHANNELS,
+        options=ExposureSettings(max_rank=5, offsets="fitted", errors=False),
+    )
+    np.testing.assert_array_equal(result.offsets[0], 0)
+    expected = np.array([[0.05, -0.03], [0.0, 0.0]])
+    assert np.all(result.offset_errors[1:] < 0.001)
+    np.testing.assert_allclose(result.offsets[1:], expected, atol=0.002)
+    # Stated errors take the spectra to be known.
+    pulls = (result.offsets[1:] - expected) / result.offset_errors[1:]
+    assert np.abs(pulls).max() < 5
+    assert result.error is None
+
+
+def test_factor_and_level_of_an_image_are_found(exposures, star):
+    picture, bandpass = image()
+    other = dataclasses.replace(picture, data=1.1 * picture.data + 2.0, err=1.1 * picture.err)
+    given = {"grid": grid(), "wavelength": CHANNELS, "sources": star}
+    given |= {"image_psfs": gaussian_psf("image"), "bandpasses": [bandpass]}
+    settings = ExposureSettings(max_rank=5, gains="fitted", errors=False)
+    used = [one for one, _ in exposures]
+    one, two = (
+        fuse_exposures(used, gaussian_psf("ifu"), images=[seen], options=settings, **given)
+        for seen in (picture, other)
+    )
+    for result, gain, level in ((one, 1.0, 0.0), (two, 1.1, 2.0)):
+        assert result.converged
+        assert result.image_gain_errors[0] < 0.001
+        assert result.image_level_errors[0] < 0.01
+        assert abs(result.image_gains[0] - gain) < 4 * result.image_gain_errors[0]
+        assert abs(result.image_levels[0] - level) < 4 * result.image_level_errors[0]
+    # Nothing else has changed.
+    assert np.sqrt(np.mean((one.cube - two.cube)[INNER] ** 2)) < 0.1
+
+
+def test_quick_cube_is_the_scene_where_it_is_linear():
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(-0.5, 20.4, 8000), rng.uniform(-0.5, 14.4, 8000)
+    channel = rng.uniform(0, 5, 8000)
+    data = np.full(8000, 3.0)
+    data[17] = 1e4
+    cube, error = quick_cube([(x, y, channel, data, np.ones(8000))], 6, shape=(5, 7), spaxel=3)
+    assert cube.shape == (6, 5, 7)
+    np.testing.assert_allclose(cube, 3.0)
+    assert np.all((error > 0.05) & (error < 0.7))
+
+
+def test_what_cannot_be_fused_is_said(exposures):
+    one = exposures[0][0]
+    given = {"grid": grid(), "wavelength": CHANNELS}
+    psf = gaussian_psf("ifu")
+    with pytest.raises(ValueError, match="exposures is empty"):
+        fuse_exposures([], psf, **given)
+    with pytest.raises(ValueError, match="holds 2 PSFs for 1 observations"):
+        fuse_exposures([one], [psf, psf], **given)
+    wrong = dataclasses.replace(psf, pixel_scale=0.03)
+    with pytest.raises(ValueError, match=r"pixels of 0\.03 arcsec"):
+        fuse_exposures([one], wrong, **given)
+    with pytest.raises(NotFusableError, match="exposure 1 has no good pixel"):
+        fuse_exposures([one], psf, grid=grid(), wavelength=CHANNELS + 1)
+    with pytest.raises(ValueError, match="1 images and 0 bandpasses"):
+        fuse_exposures([one], psf, images=[image()[0]], image_psfs=psf, **given)
+    picture, _ = image()
+    wide = Bandpass("WIDE", np.linspace(2.0, 2.1, 200), np.ones(200), "test")
+    with pytest.raises(NotFusableError, match="leave the image out"):
+        fuse_exposures([one], psf, images=[picture], image_psfs=psf, bandpasses=[wide], **given)
+    with pytest.raises(ValueError, match="mirrored"):
+        fuse_exposures([one], psf, grid=grid().mirror(), wavelength=CHANNELS)
+    with pytest.raises(TypeError, match=r"options must be ExposureSettings\(...\), got dict"):
+        fuse_exposures([one], psf, options={"passes": 1}, **given)
+    with pytest.raises(ValueError, match="err has the shape"):
+        dataclasses.replace(one, err=one.err[:3])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_rank", 0),
+        ("passes", 11),
+        ("tolerance", 0.5),
+        ("outlier_sigma", 2),
+        ("offsets", "free"),
+        ("gains", 1),
+        ("mu", (1.0,)),
+    ],
+)
+def test_settings_are_checked(name, value):
+    with pytest.raises(ValueError, match=name):
+        ExposureSettings(**{name: value})
