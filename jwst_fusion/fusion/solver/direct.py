@@ -408,9 +408,12 @@ class BlockSystem:
     def _inverse(self, *weights):
         """Inverse blocks for given weights, as a function, and diagonal blocks if wanted."""
         stored, diagonal = self._inverse_factors(*weights)
+        shape = (self.grid.groups, self.size, 1)
 
+        # It knows nothing of this object: a circle of references would keep the blocks of problems
+        # that nobody needs any more until the garbage collector comes.
         def apply(groups):
-            flat = groups.reshape(self.grid.groups, self.size, 1).astype(np.complex64)
+            flat = groups.reshape(shape).astype(np.complex64)
             half = np.matmul(stored, flat)
             # x^H A is computed in place of A^H x, which would copy the factors.
             result = half.conj().transpose(0, 2, 1) @ stored
