@@ -106,7 +106,8 @@ def test_errors_of_the_psf_are_not_outliers():
     scene = make_scene(margin=3, noise=0.3)
     wrong = scene.data.psf_image**2
     wrong /= wrong.sum((1, 2), keepdims=True)
-    result = fuse(replace(scene.data, psf_image=wrong), FusionSettings(errors=False))
+    settings = FusionSettings(errors=False, psf_fit="none")
+    result = fuse(replace(scene.data, psf_image=wrong), settings)
     assert result.noise_scale_cube > 2
     assert result.rejected_images.sum() + result.rejected_voxels.sum() == 0
 
