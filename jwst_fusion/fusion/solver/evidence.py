@@ -36,7 +36,9 @@ _SCALE_LIMIT = 100.0
 # Factor on the first weights of the prior within which they stay: without data, that of a component
 # would grow faster with every step.
 _MU_LIMIT = 1e6
-_OFF = 1.0  # effective parameters of a component below which its weight does not grow any more
+# Effective parameters of a component below which its weight does not grow any more. One is left of
+# any component: its mean, which the prior does not see.
+_OFF = 2.0
 # Fine pixels over which the weight of the prior is averaged to what determines the variance of one.
 _REACH = 1.5
 # Nodes of the weight of the prior: logarithmic distance, and number at most; share of the domain
@@ -284,6 +286,7 @@ def maximise_evidence(
     path=(),
     reweight=None,
     fit_exponents=None,
+    fresh=False,
     max_steps=25,
     accuracy=0.03,
 ):
@@ -319,6 +322,8 @@ def maximise_evidence(
         Fit the exponents of the prior: from system, component groups, mu and what data determine,
         `~jwst_fusion.fusion.solver.determined.Determined`, make another system, factors (k,) on mu,
         and the largest change of an exponent.
+    fresh : bool
+        Whether hyperparameters are first guesses although there is a path.
     max_steps : int
         Upper limit of the fixed-point iterations.
     accuracy : float
@@ -348,7 +353,8 @@ def maximise_evidence(
     before, weighted = np.zeros(len(mu) + 2), 0
     path = list(path)
     run = path[-1].run + 1 if path else 1
-    exponents_left = 0 if fit_exponents is None else _REFITTED if run == 1 else 1
+    fresh = fresh or run == 1
+    exponents_left = 0 if fit_exponents is None else _REFITTED if fresh else 1
     progress = Progress()
     for step in range(1, max_steps + 1):
         solution = system.solve(

@@ -26,12 +26,14 @@ def covariance_reach(shape, factor, rank, nodes):
     Returns
     -------
     int
-        Pixels, so that the posterior stays below half the size of the cube: from 4 up to a fourth
+        Pixels, so that the posterior stays below the size of the cube: from 4 up to a fourth
         of its shorter side, or 32.
     """
     channels, h, w = shape
+    # Maps of the shares, of the components and of their structure are stored, too.
+    planes = min(0.4 * channels, max(0.6 * channels - nodes - 2 * rank, 0.0))
     # Of the covariances, components a <= b are stored.
-    room = 0.4 * channels * h * w * factor**2 / (rank**2 * (nodes / 2 + 2))
+    room = planes * h * w * factor**2 / (rank**2 * (nodes / 2 + 2))
     side = min(h, w) * factor
     return int(np.clip((np.sqrt(room) - 1) / 2, 4, max(4, min(32, side // 4))))
 

@@ -209,7 +209,18 @@ class LowRankProblem:
         d, (h, w) = self.data.factor, self.data.cube.shape[1:]
         return slice(0, d * h), slice(0, d * w)
 
-    def tune(self, mu, settings, *, tolerance, scales=(1.0, 1.0), start=None, path=(), draft=False):
+    def tune(
+        self,
+        mu,
+        settings,
+        *,
+        tolerance,
+        scales=(1.0, 1.0),
+        start=None,
+        path=(),
+        draft=False,
+        fresh=False,
+    ):
         """Hyperparameters and the solution for them.
 
         Parameters
@@ -228,6 +239,8 @@ class LowRankProblem:
             Steps by which earlier problems were tuned.
         draft : bool
             Leave the edges of the prior as they are.
+        fresh : bool
+            Whether mu and exponents are first guesses although there is a path.
 
         Returns
         -------
@@ -248,6 +261,7 @@ class LowRankProblem:
                 scales=scales,
                 start=start,
                 path=path,
+                fresh=fresh,
                 reweight=reweight,
                 fit_exponents=self._fit_exponents if settings.fits_exponents else None,
             )

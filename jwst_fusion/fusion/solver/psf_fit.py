@@ -21,6 +21,7 @@ _SETTLED = 0.3  # of its error, by which a parameter may still move
 # milliarcsec widens the core of NIRCam's PSF at 2 micrometre by 5 %, a wavefront 20 % off by as
 # much; NIRSpec's PSF in a cube is known less well.
 _PRIOR_IMAGE, _PRIOR_CUBE, _PRIOR_SHIFT = 0.15, 0.5, 0.5
+_NARROWEST = 0.4  # of the variance of a core, by which it may be narrower
 _LARGEST = 1.0  # widths of the priors by which one step may move
 _FAR = 0.3  # widths of the priors, beyond which derivatives are made again
 _PRECISION = 0.02  # of the information on a parameter that the solve for its column leaves
@@ -29,7 +30,10 @@ _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, a
 _DRAFT = (
     0.02  # accuracy of the solves, in posterior standard deviations; reactions make up for the rest
 )
+# Information, in units of that of the prior, below which a direction is left alone.
+_TOLD = 0.1
 _MATTERS = 0.1  # widths of the priors, from which on PSFs differ
+_NEGATIVE = 0.05  # of the peak of a PSF, by which one may be negative
 _WORSE = 0.02  # relative rise of the misfit from which on a fit is not believed
 
 
@@ -48,7 +52,7 @@ class PsfFit:
     shift : ndarray (2,)
         Of the cube against the images, along x and y, fine pixels.
     errors : ndarray (8,)
-        1-sigma errors of these, in this order.
+        1-sigma errors of `image`, of what `cube` differs from it by, and of `shift`.
     flux : ndarray (q,)
         Relative 1-sigma errors of the flux of point sources that they leave, independent of each
         other.
@@ -126,14 +130,15 @@ def fit_psf(problem, tuned, settings, before=None):
     for _ in range(_STEPS):
         if columns is None:
             columns = _Columns(problem, tuned, parameters, settings)
-            covariance = _covariance(columns.matrix, parameters.width)
+            covariance, known = _covariance(columns.matrix, parameters.width)
             errors = np.sqrt(np.diag(covariance))
         pull = columns.pulls(problem, tuned) - values / parameters.width**2
-        step = covariance @ pull
+        step = known @ pull
         # Halve steps that alternate.
         step = np.where(step * last < 0, step / 2, step)
         limit = _LARGEST * parameters.width
         step, last = np.clip(step, -limit, limit), step
+        step = np.maximum(step, parameters.least - values)
         values = values + step
         guess = columns.moved(tuned.solution.solution, step)
         problem = problem.posed_again(
@@ -157,7 +162,7 @@ def fit_psf(problem, tuned, settings, before=None):
     else:
         warn(log, "The PSFs still change by more than their errors after %d steps", _STEPS)
     after = _objective(problem, tuned)
-    if after > (1 + _WORSE) * first:
+    if after > (1 + _WORSE) * first or not _sound(problem.data):
         warn(log, "PSFs of other widths do not agree better with the data: those given are used")
         return *start, before
     fit = parameters.result(data, values, errors)
@@ -184,6 +189,7 @@ class _Parameters:
     image: tuple
     cube: tuple
     width: np.ndarray  # of the priors
+    least: np.ndarray  # values: no PSF is much narrower than its model
 
     @classmethod
     def of(cls, data, *, sourced):
@@ -192,7 +198,10 @@ class _Parameters:
         image, cube = (WIDTHS if sourced else ()), (*WIDTHS, *SHIFTS)
         width = [_PRIOR_IMAGE * core[0]] * len(image) + [_PRIOR_CUBE * core[1]] * len(WIDTHS)
         width += [_PRIOR_SHIFT * np.sqrt(core[1])] * len(SHIFTS)
-        return cls(image, cube, np.array(width))
+        least = [-_NARROWEST * core[0] if name != "xy" else -np.inf for name in image]
+        # of the cube, relative to the images
+        least += [-_NARROWEST * core[1] if name in WIDTHS[:2] else -np.inf for name in cube]
+        return cls(image, cube, np.array(width), np.array(least))
 
     def __len__(self):
         return len(self.width)
@@ -376,13 +385,23 @@ def _share_of_cube(system, tuned):
 
 
 def _covariance(information, width):
-    """Covariance of parameters with priors of these widths.
+    """Covariance of parameters with priors of these widths, and its part in what data tell.
 
-    Information that rounding or inexact solves make negative is none.
+    Information that rounding or inexact solves make negative is none, and its directions stay.
     """
     scale = np.outer(width, width)
     values, vectors = np.linalg.eigh(information * scale)
-    return (vectors / (1 + np.maximum(values, 0.0))) @ vectors.T * scale
+    spread = 1 / (1 + np.maximum(values, 0.0))
+    parts = (spread, np.where(values > _TOLD, spread, 0.0))
+    return tuple((vectors * one) @ vectors.T * scale for one in parts)
+
+
+def _sound(data):
+    """Whether PSFs are still such: hardly negative anywhere."""
+    return all(
+        np.all(psf.min((1, 2)) > -_NEGATIVE * psf.max((1, 2)))
+        for psf in (data.psf_image, data.psf_cube)
+    )
 
 
 def _objective(problem, tuned):

@@ -12,6 +12,7 @@ __all__ = ["SHIFTS", "WIDTHS", "core_variance", "mode", "reshaped"]
 WIDTHS = ("xx", "yy", "xy")
 #: Shifts along x and y, fine pixels.
 SHIFTS = ("x", "y")
+_TOLD = 3e-3  # transfer below which a frequency is not raised any more
 _RIM = 24  # fine pixels around a PSF into which it may grow before what leaves it is cut off
 
 
@@ -66,8 +67,14 @@ def reshaped(psf, amounts):
     if not any(amounts.values()):
         return psf
     size = [sf.next_fast_len(n + _RIM) for n in psf.shape[1:]]
-    change = np.exp(sum(value * mode(size, name) for name, value in amounts.items()))
-    wide = sf.ifft2(sf.fft2(psf, size) * change).real[:, : psf.shape[1], : psf.shape[2]]
+    change = sum(value * mode(size, name) for name, value in amounts.items())
+    spectrum = sf.fft2(psf, size)
+    # A narrower PSF is a deconvolution: what is noise, or comes from the edge of the array, is not
+    # made stronger.
+    power = np.abs(spectrum) ** 2
+    told = power / (power + _TOLD**2 * power[:, :1, :1])
+    change = np.where(change.real > 0, change.real * told, change.real) + 1j * change.imag
+    wide = sf.ifft2(spectrum * np.exp(change)).real[:, : psf.shape[1], : psf.shape[2]]
     return wide * (psf.sum((1, 2)) / wide.sum((1, 2)))[:, None, None]
 
 

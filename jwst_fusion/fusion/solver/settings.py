@@ -57,7 +57,7 @@ class FusionSettings:
         "mirror" or with "syfu", which have none.
     false_alarms : float
         Expected number of sources in the field that are noise, above 0 to 100.
-    psf_fit : {"width", "none"}
+    psf_fit : {"none", "width"}
         Fit the widths of both PSFs and a shift of the cube together with the scene, see
         `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, or believe the PSFs. Not with the boundary
         "mirror", the regularisation "none" or with "syfu", which believe them.

@@ -9,7 +9,8 @@ from jwst_fusion.fusion.solver.point_sources import point_groups
 
 __all__ = ["add_source_errors", "point_response"]
 
-_SPECKLE = 1e-3  # of the error at the peak of a source: what is less is not added
+_SLAB = 16_000_000  # bytes of errors that are worked on at once
+_SPECKLE = 1e-2  # of the error at the peak of a source: what is less is not added
 _FAINT = 1e-3  # of the largest variance of a source: what is less is not added
 
 
@@ -70,7 +71,7 @@ def add_source_errors(error, problem, posterior, points, psf, speckles=None):
         own = np.hypot(posterior.deviation[j], posterior.shared[j])
         light = (weights @ shape[:, rows, columns]) * own[:, None]
         error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
-        if speckles is not None:
+        if speckles is not None and speckles[j].any():
             _add_speckles(error, weights, shape, speckles[j])
 
 
@@ -79,8 +80,12 @@ def _add_speckles(error, weights, shape, amount):
     peak = shape.max(axis=(1, 2), keepdims=True)
     root = np.sqrt(np.maximum(shape, 0.0) * peak)
     rows, columns = np.nonzero(root.max(axis=0) > _SPECKLE * peak.max())
-    light = (weights @ root[:, rows, columns]) * amount[:, None]
-    error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
+    root = root[:, rows, columns].astype(np.float32)
+    step = max(1, _SLAB // (8 * len(rows)))
+    for start in range(0, len(error), step):
+        part = slice(start, start + step)
+        table = (weights[part] * amount[part, None]).astype(np.float32)
+        error[part, rows, columns] = np.hypot(error[part, rows, columns], table @ root)
 
 
 def point_response(problem, tuned, reach):

@@ -266,16 +266,21 @@ def component_table(product):
     Table
         One row for each component.
     """
-    rows = [
-        (
-            str(number),
-            f"{row['eigenvalue']:.4g}",
-            f"{100 * row['explained']:.4f}",
-            f"{row['regularisation']:.3g}",
-            f"{row['exponent']:.2f}",
-        )
-        for number, row in enumerate(product.tables.get("components", ()), start=1)
-    ]
+    table = product.tables.get("components")
+    rows = []
+    if table is not None:
+        # Products of earlier versions lack the exponents.
+        fitted = "exponent" in table.dtype.names
+        rows = [
+            (
+                str(number),
+                f"{row['eigenvalue']:.4g}",
+                f"{100 * row['explained']:.4f}",
+                f"{row['regularisation']:.3g}",
+                f"{row['exponent']:.2f}" if fitted else "–",
+            )
+            for number, row in enumerate(table, start=1)
+        ]
     titles = ("Component", "Variance / noise", "Explained so far [%]", "Strength µ", "Exponent")
     return Table(titles, rows)
 
