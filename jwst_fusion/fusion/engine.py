@@ -164,7 +164,9 @@ def fuse(data, options=None):
             whole = whole + light_of(problem.data, stars.believed, stars.points)[0]
         # Before there are cube and errors, which need the most memory.
         data = replace(problem.data, cube=whole)
-        lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
+        lines = None
+        if settings.boundary == "free" and settings.tuning != "syfu":  # the others are as published
+            lines = unexplained_lines(data, cube_model, scale=tuned.scale_cube)
         if lines is not None and settings.nonnegative:
             lines = replace(lines, light=np.maximum(lines.light, 0))
         cube, error, posterior = render_cube(problem, tuned, settings, structure)
