@@ -18,8 +18,8 @@ _STEPS = 6  # Newton steps at most, each with a solve; one or two are needed
 _SETTLED = 0.3  # of its error, by which a parameter may still move
 # Widths of the priors: of the variances of images and cube relative to those of the cores of their
 # PSFs, and of the shift relative to the standard deviation of the core of the cube. A jitter of 7
-# milliarcsec widens the core of NIRCam's PSF at 2 micrometre by 5 %, a wavefront 20 % off by as
-# much; NIRSpec's PSF in a cube is known less well.
+# milliarcsec adds 6 % to the variance of the core of NIRCam's PSF at 2 micrometre; NIRSpec's PSF in a
+# cube is known less well.
 _PRIOR_IMAGE, _PRIOR_CUBE, _PRIOR_SHIFT = 0.15, 0.5, 0.5
 _NARROWEST = 0.4  # of the variance of a core, by which it may be narrower
 _LARGEST = 1.0  # widths of the priors by which one step may move
@@ -27,9 +27,7 @@ _FAR = 0.3  # widths of the priors, beyond which derivatives are made again
 _PRECISION = 0.02  # of the information on a parameter that the solve for its column leaves
 _UNSEEN = 20  # by which errors exceed residuals, at most, where data are weighted unevenly
 _FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
-_DRAFT = (
-    0.02  # accuracy of the solves, in posterior standard deviations; reactions make up for the rest
-)
+_DRAFT = 0.02  # accuracy of solves, in posterior standard deviations; reactions mend the rest
 # Information, in units of that of the prior, below which a direction is left alone.
 _TOLD = 0.1
 _MATTERS = 0.1  # widths of the priors, from which on PSFs differ
