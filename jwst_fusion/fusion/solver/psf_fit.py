@@ -18,8 +18,8 @@ _STEPS = 6  # Newton steps at most, each with a solve; one or two are needed
 _SETTLED = 0.3  # of its error, by which a parameter may still move
 # Widths of the priors: of the variances of images and cube relative to those of the cores of their
 # PSFs, and of the shift relative to the standard deviation of the core of the cube. A jitter of 7
-# milliarcsec adds 6 % to the variance of the core of NIRCam's PSF at 2 micrometre; NIRSpec's PSF in a
-# cube is known less well.
+# milliarcsec adds 6 % to the variance of the core of NIRCam's PSF at 2 micrometre; NIRSpec's PSF in
+# a cube is known less well.
 _PRIOR_IMAGE, _PRIOR_CUBE, _PRIOR_SHIFT = 0.15, 0.5, 0.5
 _NARROWEST = 0.4  # of the variance of a core, by which it may be narrower
 _LARGEST = 1.0  # widths of the priors by which one step may move
