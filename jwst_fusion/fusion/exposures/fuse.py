@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 
 from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
@@ -10,6 +11,7 @@ from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
 from jwst_fusion.fusion.exposures.result import ExposureFusion
+from jwst_fusion.fusion.exposures.search import search_sources
 from jwst_fusion.fusion.exposures.settings import ExposureSettings
 from jwst_fusion.fusion.exposures.start import first_spectra
 from jwst_fusion.fusion.exposures.tuning import tune
@@ -70,9 +72,9 @@ def fuse_exposures(
     product_psf : PsfCube, optional
         PSF of the product. By default that of the first image or, without images, of the first
         exposure.
-    sources : `~astropy.coordinates.SkyCoord`, optional
+    sources : `~astropy.coordinates.SkyCoord` or "auto", optional
         Positions of point sources, which are fitted with spectra of their own and which the prior
-        does not see.
+        does not see, or "auto" to search for them in images and exposures.
     options : ExposureSettings, optional
         Settings of the solver.
 
@@ -86,7 +88,7 @@ def fuse_exposures(
     NotFusableError
         If no exposure has pixels within the grid and the channels, or a filter is not covered.
     TypeError
-        If `options` is something else.
+        If `options` or `sources` is something else.
     ValueError
         If numbers of observations and PSFs do not match, PSFs are not on the pixels of the grid, or
         sources lie beyond it or at one place.
@@ -103,21 +105,7 @@ def fuse_exposures(
     inputs = place_inputs(
         exposures, exposure_psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf
     )
-    positions = None
-    if sources is not None:
-        positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
-        lost = np.flatnonzero(~inputs.domain.near(*positions.T))
-        if lost.size:
-            msg = (
-                f"sources {', '.join(map(str, lost))} lie beyond the grid and its margin: leave "
-                "them out"
-            )
-            raise ValueError(msg)
-        apart = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
-        same = np.argwhere(np.triu(apart < _SAME, 1))
-        if len(same):
-            msg = f"sources {same[0][0]} and {same[0][1]} are at the same place: give one of them"
-            raise ValueError(msg)
+    positions = _given(sources, inputs.domain)
     problem, groups, fitted, slopes, settled = _tuned(inputs, positions, settings)
     solution, spread, iterations = _solved(problem, groups, settings)
     groups = solution.solution
@@ -173,12 +161,43 @@ def fuse_exposures(
     )
 
 
+def _given(sources, domain):
+    """Positions (J, 2) of sources on the domain; None without any, and "auto" as it is."""
+    if sources is None or (isinstance(sources, str) and sources == "auto"):
+        return sources
+    if not isinstance(sources, SkyCoord):
+        msg = f'sources must be a SkyCoord, "auto" or None, got {type(sources).__name__}'
+        raise TypeError(msg)
+    positions = np.stack(domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
+    if not len(positions):
+        return None
+    lost = np.flatnonzero(~domain.near(*positions.T))
+    if lost.size:
+        msg = (
+            f"sources {', '.join(map(str, lost))} lie beyond the grid and its margin: leave them "
+            "out"
+        )
+        raise ValueError(msg)
+    apart = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
+    same = np.argwhere(np.triu(apart < _SAME, 1))
+    if len(same):
+        msg = f"sources {same[0][0]} and {same[0][1]} are at the same place: give one of them"
+        raise ValueError(msg)
+    return positions
+
+
 def _tuned(inputs, positions, settings):
     """Problem of all pixels with everything but scene and spectra fitted to a part of them."""
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
+    search = isinstance(positions, str)
+    problem, groups = _begun(inputs, part, None if search else positions, settings)
+    if search:
+        limits = {"false_alarms": settings.false_alarms, "max_iterations": settings.max_iterations}
+        positions = search_sources(inputs, problem, groups, **limits)
+        problem = SceneProblem(domain.grid, problem.spectra, problem.data, problem.mu, positions)
+        groups = _first(problem, groups, settings)
     adjustment = Adjustment(inputs, settings, sourced=positions is not None)
-    problem, groups = _begun(inputs, part, positions, settings)
     if len(adjustment):
         problem, groups = adjustment.fit(problem, groups, part)
         if adjustment.moving:
@@ -228,11 +247,16 @@ def _begun(inputs, part, positions, settings):
     mu = mu if settings.mu is None else np.asarray(settings.mu, float)
     data = data_of(inputs, part)
     problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
+    return problem, _first(problem, None, settings)
+
+
+def _first(problem, groups, settings):
+    """First solution, with outliers left out that no other spectrum could explain."""
     most = min(_START[0], settings.max_iterations)
-    groups = problem.solve(max_iterations=most, tolerance=settings.tolerance).solution
+    groups = problem.solve(start=groups, max_iterations=most, tolerance=settings.tolerance).solution
     if settings.outlier_sigma is not None:
         problem.reject(groups, max(_FIRST, settings.outlier_sigma))
-    return problem, groups
+    return groups
 
 
 def _solved(problem, groups, settings):

@@ -49,6 +49,8 @@ class ExposureSettings:
         Believe the PSFs, or fit their widths together with the scene: a Gaussian for each PSF, by
         which it is wider or narrower. The width that all PSFs share follows from point sources
         alone.
+    false_alarms : float
+        Expected number of sources in the field that are noise, above 0 to 100, of a search.
     positions : {"fixed", "fitted"}
         Believe the positions of the sources, or fit them, within one fine pixel.
     errors : bool
@@ -101,6 +103,7 @@ class ExposureSettings:
         "Fit the widths of the PSFs together with the scene, or believe the PSFs",
         choices=("none", "width"),
     )
+    false_alarms: float = same_option(FusionSettings, "false_alarms")
     positions: str = option(
         "fitted",
         "Believe the positions of the sources, or fit them",
