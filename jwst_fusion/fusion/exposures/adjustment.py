@@ -83,6 +83,8 @@ class Adjustment:
         self._given = [inputs.psfs[one[0]] for one in views]
         self._given += [inputs.image_psfs[one[0]] for one in pictures]
         self._views = len(views)
+        # All PSFs share the width of the first one of the sharpest kind there is.
+        self._reference = self._views if pictures else 0
         rows, columns = inputs.domain.inside
         self._middle = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         counts = len(inputs.exposures), len(inputs.images)
@@ -170,16 +172,16 @@ class Adjustment:
     def _choose_widths(self, sourced):
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
         priors = [PRIOR_CUBE] * self._views + [PRIOR_IMAGE] * (len(cores) - self._views)
-        # All PSFs share the width of the sharpest kind there is.
-        reference = self._views if len(cores) > self._views else 0
         if sourced:
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * min(cores)
-                self._add(name, (), width=priors[reference] * cores[reference], least=least)
+                self._add(
+                    name, (), width=priors[self._reference] * cores[self._reference], least=least
+                )
         for d, (core, prior) in enumerate(zip(cores, priors, strict=True)):
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * core
-                if d != reference:
+                if d != self._reference:
                     self._add(name, [(d, None)], width=prior * core, least=least, psf=d)
 
     def _visits(self):
@@ -224,7 +226,9 @@ class Adjustment:
                 farthest = moved.largest
             if self._parameters:
                 if self.elimination is None:
-                    self.elimination = Elimination(problem, groups, self._parameters, self._middle)
+                    self.elimination = Elimination(
+                        problem, groups, self._parameters, self._middle, self._sharpest(problem)
+                    )
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
                 step, last = np.where(step * last < 0, step / 2, step), step
@@ -270,6 +274,11 @@ class Adjustment:
         self._groups = [self._groups[p] for p in kept]
         self._changes = self._changes[kept]
         self.errors["width"][:] = 0.0
+
+    def _sharpest(self, problem):
+        """Transfer function of the PSF that is the reference of all widths, in groups."""
+        psf, grid = self._given[self._reference].data, problem.grid
+        return grid.otf(psf[len(psf) // 2][None])[0, :, : grid.half].reshape(-1, 1, 1)
 
     def _sizes(self, step, problem):
         """Largest change in units of the last one's limit, and of that of the derivatives."""

@@ -14,6 +14,7 @@ _PRECISION = 0.02  # of the information on a parameter that the solve for its co
 # By which errors of these solves exceed their residuals: the preconditioner is nearly exact.
 _UNSEEN = 3.0
 _ITERATIONS = 30  # of one of them at most
+_PASSED = 0.1  # transfer of a PSF that counts by half when the shape of point sources is looked at
 # Standard deviations, as if the scene were known, that stand for no prior at all: parameters that
 # no data tell apart stay where they are.
 _FREE = 1e4
@@ -59,6 +60,8 @@ class Elimination:
         What is to be fitted.
     middle : tuple of float
         Column and row about which exposures and images roll.
+    sharpest : array (group, 1, 1)
+        Transfer function of the PSF from whose point sources the width that all share is found.
 
     Attributes
     ----------
@@ -82,11 +85,15 @@ class Elimination:
     seems. As in `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, such a width moves the point sources
     alone, and the diffuse scene stays as it is seen. The width of one set of pixels moves all that
     it sees; from its gradient the penalty of the diffuse scene is taken as far as these pixels
-    determine the scene, which is the gradient of the determinant in the evidence.
+    determine the scene, which is the gradient of the determinant in the evidence. Of the halo of a
+    point source only frequencies count that the PSF passes well: elsewhere the diffuse scene is
+    little but what small errors of the model, deconvolved, have become.
     """
 
-    def __init__(self, problem, groups, parameters, middle):
+    def __init__(self, problem, groups, parameters, middle, sharpest):
         self.parameters, self.middle = list(parameters), middle
+        power = np.abs(sharpest) ** 2
+        self._seen = power / (power + _PASSED**2)
         weights = [one.weights for one in problem.data]
         derivatives = self._derivatives(problem, groups)
         precondition = problem.preconditioner()
@@ -211,7 +218,7 @@ class Elimination:
                 found.append(-sources.amplitudes(reaction))
             else:
                 points = groups - sources.diffuse(groups)
-                halo = points * _mode(problem.grid, one.kind)
+                halo = points * _mode(problem.grid, one.kind) * self._seen
                 found.append(sources.amplitudes(reaction - halo))
         return np.array(found)
 
@@ -245,7 +252,7 @@ class Elimination:
             if not one.places:
                 sources = problem.prior.sources
                 points = groups - sources.diffuse(groups)
-                found.append(points * _mode(grid, one.kind))
+                found.append(points * _mode(grid, one.kind) * self._seen)
                 continue
             pieces = []
             for d, index in one.places:
