@@ -16,6 +16,7 @@ from jwst_fusion.fusion.solver.psf_modes import (
     WIDTHS,
     core_variance,
     reshaped,
+    seen,
     sound,
 )
 from jwst_fusion.messages import warn
@@ -24,6 +25,7 @@ __all__ = ["Adjustment"]
 
 log = logging.getLogger(__name__)
 
+_PASSED = 0.05  # transfer of a PSF that counts by half where its width is fitted
 _ITERATIONS = 8  # of the solve after a step, which begins where the scene is expected to be
 _FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
 _MOVES = 6  # steps at most
@@ -227,7 +229,12 @@ class Adjustment:
             if self._parameters:
                 if self.elimination is None:
                     self.elimination = Elimination(
-                        problem, groups, self._parameters, self._middle, self._sharpest(problem)
+                        problem,
+                        groups,
+                        self._parameters,
+                        self._middle,
+                        self._seen(problem.grid),
+                        self._reference,
                     )
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
@@ -275,10 +282,13 @@ class Adjustment:
         self._changes = self._changes[kept]
         self.errors["width"][:] = 0.0
 
-    def _sharpest(self, problem):
-        """Transfer function of the PSF that is the reference of all widths, in groups."""
-        psf, grid = self._given[self._reference].data, problem.grid
-        return grid.otf(psf[len(psf) // 2][None])[0, :, : grid.half].reshape(-1, 1, 1)
+    def _seen(self, grid):
+        """Share of every frequency that counts for the widths of each set, in groups."""
+        found = []
+        for psf in self._given:
+            transfer = grid.otf(psf.data[len(psf.data) // 2][None])[0, :, : grid.half]
+            found.append(seen(transfer, _PASSED).reshape(-1, 1, 1))
+        return found
 
     def _sizes(self, step, problem):
         """Largest change in units of the last one's limit, and of that of the derivatives."""
@@ -362,7 +372,7 @@ class Adjustment:
             self.errors["width"][d, axis] = np.sqrt(max(variance, 0.0))
         for d, (members, given) in enumerate(zip(self._sets, self._given, strict=True)):
             amounts = dict(zip(WIDTHS, self.widths[d], strict=True))
-            psf = replace(given, data=reshaped(given.data, amounts))
+            psf = replace(given, data=reshaped(given.data, amounts, passed=_PASSED))
             target = self.inputs.psfs if d < self._views else self.inputs.image_psfs
             for index in members:
                 target[index] = psf

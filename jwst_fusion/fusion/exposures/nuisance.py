@@ -14,7 +14,6 @@ _PRECISION = 0.02  # of the information on a parameter that the solve for its co
 # By which errors of these solves exceed their residuals: the preconditioner is nearly exact.
 _UNSEEN = 3.0
 _ITERATIONS = 30  # of one of them at most
-_PASSED = 0.1  # transfer of a PSF that counts by half when the shape of point sources is looked at
 # Standard deviations, as if the scene were known, that stand for no prior at all: parameters that
 # no data tell apart stay where they are.
 _FREE = 1e4
@@ -60,8 +59,11 @@ class Elimination:
         What is to be fitted.
     middle : tuple of float
         Column and row about which exposures and images roll.
-    sharpest : array (group, 1, 1)
-        Transfer function of the PSF from whose point sources the width that all share is found.
+    seen : list of array (group, 1, 1)
+        Share of every frequency that counts for the widths of each set of pixels, see
+        `~jwst_fusion.fusion.solver.psf_modes.seen`.
+    reference : int
+        Set of pixels whose share counts for the width that all PSFs have in common.
 
     Attributes
     ----------
@@ -85,15 +87,14 @@ class Elimination:
     seems. As in `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, such a width moves the point sources
     alone, and the diffuse scene stays as it is seen. The width of one set of pixels moves all that
     it sees; from its gradient the penalty of the diffuse scene is taken as far as these pixels
-    determine the scene, which is the gradient of the determinant in the evidence. Of the halo of a
-    point source only frequencies count that the PSF passes well: elsewhere the diffuse scene is
-    little but what small errors of the model, deconvolved, have become.
+    determine the scene, which is the gradient of the determinant in the evidence. Only frequencies
+    count that a PSF passes well: elsewhere the diffuse scene is little but what small errors of the
+    model, deconvolved, have become.
     """
 
-    def __init__(self, problem, groups, parameters, middle, sharpest):
+    def __init__(self, problem, groups, parameters, middle, seen, reference):
         self.parameters, self.middle = list(parameters), middle
-        power = np.abs(sharpest) ** 2
-        self._seen = power / (power + _PASSED**2)
+        self._seen, self._reference = seen, reference
         weights = [one.weights for one in problem.data]
         derivatives = self._derivatives(problem, groups)
         precondition = problem.preconditioner()
@@ -164,7 +165,8 @@ class Elimination:
             if one.kind in WIDTHS:
                 if energy is None:
                     energy = _determined(problem, groups, penalty)
-                pulls[i] -= energy[one.places[0][0]] @ _mode(problem.grid, one.kind).ravel()
+                d = one.places[0][0]
+                pulls[i] -= energy[d] @ self._mode(problem.grid, one.kind, d).ravel()
         step = self._told @ (pulls - values / self._width**2)
         largest = np.array([one.width for one in self.parameters])
         step = np.clip(step, -largest, largest)
@@ -193,7 +195,7 @@ class Elimination:
             if one.places:
                 result -= change * reaction
             else:  # the scene behind a wider PSF is sharper
-                result += change * (reaction - groups * _mode(problem.grid, one.kind))
+                result += change * (reaction - groups * self._mode(problem.grid, one.kind))
         return result
 
     def amplitudes(self, problem, groups):
@@ -218,9 +220,14 @@ class Elimination:
                 found.append(-sources.amplitudes(reaction))
             else:
                 points = groups - sources.diffuse(groups)
-                halo = points * _mode(problem.grid, one.kind) * self._seen
+                halo = points * self._mode(problem.grid, one.kind)
                 found.append(sources.amplitudes(reaction - halo))
         return np.array(found)
+
+    def _mode(self, grid, name, index=None):
+        """Mode of a width of a set of pixels, or of all, in groups (group, 1, 1)."""
+        share = self._seen[self._reference if index is None else index]
+        return mode(grid.shape, name)[:, : grid.half].reshape(-1, 1, 1) * share
 
     def _derivatives(self, problem, groups):
         """Derivatives by each parameter: pieces (data, slice, values) of the pixels, or halos."""
@@ -243,7 +250,7 @@ class Elimination:
                     slope = np.broadcast_to(slopes[kind], (grid.rows, grid.half))
                     values = operator.forward(groups, slope.astype(np.complex64))
                 else:
-                    factors = _mode(grid, kind).reshape(grid.rows, grid.half)
+                    factors = self._mode(grid, kind, d).reshape(grid.rows, grid.half)
                     values = operator.forward(groups, factors.astype(np.float32))
                 known[d, kind] = values
             return known[d, kind]
@@ -252,7 +259,7 @@ class Elimination:
             if not one.places:
                 sources = problem.prior.sources
                 points = groups - sources.diffuse(groups)
-                found.append(points * _mode(grid, one.kind) * self._seen)
+                found.append(points * self._mode(grid, one.kind))
                 continue
             pieces = []
             for d, index in one.places:
@@ -269,11 +276,6 @@ class Elimination:
                 pieces.append((d, part, values))
             found.append(pieces)
         return found
-
-
-def _mode(grid, name):
-    """Mode of a width in groups (group, 1, 1)."""
-    return mode(grid.shape, name)[:, : grid.half].reshape(-1, 1, 1)
 
 
 def _spread(problem, pieces):

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft as sf
 
-from jwst_fusion.fusion.exposures.sampling import embedded, line_taps, prefilter, restricted, sky_taps
+from jwst_fusion.fusion.exposures.sampling import (
+    embedded,
+    line_taps,
+    prefilter,
+    restricted,
+    sky_taps,
+)
 from jwst_fusion.fusion.exposures.slice_lines import trace_slices
 
 __all__ = ["ExposureOperator", "PlacedPixels", "half_plane", "psf_modes", "to_groups"]
