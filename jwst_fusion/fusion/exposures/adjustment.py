@@ -214,7 +214,7 @@ class Adjustment:
         groups : array (group, 1, k)
             Its solution.
         """
-        settings, self.elimination, last = self.settings, None, 0.0
+        settings, last, stale = self.settings, 0.0, True
         fitting = settings.positions == "fitted" and problem.prior.sources is not None
         if fitting and self._start is None:
             self._start = problem.prior.positions.copy()
@@ -227,7 +227,7 @@ class Adjustment:
                 positions, self.position_errors = moved.positions, moved.errors
                 farthest = moved.largest
             if self._parameters:
-                if self.elimination is None:
+                if stale:
                     self.elimination = Elimination(
                         problem,
                         groups,
@@ -259,8 +259,7 @@ class Adjustment:
             log.info("Pointing, light and PSFs: step %d, %.1f times the last one", number, largest)
             if largest < 1:
                 break
-            if far > 1:
-                self.elimination = None
+            stale = far > 1
         self.still = largest < 1
         if self._doubtful(problem, groups, before):
             warn(
@@ -272,14 +271,12 @@ class Adjustment:
 
     def _believe(self):
         """Go back to the PSFs that were given."""
-        self._changes = np.where(
-            [one.kind in WIDTHS for one in self._parameters], 0.0, self._changes
-        )
-        self._widen()
         kept = [p for p, one in enumerate(self._parameters) if one.kind not in WIDTHS]
         self._parameters = [self._parameters[p] for p in kept]
         self._groups = [self._groups[p] for p in kept]
-        self._changes = self._changes[kept]
+        self._changes, self.elimination = self._changes[kept], None
+        self._use(self._given)
+        self.widths[:] = 0.0
         self.errors["width"][:] = 0.0
 
     def _seen(self, grid):
@@ -370,9 +367,17 @@ class Adjustment:
             self.widths[d, axis] = along @ self._changes
             variance = along @ self.elimination.covariance @ along
             self.errors["width"][d, axis] = np.sqrt(max(variance, 0.0))
-        for d, (members, given) in enumerate(zip(self._sets, self._given, strict=True)):
-            amounts = dict(zip(WIDTHS, self.widths[d], strict=True))
-            psf = replace(given, data=reshaped(given.data, amounts, passed=_PASSED))
+        amounts = [dict(zip(WIDTHS, one, strict=True)) for one in self.widths]
+        self._use(
+            [
+                replace(given, data=reshaped(given.data, amount, passed=_PASSED))
+                for given, amount in zip(self._given, amounts, strict=True)
+            ]
+        )
+
+    def _use(self, psfs):
+        """Give every observation the PSF of its set."""
+        for d, (members, psf) in enumerate(zip(self._sets, psfs, strict=True)):
             target = self.inputs.psfs if d < self._views else self.inputs.image_psfs
             for index in members:
                 target[index] = psf

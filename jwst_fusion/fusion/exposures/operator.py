@@ -7,6 +7,9 @@ The scene is ``X = mean + V Z`` with component maps Z on a fine grid. Pixel i at
 .. math:: y_i = m(\lambda_i) + \sum_k V_k(\lambda_i) \sum_r w_r(\lambda_i) (h_r * Z_k)(x_i)
 
 with the PSFs h of optics, slice and pixel at wavelength nodes and their interpolation weights w.
+They are written as sums of few modes. Every slice is a line on the sky: maps through each mode are
+sampled along it by cubic B-splines, from maps that are twice as fine, as splines blur what is close
+to the highest frequency of the grid; pixels are interpolated along the line.
 """
 
 from dataclasses import dataclass
