@@ -16,7 +16,6 @@ from jwst_fusion.fusion.solver.psf_modes import (
     WIDTHS,
     core_variance,
     reshaped,
-    seen,
     sound,
 )
 from jwst_fusion.messages import warn
@@ -25,7 +24,6 @@ __all__ = ["Adjustment"]
 
 log = logging.getLogger(__name__)
 
-_PASSED = 0.05  # transfer of a PSF that counts by half where its width is fitted
 _ITERATIONS = 8  # of the solve after a step, which begins where the scene is expected to be
 _FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
 _MOVES = 6  # steps at most
@@ -36,6 +34,9 @@ _SETTLED = 0.3
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
 _FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
+# Of the variance of a core, by which the shape of point sources is not told: the fine grid hardly
+# samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
+_FLOOR = 0.01
 _FAR_WIDTH = 0.3  # widths of the prior
 _WORSE = 0.02  # relative rise of the misfit from which on fitted PSFs are not believed
 _ALIKE = 0.01  # degree: exposures whose rolls differ by less roll together
@@ -141,8 +142,8 @@ class Adjustment:
             found[members] = one
         return found
 
-    def _add(self, kind, places, *, width=np.inf, least=-np.inf, **group):
-        self._parameters.append(Parameter(kind, tuple(places), width, least))
+    def _add(self, kind, places, *, width=np.inf, least=-np.inf, floor=0.0, **group):
+        self._parameters.append(Parameter(kind, tuple(places), width, least, floor))
         self._groups.append(_Group(**group))
 
     def _choose(self, sourced):
@@ -228,14 +229,7 @@ class Adjustment:
                 farthest = moved.largest
             if self._parameters:
                 if stale:
-                    self.elimination = Elimination(
-                        problem,
-                        groups,
-                        self._parameters,
-                        self._middle,
-                        self._seen(problem.grid),
-                        self._reference,
-                    )
+                    self.elimination = Elimination(problem, groups, self._parameters, self._middle)
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
                 step, last = np.where(step * last < 0, step / 2, step), step
@@ -278,14 +272,6 @@ class Adjustment:
         self._use(self._given)
         self.widths[:] = 0.0
         self.errors["width"][:] = 0.0
-
-    def _seen(self, grid):
-        """Share of every frequency that counts for the widths of each set, in groups."""
-        found = []
-        for psf in self._given:
-            transfer = grid.otf(psf.data[len(psf.data) // 2][None])[0, :, : grid.half]
-            found.append(seen(transfer, _PASSED).reshape(-1, 1, 1))
-        return found
 
     def _sizes(self, step, problem):
         """Largest change in units of the last one's limit, and of that of the derivatives."""
@@ -370,7 +356,7 @@ class Adjustment:
         amounts = [dict(zip(WIDTHS, one, strict=True)) for one in self.widths]
         self._use(
             [
-                replace(given, data=reshaped(given.data, amount, passed=_PASSED))
+                replace(given, data=reshaped(given.data, amount))
                 for given, amount in zip(self._given, amounts, strict=True)
             ]
         )

@@ -37,12 +37,15 @@ class Parameter:
         Standard deviation of its prior about zero; no prior by default.
     least : float, optional
         Smallest value.
+    floor : float, optional
+        Standard deviation that the model itself leaves, whatever the noise.
     """
 
     kind: str
     places: tuple
     width: float = np.inf
     least: float = -np.inf
+    floor: float = 0.0
 
 
 class Elimination:
@@ -59,11 +62,6 @@ class Elimination:
         What is to be fitted.
     middle : tuple of float
         Column and row about which exposures and images roll.
-    seen : list of array (group, 1, 1)
-        Share of every frequency that counts for the widths of each set of pixels, see
-        `~jwst_fusion.fusion.solver.psf_modes.seen`.
-    reference : int
-        Set of pixels whose share counts for the width that all PSFs have in common.
 
     Attributes
     ----------
@@ -87,14 +85,11 @@ class Elimination:
     seems. As in `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, such a width moves the point sources
     alone, and the diffuse scene stays as it is seen. The width of one set of pixels moves all that
     it sees; from its gradient the penalty of the diffuse scene is taken as far as these pixels
-    determine the scene, which is the gradient of the determinant in the evidence. Only frequencies
-    count that a PSF passes well: elsewhere the diffuse scene is little but what small errors of the
-    model, deconvolved, have become.
+    determine the scene, which is the gradient of the determinant in the evidence.
     """
 
-    def __init__(self, problem, groups, parameters, middle, seen, reference):
+    def __init__(self, problem, groups, parameters, middle):
         self.parameters, self.middle = list(parameters), middle
-        self._seen, self._reference = seen, reference
         weights = [one.weights for one in problem.data]
         derivatives = self._derivatives(problem, groups)
         precondition = problem.preconditioner()
@@ -127,6 +122,7 @@ class Elimination:
                 else:
                     matrix[i, j] = shared
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
+        self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
 
     def step(self, problem, groups, values):
@@ -165,8 +161,7 @@ class Elimination:
             if one.kind in WIDTHS:
                 if energy is None:
                     energy = _determined(problem, groups, penalty)
-                d = one.places[0][0]
-                pulls[i] -= energy[d] @ self._mode(problem.grid, one.kind, d).ravel()
+                pulls[i] -= energy[one.places[0][0]] @ _mode(problem.grid, one.kind).ravel()
         step = self._told @ (pulls - values / self._width**2)
         largest = np.array([one.width for one in self.parameters])
         step = np.clip(step, -largest, largest)
@@ -195,7 +190,7 @@ class Elimination:
             if one.places:
                 result -= change * reaction
             else:  # the scene behind a wider PSF is sharper
-                result += change * (reaction - groups * self._mode(problem.grid, one.kind))
+                result += change * (reaction - groups * _mode(problem.grid, one.kind))
         return result
 
     def amplitudes(self, problem, groups):
@@ -220,14 +215,9 @@ class Elimination:
                 found.append(-sources.amplitudes(reaction))
             else:
                 points = groups - sources.diffuse(groups)
-                halo = points * self._mode(problem.grid, one.kind)
+                halo = points * _mode(problem.grid, one.kind)
                 found.append(sources.amplitudes(reaction - halo))
         return np.array(found)
-
-    def _mode(self, grid, name, index=None):
-        """Mode of a width of a set of pixels, or of all, in groups (group, 1, 1)."""
-        share = self._seen[self._reference if index is None else index]
-        return mode(grid.shape, name)[:, : grid.half].reshape(-1, 1, 1) * share
 
     def _derivatives(self, problem, groups):
         """Derivatives by each parameter: pieces (data, slice, values) of the pixels, or halos."""
@@ -250,7 +240,7 @@ class Elimination:
                     slope = np.broadcast_to(slopes[kind], (grid.rows, grid.half))
                     values = operator.forward(groups, slope.astype(np.complex64))
                 else:
-                    factors = self._mode(grid, kind, d).reshape(grid.rows, grid.half)
+                    factors = _mode(grid, kind).reshape(grid.rows, grid.half)
                     values = operator.forward(groups, factors.astype(np.float32))
                 known[d, kind] = values
             return known[d, kind]
@@ -259,7 +249,7 @@ class Elimination:
             if not one.places:
                 sources = problem.prior.sources
                 points = groups - sources.diffuse(groups)
-                found.append(points * self._mode(grid, one.kind))
+                found.append(points * _mode(grid, one.kind))
                 continue
             pieces = []
             for d, index in one.places:
@@ -276,6 +266,11 @@ class Elimination:
                 pieces.append((d, part, values))
             found.append(pieces)
         return found
+
+
+def _mode(grid, name):
+    """Mode of a width in groups (group, 1, 1)."""
+    return mode(grid.shape, name)[:, : grid.half].reshape(-1, 1, 1)
 
 
 def _spread(problem, pieces):

@@ -14,7 +14,6 @@ __all__ = [
     "core_variance",
     "mode",
     "reshaped",
-    "seen",
     "sound",
 ]
 
@@ -67,7 +66,7 @@ def mode(shape, name):
     }[name]()
 
 
-def reshaped(psf, amounts, *, passed=None):
+def reshaped(psf, amounts):
     """Change PSFs.
 
     Parameters
@@ -76,10 +75,6 @@ def reshaped(psf, amounts, *, passed=None):
         PSFs on the fine grid.
     amounts : dict of str to float
         Amount of each change, by the names of `WIDTHS` and `SHIFTS`.
-    passed : float, optional
-        Transfer that counts by half, see `seen`: frequencies that the PSF passes less stay as they
-        are, whether it becomes narrower or wider. By default only what is hardly told from nothing
-        is not raised.
 
     Returns
     -------
@@ -93,31 +88,11 @@ def reshaped(psf, amounts, *, passed=None):
     spectrum = sf.fft2(psf, size)
     # A narrower PSF is a deconvolution: what is noise, or comes from the edge of the array, is not
     # made stronger.
-    told = seen(spectrum / spectrum[:, :1, :1].real, passed or _TOLD)
-    if passed is None:
-        told = np.where(change.real > 0, told, 1.0)
-    change = change.real * told + 1j * change.imag
+    power = np.abs(spectrum) ** 2
+    told = power / (power + _TOLD**2 * power[:, :1, :1])
+    change = np.where(change.real > 0, change.real * told, change.real) + 1j * change.imag
     wide = sf.ifft2(spectrum * np.exp(change)).real[:, : psf.shape[1], : psf.shape[2]]
     return wide * (psf.sum((1, 2)) / wide.sum((1, 2)))[:, None, None]
-
-
-def seen(transfer, passed):
-    r"""Share of every frequency that counts where a PSF is fitted.
-
-    Parameters
-    ----------
-    transfer : ndarray
-        Transfer function of unit sum, complex.
-    passed : float
-        Transfer p that counts by half.
-
-    Returns
-    -------
-    ndarray
-        :math:`|h|^2 / (|h|^2 + p^2)`.
-    """
-    power = np.abs(transfer) ** 2
-    return power / (power + passed**2)
 
 
 def core_variance(psf):
