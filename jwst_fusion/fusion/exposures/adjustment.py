@@ -24,7 +24,9 @@ __all__ = ["Adjustment"]
 
 log = logging.getLogger(__name__)
 
-_ITERATIONS = 8  # of the solve after a step, which begins where the scene is expected to be
+# Of the solve after a step, which begins where the scene is expected to be; and of those of the
+# last fit, with this part of the usual tolerance: the light of point sources must have settled.
+_ITERATIONS, _MORE, _FINER = 8, 24, 0.1
 _FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
 _MOVES = 6  # steps at most
 # Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; of the
@@ -38,6 +40,7 @@ _FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
 # samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
 _FLOOR = 0.01
 _FAR_WIDTH = 0.3  # widths of the prior
+_TOLD = 3e-4  # transfer below which frequencies of a PSF that becomes narrower are not raised
 _WORSE = 0.02  # relative rise of the misfit from which on fitted PSFs are not believed
 _ALIKE = 0.01  # degree: exposures whose rolls differ by less roll together
 
@@ -195,7 +198,7 @@ class Adjustment:
             found.setdefault(angle, []).append(index)
         return [tuple(one) for one in found.values()]
 
-    def fit(self, problem, groups, part):
+    def fit(self, problem, groups, part, *, fine=False):
         """
         Fit the parameters and positions of sources; the inputs change accordingly.
 
@@ -207,6 +210,8 @@ class Adjustment:
             Its solution.
         part : float
             Which part of the pixels of the exposures it has.
+        fine : bool, optional
+            Whether the parameters are the last ones, and the scene is to be solved for accordingly.
 
         Returns
         -------
@@ -219,6 +224,12 @@ class Adjustment:
         fitting = settings.positions == "fitted" and problem.prior.sources is not None
         if fitting and self._start is None:
             self._start = problem.prior.positions.copy()
+        accuracy = {
+            "tolerance": settings.tolerance * (_FINER if fine else 1.0),
+            "max_iterations": min(_MORE if fine else _ITERATIONS, settings.max_iterations),
+        }
+        if fine:
+            groups = problem.solve(start=groups, **accuracy).solution
         before = _misfit(problem, groups)
         for number in range(_MOVES):
             positions = None if problem.prior.sources is None else problem.prior.positions
@@ -242,11 +253,7 @@ class Adjustment:
                 problem = SceneProblem(
                     problem.grid, problem.spectra, problem.data, problem.mu, positions
                 )
-            groups = problem.solve(
-                start=groups,
-                tolerance=settings.tolerance,
-                max_iterations=min(_ITERATIONS, settings.max_iterations),
-            ).solution
+            groups = problem.solve(start=groups, **accuracy).solution
             if settings.outlier_sigma is not None:
                 problem.reject(groups, max(_FIRST, settings.outlier_sigma))
             largest = max(largest, farthest)
@@ -260,7 +267,7 @@ class Adjustment:
                 log, "PSFs of other widths do not agree better with the data: those given are used"
             )
             self._believe()
-            return self.fit(self._posed(problem, part, positions), groups, part)
+            return self.fit(self._posed(problem, part, positions), groups, part, fine=fine)
         return problem, groups
 
     def _believe(self):
@@ -356,7 +363,7 @@ class Adjustment:
         amounts = [dict(zip(WIDTHS, one, strict=True)) for one in self.widths]
         self._use(
             [
-                replace(given, data=reshaped(given.data, amount))
+                replace(given, data=reshaped(given.data, amount, told=_TOLD))
                 for given, amount in zip(self._given, amounts, strict=True)
             ]
         )

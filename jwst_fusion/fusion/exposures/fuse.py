@@ -217,7 +217,7 @@ def _tuned(inputs, positions, settings):
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
     if len(adjustment) or positions is not None:
-        problem, groups = adjustment.fit(problem, groups, part)
+        problem, groups = adjustment.fit(problem, groups, part, fine=True)
         settled = settled and adjustment.still
     slopes = None
     if positions is not None and adjustment.elimination is not None:
