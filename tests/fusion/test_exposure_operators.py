@@ -9,6 +9,7 @@ from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels
 from jwst_fusion.fusion.exposures.sampling import line_taps, prefilter, sky_taps
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis, SplineSpectra
 from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.fusion.solver.point_sources import point_groups
 from jwst_fusion.psf import PsfCube
 
 SHAPE = 60, 45  # not square, even and odd
@@ -116,6 +117,36 @@ def test_pixels_see_the_blurred_scene_at_their_place_and_wavelength(scene):
     moved = operator.forward(groups, phase)
     rolled = grid.analyse(np.roll(waves(grid, x, y), 3, axis=1)[None])
     np.testing.assert_allclose(moved, operator.forward(rolled), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["exposure", "image"])
+def test_stars_are_as_sharp_as_their_psf(kind):
+    """Splines that interpolate on the fine grid itself would make them 1 to 2 % wider."""
+    rng, grid, axis = np.random.default_rng(11), Grid(*SHAPE, 1), ChannelAxis(WAVELENGTH)
+    sigma, star = 1.05, np.array([22.3, 30.6])
+    y, x = np.indices((21, 21)) - 10
+    plane = np.exp(-0.5 * (x**2 + y**2) / sigma**2)
+    psf = PsfCube(plane[None] / plane.sum(), np.array([2.0]), 0.03, "test")
+    if kind == "image":
+        at = star[:, None] + rng.uniform(-4, 4, (2, 800))
+        responses = np.full((1, len(WAVELENGTH)), 1 / len(WAVELENGTH))
+        operator = ImageOperator(grid, psf, axis, responses, [at])
+    else:
+        placed = pixels(rng, slices=12, count=800)
+        operator = ExposureOperator(grid, psf, axis, [placed])
+        at = np.array([placed.x, placed.y])[:, operator.source[0]]
+    ones = np.ones((len(WAVELENGTH), 1))
+    operator.set_spectra(SplineSpectra.through(axis, 0 * ones[:, 0], ones))
+    seen = operator.forward(point_groups(grid, star[None]))
+    distance = np.sum((at - star[:, None]) ** 2, axis=0)
+    expected = np.exp(-0.5 * distance / sigma**2) / (2 * np.pi * sigma**2)
+    near = distance < 16
+    assert np.count_nonzero(near) > 100
+    assert np.abs(seen - expected)[near].max() < 0.008 * expected.max()
+    # By how much the profile is wider: the derivative of a Gaussian by its variance.
+    slope = expected * (distance / sigma**2 - 2) / (2 * sigma**2)
+    wider = slope[near] @ (seen - expected)[near] / (slope[near] @ slope[near])
+    assert abs(wider) < 2e-3 * sigma**2
 
 
 def test_sampling_is_exact_for_smooth_maps():
