@@ -33,6 +33,7 @@ _MOVES = 6  # steps at most
 # standard deviation of a width.
 _STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
 _SETTLED = 0.3
+_ROUGH = 4.0  # times these suffice in a fit that is not the last one
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
 _FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
@@ -179,11 +180,10 @@ class Adjustment:
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
         priors = [PRIOR_CUBE] * self._views + [PRIOR_IMAGE] * (len(cores) - self._views)
         if sourced:
+            core, prior = cores[self._reference], priors[self._reference]
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * min(cores)
-                self._add(
-                    name, (), width=priors[self._reference] * cores[self._reference], least=least
-                )
+                self._add(name, (), width=prior * core, least=least, floor=_FLOOR * core)
         for d, (core, prior) in enumerate(zip(cores, priors, strict=True)):
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * core
@@ -258,7 +258,7 @@ class Adjustment:
                 problem.reject(groups, max(_FIRST, settings.outlier_sigma))
             largest = max(largest, farthest)
             log.info("Pointing, light and PSFs: step %d, %.1f times the last one", number, largest)
-            if largest < 1:
+            if largest < (1 if fine else _ROUGH):
                 break
             stale = far > 1
         self.still = largest < 1
