@@ -18,6 +18,7 @@ __all__ = [
     "check_left_out",
     "check_messages",
     "check_noise",
+    "check_psf_fit",
 ]
 
 # Reduced chi-square of the cube, median over channels: caution, fault.
@@ -49,6 +50,11 @@ BAND_SMALL, BAND_STATED = 0.01, 1.5
 SPAXEL_SIGMA, SPAXEL_RELATIVE = 6.0, 0.1
 # Rank correlation of these residuals with gradients: cube_build leaves 0.18.
 STRUCTURE = 0.3
+# Gaussian (FWHM) that had to widen or narrow a PSF, relative to the width of the telescope's
+# diffraction: images, cube. Instruments of the cube differ more from their models.
+PSF_FITTED = {"I": (0.5, 0.9), "C": (1.2, 2.0)}
+_APERTURE = 6.5  # metre, of the telescope
+_ARCSEC = 206264.8  # in a radian
 _MAPS = ("images", "models", "errors")
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
@@ -116,6 +122,39 @@ def check_noise(product, bands):
             text,
             "tuning",
         )
+
+
+def check_psf_fit(product):
+    """
+    Look how far PSFs that were fitted are from their models.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX and FUSPFCY are read.
+
+    Yields
+    ------
+    Finding
+    """
+    # micrometre over metre
+    diffraction = 1e-6 * _ARCSEC * float(np.median(product.wavelength)) / _APERTURE
+    for instrument, name in (("I", "images"), ("C", "cube")):
+        widths = [product.header.get(f"FUSPF{instrument}{axis}", 0.0) for axis in "XY"]
+        largest = max(widths, key=abs)
+        level = level_of(abs(largest) / diffraction, PSF_FITTED[instrument])
+        if level:
+            yield Finding(
+                "psf_fit",
+                # The fit has taken it out, as far as a Gaussian can.
+                "note" if level == "caution" else "caution",
+                f"the PSF of the {name} is not as its model",
+                f"It had to be made {'narrower' if largest < 0 else 'wider'} by a Gaussian of "
+                f'{abs(largest):.3f}" (FWHM). A Gaussian stands for jitter, not for another '
+                "wavefront: errors of bright sources and beside them may be up to twice as large "
+                "as stated. See psf_source and psf_opd.",
+                "tuning",
+            )
 
 
 def check_cube(product, bands):

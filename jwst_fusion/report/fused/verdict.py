@@ -14,6 +14,7 @@ from jwst_fusion.report.fused.cube_checks import (
     check_left_out,
     check_messages,
     check_noise,
+    check_psf_fit,
 )
 from jwst_fusion.report.fused.image_checks import (
     check_calibration,
@@ -68,6 +69,7 @@ def find_findings(product):
         *check_bands(product, bands),
         *check_sources(find_sources(product), find_holes(product)),
         *check_noise(product, bands),
+        *check_psf_fit(product),
         *check_cube(product, bands),
         *check_left_out(product),
         *check_dropped(product),
