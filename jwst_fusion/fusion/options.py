@@ -136,8 +136,8 @@ class FusionOptions:
     )
     alignment: str = option(
         "auto",
-        "Align images by their WCS, or by the offset measured against the cube, or auto: measured "
-        "for moving targets, else by WCS",
+        "Align images by their WCS, each by the offset measured against the cube, or auto: "
+        "measured for moving targets, else by one offset and rotation of all if significant",
         choices=("auto", "wcs", "measured"),
     )
     search: float = option(

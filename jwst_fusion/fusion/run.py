@@ -12,7 +12,7 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
-from jwst_fusion.fusion.fused_observation import FusedObservation
+from jwst_fusion.fusion.fused_observation import FusedObservation, Pointing
 from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.observed.alignment import align, filter_offsets
@@ -92,6 +92,7 @@ def fuse_observations(cube, images, options):
     angles = psf_angles(cube, images, grid.fine, options)
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
     measure = options.measures_offsets(moving=cube.moving)
+    apply = "each" if measure else "common" if options.alignment == "auto" else "none"
     aligned = align(
         padded,
         images,
@@ -100,7 +101,7 @@ def fuse_observations(cube, images, options):
         grid=grid,
         given=_given_offsets(images, cube.grid, grid.fine, options),
         search=options.search,
-        apply=measure,
+        apply=apply,
     )
     images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
@@ -120,7 +121,7 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
-    inputs, names = _with_catalogue(inputs, cube, grid, options)
+    inputs, names = _with_catalogue(inputs, cube, aligned.sky_of(grid.fine), options)
     result = fuse(inputs, settings)
     if names is not None and result.sources is not None:
         result = replace(result, sources=result.sources.renamed(names))
@@ -158,7 +159,8 @@ def fuse_observations(cube, images, options):
         offsets=offsets,
         offset_errors=aligned.errors * grid.fine.scale,
         applied_offsets=aligned.applied * grid.fine.scale,
-        alignment="measured" if measure else "wcs",
+        alignment="measured" if measure else "corrected" if aligned.corrected else "wcs",
+        pointing=_pointing(aligned, grid.fine.scale),
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,
@@ -321,12 +323,15 @@ def _check_memory(channels, grid, filters, options):
         raise ValueError(msg)
 
 
-def _with_catalogue(inputs, cube, grid, options):
-    """Data with the sources of a catalogue that lie in the field, and their names."""
+def _with_catalogue(inputs, cube, sky, options):
+    """Data with the sources of a catalogue that lie in the field, and their names.
+
+    Where the headers of cube and images disagree, a catalogue agrees with the images.
+    """
     if options.source_file is None:
         return inputs, None
     catalogue = read_catalogue(options.source_file)
-    x, y = grid.fine.pixels(catalogue.sky)
+    x, y = sky.pixels(catalogue.sky)
     rows, columns = inputs.images.shape[1:]
     inside = (x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5)
     count = np.count_nonzero(inside)
@@ -351,6 +356,20 @@ def _warn_of_noise(result):
         if scale > _NOISE_SCALE:
             text = "The %s %.1f times more than the errors say: look at errors, PSF and calibration"
             warn(log, text, name, scale, kind="noise_scale")
+
+
+def _pointing(aligned, scale):
+    """Offset and rotation of most images against the cube; None where not looked for."""
+    offset, angle = aligned.offset, aligned.angle
+    if offset is None:
+        return None
+    return Pointing(
+        offset=offset.common * scale,
+        offset_error=offset.error * scale,
+        angle=float(angle.common[0]),
+        angle_error=angle.error,
+        turned=aligned.turned,
+    )
 
 
 def _with_gains(calibrations, solution):

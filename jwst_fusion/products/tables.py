@@ -21,7 +21,8 @@ _BRIGHTNESS = "MJy/sr"
 _UNITS = {
     "filter_table": dict.fromkeys(
         ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
-    ),
+    )
+    | {"applied_rotation": "deg"},
     "channel_table": {
         "wavelength": "um",
         **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
@@ -136,6 +137,7 @@ def _filters(fused, dtype):
         table[name] = [getattr(quality, name) for quality in fused.quality.filters]
     table["offset_x"], table["offset_y"] = fused.offsets.T
     table["applied_x"], table["applied_y"] = fused.applied_offsets.T
+    table["applied_rotation"] = 0.0 if fused.pointing is None else fused.pointing.turned
     if fused.mirrored:
         table["offset_x"] *= -1
         table["applied_x"] *= -1
