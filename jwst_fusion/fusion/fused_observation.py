@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.engine import FusionResult
+from jwst_fusion.fusion.observed.background import Backgrounds
 from jwst_fusion.fusion.observed.registration import CommonGrid
 from jwst_fusion.fusion.psf.broadening import Broadening
 from jwst_fusion.fusion.psf.instrument_psf import PsfPair
@@ -70,6 +71,8 @@ class FusedObservation:
         rotation for all that agree.
     pointing : Pointing or None
         That offset and rotation; None if they were not looked for.
+    backgrounds : Backgrounds
+        Uniform light of the images that the cube does not have.
     coverages : array (F,)
         Parts of the filters' bands that the cube covers.
     throughputs : list of str
@@ -103,6 +106,7 @@ class FusedObservation:
     applied_offsets: np.ndarray
     alignment: str
     pointing: Pointing | None
+    backgrounds: Backgrounds
     coverages: np.ndarray
     throughputs: list
     psf: PsfPair

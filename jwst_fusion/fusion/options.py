@@ -128,6 +128,12 @@ class FusionOptions:
         "per image fitted together with the scene, starting from the first, or none",
         choices=("eroded", "mean", "fitted", "off"),
     )
+    background: str = option(
+        "fitted",
+        "Uniform light that an image has and the cube has not: fitted and taken off the image if "
+        "significant, or none",
+        choices=("fitted", "none"),
+    )
     gratings: str = option(
         "joined",
         "Several cubes: fuse each and join the results where wavelengths meet, do not join, or "

@@ -17,6 +17,7 @@ from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
 from jwst_fusion.fusion.observed.alignment import align, filter_offsets
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
+from jwst_fusion.fusion.observed.background import Backgrounds, find_backgrounds
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
@@ -106,7 +107,11 @@ def fuse_observations(cube, images, options):
     images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
     psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
-    arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
+    backgrounds = Backgrounds.none(len(images))
+    if options.background == "fitted":
+        backgrounds = find_backgrounds(padded, images, responses, aligned, psf=psf, factor=factor)
+    seen = aligned.data - backgrounds.taken[:, None, None]
+    arrays = {"cube": padded, "err": padded_err, "images": seen, "image_err": aligned.err}
     # The fit of gains starts from those of the means.
     method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
@@ -161,6 +166,7 @@ def fuse_observations(cube, images, options):
         applied_offsets=aligned.applied * grid.fine.scale,
         alignment="measured" if measure else "corrected" if aligned.corrected else "wcs",
         pointing=_pointing(aligned, grid.fine.scale),
+        backgrounds=backgrounds,
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,

@@ -50,6 +50,8 @@ SPAXEL_SIGMA, SPAXEL_RELATIVE = 6.0, 0.1
 # Rank correlation of these residuals with gradients: cube_build leaves 0.18.
 STRUCTURE = 0.3
 _MAPS = ("images", "models", "errors")
+# Warnings that findings of their own tell.
+_TOLD = ("noise_scale", "offset_corrected", "background")
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
 
@@ -359,5 +361,5 @@ def check_messages(product):
                 f"{text}. Correlated noise, and what else the errors would tell, is not known.",
                 "dropped",
             )
-        elif kind != "noise_scale" and not source.startswith(_USUAL):
+        elif kind not in _TOLD and not source.startswith(_USUAL):
             yield Finding("message", "note", "the step warned", text, "dropped")

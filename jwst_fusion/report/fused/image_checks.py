@@ -13,6 +13,7 @@ __all__ = [
     "CALIBRATION",
     "IMAGE_CHI2",
     "RELATIVE_ERROR",
+    "check_backgrounds",
     "check_calibration",
     "check_images",
     "check_offsets",
@@ -239,6 +240,37 @@ def _in_place(product, bands, index):
     if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
         return False
     return all(np.hypot(part.value, part.error) < OFFSET[0] for part in bands[index].mismatch.shift)
+
+
+def check_backgrounds(product):
+    """
+    Tell of backgrounds that were taken off images.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
+
+    Yields
+    ------
+    Finding
+    """
+    if "applied_background" not in (product.filters.dtype.names or ()):  # of an earlier version
+        return
+    parts = [
+        f"{label}: {short(float(row['applied_background']))} ± "
+        f"{short(float(row['background_error']))} MJy/sr"
+        for label, row in zip(product.labels, product.filters, strict=True)
+        if row["applied_background"]
+    ]
+    if parts:
+        yield Finding(
+            "background",
+            "note",
+            "images have a background that the cube has not",
+            f"{'; '.join(parts)} was taken off. The fused cube has the background of the cube.",
+            "calibration",
+        )
 
 
 def check_calibration(product):
