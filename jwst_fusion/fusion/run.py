@@ -15,9 +15,10 @@ from jwst_fusion.fusion.exclusion import excluded_channels
 from jwst_fusion.fusion.fused_observation import FusedObservation, Pointing
 from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
-from jwst_fusion.fusion.observed.alignment import align, filter_offsets
+from jwst_fusion.fusion.observed.alignment import align, filter_offsets, report_alignment
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.observed.background import Backgrounds, find_backgrounds
+from jwst_fusion.fusion.observed.disagreement import mend_images
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
@@ -37,6 +38,8 @@ _NOISE_SCALE = 2.5
 # Wavelengths of the PSFs that are expected, for the estimate of memory, as long as their number is
 # not known: 10 to 20 for the ranges of one grating or channel.
 _NODES = 16
+# Times that images are mended, each time with the alignment that follows.
+_MENDINGS = 2
 
 
 def fuse_observations(cube, images, options):
@@ -94,18 +97,19 @@ def fuse_observations(cube, images, options):
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
     measure = options.measures_offsets(moving=cube.moving)
     apply = "each" if measure else "common" if options.alignment == "auto" else "none"
-    aligned = align(
-        padded,
-        images,
-        responses,
-        psf=psf,
-        grid=grid,
-        given=_given_offsets(images, cube.grid, grid.fine, options),
-        search=options.search,
-        apply=apply,
-    )
+    how = {"psf": psf, "grid": grid, "search": options.search, "apply": apply}
+    given = _given_offsets(images, cube.grid, grid.fine, options)
+    aligned = align(padded, images, responses, given=given, **how)
     images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
+    given = given[aligned.kept]
+    for _ in range(_MENDINGS if options.outlier_sigma > 0 else 0):
+        images, count = mend_images(padded, images, responses, aligned, psf=psf, grid=grid)
+        if not count:
+            break
+        # Such sources have drawn offsets to themselves.
+        aligned = align(padded, images, responses, given=given, **how)
+    report_alignment(images, aligned, given, scale=grid.fine.scale, apply=apply)
     psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
     backgrounds = Backgrounds.none(len(images))
     if options.background == "fitted":

@@ -13,7 +13,7 @@ from jwst_fusion.fusion.observed.registration import resample_image
 from jwst_fusion.fusion.observed.rotation import image_motion
 from jwst_fusion.messages import warn
 
-__all__ = ["Alignment", "Shared", "align", "filter_offsets"]
+__all__ = ["Alignment", "Shared", "align", "filter_offsets", "report_alignment"]
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +247,6 @@ def align(cube, images, responses, *, psf, grid, given, search, apply):
         offset, error = image_offset(wide[0], **one.options(grid), rim=rim)
         if np.hypot(*offset) * grid.fine.scale > search:
             offset, error = (0.0, 0.0), np.inf
-        _report(image, offset, error, apply)
         found.append(offset)
         errors.append(error)
         part = [array[window] for array in wide]
@@ -267,7 +266,6 @@ def align(cube, images, responses, *, psf, grid, given, search, apply):
         for index in np.flatnonzero(taken.any(1) | (turned != 0)):
             place = given[index] + taken[index]
             data[index], err[index] = _resample(images[index], grid, place, angle=turned[index])
-        _warn_of_corrections(images, offsets, angles, grid.fine.scale)
     measured = given + np.where(known[:, None], found, taken)
     kept = np.array([np.isfinite(plane).any() for plane in data])
     for image in (image for image, keep in zip(images, kept, strict=True) if not keep):
@@ -336,23 +334,6 @@ def _corrections(images, seen, grid, given, found, errors, data):
     return offsets, angles
 
 
-def _warn_of_corrections(images, offsets, angles, scale):
-    """Say what is taken out, and of which images."""
-    values = np.column_stack([offsets.taken * scale, angles.taken])
-    for value in np.unique(values, axis=0):
-        if not value.any():
-            continue
-        names = [images[index].name for index in np.flatnonzero((values == value).all(1))]
-        warn(
-            log,
-            '%s: shifted by %.4f", %.4f" and turned by %.3f deg against the cube, which is taken '
-            "out; alignment = wcs leaves images where their headers put them",
-            ", ".join(names),
-            *value,
-            kind="offset_corrected",
-        )
-
-
 def _resample(image, grid, offset, *, rim=0, angle=0.0):
     wide = grid.fine.padded((rim * grid.factor,) * 2, (rim * grid.factor,) * 2).shifted(*offset)
     if angle:
@@ -360,20 +341,46 @@ def _resample(image, grid, offset, *, rim=0, angle=0.0):
     return resample_image(image.data, image.err, image.good, image.grid, wide)
 
 
-def _report(image, offset, error, apply):
-    if not np.isfinite(error):
-        level = logging.WARNING if apply == "each" else logging.INFO
-        log.log(
-            level,
-            "%s: its offset cannot be measured, its WCS (and the offset given) is used as it is",
-            image.name,
-        )
-    elif apply == "none" and np.hypot(*offset) > max(_NOTABLE_OFFSET, 5 * error):
-        warn(
-            log,
-            "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
-            "consider alignment = measured",
-            image.name,
-            *offset,
-            error,
-        )
+def report_alignment(images, aligned, given, *, scale, apply):
+    """
+    Warn of what was taken out of images, or should be, and of what could not be measured.
+
+    Parameters
+    ----------
+    images : list of `~jwst_fusion.fusion.observed.observation.ImageObservation`
+        The images.
+    aligned : Alignment
+        These images on the common grid.
+    given : array (F, 2)
+        Offsets (x, y) that are known, fine pixels.
+    scale : float
+        Fine pixel, arcsec.
+    apply : {"none", "each", "common"}
+        As for `align`.
+    """
+    found = aligned.measured - given
+    for image, offset, error in zip(images, found, aligned.errors, strict=True):
+        if not np.isfinite(error):
+            log.log(
+                logging.WARNING if apply == "each" else logging.INFO,
+                "%s: its offset cannot be measured, its WCS (and the offset given) is used as it "
+                "is, or that of the other images",
+                image.name,
+            )
+        elif apply == "none" and np.hypot(*offset) > max(_NOTABLE_OFFSET, 5 * error):
+            text = (
+                "%s is shifted by %.2f, %.2f (+- %.2f) fine pixels against the cube: "
+                "consider alignment = measured"
+            )
+            warn(log, text, image.name, *offset, error)
+    if not aligned.corrected:
+        return
+    values = np.column_stack([(aligned.applied - given) * scale, aligned.turned])
+    for value in np.unique(values, axis=0):
+        if value.any():
+            names = [images[index].name for index in np.flatnonzero((values == value).all(1))]
+            text = (
+                '%s: shifted by %.4f", %.4f" and turned by %.3f deg against the cube, which is '
+                "taken out; alignment = wcs leaves images where their headers put them"
+            )
+            warn(log, text, ", ".join(names), *value, kind="offset_corrected")

@@ -12,7 +12,7 @@ from jwst_fusion.fusion.solver.psf_modes import core_variance
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.robust import sigma_of_scatter
 
-__all__ = ["Backgrounds", "Level", "find_backgrounds", "image_level"]
+__all__ = ["Backgrounds", "Level", "Line", "find_backgrounds", "image_level", "robust_line"]
 
 log = logging.getLogger(__name__)
 
@@ -193,19 +193,56 @@ def image_level(image, synthetic, *, psf_image, psf_cube, factor):
     if np.count_nonzero(used) < _FEWEST:
         return Level.unknown()
     found, other = (
-        _line(sample_spaxels(one / np.maximum(part, 1e-6), factor), synthetic, used, noise)
+        robust_line(
+            sample_spaxels(one / np.maximum(part, 1e-6), factor)[used], synthetic[used], noise
+        )
         for one, part in ((total, share), wider)
     )
     if found is None or other is None:
         return Level.unknown()
-    value, error, brightness = found
-    error = np.linalg.norm([error, value - other[0], _FLOOR * brightness])
-    return Level(float(value), float(error))
+    brightness = np.median(np.abs(found.x))
+    error = _error(found.influence, used) / found.slope
+    error = np.linalg.norm([error, found.level - other.level, _FLOOR * brightness])
+    return Level(float(found.level), float(error))
 
 
-def _line(image, synthetic, used, noise):
-    """Intercept of an image over the cube, its error, and the typical brightness of the image."""
-    x, y = image[used], synthetic[used]
+@dataclass(frozen=True)
+class Line:
+    """
+    A straight line y = slope (x - level) through points of which a few lie elsewhere.
+
+    Attributes
+    ----------
+    slope, level : float
+        The line.
+    x : array (n,)
+        Where the points are.
+    influence : array (n,)
+        What each of them adds to the error of ``slope * level``.
+    """
+
+    slope: float
+    level: float
+    x: np.ndarray
+    influence: np.ndarray
+
+
+def robust_line(x, y, noise):
+    """
+    Fit a straight line by least squares with Tukey's weights.
+
+    Parameters
+    ----------
+    x, y : array (n,)
+        The points.
+    noise : float
+        Variance of the noise of x, which is taken off.
+
+    Returns
+    -------
+    Line or None
+        The line; None if it does not rise or x is hardly more than noise.
+    """
     weight, slope = np.ones(len(x)), 0.0
     for _ in range(_STEPS):
         before = slope
@@ -227,8 +264,7 @@ def _line(image, synthetic, used, noise):
     # Of mean and slope, to first order.
     of_slope = (x - middle[0]) * middle[0] / (spread - noise)
     influence = weight * residual * (1 - of_slope) / weight.sum()
-    value = middle[0] - middle[1] / slope
-    return value, _error(influence, used) / slope, np.median(np.abs(x))
+    return Line(slope, middle[0] - middle[1] / slope, x, influence)
 
 
 def _error(influence, used):
