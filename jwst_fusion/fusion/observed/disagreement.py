@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
@@ -24,14 +25,14 @@ _BOX = 5  # spaxels, side of the squares in which light is summed: the core of t
 # by which they must differ. Wrong PSFs move light within the squares more than across their edges.
 _SIGNIFICANT, _PART = 10.0, 0.1
 _MOST = 8  # sources of an image at most, the worst first; where there are more, the match is wrong
-# Fine pixels: radius of the stamps in which a PSF is fitted, distance up to which the position may
-# be wrong, and step of its search.
-_STAMP, _ASTRAY, _STEP = 10.0, 3.0, 0.5
+# Fine pixels: radius of the stamps in which a PSF is fitted, distance up to which its position may
+# be wrong, in the cube and, as it was found there, in the image, and steps of the search.
+_STAMP, _ASTRAY, _NEAR, _STEP, _FINE_STEP = 10.0, 3.0, 1.0, 0.5, 0.1
 # Radii (fine pixels) of cores that may be damaged, the smallest first. Resampling spreads what is
 # wrong with a pixel over its neighbours.
 _RADII = (2.5, 3.5, 4.5, 6.0)
-# Light of a core over what the wings say below which it is damaged: PSFs are never that wrong.
-_DAMAGED = 0.8
+_UNLIKE = 0.15  # part of the light of a core, rms, by which a sound one differs from the PSF
+_MISSING = 1.5  # fine pixels around a source: where they have no data, it is known to be damaged
 _LEFT = 0.3  # of the difference that may be left once the core is replaced by what the wings say
 # Offset (fine pixels) up to which an image counts as lying on the cube, and, where the offset is
 # not known because of such a source, robust scatter of the difference over that of the cube.
@@ -169,10 +170,10 @@ def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=F
     Notes
     -----
     The cube is compared with the image at its resolution, up to a scale and a level, in sums over
-    squares of 5 spaxels. Where they differ, a PSF on a sloping ground is fitted to the image
-    without the core. If the core has less light than its wings say, it is damaged (saturated,
-    clipped, zero); of the radii of such a core, the smallest is taken for which the wings say what
-    the cube sees. If the core agrees with its wings, the source itself has another brightness.
+    squares of 5 spaxels. Where they differ, a PSF on a sloping ground is fitted to cube and image.
+    If the image shows a source of the shape of its PSF, the source itself has another brightness.
+    Else its core is damaged (saturated, clipped, zero). Of the radii of such a core, the smallest
+    is taken for which the PSF, fitted to the wings without it, says what the cube sees.
     """
     comparison = _Comparison(synthetic, matching_kernel(psf_image, psf_cube, factor), factor)
     line = comparison.line(image)
@@ -182,27 +183,44 @@ def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=F
     if alike and not comparison.alike(image, difference):
         return []
     found = []
-    for row, column in _peaks(sums, scatter, line, difference, synthetic):
-        place = _centre(difference, row, column, factor)
-        fit = _Star.fitted(image, psf_image, place, _RADII[0])
-        if fit is None or any(np.hypot(fit.x - o.x, fit.y - o.y) < _ASTRAY for o in found):
+    for row, column in _peaks(sums, scatter, difference, synthetic):
+        # The cube has all of the source.
+        seen = comparison.fitted(psf_cube, _centre(difference, row, column, factor))
+        if seen is None:
             continue
-        if fit.core(image, _RADII[0]) > _DAMAGED:
-            whole = _Star.fitted(image, psf_image, place, -np.inf)
-            varied = whole and _varied(comparison, whole, image, line, (row, column))
-            found += [varied] if varied else []
+        place, flux = seen
+        if _lacks_data(image, place) or any(_apart(place, one) < _ASTRAY for one in found):
             continue
-        radius = _RADII[-1]
+        whole = _Star.fitted(image, psf_image, place, -np.inf)
+        if whole and whole.sound(image):
+            flux = flux / line[0]
+            if abs(np.log(whole.flux / flux)) > _PART:
+                gain, excess = whole.flux / flux, whole.flux - flux
+                found.append(Disagreement(whole.x, whole.y, 0.0, gain, excess))
+            continue
+        # Where wings do not tell, as around what is no star, all that differs is left out.
+        damage = Disagreement(*_centre(difference, row, column, factor), _RADII[-1], np.nan)
         for trial in _RADII:
             wings = _Star.fitted(image, psf_image, place, trial)
             if wings is None:
                 continue
             _, now, _ = comparison.sums(wings.filled(image, trial), line)
             if abs(now[row, column]) < _LEFT * abs(sums[row, column]):
-                radius, fit = trial, wings
+                damage = Disagreement(wings.x, wings.y, trial, np.nan)
                 break
-        found.append(Disagreement(fit.x, fit.y, radius, np.nan))
+        found.append(damage)
     return found
+
+
+def _apart(place, one):
+    return np.hypot(place[0] - one.x, place[1] - one.y)
+
+
+def _lacks_data(image, place):
+    """Whether the core has no data anyway."""
+    rows, columns = np.indices(image.shape)
+    inside = np.hypot(columns - place[0], rows - place[1]) < _MISSING
+    return not np.isfinite(image[inside]).all()
 
 
 class _Comparison:
@@ -225,6 +243,19 @@ class _Comparison:
         found = robust_line(seen[used], self.synthetic[used], 0.0)
         return None if found is None else (found.slope, found.level)
 
+    def fitted(self, psf, place):
+        """Position and flux of the source that the cube shows around a place, or None."""
+        rows, columns = (
+            self.factor * one + (self.factor - 1) / 2 for one in np.indices(self.synthetic.shape)
+        )
+        reach = max(_STAMP, (_BOX / 2 + 1) * self.factor)
+        near = np.hypot(columns - place[0], rows - place[1]) < reach
+        near &= np.isfinite(self.synthetic)
+        if np.count_nonzero(near) < _FEWEST:
+            return None
+        found = _fit(self.synthetic[near], columns[near], rows[near], psf, place, _ASTRAY)
+        return None if found is None else (found[0], float(found[1][0]))
+
     def alike(self, image, difference):
         """Whether image and cube are alike, a few places aside."""
         _, used = self.matched(image)
@@ -241,7 +272,7 @@ class _Comparison:
         return difference, np.where(used, sums, 0.0), scatter
 
 
-def _peaks(sums, scatter, line, difference, synthetic):
+def _peaks(sums, scatter, difference, synthetic):
     """Spaxels (row, column) in whose surroundings there is more or less light, the worst first."""
     size = np.abs(sums)
     peaks = (size == ndimage.maximum_filter(size, _BOX)) & (size > _SIGNIFICANT * scatter)
@@ -282,28 +313,16 @@ class _Star:
     @classmethod
     def fitted(cls, image, psf, place, radius):
         """Fit outside a core; None if there are not enough data."""
-        best, steps = None, np.arange(-_ASTRAY, _ASTRAY + _STEP / 2, _STEP)
         rows, columns = np.indices(image.shape)
         distance = np.hypot(columns - place[0], rows - place[1])
-        near = distance < _STAMP
         # One set of pixels for all positions, so that their misfits can be compared.
-        used = near & (distance > radius + 1) & np.isfinite(image)
+        used = (distance < _STAMP) & (distance > radius + 1) & np.isfinite(image)
         if np.count_nonzero(used) < _FEWEST:
             return None
-        x, y, target = columns[used], rows[used], image[used]
-        for dy in steps:
-            for dx in steps:
-                at = place[0] + dx, place[1] + dy
-                light = _at(psf, x - at[0], y - at[1])
-                matrix = np.stack([light, np.ones(x.size), x - place[0], y - place[1]], -1)
-                solution, misfit, rank, _ = np.linalg.lstsq(matrix, target, rcond=None)
-                if rank < 4 or solution[0] <= 0:
-                    continue
-                if best is None or misfit[0] < best[0]:
-                    best = misfit[0], at, solution
-        if best is None:
+        found = _fit(image[used], columns[used], rows[used], psf, place, _NEAR)
+        if found is None:
             return None
-        _, at, (flux, level, slope_x, slope_y) = best
+        at, (flux, level, slope_x, slope_y) = found
         ground = (level, slope_x, slope_y, *place)
         return cls(*(float(one) for one in at), float(flux), ground, psf, image.shape)
 
@@ -317,12 +336,13 @@ class _Star:
         ground = level + slope_x * (x - x0) + slope_y * (y - y0)
         return self.flux * _at(self.psf, x - self.x, y - self.y), ground
 
-    def core(self, image, radius):
-        """Light of the core over what the wings say; 0 where there are no data."""
-        inside, x, y = self._pixels(radius)
+    def sound(self, image):
+        """Whether the core has the shape of the PSF."""
+        inside, x, y = self._pixels(_RADII[0])
         light, ground = self._model(x, y)
-        seen = np.where(np.isfinite(image[inside]), image[inside] - ground, 0.0)
-        return float(seen.sum() / light.sum())
+        seen = np.isfinite(image[inside])
+        left = (image[inside] - ground - light)[seen]
+        return np.linalg.norm(left) < _UNLIKE * np.linalg.norm(light[seen])
 
     def filled(self, image, radius):
         """Image with the core replaced."""
@@ -331,33 +351,26 @@ class _Star:
         image[inside] = sum(self._model(x, y))
         return image
 
-    def unit(self):
-        """Image (d h, d w) of a source of unit flux at the place."""
-        rows, columns = np.indices(self.shape)
-        return _at(self.psf, columns - self.x, rows - self.y)
+
+def _fit(values, x, y, psf, place, astray):
+    """Position, and flux and ground, of a PSF on a sloping ground; None if it is not bright."""
+    best, middle = None, place
+    for reach, step in ((astray, _STEP), (_STEP, _FINE_STEP)):
+        steps = np.arange(-reach, reach + step / 2, step)
+        for dx, dy in product(steps, steps):
+            at = middle[0] + dx, middle[1] + dy
+            light = _at(psf, x - at[0], y - at[1])
+            matrix = np.stack([light, np.ones(x.size), x - place[0], y - place[1]], -1)
+            solution, misfit, rank, _ = np.linalg.lstsq(matrix, values, rcond=None)
+            if rank == len(solution) and solution[0] > 0 and misfit.size:
+                best = min(best or (np.inf,), (misfit[0], at, solution), key=lambda one: one[0])
+        if best is None:
+            return None
+        middle = best[1]
+    return best[1:]
 
 
 def _at(psf, x, y):
     """PSF at distances from its middle, pixels."""
     middle = psf.shape[0] // 2
     return ndimage.map_coordinates(psf, [y + middle, x + middle], order=3, mode="constant")
-
-
-def _varied(comparison, star, image, line, spaxel):
-    """A source with another brightness than in the cube; None if the cube does not tell."""
-    # A few pixels without data, left out of the smoothed image, would make the source fainter.
-    whole = np.where(np.isfinite(image), image, star.filled(image, _STAMP))
-    difference, *_ = comparison.sums(whole, line)
-    unit = star.unit()
-    seen, _ = comparison.matched(unit)
-    half = _BOX // 2
-    part = tuple(slice(max(at - half, 0), at + half + 1) for at in spaxel)
-    template = line[0] * seen[part]
-    power = np.sum(template**2)
-    if not power > 0:
-        return None
-    missing = np.sum(template * difference[part]) / power
-    flux = star.flux + missing
-    if not flux > 0:
-        return None
-    return Disagreement(star.x, star.y, 0.0, float(star.flux / flux), float(-missing))
