@@ -185,7 +185,8 @@ def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=F
     found = []
     for row, column in _peaks(sums, scatter, difference, synthetic):
         # The cube has all of the source.
-        seen = comparison.fitted(psf_cube, _centre(difference, row, column, factor))
+        centre = _centre(difference, row, column, factor)
+        seen = comparison.fitted(psf_cube, centre)
         if seen is None:
             continue
         place, flux = seen
@@ -199,14 +200,14 @@ def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=F
                 found.append(Disagreement(whole.x, whole.y, 0.0, gain, excess))
             continue
         # Where wings do not tell, as around what is no star, all that differs is left out.
-        damage = Disagreement(*_centre(difference, row, column, factor), _RADII[-1], np.nan)
+        damage = Disagreement(*centre, _RADII[-1], np.nan)
         for trial in _RADII:
-            wings = _Star.fitted(image, psf_image, place, trial)
+            wings = _Star.fitted(image, psf_image, centre, trial)
             if wings is None:
                 continue
-            _, now, _ = comparison.sums(wings.filled(image, trial), line)
+            _, now, _ = comparison.sums(wings.filled(image, centre, trial), line)
             if abs(now[row, column]) < _LEFT * abs(sums[row, column]):
-                damage = Disagreement(wings.x, wings.y, trial, np.nan)
+                damage = Disagreement(*centre, trial, np.nan)
                 break
         found.append(damage)
     return found
@@ -326,9 +327,9 @@ class _Star:
         ground = (level, slope_x, slope_y, *place)
         return cls(*(float(one) for one in at), float(flux), ground, psf, image.shape)
 
-    def _pixels(self, radius):
+    def _pixels(self, place, radius):
         rows, columns = np.indices(self.shape)
-        inside = np.hypot(columns - self.x, rows - self.y) < radius
+        inside = np.hypot(columns - place[0], rows - place[1]) < radius
         return inside, columns[inside], rows[inside]
 
     def _model(self, x, y):
@@ -338,15 +339,15 @@ class _Star:
 
     def sound(self, image):
         """Whether the core has the shape of the PSF."""
-        inside, x, y = self._pixels(_RADII[0])
+        inside, x, y = self._pixels((self.x, self.y), _RADII[0])
         light, ground = self._model(x, y)
         seen = np.isfinite(image[inside])
         left = (image[inside] - ground - light)[seen]
         return np.linalg.norm(left) < _UNLIKE * np.linalg.norm(light[seen])
 
-    def filled(self, image, radius):
-        """Image with the core replaced."""
-        inside, x, y = self._pixels(radius)
+    def filled(self, image, place, radius):
+        """Image with a core replaced."""
+        inside, x, y = self._pixels(place, radius)
         image = image.copy()
         image[inside] = sum(self._model(x, y))
         return image
