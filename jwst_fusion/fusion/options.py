@@ -128,6 +128,12 @@ class FusionOptions:
         "per image fitted together with the scene, starting from the first, or none",
         choices=("eroded", "mean", "fitted", "off"),
     )
+    background: str = option(
+        "fitted",
+        "Uniform light that an image has and the cube has not: fitted and taken off the image if "
+        "significant, or none",
+        choices=("fitted", "none"),
+    )
     gratings: str = option(
         "joined",
         "Several cubes: fuse each and join the results where wavelengths meet, do not join, or "
@@ -136,8 +142,8 @@ class FusionOptions:
     )
     alignment: str = option(
         "auto",
-        "Align images by their WCS, or by the offset measured against the cube, or auto: measured "
-        "for moving targets, else by WCS",
+        "Align images by their WCS, each by the offset measured against the cube, or auto: "
+        "measured for moving targets, else by one offset and rotation of all if significant",
         choices=("auto", "wcs", "measured"),
     )
     search: float = option(

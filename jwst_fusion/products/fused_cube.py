@@ -110,10 +110,24 @@ def _provenance(product, template, fused, options):
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
     meta.registration = fused.alignment
+    _pointing(meta, fused.pointing, mirrored=fused.mirrored)
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)
     _quality(meta, fused)
+
+
+def _pointing(meta, pointing, *, mirrored):
+    """Record offset and rotation of most images, as far as they were measured."""
+    if pointing is None:
+        return
+    if np.isfinite(pointing.offset_error):
+        x, y = (float(one) for one in pointing.offset)
+        meta.offset_x, meta.offset_y = -x if mirrored else x, y
+        meta.offset_error = float(pointing.offset_error)
+    if np.isfinite(pointing.angle_error):
+        meta.rotation = float(pointing.angle)
+        meta.rotation_error = float(pointing.angle_error)
 
 
 def _fitted_psfs(meta, fit, scale, *, mirrored):

@@ -21,7 +21,9 @@ _BRIGHTNESS = "MJy/sr"
 _UNITS = {
     "filter_table": dict.fromkeys(
         ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
-    ),
+    )
+    | {"applied_rotation": "deg"}
+    | dict.fromkeys(("background", "background_error", "applied_background"), _BRIGHTNESS),
     "channel_table": {
         "wavelength": "um",
         **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
@@ -117,6 +119,7 @@ def _summarise(meta, table):
         "calibration_max": (np.max, table["calibration"]),
         "offset_measured": (np.max, measured),
         "offset_applied": (np.max, np.hypot(table["applied_x"], table["applied_y"])),
+        "background_applied": (np.max, np.abs(table["applied_background"])),
     }
     for name, (choose, found) in values.items():
         found = found[np.isfinite(found)]
@@ -136,9 +139,13 @@ def _filters(fused, dtype):
         table[name] = [getattr(quality, name) for quality in fused.quality.filters]
     table["offset_x"], table["offset_y"] = fused.offsets.T
     table["applied_x"], table["applied_y"] = fused.applied_offsets.T
+    table["applied_rotation"] = 0.0 if fused.pointing is None else fused.pointing.turned
     if fused.mirrored:
         table["offset_x"] *= -1
         table["applied_x"] *= -1
+    found = fused.backgrounds
+    table["background"], table["applied_background"] = found.values, found.taken
+    table["background_error"] = np.where(np.isfinite(found.errors), found.errors, np.nan)
     known = np.isfinite(fused.offset_errors)
     table["offset_error"] = np.where(known, fused.offset_errors, np.nan)
     return table

@@ -255,7 +255,7 @@ def test_mismatched_brightness_is_calibrated(scene, wave, products, members, fus
 def test_offsets_are_reported_and_applied(scene, wave, products, members, fuse, caplog):
     given = members()
     given[1].meta.wcsinfo.crval2 += 0.02 / 3600
-    plain = fuse(given)
+    plain = fuse(given, alignment="wcs")
     # The header says 20 mas too far North: the image shows the scene that much too far up.
     assert plain.filter_table["offset_y"] == pytest.approx([0.02, 0.0], abs=3e-3)
     assert "consider alignment = measured" in caplog.text

@@ -56,6 +56,15 @@ PSF_FITTED = {"I": (0.5, 0.9), "C": (1.2, 2.0)}
 _APERTURE = 6.5  # metre, of the telescope
 _ARCSEC = 206264.8  # in a radian
 _MAPS = ("images", "models", "errors")
+# Warnings that findings of their own tell.
+_TOLD = ("noise_scale", "offset_corrected", "background")
+# What warnings of a kind say, for the verdict.
+_TITLES = {
+    "no_errors": "errors of the input are missing",
+    "damaged_core": "a source is damaged in an image",
+    "varied_source": "a source differs in brightness between image and cube",
+}
+_NO_ERRORS = "Correlated noise, and what else the errors would tell, is not known."
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
 
@@ -390,13 +399,8 @@ def check_messages(product):
     names = ("source", "kind", "text")
     rows = [tuple(str(row[name]) for name in names) for row in product.tables.get("messages", ())]
     for source, kind, text in dict.fromkeys(rows):
-        if kind == "no_errors":
-            yield Finding(
-                "no_errors",
-                "caution",
-                "errors of the input are missing",
-                f"{text}. Correlated noise, and what else the errors would tell, is not known.",
-                "dropped",
-            )
-        elif kind != "noise_scale" and not source.startswith(_USUAL):
+        if kind in _TITLES:
+            more = f" {_NO_ERRORS}" if kind == "no_errors" else ""
+            yield Finding(kind, "caution", _TITLES[kind], f"{text}.{more}", "dropped")
+        elif kind not in _TOLD and not source.startswith(_USUAL):
             yield Finding("message", "note", "the step warned", text, "dropped")

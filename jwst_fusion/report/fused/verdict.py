@@ -17,6 +17,7 @@ from jwst_fusion.report.fused.cube_checks import (
     check_psf_fit,
 )
 from jwst_fusion.report.fused.image_checks import (
+    check_backgrounds,
     check_calibration,
     check_images,
     check_offsets,
@@ -65,6 +66,7 @@ def find_findings(product):
         *check_unlike(product),
         *check_images(product, bands),
         *check_offsets(product, bands),
+        *check_backgrounds(product),
         *check_calibration(product),
         *check_bands(product, bands),
         *check_sources(find_sources(product), find_holes(product)),
