@@ -50,13 +50,13 @@ class FusionStep(FusionBaseStep):
     )
 
     @classmethod
-    def build_config(cls, input, **kwargs):
+    def build_config(cls, dataset, /, **kwargs):
         """
         Build the configuration; numbers are allowed where 'auto' is.
 
         Parameters
         ----------
-        input : object
+        dataset : object
             Input of the step; not used.
         **kwargs
             Parameters, and ``config_file``.
@@ -69,7 +69,7 @@ class FusionStep(FusionBaseStep):
             The parameter file that was given.
         """
         kwargs = numbers_as_text(FusionOptions, kwargs)
-        config, config_file = super().build_config(input, **kwargs)
+        config, config_file = super().build_config(dataset, **kwargs)
         return with_text(config), config_file
 
     @classmethod

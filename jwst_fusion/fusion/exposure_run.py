@@ -1,0 +1,594 @@
+"""Fuse exposures and images as the step is given them: grid, channels, PSFs, sources, solution."""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exclusion import wavelength_ranges
+from jwst_fusion.fusion.exposure_options import (
+    broadening_sigma,
+    check_exposure_options,
+    exposure_settings,
+)
+from jwst_fusion.fusion.exposures.domain import Domain, positions_on
+from jwst_fusion.fusion.exposures.fuse import fuse_exposures
+from jwst_fusion.fusion.exposures.image_psfs import image_psfs, product_psf, psf_pixels
+from jwst_fusion.fusion.exposures.image_search import find_on_images
+from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
+from jwst_fusion.fusion.exposures.product_grid import (
+    ProductChannels,
+    choose_channels,
+    choose_grid,
+    finest_factor,
+    spaxel_of,
+)
+from jwst_fusion.fusion.exposures.psfs import exposure_psfs
+from jwst_fusion.fusion.exposures.result import ExposureFusion
+from jwst_fusion.fusion.exposures.spectra import ChannelAxis
+from jwst_fusion.fusion.observed.alignment import filter_offsets
+from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.fusion.observed.registration import choose_factor
+from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.origin import CUBE, CUBE_SUBSPACE, IMAGE, IMAGE_SUBSPACE
+from jwst_fusion.fusion.solver.outliers import isolated_outliers
+from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.sources.source_list import SourceList
+from jwst_fusion.fusion.validation import FilterQuality, compare_image
+from jwst_fusion.messages import warn
+from jwst_fusion.psf import read_psf
+
+__all__ = ["ExposureField", "FusedExposures", "fuse_observed_exposures", "observed_field"]
+
+log = logging.getLogger(__name__)
+
+_NOISE_SCALE = 2.5  # scatter over stated errors above which something does not fit
+_NEGLIGIBLE = 1e-3  # of the largest response of a filter: channels that it does not cover
+_SAME = 0.3  # fine pixels: sources nearer than that cannot be told apart
+_SLAB = 64  # channels of which the origin is found at once
+
+
+@dataclass(frozen=True)
+class ExposureField:
+    """
+    What of the sky and of the wavelengths a fusion of exposures is about.
+
+    Attributes
+    ----------
+    exposures : list of ExposureObservation
+        Exposures with pixels in it, with the rolls that are to be used.
+    channels : ProductChannels
+        Channels.
+    spaxel : float
+        Spaxel of which the pixels of the product are a part, arcsec.
+    coarse : SkyGrid
+        Spaxels that hold all of it, North up.
+    """
+
+    exposures: list
+    channels: ProductChannels
+    spaxel: float
+    coarse: SkyGrid
+
+
+@dataclass(frozen=True)
+class FusedExposures:
+    """
+    The fused cube of exposures, how it was made, and how well it agrees with the data.
+
+    Attributes
+    ----------
+    result : ExposureFusion
+        Cube, errors, residuals, sources.
+    channels : ProductChannels
+        Channels of the cube.
+    factor : int
+        Pixels of the cube per spaxel that cube building would have made.
+    origin : uint8 array (L, y, x)
+        What constrains each voxel, as in `~jwst_fusion.fusion.origin`; an exposure counts as cube.
+    exposures, images : list
+        Observations that were used.
+    responses : array (image, L)
+        Weights of the channels in each image.
+    coverages : array (image,)
+        Parts of the filters' bands that the channels cover.
+    throughputs : list of str
+        Where the filters' curves come from.
+    applied_offsets : array (image, 2)
+        Offsets (x, y) that were taken out of each image, arcsec.
+    psf_source : str
+        Origin of the PSFs.
+    sources : SourceList
+        Point sources in pixels of the cube, in the order of the spectra in `result`.
+    quality : list of FilterQuality
+        Agreement with each image, at its own pixels.
+    chi2 : array (exposure,)
+        Mean squared residual of the pixels that were kept, over the stated variance.
+    channel_chi2 : array (L,)
+        The same of the pixels of each channel; NaN without any.
+    pixels : int array (L,)
+        Pixels of each channel.
+    noise : array (L,)
+        Their median stated error, MJy/sr; NaN without any.
+    alignment : {"wcs", "fitted"}
+        Whether offsets of the exposures were fitted.
+    """
+
+    result: ExposureFusion
+    channels: ProductChannels
+    factor: int
+    origin: np.ndarray
+    exposures: list
+    images: list
+    responses: np.ndarray
+    coverages: np.ndarray
+    throughputs: list
+    applied_offsets: np.ndarray
+    psf_source: str
+    sources: SourceList
+    quality: list
+    chi2: np.ndarray
+    channel_chi2: np.ndarray
+    pixels: np.ndarray
+    noise: np.ndarray
+    alignment: str
+
+    @property
+    def report(self):
+        """The agreement as lines of text, each exposure and image in one."""
+        lines = []
+        for one, scale, chi2, rejected, offset in zip(
+            self.exposures,
+            self.result.scales,
+            self.chi2,
+            self.result.rejected,
+            self.result.offsets,
+            strict=True,
+        ):
+            lines.append(
+                f"{one.name} {one.grating}: chi-square {chi2:.3f}, noise scale {scale:.3f}, "
+                f"{int(rejected.sum())} outliers, offset "
+                f"{1000 * offset[0]:+.1f}, {1000 * offset[1]:+.1f} mas"
+            )
+        for one, quality, gain, level in zip(
+            self.images,
+            self.quality,
+            self.result.image_gains,
+            self.result.image_levels,
+            strict=True,
+        ):
+            lines.append(
+                f"{one.filter} ({one.name}): PSNR {quality.psnr:.1f} dB (noise allows "
+                f"{quality.psnr_ceiling:.1f}), chi-square {quality.chi2:.3f}, factor {gain:.4f}, "
+                f"level {level:+.4f} MJy/sr"
+            )
+        return lines
+
+
+def observed_field(exposures, options):
+    """
+    Find channels and spaxels of exposures, before images are read.
+
+    Parameters
+    ----------
+    exposures : list of ExposureObservation
+        Exposures of one grating, or of the bands of one channel of the MIRI spectrometer.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters.
+
+    Returns
+    -------
+    ExposureField
+        What is to be fused.
+
+    Raises
+    ------
+    NotFusableError
+        If nothing is left within the parameters.
+    ValueError
+        If a parameter does not suit exposures, or these do not belong together.
+    """
+    check_exposure_options(options)
+    exposures = [_prepared(one, options) for one in exposures]
+    channels = choose_channels(exposures, wave_min=options.wave_min, wave_max=options.wave_max)
+    spaxel = spaxel_of(exposures[0])
+    field = None
+    if options.field_ra is not None:
+        field = options.field_ra, options.field_dec, options.field_width, options.field_height
+    coarse = choose_grid(exposures, channels, spaxel=spaxel, factor=1, field=field)
+    axis, kept = ChannelAxis(channels.wavelength), []
+    for one in exposures:
+        x, y = positions_on(coarse, one.ra, one.dec)
+        with np.errstate(invalid="ignore"):
+            near = (x > -0.5) & (x < coarse.shape[1] - 0.5) & (y > -0.5)
+            near &= (y < coarse.shape[0] - 0.5) & one.good & axis.covers(one.wavelength)
+        if near.any():
+            kept.append(one)
+        else:
+            log.info(
+                "%s %s sees nothing of the field and the wavelengths and is not used",
+                one.name,
+                one.grating,
+            )
+    return ExposureField(kept, channels, spaxel, coarse)
+
+
+def _prepared(exposure, options):
+    """An exposure with the roll that is given, without the wavelengths that are left out."""
+    good = exposure.good
+    for low, high in wavelength_ranges(options.exclude_wave):
+        good = good & ~((exposure.wavelength >= low) & (exposure.wavelength <= high))
+    roll = exposure.pa_v3 if options.roll_cube is None else options.roll_cube
+    return replace(exposure, good=good, pa_v3=roll)
+
+
+def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None, None)):
+    """
+    Fuse exposures with images, as parameters of the step ask for.
+
+    Parameters
+    ----------
+    field : ExposureField
+        Exposures, channels, and the part of the sky.
+    images : list of ImageObservation
+        Images, or the parts of them around the field; may be empty.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        Parameters.
+    moving : bool, optional
+        Whether the target moves on the sky.
+    dates : tuple of str or None, optional
+        Dates of exposures and images, for their wavefronts.
+
+    Returns
+    -------
+    FusedExposures
+        The fused cube.
+
+    Raises
+    ------
+    NotFusableError
+        If the observations cannot be fused, with the reason.
+    ValueError
+        If a parameter does not suit the observations, or more memory is needed than allowed.
+    """
+    exposures, wavelength = field.exposures, field.channels.wavelength
+    images, bandpasses, responses, coverages = _usable_images(images, wavelength, options)
+    factor = options.factor
+    if factor == "auto":
+        scales = [image.grid.scale for image in images]
+        factor = choose_factor(field.spaxel, scales) if images else finest_factor(exposures)
+    grid = field.coarse.refined(factor)
+    settings = exposure_settings(options, moving=moving, images=bool(images))
+    npix = psf_pixels(options.psf_size, wavelength, exposures[0].instrument, grid.scale)
+    _check_memory(exposures, field, grid, npix, settings, options)
+    log.info(
+        'Fusion of %d exposures and %d images: %d x %d pixels of %.4f", %d channels from %.3f to '
+        "%.3f um",
+        len({one.name for one in exposures}),
+        len(images),
+        *grid.shape[::-1],
+        grid.scale,
+        len(wavelength),
+        *wavelength[[0, -1]],
+    )
+    images, applied = _moved(images, grid, options)
+    psfs = _exposure_psfs(exposures, grid, wavelength, npix, options, dates[0])
+    opd = _wavefront(options, dates[1], images[0].name) if images else None
+    psfs_of_images = image_psfs(
+        images, grid, wavelength=wavelength, npix=npix, options=options, opd=opd
+    )
+    sharp = product_psf(
+        images, psfs_of_images, exposures, psfs, wavelength, resolution=options.resolution
+    )
+    sources = _sources(exposures, images, psfs_of_images, responses, grid, wavelength, options)
+    result = fuse_exposures(
+        exposures,
+        psfs,
+        grid=grid,
+        wavelength=wavelength,
+        images=images,
+        image_psfs=psfs_of_images or None,
+        bandpasses=bandpasses,
+        product_psf=sharp,
+        sources=grid.sky(sources.x, sources.y) if len(sources) else None,
+        options=settings,
+    )
+    _warn_of_noise(exposures, images, result)
+    chi2, channel_chi2, pixels, noise = _agreement(exposures, result, wavelength)
+    return FusedExposures(
+        result=result,
+        channels=field.channels,
+        factor=factor,
+        origin=_origin(exposures, images, responses, result, factor),
+        exposures=exposures,
+        images=images,
+        responses=responses,
+        coverages=coverages,
+        throughputs=[one.source for one in bandpasses],
+        applied_offsets=applied,
+        psf_source=_named(psfs[0], psfs_of_images),
+        sources=sources,
+        quality=_image_quality(images, result),
+        chi2=chi2,
+        channel_chi2=channel_chi2,
+        pixels=pixels,
+        noise=noise,
+        alignment="fitted" if settings.offsets == "fitted" else "wcs",
+    )
+
+
+def _usable_images(images, wavelength, options):
+    """Images whose filters the channels cover, with their curves and responses."""
+    files = options.throughput_files()
+    known, bandpasses = [], []
+    for image in images:
+        path = files.get(image.filter)
+        try:
+            bandpasses.append(load_bandpass(image.filter, path=path, instrument=image.instrument))
+        except ValueError as reason:
+            if path is not None:
+                raise
+            warn(log, "%s is not used: %s (parameter throughputs)", image.name, reason)
+            continue
+        log.info("Throughput of %s: %s", image.filter, bandpasses[-1].source)
+        known.append(image)
+    usable = np.ones(len(wavelength), bool)
+    responses, coverages = filter_responses(
+        wavelength, bandpasses, usable=usable, minimum_coverage=options.min_coverage
+    )
+    chosen = []
+    for index, (image, coverage) in enumerate(zip(known, coverages, strict=True)):
+        if coverage >= options.min_coverage:
+            chosen.append(index)
+            continue
+        warn(
+            log,
+            "%s (%s) is not used: the exposures cover %.1f %% of the filter's band",
+            image.name,
+            image.filter,
+            100 * coverage,
+        )
+    found = []
+    for index in chosen:
+        image = known[index]
+        if options.outlier_sigma > 0:
+            bad = isolated_outliers(image.data[None], image.good[None])[0]
+            image = replace(image, good=image.good & ~bad)
+        found.append(image)
+    return found, [bandpasses[index] for index in chosen], responses[chosen], coverages[chosen]
+
+
+def _check_memory(exposures, field, grid, npix, settings, options):
+    domain = Domain.around(grid, npix)
+    axis = ChannelAxis(field.channels.wavelength)
+    total = sum(len(one.data) for one in exposures)
+    used = sum(int(domain.place(one, axis).usable.sum()) for one in exposures)
+    rank = settings.rank if isinstance(settings.rank, int) else settings.max_rank
+    need = estimate_exposure_memory(
+        used,
+        total - used,
+        len(field.channels.wavelength),
+        grid.shape,
+        domain.grid.shape,
+        rank=rank,
+    )
+    log.info("About %.1f GB of memory are needed", need / 1e9)
+    if need / 1e9 > options.memory_limit:
+        msg = (
+            f"the fusion of the exposures needs about {need / 1e9:.1f} GB, more than memory_limit "
+            f"= {options.memory_limit:g} GB: choose a smaller field (field_width, field_height), "
+            "wavelength range or rank (max_rank), or raise the limit"
+        )
+        raise ValueError(msg)
+
+
+def _moved(images, grid, options):
+    """Images with the offsets that are known taken out, and these offsets."""
+    known = filter_offsets(options.offsets)
+    moved, applied = [], np.zeros((len(images), 2))
+    y, x = ((size - 1) / 2 for size in grid.shape)
+    for index, image in enumerate(images):
+        offset = applied[index] = known.get(image.filter, (0.0, 0.0))
+        if any(offset):
+            shown = grid.sky(x + offset[0] / grid.scale, y + offset[1] / grid.scale)
+            image = replace(image, grid=image.grid.recentred(shown, grid.sky(x, y)))
+        moved.append(image)
+    return moved, applied
+
+
+def _wavefront(options, date, name):
+    if str(options.psf_opd).lower() != "observation":
+        return options.psf_opd
+    if date is None:
+        msg = (
+            f"{name} does not say its date (keyword DATE-OBS), which psf_opd = observation needs: "
+            "give a date or a file instead"
+        )
+        raise NotFusableError(msg)
+    return date
+
+
+def _exposure_psfs(exposures, grid, wavelength, npix, options, date):
+    """PSF of each exposure."""
+    sigma = broadening_sigma(options)
+    files = options.psf_files()
+    if options.psf_kind == "file" and "psf_cube" in files:
+        psf = read_psf(
+            files["psf_cube"][0], pixel_scale=grid.scale, npix=npix, broadening=sigma or 0.0
+        )
+        return [psf] * len(exposures)
+    source = options.psf_kind if options.psf_kind in ("webbpsf", "aperture") else "auto"
+    return exposure_psfs(
+        exposures,
+        grid,
+        wavelength=wavelength,
+        source=source,
+        size=options.psf_size,
+        broadening=sigma,
+        jitter=options.psf_jitter,
+        opd=_wavefront(options, date, exposures[0].name),
+        maximum_cores=options.maximum_cores,
+    )
+
+
+def _sources(exposures, images, psfs, responses, grid, wavelength, options):
+    """Point sources in pixels of the grid: of a catalogue, or found."""
+    if options.sources == "none":
+        return SourceList.empty()
+    if options.source_file is not None:
+        return _of_catalogue(options.source_file, grid)
+    if not images:
+        log.info(
+            "There are no images in which point sources could be found: give their positions "
+            "(parameter sources) if there are any"
+        )
+    found = find_on_images(
+        images, psfs, responses, grid, wavelength, false_alarms=options.false_alarms
+    )
+    if images:
+        log.info("%d point sources are found in the images", len(found))
+    return found
+
+
+def _of_catalogue(path, grid):
+    catalogue = read_catalogue(path)
+    x, y = (np.asarray(one) for one in grid.pixels(catalogue.sky))
+    rows, columns = grid.shape
+    inside = np.flatnonzero((x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5))
+    log.info("%d of %d sources of %s lie in the field", len(inside), len(x), path)
+    if not inside.size:
+        warn(log, "No source of %s lies in the field: there are none", path)
+    kept = []
+    for one in inside:
+        if any(np.hypot(x[one] - x[other], y[one] - y[other]) < _SAME for other in kept):
+            warn(log, "%s of %s is at the place of another: left out", catalogue.name[one], path)
+        else:
+            kept.append(one)
+    unknown = np.full(len(kept), np.nan)
+    return SourceList(
+        x=x[kept],
+        y=y[kept],
+        x_error=unknown,
+        y_error=unknown,
+        significance=unknown,
+        name=catalogue.name[kept],
+        given=np.ones(len(kept), bool),
+    )
+
+
+def _warn_of_noise(exposures, images, result):
+    """Warn of data that scatter more than their errors say."""
+    for one, scale in zip(
+        [*exposures, *images], [*result.scales, *result.image_scales], strict=True
+    ):
+        if scale > _NOISE_SCALE:
+            text = "%s scatters %.1f times more than its errors say: look at errors and PSF"
+            warn(log, text, one.name, scale, kind="noise_scale")
+
+
+def _named(psf, others):
+    """Source of the PSFs of the exposures, and of the images if that is another."""
+    names = sorted({one.source for one in others} - {psf.source})
+    return f"{psf.source} (exposures), {', '.join(names)} (images)" if names else psf.source
+
+
+def _agreement(exposures, result, wavelength):
+    """Chi-square of each exposure; and of each channel, with its pixels and their errors."""
+    axis = ChannelAxis(wavelength)
+    chi2 = np.full(len(exposures), np.nan)
+    total, count = np.zeros(len(wavelength)), np.zeros(len(wavelength), int)
+    errors = [[] for _ in range(2)]
+    for index, (one, residuals, rejected) in enumerate(
+        zip(exposures, result.residuals, result.rejected, strict=True)
+    ):
+        used = np.flatnonzero(np.isfinite(residuals) & ~rejected)
+        if not used.size:
+            continue
+        squares = (residuals[used] / one.err[used]) ** 2
+        chi2[index] = squares.mean()
+        channel = np.rint(axis.channel(one.wavelength[used])).astype(int)
+        channel = np.clip(channel, 0, len(wavelength) - 1)
+        total += np.bincount(channel, squares, len(wavelength))
+        count += np.bincount(channel, minlength=len(wavelength))
+        errors[0].append(channel)
+        errors[1].append(one.err[used])
+    noise = np.full(len(wavelength), np.nan)
+    if errors[0]:
+        channel, error = (np.concatenate(one) for one in errors)
+        order = np.argsort(channel, kind="stable")
+        ends = np.cumsum(count)[:-1]
+        for index, part in enumerate(np.split(error[order], ends)):
+            if part.size:
+                noise[index] = np.median(part)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return chi2, np.where(count > 0, total / count, np.nan), count, noise
+
+
+def _image_quality(images, result):
+    """Agreement with each image at its own pixels."""
+    found = []
+    for image, residuals in zip(images, result.image_residuals, strict=True):
+        used = np.isfinite(residuals)
+        if not used.any():
+            found.append(FilterQuality(*[np.nan] * 6, 0))
+            continue
+        rows, columns = (np.flatnonzero(used.any(axis)) for axis in (1, 0))
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        data = np.where(used, image.data, np.nan)[part]
+        sigma = float(np.median(image.err[used]))
+        weight = np.where(used, (sigma / np.where(used, image.err, 1.0)) ** 2, 0.0)[part]
+        found.append(compare_image(data, data - residuals[part], weight, sigma))
+    return found
+
+
+def _origin(exposures, images, responses, result, factor):
+    """What constrains each voxel: exposures there, or in other channels, and images."""
+    grid, axis = result.grid, ChannelAxis(result.wavelength)
+    shape = (len(result.wavelength), *grid.shape)
+    counts = np.zeros(shape, bool)
+    for one, residuals, rejected in zip(exposures, result.residuals, result.rejected, strict=True):
+        used = np.flatnonzero(np.isfinite(residuals) & ~rejected)
+        x, y = positions_on(grid, one.ra[used], one.dec[used])
+        column, row = np.rint(x).astype(int), np.rint(y).astype(int)
+        channel = np.clip(np.rint(axis.channel(one.wavelength[used])).astype(int), 0, shape[0] - 1)
+        inside = (column >= 0) & (column < shape[2]) & (row >= 0) & (row < shape[1])
+        counts[channel[inside], row[inside], column[inside]] = True
+    # A pixel of the detector sees a spaxel, and the corners of one that is turned.
+    side = 2 * int(np.ceil(factor / np.sqrt(2))) + 1
+    origin = np.zeros(shape, np.uint8)
+    for start in range(0, shape[0], _SLAB):
+        part = slice(start, start + _SLAB)
+        origin[part] = ndimage.maximum_filter(
+            counts[part].astype(np.uint8), size=(1, side, side), mode="constant"
+        )
+    spaxel = origin.any(0)
+    seen = np.array(
+        [
+            _image_pixels(one, grid, residuals)
+            for one, residuals in zip(images, result.image_residuals, strict=True)
+        ],
+        bool,
+    ).reshape(-1, *grid.shape)
+    covers = responses > _NEGLIGIBLE * responses.max(1, initial=0, keepdims=True)
+    any_pixel = seen.any(0)
+    for channel, plane in enumerate(origin):
+        measured = plane > 0
+        if not measured.any():
+            continue
+        direct = seen[covers[:, channel]].any(0)
+        plane[:] = np.where(measured, CUBE, CUBE_SUBSPACE * spaxel)
+        plane += (IMAGE * direct + IMAGE_SUBSPACE * (any_pixel & ~direct)).astype(np.uint8)
+    return origin
+
+
+def _image_pixels(image, grid, residuals):
+    """Pixels of the grid whose nearest pixel of an image was used."""
+    y, x = np.indices(grid.shape)
+    column, row = (np.rint(one).astype(int) for one in image.grid.pixels(grid.sky(x, y)))
+    inside = (row >= 0) & (row < residuals.shape[0])
+    inside &= (column >= 0) & (column < residuals.shape[1])
+    used = np.isfinite(residuals)
+    return inside & used[np.where(inside, row, 0), np.where(inside, column, 0)]
