@@ -59,6 +59,10 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     channel_table : numpy table
         One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
         and the agreement of the re-observed cube.
+    exposure_table : numpy table
+        Of a fusion from exposures, one row per exposure (of MIRI, per channel): file, detector,
+        grating or band, roll (deg), noise over stated errors, chi-square, pixels used and left out
+        as outliers, and the offset that was fitted (arcsec, x and y of this array) with its errors.
     component_table : numpy table
         One row per spectral component: eigenvalue, explained variance, weight and exponent of
         the prior.

@@ -27,6 +27,7 @@ SUFFIXES = (
     "fusion_adaptive_trace_model",
     "adaptive_trace_model",
     "fused_s3d",
+    "fusion_residual",
     "fused",
     "hifred",
 )
