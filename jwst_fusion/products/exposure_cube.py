@@ -66,6 +66,7 @@ def blended_template(models, channels, *, channel=None):
             moving = {key: getattr(info, key) for key in ("mt_avra", "mt_avdec", "roll_ref")}
     template = IFUCubeModel((len(channels.wavelength), 1, 1))
     blender.finalize_model(template)
+    _drop_unknown(template.meta.instance)
     info, wavelength = template.meta.wcsinfo, channels.wavelength
     info.wcsaxes = 3
     info.ctype1, info.ctype2, info.cunit1, info.cunit2 = "RA---TAN", "DEC--TAN", "deg", "deg"
@@ -86,6 +87,15 @@ def blended_template(models, channels, *, channel=None):
     if channel is not None:
         template.meta.instrument.channel = channel
     return template
+
+
+def _drop_unknown(tree):
+    """Take out keywords that no exposure has, which the blender sets to None."""
+    for key in list(tree):
+        if tree[key] is None:
+            del tree[key]
+        elif isinstance(tree[key], dict):
+            _drop_unknown(tree[key])
 
 
 def exposure_product(template, fused, options, *, exposures_given, images_given, messages=()):

@@ -28,6 +28,7 @@ from jwst_fusion.products.ifu_exposure import read_ifu_exposure
 from jwst_fusion.products.keywords import moves, target_position
 from jwst_fusion.products.observations import read_image
 from jwst_fusion.products.open import open_model
+from jwst_fusion.steps.reports import save_exposure_report
 
 __all__ = ["ExposureFusionMixin", "check_kinds", "warn_of_unused_names"]
 
@@ -240,6 +241,8 @@ class ExposureFusionMixin:
             self._save_residuals(kept, fused, product, name)
         if self.save_results or self.output_file:
             self.save_sources(product)
+        if options.save_report:
+            save_exposure_report(self._path(product), product)
         return product
 
     def read_images_around(self, grid, members, options, target):
