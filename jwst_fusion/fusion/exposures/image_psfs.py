@@ -85,19 +85,16 @@ class JoinedPsf(PsfCube):
         """
         if len(parts) == 1:
             return parts[0][0]
-        cut = []
+        cut, last = [], -np.inf
         for psf, low, high in parts:
             low, high = np.clip([low, high], *psf.wavelength[[0, -1]])
-            nodes = (
-                psf.wavelength[-1:]
-                if high <= low
-                else chebyshev_nodes(low, high, len(psf.wavelength))
-            )
+            # The last node of a part and the first of the next may coincide.
+            low = max(low, last + _APART)
+            if high <= low:
+                continue
+            nodes = chebyshev_nodes(low, high, len(psf.wavelength))
             cut.append((nodes, psf.evaluate(nodes)))
-        # The last node of a part and the first of the next may coincide.
-        for (one, _), (two, _) in itertools.pairwise(cut):
-            if two[0] <= one[-1]:
-                two[0] = one[-1] + _APART
+            last = nodes[-1]
         side = max(data.shape[1] for _, data in cut)
         first = parts[0][0]
         return cls(
