@@ -106,7 +106,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     ----------
     template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
         From `blended_template`.
-    fused : `~jwst_fusion.fusion.exposure_run.FusedExposures`
+    fused : `~jwst_fusion.fusion.fused_exposures.FusedExposures`
         The result.
     options : `~jwst_fusion.fusion.options.FusionOptions`
         The parameters.
@@ -305,7 +305,7 @@ def reobserved_images(product, fused):
     ----------
     product : FusedCubeModel
         The fused cube, for its metadata.
-    fused : `~jwst_fusion.fusion.exposure_run.FusedExposures`
+    fused : `~jwst_fusion.fusion.fused_exposures.FusedExposures`
         The result.
 
     Yields
