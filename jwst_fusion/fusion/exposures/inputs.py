@@ -38,6 +38,8 @@ class Inputs:
         Weights of the channels in each image.
     gains, levels : array (image,)
         Factor by which each image is brighter than the scene, and what is added, MJy/sr.
+    exposure_gains, exposure_levels : array (exposure,)
+        The same of each exposure.
     """
 
     domain: Domain
@@ -51,6 +53,8 @@ class Inputs:
     responses: np.ndarray
     gains: np.ndarray
     levels: np.ndarray
+    exposure_gains: np.ndarray
+    exposure_levels: np.ndarray
 
 
 def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf):
@@ -126,6 +130,8 @@ def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpass
         responses=responses,
         gains=np.ones(count),
         levels=np.zeros(count),
+        exposure_gains=np.ones(len(exposures)),
+        exposure_levels=np.zeros(len(exposures)),
     )
 
 
@@ -199,8 +205,9 @@ def data_of(inputs, part=1.0):
         operator = ExposureOperator(inputs.domain.grid, psf, inputs.axis, placed)
         found = [
             (
-                inputs.exposures[i].data[index],
-                inputs.exposures[i].err[index],
+                (inputs.exposures[i].data[index] - inputs.exposure_levels[i])
+                / inputs.exposure_gains[i],
+                inputs.exposures[i].err[index] / inputs.exposure_gains[i],
                 one.x[index],
                 one.y[index],
             )
