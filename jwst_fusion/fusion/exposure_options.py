@@ -116,11 +116,13 @@ def exposure_settings(options, *, moving, images):
     -------
     ExposureSettings
         Those that both share, and what follows from ``outlier_sigma``, ``alignment`` and
-        ``crosscal``.
+        ``crosscal``. Positions of a catalogue are believed, those of sources that are found follow
+        from all pixels.
     """
-    names = {one.name for one in fields(ExposureSettings)} & {"rank", "max_rank", "noise_scales"}
-    given = {name: getattr(options, name) for name in names}
+    shared = ("rank", "max_rank", "noise_scales", "psf_fit", "false_alarms")
+    given = {name: getattr(options, name) for name in shared}
     given["outlier_sigma"] = options.outlier_sigma or None
     given["offsets"] = "fitted" if options.measures_offsets(moving=moving) else "fixed"
     given["gains"] = "fitted" if images and options.crosscal == "fitted" else "fixed"
+    given["positions"] = "fixed" if options.source_file is not None else "fitted"
     return ExposureSettings(**given)

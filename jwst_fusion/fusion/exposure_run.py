@@ -16,7 +16,6 @@ from jwst_fusion.fusion.exposure_options import (
 from jwst_fusion.fusion.exposures.domain import Domain, positions_on
 from jwst_fusion.fusion.exposures.fuse import fuse_exposures
 from jwst_fusion.fusion.exposures.image_psfs import image_psfs, product_psf, psf_pixels
-from jwst_fusion.fusion.exposures.image_search import find_on_images
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
 from jwst_fusion.fusion.exposures.product_grid import (
     ProductChannels,
@@ -189,7 +188,10 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     sharp = product_psf(
         images, psfs_of_images, exposures, psfs, wavelength, resolution=options.resolution
     )
-    sources = _sources(exposures, images, psfs_of_images, responses, grid, wavelength, options)
+    given = _given_sources(options, grid)
+    sources = None if options.sources == "none" else "auto"
+    if given is not None:
+        sources = grid.sky(given.x, given.y) if len(given) else None
     result = fuse_exposures(
         exposures,
         psfs,
@@ -199,7 +201,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         image_psfs=psfs_of_images or None,
         bandpasses=bandpasses,
         product_psf=sharp,
-        sources=grid.sky(sources.x, sources.y) if len(sources) else None,
+        sources=sources,
         options=settings,
     )
     _warn_of_noise(exposures, images, result)
@@ -216,7 +218,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         throughputs=[one.source for one in bandpasses],
         applied_offsets=applied,
         psf_source=_named(psfs[0], psfs_of_images),
-        sources=sources,
+        sources=_sources(result, given),
         quality=image_quality(images, result),
         chi2=chi2,
         channel_chi2=channel_chi2,
@@ -340,23 +342,29 @@ def _exposure_psfs(exposures, grid, wavelength, npix, options, date):
     )
 
 
-def _sources(exposures, images, psfs, responses, grid, wavelength, options):
-    """Point sources in pixels of the grid: of a catalogue, or found."""
-    if options.sources == "none":
+def _given_sources(options, grid):
+    """Point sources of a catalogue in pixels of the grid; None if they are to be found, or none."""
+    return None if options.source_file is None else _of_catalogue(options.source_file, grid)
+
+
+def _sources(result, given):
+    """Point sources in pixels of the product, in the order of their spectra."""
+    if result.sources is None:
         return SourceList.empty()
-    if options.source_file is not None:
-        return _of_catalogue(options.source_file, grid)
-    if not images:
-        log.info(
-            "There are no images in which point sources could be found: give their positions "
-            "(parameter sources) if there are any"
-        )
-    found = find_on_images(
-        images, psfs, responses, grid, wavelength, false_alarms=options.false_alarms
+    x, y = (np.asarray(one, float) for one in result.grid.pixels(result.sources))
+    errors = np.asarray(result.source_position_errors) / result.grid.scale
+    # An error of zero says that a position was not fitted.
+    errors = np.where(errors > 0, errors, np.nan)
+    names = [f"source-{number}" for number in range(1, len(x) + 1)]
+    return SourceList(
+        x=x,
+        y=y,
+        x_error=errors[:, 0],
+        y_error=errors[:, 1],
+        significance=np.full(len(x), np.nan),
+        name=np.array(names, str) if given is None else given.name,
+        given=np.full(len(x), given is not None),
     )
-    if images:
-        log.info("%d point sources are found in the images", len(found))
-    return found
 
 
 def _of_catalogue(path, grid):

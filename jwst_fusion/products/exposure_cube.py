@@ -7,6 +7,7 @@ from stdatamodels.jwst.datamodels import IFUCubeModel, dqflags
 from jwst_fusion import __version__
 from jwst_fusion.fusion.observed.registration import resample_image
 from jwst_fusion.fusion.origin import CUBE
+from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.fused_cube import RANK_RULES, extreme, flags_of
 from jwst_fusion.products.reobserved import reobserved_image
@@ -182,6 +183,10 @@ def _describe(meta, fused, options):
     meta.noise_scale_cube = float(np.median(result.scales))
     if fused.images:
         meta.noise_scale_image = float(np.median(result.image_scales))
+    meta.psf_fit_cube_x, meta.psf_fit_cube_y = map(float, _full_width(result.psf_widths[0, :2]))
+    if fused.images:
+        widths = _full_width(result.image_psf_widths[0, :2])
+        meta.psf_fit_image_x, meta.psf_fit_image_y = map(float, widths)
     meta.iterations, meta.converged = int(result.iterations), bool(result.converged)
     meta.origin = dict(_LEGEND)
     known = fused.channel_chi2[np.isfinite(fused.channel_chi2)]
@@ -206,7 +211,15 @@ def _exposures(fused, dtype):
     ]
     table["offset_x"], table["offset_y"] = result.offsets.T
     table["offset_x_error"], table["offset_y_error"] = result.offset_errors.T
+    table["gain"], table["gain_error"] = result.gains, result.gain_errors
+    table["level"], table["level_error"] = result.levels, result.level_errors
+    table["psf_x"], table["psf_y"] = _full_width(result.psf_widths[:, :2].T)
     return table
+
+
+def _full_width(variance):
+    """Full width at half maximum of a Gaussian; of a variance below zero, negative."""
+    return FWHM_OF_SIGMA * np.sign(variance) * np.sqrt(np.abs(variance))
 
 
 def _filters(fused, dtype):

@@ -33,9 +33,9 @@ _UNITS = {
         ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
     ),
     "exposure_table": dict.fromkeys(
-        ("offset_x", "offset_y", "offset_x_error", "offset_y_error"), "arcsec"
+        ("offset_x", "offset_y", "offset_x_error", "offset_y_error", "psf_x", "psf_y"), "arcsec"
     )
-    | {"roll": "deg"},
+    | {"roll": "deg", "level": _BRIGHTNESS, "level_error": _BRIGHTNESS},
     "channel_table": {
         "wavelength": "um",
         **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),

@@ -8,7 +8,6 @@ from astropy.wcs import WCS
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
-from jwst_fusion.fusion.exposures.image_search import find_on_images
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
 from jwst_fusion.fusion.exposures.product_grid import (
@@ -20,7 +19,7 @@ from jwst_fusion.fusion.exposures.product_grid import (
 from jwst_fusion.fusion.observed.observation import ImageObservation
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.psf import PsfCube, chebyshev_nodes, make_psf
+from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
 RA, DEC = 359.9998, 30.0
 
@@ -210,26 +209,6 @@ def test_every_image_has_its_own_psf():
     unknown = dataclasses.replace(images[0], pa_v3=None)
     with pytest.raises(NotFusableError, match="one does not say the telescope's roll"):
         image_psfs([unknown], grid, **given)
-
-
-def test_sources_are_found_on_the_grid():
-    grid = sky_grid(0.05, (41, 41))
-    one = picture("one", "F212N", 0.031, roll=30.0)
-    own = make_psf(
-        "NIRCAM", wavelength=[2.0, 2.2], pixel_scale=0.05, npix=31, angle=30.0, source="aperture",
-        pixel_kernels=((0.031, 0.031, 30.0),),
-    )  # fmt: skip
-    x, y = one.grid.pixels(grid.sky(24.3, 15.6))
-    row, column = np.indices(one.data.shape)
-    sigma = 0.03 / 0.031
-    star = 500 * np.exp(-0.5 * ((column - x) ** 2 + (row - y) ** 2) / sigma**2)
-    noise = 0.5 * np.random.default_rng(3).standard_normal(one.data.shape)
-    one = dataclasses.replace(one, data=10 + star + noise, err=np.full(one.data.shape, 0.5))
-    wavelength = np.linspace(2.0, 2.2, 20)
-    found = find_on_images([one], [own], np.full((1, 20), 0.05), grid, wavelength, false_alarms=0.1)
-    assert len(found) >= 1
-    assert np.hypot(found.x[0] - 24.3, found.y[0] - 15.6) < 0.2
-    assert not len(find_on_images([], [], np.zeros((0, 20)), grid, wavelength, false_alarms=0.1))
 
 
 def test_memory_grows_with_what_is_fused():

@@ -1,7 +1,5 @@
 """The step fusion on exposures: a cube from native pixels, its products, and what goes wrong."""
 
-import logging
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -133,17 +131,15 @@ def test_residual_exposures_are_exposures(observed, fused):
         assert np.isfinite(image.data).any()
 
 
-def test_models_without_images(observed, small, caplog):
+def test_models_without_images(observed, small):
     """Models of the caller, a single exposure, no image: at the resolution of the spectrograph."""
     with datamodels.open(observed.exposures[0]) as model:
         before = model.data.tobytes()
-        with caplog.at_level(logging.INFO):
-            result = FusionStep.call(model, **small | {"wave_max": 2.12})
+        result = FusionStep.call(model, **small | {"wave_max": 2.12})
         assert model.data.tobytes() == before
     assert result.meta.cal_step.fusion == "COMPLETE"
     assert result.meta.fusion.images == 0
     assert (result.dq == 0).mean() > 0.5
-    assert "no images in which point sources could be found" in caplog.text
 
 
 def test_kinds_of_input_are_not_mixed(observed, products_of_a_cube):

@@ -158,6 +158,8 @@ def _exposures(product):
                 str(int(row["pixels"])),
                 str(int(row["outliers"])),
                 offset,
+                _light(row),
+                f"{1000 * row['psf_x']:+.0f}, {1000 * row['psf_y']:+.0f}",
             )
         )
         levels = {4: noise_level(row["noise_scale"]), 6: outlier_level(row)}
@@ -165,13 +167,23 @@ def _exposures(product):
         marked |= {(number, column) for column, level in levels.items() if level}
     head = ("Exposure", "Detector", "Roll [°]", "χ²", "Noise / errors", "Pixels", "Outliers")
     words = (
-        "Residuals of the native pixels over their stated errors, pixels used and left out, and "
-        "the offset that was fitted and taken out."
+        "Residuals of the native pixels over their stated errors, pixels used and left out; offset "
+        "that was fitted and taken out; brightness over that of the first one, and level beyond "
+        "it in MJy/sr; Gaussian by which the PSF was widened (negative: narrowed)."
     )
-    table = Table((*head, "Offset x, y [mas]"), rows, words, frozenset(marked))
+    more = ("Offset x, y [mas]", "Factor, level", "PSF x, y [mas]")
+    table = Table((*head, *more), rows, words, frozenset(marked))
     return Section(
         "exposures", "Exposures against the fused cube", [table, [plots.channel_picture(product)]]
     )
+
+
+def _light(row):
+    """Brightness of an exposure over that of the first one, if it was fitted."""
+    if not row["gain_error"] > 0:
+        return "–"
+    gain = f"{row['gain']:.4f} ± {row['gain_error']:.4f}"
+    return f"{gain}, {row['level']:+.3f} ± {row['level_error']:.3f}"
 
 
 def _images(product):
