@@ -81,7 +81,8 @@ def blended_template(models, channels, *, channel=None):
     else:
         set_wavelengths(template, wavelength)
     for key, value in (moving or {}).items():
-        setattr(info, key, value)
+        if value is not None:
+            setattr(info, key, value)
     if template.meta.target.type == "MOVING" and info.mt_avra is not None:
         info.mt_ra = template.meta.target.ra = info.mt_avra
         info.mt_dec = template.meta.target.dec = info.mt_avdec
@@ -172,9 +173,10 @@ def _describe(meta, fused, options):
     meta.images, meta.factor = len(fused.images), fused.factor
     meta.resolution, meta.psf_source = options.resolution, fused.psf_source
     meta.psf_broadening_image = float(options.psf_broadening_image)
-    meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
-    roll = fused.exposures[0].pa_v3
-    meta.angle_cube = None if roll is None else float(roll - result.grid.pa_y)
+    if options.psf_opd is not None:
+        meta.psf_wavefront = str(options.psf_opd)[-64:]
+    if fused.exposures[0].pa_v3 is not None:
+        meta.angle_cube = float(fused.exposures[0].pa_v3 - result.grid.pa_y)
     if fused.images and fused.images[0].pa_v3 is not None:
         meta.angle_image = float(fused.images[0].pa_v3 - result.grid.pa_y)
     meta.components, meta.rank_rule = len(result.mu), RANK_RULES[type(options.rank)]
@@ -189,11 +191,15 @@ def _describe(meta, fused, options):
         meta.psf_fit_image_x, meta.psf_fit_image_y = map(float, widths)
     meta.iterations, meta.converged = int(result.iterations), bool(result.converged)
     meta.origin = dict(_LEGEND)
-    known = fused.channel_chi2[np.isfinite(fused.channel_chi2)]
-    meta.chi2_cube = float(np.median(known)) if known.size else None
-    meta.chi2_images = extreme(max, [one.chi2 for one in fused.quality])
-    meta.psnr = extreme(min, [one.psnr for one in fused.quality])
-    meta.ssim = extreme(min, [one.ssim for one in fused.quality])
+    found = {
+        "chi2_cube": extreme(np.median, fused.channel_chi2),
+        "chi2_images": extreme(max, [one.chi2 for one in fused.quality]),
+        "psnr": extreme(min, [one.psnr for one in fused.quality]),
+        "ssim": extreme(min, [one.ssim for one in fused.quality]),
+    }
+    for name, value in found.items():
+        if value is not None:
+            setattr(meta, name, float(value))
 
 
 def _exposures(fused, dtype):

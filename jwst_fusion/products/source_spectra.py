@@ -102,8 +102,8 @@ def store_sources(product, found, x, y, *, sky, flux, error, covariance_factor=N
     product.source_flux, product.source_error = flux, error
     if covariance_factor is not None:
         product.source_covariance = covariance_factor.astype(np.float32)
-    for name in ("flux", "error", "covariance"):
-        setattr(product.meta.fusion, f"unit_source_{name}", "Jy")
+        product.meta.fusion.unit_source_covariance = "Jy"
+    product.meta.fusion.unit_source_flux = product.meta.fusion.unit_source_error = "Jy"
 
 
 def source_spectra_product(product):

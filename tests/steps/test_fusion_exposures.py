@@ -131,14 +131,17 @@ def test_residual_exposures_are_exposures(observed, fused):
         assert np.isfinite(image.data).any()
 
 
-def test_models_without_images(observed, small):
+def test_models_without_images(observed, small, tmp_path):
     """Models of the caller, a single exposure, no image: at the resolution of the spectrograph."""
     with datamodels.open(observed.exposures[0]) as model:
         before = model.data.tobytes()
-        result = FusionStep.call(model, **small | {"wave_max": 2.12})
+        quick = small | {"wave_max": 2.12, "save_report": True, "output_dir": str(tmp_path)}
+        result = FusionStep.call(model, **quick)
         assert model.data.tobytes() == before
     assert result.meta.cal_step.fusion == "COMPLETE"
     assert result.meta.fusion.images == 0
+    (page,) = tmp_path.glob("*.html")
+    assert "no images" in page.read_text()
     assert (result.dq == 0).mean() > 0.5
 
 
