@@ -20,6 +20,7 @@ _TAKEN = {
     "exponent": ("auto", 1.0),
     "nonnegative": (False,),
     "crosscal": ("fitted", "off"),
+    "gratings": ("joined", "separate"),
     "exclude_channels": ((),),
     "validate_filters": (("auto",), ()),
 }
@@ -27,6 +28,7 @@ _TAKEN = {
 _INSTEAD = {
     "exclude_channels": "give wavelengths (exclude_wave)",
     "crosscal": "choose fitted or off",
+    "gratings": "choose joined or separate",
 }
 #: Parameters that change nothing here, and nothing that would be missed.
 _IDLE = ("margin", "search", "psf_nodes", "trace_oversample")

@@ -28,6 +28,7 @@ from jwst_fusion.products.ifu_exposure import read_ifu_exposure
 from jwst_fusion.products.keywords import moves, target_position
 from jwst_fusion.products.observations import read_image
 from jwst_fusion.products.open import open_model
+from jwst_fusion.steps.exposures import check_names
 from jwst_fusion.steps.reports import save_exposure_report
 
 __all__ = ["ExposureFusionMixin", "check_kinds", "warn_of_unused_names"]
@@ -152,9 +153,10 @@ class ExposureFusionMixin:
         Raises
         ------
         ValueError
-            If a parameter is for cubes, or exposures do not belong together.
+            If a parameter is for cubes, exposures do not belong together, or have one name.
         """
         check_exposure_options(options)
+        check_names(members.exposures)
         with collected_warnings() as messages:
             opened, reasons = self._open_exposures(members.exposures)
         if not opened:

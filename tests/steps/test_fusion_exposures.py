@@ -180,6 +180,14 @@ def all_bad(model):
     model.dq = model.dq | dqflags.pixel["DO_NOT_USE"]
 
 
+def all_replaced(model):
+    model.dq = np.full(model.dq.shape, dqflags.pixel["FLUX_ESTIMATED"], np.uint32)
+
+
+def without_errors(model):
+    model.err = np.zeros_like(model.err)
+
+
 def in_counts(model):
     model.meta.bunit_data = "DN/s"
 
@@ -199,6 +207,8 @@ def moving(model):
 FAULTS = {
     "no WCS": (without_wcs, "has no WCS"),
     "all bad": (all_bad, "no pixel that may be used"),
+    "all replaced": (all_replaced, "no pixel that may be used"),
+    "no errors": (without_errors, r"without an error (ERR)"),
     "counts": (in_counts, "is in DN/s"),
     "leakage": (leakage, "IS_IMPRT"),
     "background": (background, "BKGDTARG"),
@@ -226,7 +236,11 @@ def test_one_of_two_exposures_is_left_out(observed, small, caplog):
     assert (result.meta.fusion.exposures, result.meta.fusion.exposures_given) == (1, 2)
     assert any("has no WCS" in str(row["text"]) for row in result.message_table)
     model.close()
-    other = FusionStep.call([model.copy(), model.copy()], **small)
+    two = [model.copy(), model.copy()]
+    with pytest.raises(ValueError, match="2 members have the name"):
+        FusionStep.call(two, **small)
+    two[1].meta.filename = CAL.format(9)
+    other = FusionStep.call(two, **small)
     assert isinstance(other, ModelContainer)
     assert all(one.meta.cal_step.fusion == "SKIPPED" for one in other)
 
@@ -265,6 +279,7 @@ def test_other_fields_and_too_much_memory_are_refused_at_once(observed, small):
         ({"psf_broadening": "fit"}, "psf_broadening is 'fit'"),
         ({"psf_broadening": "0.1x0.2"}, "one width"),
         ({"exponent": "2"}, "exponent is 2.0"),
+        ({"gratings": "shared"}, "choose joined or separate"),
     ],
 )
 def test_parameters_that_only_cubes_have_are_refused(options, message):
