@@ -33,6 +33,7 @@ from jwst_fusion.metrics import psnr, sam
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
+from jwst_fusion.products.keywords import celestial_wcs
 from jwst_fusion.products.observations import read_image
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
 from jwst_fusion.psf.instruments import NIRCAM_LIMIT
@@ -98,19 +99,18 @@ def star_positions(folder, scene):
 def run_step(folder):
     """Run the step with its defaults, which finds everything itself, and measure its product."""
     scene, start = nebula(), time.process_time()
+    members = [*sorted(folder.glob("*_cal.fits")), *sorted(folder.glob("*_i2d.fits"))]
     product = FusionStep.call(
-        [
-            *map(str, sorted(folder.glob("*_cal.fits"))),
-            *map(str, sorted(folder.glob("*_i2d.fits"))),
-        ],
+        [str(path) for path in members],
         wave_min=RANGE[0],
         wave_max=RANGE[1],
         psf_source="aperture",
     )
     seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    header = product.meta.wcs.to_fits()[0]
-    grid = SkyGrid(WCS(header).celestial, product.data.shape[1:])
+    grid = SkyGrid(celestial_wcs(product, "the product"), product.data.shape[1:])
+    header = grid.wcs.to_header()
+    header["NAXIS2"], header["NAXIS1"] = grid.shape
     y, x = np.indices(grid.shape)
     ours = sky_grid(scene)
     at = np.array(ours.pixels(grid.sky(x, y)))

@@ -146,6 +146,7 @@ def test_exposures_are_fused_at_their_native_pixels(observed, tmp_path, offline_
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{observed.product}_fused_s3d.fits",
         f"{observed.product}_fusion_pipeline.json",
+        f"{observed.product}_sources_x1d.fits",
     }
     again = run(observed, tmp_path, steps={"fusion": NATIVE})
     assert made(caplog) == ([], ["Fusion of 2 exposures"])
