@@ -248,7 +248,7 @@ class Adjustment:
             log.info("Pointing, light and PSFs: step %d, %.1f times the last one", number, largest)
             if largest < 1:
                 break
-            if far > 1:
+            if far > 1 and number + 1 < _MOVES:
                 self.elimination = None
         self.still = largest < 1
         if self._doubtful(problem, groups, before):
