@@ -146,7 +146,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
         summarise(product.meta.fusion, table)
         _add_images(product, fused)
     product.channel_table = _channels(product, fused)
-    product.component_table = _components(result, product.get_dtype("component_table"))
+    product.component_table = _components(fused, product.get_dtype("component_table"))
     mean, basis = result.spectra.at(result.wavelength)
     product.component_maps, product.component_spectra = stored(result.coefficients), stored(basis.T)
     product.channel_table["subspace_mean"] = mean
@@ -276,11 +276,13 @@ def _channels(product, fused):
     return table
 
 
-def _components(result, dtype):
+def _components(fused, dtype):
+    result = fused.result
     table = np.zeros(len(result.mu), dtype)
-    # Spectra have a mean square of one.
+    # Spectra have a mean square of one, so that maps are in the unit of the noise of a pixel.
     power = np.mean(np.square(result.coefficients, dtype=float), axis=(1, 2))
-    table["eigenvalue"], table["explained"] = power, power / power.sum()
+    table["eigenvalue"] = power / np.nanmedian(fused.noise) ** 2
+    table["explained"] = np.cumsum(power) / power.sum()
     table["regularisation"], table["exponent"] = result.mu, 1.0
     return table
 
