@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.bandpass import MIN_COVERAGE, load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exclusion import wavelength_ranges
 from jwst_fusion.fusion.exposure_options import (
@@ -33,7 +33,7 @@ from jwst_fusion.fusion.fused_exposures import (
     image_quality,
 )
 from jwst_fusion.fusion.observed.alignment import filter_offsets
-from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.fusion.observed.photometry import filter_responses, seen_part
 from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
@@ -266,7 +266,13 @@ def _usable_images(images, wavelength, options):
             bad = isolated_outliers(image.data[None], image.good[None])[0]
             image = replace(image, good=image.good & ~bad)
         found.append(image)
-    return found, [bandpasses[index] for index in chosen], responses[chosen], coverages[chosen]
+    bands = [
+        bandpasses[index]
+        if coverages[index] >= MIN_COVERAGE
+        else seen_part(bandpasses[index], wavelength)
+        for index in chosen
+    ]
+    return found, bands, responses[chosen], coverages[chosen]
 
 
 def _check_memory(exposures, field, grid, npix, settings, options):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
+from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
@@ -17,6 +18,7 @@ from jwst_fusion.fusion.exposures.product_grid import (
     spaxel_of,
 )
 from jwst_fusion.fusion.observed.observation import ImageObservation
+from jwst_fusion.fusion.observed.photometry import seen_part
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
@@ -209,6 +211,17 @@ def test_every_image_has_its_own_psf():
     unknown = dataclasses.replace(images[0], pa_v3=None)
     with pytest.raises(NotFusableError, match="one does not say the telescope's roll"):
         image_psfs([unknown], grid, **given)
+
+
+def test_filters_that_are_partly_covered_lose_the_rest():
+    band = Bandpass("X", np.array([1.9, 2.0, 2.1, 2.2]), np.array([0.2, 1.0, 0.5, 0.1]), "test")
+    wavelength = np.concatenate([np.arange(1.95, 2.02, 0.002), np.arange(2.08, 2.15, 0.002)])
+    part = seen_part(band, wavelength)
+    assert coverage(wavelength, band) < 0.7
+    assert coverage(wavelength, part) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(
+        photometry_weights(wavelength, part), photometry_weights(wavelength, band), atol=1e-5
+    )
 
 
 def test_memory_grows_with_what_is_fused():
