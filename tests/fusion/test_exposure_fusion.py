@@ -225,6 +225,23 @@ def test_what_cannot_be_fused_is_said(exposures):
         fuse_exposures([one], psf, grid=grid().mirror(), wavelength=CHANNELS)
     with pytest.raises(TypeError, match=r"options must be ExposureSettings\(...\), got dict"):
         fuse_exposures([one], psf, options={"passes": 1}, **given)
+    with pytest.raises(TypeError, match="exposures must be a list of ExposureObservation, got Exp"):
+        fuse_exposures(one, psf, **given)
+    with pytest.raises(
+        TypeError, match="exposures must be a list of ExposureObservation; number 1"
+    ):
+        fuse_exposures([one, "one_cal.fits"], psf, **given)
+    with pytest.raises(TypeError, match="exposure_psfs must be a list of PsfCube; number 0 is nda"):
+        fuse_exposures([one], psf.data, **given)
+    with pytest.raises(TypeError, match="product_psf must be one PsfCube, got list"):
+        fuse_exposures([one], psf, product_psf=[psf], **given)
+    with pytest.raises(TypeError, match="grid must be a SkyGrid, got WCS"):
+        fuse_exposures([one], psf, grid=grid().wcs, wavelength=CHANNELS)
+    with pytest.raises(TypeError, match='sources must be a SkyCoord, "auto" or None, got tuple'):
+        fuse_exposures([one], psf, sources=(1, 2), **given)
+    many = ExposureSettings(rank=40, mu=(1.0,) * 40)
+    with pytest.raises(ValueError, match=r"mu has 40 values, but the exposures tell only \d+ comp"):
+        fuse_exposures([one], psf, options=many, **given)
     with pytest.raises(ValueError, match="err has the shape"):
         dataclasses.replace(one, err=one.err[:3])
 
@@ -238,6 +255,10 @@ def test_what_cannot_be_fused_is_said(exposures):
         ("outlier_sigma", 2),
         ("offsets", "free"),
         ("gains", 1),
+        ("rolls", "free"),
+        ("psf_fit", "wavefront"),
+        ("positions", None),
+        ("false_alarms", 0),
         ("mu", (1.0,)),
     ],
 )

@@ -34,6 +34,9 @@ _SETTLED = 0.3
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
 _FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
+# Of the variance of a core, by which the shape of point sources is not told: the fine grid hardly
+# samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
+_FLOOR = 0.01
 _FAR_WIDTH = 0.3  # widths of the prior
 _WORSE = 0.02  # relative rise of the misfit from which on fitted PSFs are not believed
 _ALIKE = 0.01  # degree: exposures whose rolls differ by less roll together
@@ -83,6 +86,8 @@ class Adjustment:
         self._given = [inputs.psfs[one[0]] for one in views]
         self._given += [inputs.image_psfs[one[0]] for one in pictures]
         self._views = len(views)
+        # All PSFs share the width of the first one of the sharpest kind there is.
+        self._reference = self._views if pictures else 0
         rows, columns = inputs.domain.inside
         self._middle = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         counts = len(inputs.exposures), len(inputs.images)
@@ -137,8 +142,8 @@ class Adjustment:
             found[members] = one
         return found
 
-    def _add(self, kind, places, *, width=np.inf, least=-np.inf, **group):
-        self._parameters.append(Parameter(kind, tuple(places), width, least))
+    def _add(self, kind, places, *, width=np.inf, least=-np.inf, floor=0.0, **group):
+        self._parameters.append(Parameter(kind, tuple(places), width, least, floor))
         self._groups.append(_Group(**group))
 
     def _choose(self, sourced):
@@ -170,16 +175,16 @@ class Adjustment:
     def _choose_widths(self, sourced):
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
         priors = [PRIOR_CUBE] * self._views + [PRIOR_IMAGE] * (len(cores) - self._views)
-        # All PSFs share the width of the sharpest kind there is.
-        reference = self._views if len(cores) > self._views else 0
         if sourced:
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * min(cores)
-                self._add(name, (), width=priors[reference] * cores[reference], least=least)
+                self._add(
+                    name, (), width=priors[self._reference] * cores[self._reference], least=least
+                )
         for d, (core, prior) in enumerate(zip(cores, priors, strict=True)):
             for name in WIDTHS:
                 least = -np.inf if name == "xy" else -NARROWEST * core
-                if d != reference:
+                if d != self._reference:
                     self._add(name, [(d, None)], width=prior * core, least=least, psf=d)
 
     def _visits(self):
@@ -210,7 +215,7 @@ class Adjustment:
         groups : array (group, 1, k)
             Its solution.
         """
-        settings, self.elimination, last = self.settings, None, 0.0
+        settings, last, stale = self.settings, 0.0, True
         fitting = settings.positions == "fitted" and problem.prior.sources is not None
         if fitting and self._start is None:
             self._start = problem.prior.positions.copy()
@@ -223,7 +228,7 @@ class Adjustment:
                 positions, self.position_errors = moved.positions, moved.errors
                 farthest = moved.largest
             if self._parameters:
-                if self.elimination is None:
+                if stale:
                     self.elimination = Elimination(problem, groups, self._parameters, self._middle)
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
@@ -248,8 +253,7 @@ class Adjustment:
             log.info("Pointing, light and PSFs: step %d, %.1f times the last one", number, largest)
             if largest < 1:
                 break
-            if far > 1 and number + 1 < _MOVES:
-                self.elimination = None
+            stale = far > 1
         self.still = largest < 1
         if self._doubtful(problem, groups, before):
             warn(
@@ -261,14 +265,12 @@ class Adjustment:
 
     def _believe(self):
         """Go back to the PSFs that were given."""
-        self._changes = np.where(
-            [one.kind in WIDTHS for one in self._parameters], 0.0, self._changes
-        )
-        self._widen()
         kept = [p for p, one in enumerate(self._parameters) if one.kind not in WIDTHS]
         self._parameters = [self._parameters[p] for p in kept]
         self._groups = [self._groups[p] for p in kept]
-        self._changes = self._changes[kept]
+        self._changes, self.elimination = self._changes[kept], None
+        self._use(self._given)
+        self.widths[:] = 0.0
         self.errors["width"][:] = 0.0
 
     def _sizes(self, step, problem):
@@ -351,9 +353,17 @@ class Adjustment:
             self.widths[d, axis] = along @ self._changes
             variance = along @ self.elimination.covariance @ along
             self.errors["width"][d, axis] = np.sqrt(max(variance, 0.0))
-        for d, (members, given) in enumerate(zip(self._sets, self._given, strict=True)):
-            amounts = dict(zip(WIDTHS, self.widths[d], strict=True))
-            psf = replace(given, data=reshaped(given.data, amounts))
+        amounts = [dict(zip(WIDTHS, one, strict=True)) for one in self.widths]
+        self._use(
+            [
+                replace(given, data=reshaped(given.data, amount))
+                for given, amount in zip(self._given, amounts, strict=True)
+            ]
+        )
+
+    def _use(self, psfs):
+        """Give every observation the PSF of its set."""
+        for d, (members, psf) in enumerate(zip(self._sets, psfs, strict=True)):
             target = self.inputs.psfs if d < self._views else self.inputs.image_psfs
             for index in members:
                 target[index] = psf

@@ -88,7 +88,7 @@ def fuse_exposures(
     NotFusableError
         If no exposure has pixels within the grid and the channels, or a filter is not covered.
     TypeError
-        If `options` or `sources` is something else.
+        If one of them is of another type.
     ValueError
         If numbers of observations and PSFs do not match, PSFs are not on the pixels of the grid, or
         sources lie beyond it or at one place.
@@ -244,7 +244,14 @@ def _begun(inputs, part, positions, settings):
         max_rank=settings.max_rank,
     )
     log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
-    mu = mu if settings.mu is None else np.asarray(settings.mu, float)
+    if settings.mu is not None:
+        mu = np.asarray(settings.mu, float)
+        if len(mu) != spectra.rank:
+            msg = (
+                f"mu has {len(mu)} values, but the exposures tell only {spectra.rank} components: "
+                f"give rank={spectra.rank} and as many"
+            )
+            raise ValueError(msg)
     data = data_of(inputs, part)
     problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
     return problem, _first(problem, None, settings)

@@ -37,12 +37,15 @@ class Parameter:
         Standard deviation of its prior about zero; no prior by default.
     least : float, optional
         Smallest value.
+    floor : float, optional
+        Standard deviation that the model itself leaves, whatever the noise.
     """
 
     kind: str
     places: tuple
     width: float = np.inf
     least: float = -np.inf
+    floor: float = 0.0
 
 
 class Elimination:
@@ -119,6 +122,7 @@ class Elimination:
                 else:
                     matrix[i, j] = shared
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
+        self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
 
     def step(self, problem, groups, values):
