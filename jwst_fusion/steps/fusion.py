@@ -36,7 +36,7 @@ __all__ = ["FusionStep", "with_text"]
 log = logging.getLogger(__name__)
 
 
-class FusionStep(ExposureFusionMixin, FusionBaseStep):
+class FusionStep(FusionBaseStep, ExposureFusionMixin):
     """
     Fuse exposures of an integral field unit, or a cube of it, with images of the same field.
 
