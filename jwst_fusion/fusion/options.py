@@ -40,6 +40,12 @@ class FusionOptions:
         If a parameter is out of range or does not go with another.
     """
 
+    input: str = option(
+        "auto",
+        "What is fused: 'exposures' at the pixels of the detector, a 'cube', or 'auto': what the "
+        "science members are",
+        choices=("auto", "exposures", "cube"),
+    )
     rank: str | int | float = same_option(FusionSettings, "rank")
     max_rank: int = same_option(FusionSettings, "max_rank")
     tuning: str = same_option(FusionSettings, "tuning")

@@ -4,136 +4,36 @@ import dataclasses
 
 import numpy as np
 import pytest
-from astropy.wcs import WCS
+from exposure_scene import (
+    CHANNELS,
+    NOISE,
+    SCALE,
+    SHIFTS,
+    SIGMA,
+    SIZE,
+    STAR,
+    exposure,
+    gaussian_psf,
+    grid,
+    image,
+    spectrum,
+    truth,
+)
 
 from jwst_fusion.bandpass import Bandpass
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion import ExposureSettings, SkyGrid, fuse_exposures
-from jwst_fusion.fusion.exposures.observation import ExposureObservation
+from jwst_fusion.fusion import ExposureSettings, fuse_exposures
 from jwst_fusion.fusion.exposures.quick_cube import quick_cube
-from jwst_fusion.fusion.observed.observation import ImageObservation
-from jwst_fusion.psf import PsfCube
-
-SCALE = 0.05  # arcsec per fine pixel
-SIZE = 34
-CHANNELS = 2.0 + 0.001 * np.arange(36)
-SIGMA = {"ifu": 1.7, "image": 1.15}  # fine pixels: standard deviation of the PSF
-NOISE = {"ifu": 0.5, "image": 0.1}
-# x, y [fine pixels from the middle], standard deviation, brightness: continuum, slope, line
-BLOBS = ((-4.0, 3.0, 4.0, 20.0, 0.0, 60.0), (5.0, -2.0, 3.0, 30.0, 0.8, 0.0))
-STAR = (3.3, 7.6, 2000.0, -0.5, 0.0)  # x, y, flux in fine pixels, slope, line
-LEVEL = 5.0
-
-
-def spectrum(continuum, slope, line, wavelength):
-    """Continuum and a line 2.5 channels wide."""
-    relative = (wavelength - 2.0175) / 0.0175
-    return continuum * (1 + slope * relative) + line * np.exp(
-        -0.5 * ((wavelength - 2.0121) / 0.0011) ** 2
-    )
-
-
-def scene(x, y, wavelength, sigma):
-    """Surface brightness behind a Gaussian PSF at positions from the middle."""
-    total = np.full(np.broadcast(x, wavelength).shape, LEVEL)
-    for east, north, size, *light in BLOBS:
-        width = size**2 + sigma**2
-        shape = size**2 / width * np.exp(-0.5 * ((x - east) ** 2 + (y - north) ** 2) / width)
-        total = total + shape * spectrum(*light, wavelength)
-    east, north, flux, slope, line = STAR
-    shape = np.exp(-0.5 * ((x - east) ** 2 + (y - north) ** 2) / sigma**2)
-    shape = shape / (2 * np.pi * sigma**2)
-    return total + shape * spectrum(flux, slope, line, wavelength)
-
-
-def grid():
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crval = [83.8, -5.4]
-    wcs.wcs.crpix = [(SIZE + 1) / 2] * 2
-    wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
-    wcs.wcs.set()
-    return SkyGrid(wcs, (SIZE, SIZE))
-
-
-def gaussian_psf(kind, wider=1.0):
-    y, x = np.indices((21, 21)) - 10
-    plane = np.exp(-0.5 * (x**2 + y**2) / (wider * SIGMA[kind]) ** 2)
-    return PsfCube(np.array([plane / plane.sum()] * 2), np.array([1.9, 2.1]), SCALE, "test")
-
-
-def exposure(shift, angle, seed, cosmic_rays=20):
-    """Tilted slices two fine pixels wide and high, wavelengths tilted on the detector."""
-    rng = np.random.default_rng(seed)
-    label, along, column = (
-        one.ravel()
-        for one in np.meshgrid(np.arange(20), np.arange(22), np.arange(44), indexing="ij")
-    )
-    u, v = 2.0 * (along - 10.5) + 0.02 * column, 2.0 * (label - 9.5)
-    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    x = shift[0] + cosine * u - sine * v
-    y = shift[1] + sine * u + cosine * v
-    wavelength = 1.9965 + 0.001 * (column + 0.13 * along + 0.31 * (label % 3))
-    data = scene(x, y, wavelength, SIGMA["ifu"])
-    data = data + NOISE["ifu"] * rng.standard_normal(len(data))
-    hit = rng.choice(len(data), cosmic_rays, replace=False)
-    data[hit] += 100 * NOISE["ifu"]
-    sky = grid().sky(x + (SIZE - 1) / 2, y + (SIZE - 1) / 2)
-    return ExposureObservation(
-        data=data,
-        err=np.full(len(data), NOISE["ifu"]),
-        good=rng.random(len(data)) > 0.02,
-        ra=sky.ra.deg,
-        dec=sky.dec.deg,
-        wavelength=wavelength,
-        label=label + 1,
-        row=label * 24 + along,
-        column=column,
-        shape=(20 * 24, 44),
-        slit_axis="row",
-        pa_v3=0.0,
-        instrument="NIRSPEC",
-        detector="NRS1",
-        grating="G235H",
-        name=f"exposure {seed}",
-    ), hit
-
-
-def image(seed=5):
-    rng = np.random.default_rng(seed)
-    wcs = grid().wcs.deepcopy()
-    turn = np.radians(35.0)
-    wcs.wcs.pc = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-    wcs.wcs.crpix = [25.3, 24.8]
-    wcs.wcs.set()
-    own = SkyGrid(wcs, (49, 50))
-    row, column = np.indices(own.shape)
-    x, y = (one - (SIZE - 1) / 2 for one in grid().pixels(own.sky(column, row)))
-    fine = np.linspace(2.004, 2.031, 28)
-    data = np.mean([scene(x, y, one, SIGMA["image"]) for one in fine], axis=0)
-    data += NOISE["image"] * rng.standard_normal(data.shape)
-    good = np.ones(data.shape, bool)
-    err = np.full(data.shape, NOISE["image"])
-    return ImageObservation(
-        data, err, good, own, 0.0, "NIRCAM", "TEST", "NRCB1", "image", None
-    ), Bandpass("TEST", np.linspace(2.0035, 2.0315, 200), np.ones(200), "test")
 
 
 @pytest.fixture(scope="module")
 def exposures():
-    shifts = ((0.3, -0.4), (1.2, 0.7), (-0.8, 1.4), (0.6, -1.3))
-    return [exposure(shift, 20.0, seed) for seed, shift in enumerate(shifts, start=1)]
+    return [exposure(shift, 20.0, seed) for seed, shift in enumerate(SHIFTS, start=1)]
 
 
 @pytest.fixture(scope="module")
 def star():
     return grid().sky(*([one + (SIZE - 1) / 2] for one in STAR[:2]))
-
-
-def truth(sigma):
-    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
-    return scene(x, y, CHANNELS[:, None, None], sigma)
 
 
 INNER = (slice(None), slice(4, -4), slice(4, -4))
@@ -207,7 +107,7 @@ def test_images_sharpen_the_scene(exposures, star):
 
 
 @pytest.mark.parametrize("wider", [0.95, 1.05])
-def test_with_another_psf_than_the_data_have_light_stays_in_its_place(exposures, star, wider):
+def test_with_another_psf_that_is_believed_light_stays_in_its_place(exposures, star, wider):
     """The cube is right to some per cent at the star; its own spectrum, a split of that, is not."""
     result = fuse_exposures(
         [one for one, _ in exposures],
@@ -216,7 +116,7 @@ def test_with_another_psf_than_the_data_have_light_stays_in_its_place(exposures,
         wavelength=CHANNELS,
         sources=star,
         product_psf=gaussian_psf("ifu"),
-        options=ExposureSettings(max_rank=5),
+        options=ExposureSettings(max_rank=5, psf_fit="none"),
     )
     expected = truth(SIGMA["ifu"])
     y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
@@ -325,6 +225,23 @@ def test_what_cannot_be_fused_is_said(exposures):
         fuse_exposures([one], psf, grid=grid().mirror(), wavelength=CHANNELS)
     with pytest.raises(TypeError, match=r"options must be ExposureSettings\(...\), got dict"):
         fuse_exposures([one], psf, options={"passes": 1}, **given)
+    with pytest.raises(TypeError, match="exposures must be a list of ExposureObservation, got Exp"):
+        fuse_exposures(one, psf, **given)
+    with pytest.raises(
+        TypeError, match="exposures must be a list of ExposureObservation; number 1"
+    ):
+        fuse_exposures([one, "one_cal.fits"], psf, **given)
+    with pytest.raises(TypeError, match="exposure_psfs must be a list of PsfCube; number 0 is nda"):
+        fuse_exposures([one], psf.data, **given)
+    with pytest.raises(TypeError, match="product_psf must be one PsfCube, got list"):
+        fuse_exposures([one], psf, product_psf=[psf], **given)
+    with pytest.raises(TypeError, match="grid must be a SkyGrid, got WCS"):
+        fuse_exposures([one], psf, grid=grid().wcs, wavelength=CHANNELS)
+    with pytest.raises(TypeError, match='sources must be a SkyCoord, "auto" or None, got tuple'):
+        fuse_exposures([one], psf, sources=(1, 2), **given)
+    many = ExposureSettings(rank=40, mu=(1.0,) * 40)
+    with pytest.raises(ValueError, match=r"mu has 40 values, but the exposures tell only \d+ comp"):
+        fuse_exposures([one], psf, options=many, **given)
     with pytest.raises(ValueError, match="err has the shape"):
         dataclasses.replace(one, err=one.err[:3])
 
@@ -338,6 +255,10 @@ def test_what_cannot_be_fused_is_said(exposures):
         ("outlier_sigma", 2),
         ("offsets", "free"),
         ("gains", 1),
+        ("rolls", "free"),
+        ("psf_fit", "wavefront"),
+        ("positions", None),
+        ("false_alarms", 0),
         ("mu", (1.0,)),
     ],
 )

@@ -359,13 +359,13 @@ def test_cube_without_images_is_skipped(tmp_path, monkeypatch, members, fuse, ca
     assert fits.getval(tmp_path / "a_fused_s3d.fits", "S_FUSION") == "SKIPPED"
 
 
-def test_other_models_fail(fuse, caplog):
+def test_other_models_fail(caplog):
     model = datamodels.IFUImageModel(data=np.ones((4, 4), "f4"))
-    result = fuse(model)
+    result = FusionStep.call(model)
     assert type(result) is datamodels.IFUImageModel
     assert result is not model
     assert result.meta.cal_step.fusion == "FAILED"
-    assert "IFUImageModel is not an IFU cube" in caplog.text
+    assert "is not an IFU exposure of NIRSpec or MIRI" in caplog.text
 
 
 def test_solver_that_breaks_down_fails(members, fuse, monkeypatch, caplog):

@@ -1,16 +1,17 @@
 """Fuse IFU exposures at their native pixels, with or without images, into one scene."""
 
 import logging
-from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 
+from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
-from jwst_fusion.fusion.exposures.nuisance import Parameter, joint_step
 from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
 from jwst_fusion.fusion.exposures.result import ExposureFusion
+from jwst_fusion.fusion.exposures.search import search_sources
 from jwst_fusion.fusion.exposures.settings import ExposureSettings
 from jwst_fusion.fusion.exposures.start import first_spectra
 from jwst_fusion.fusion.exposures.tuning import tune
@@ -29,19 +30,6 @@ _SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 _FIRST, _SECOND = 15.0, 10.0
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
-_MOVES = 6  # steps of offsets, factors and levels at most
-# Of the last step: fine pixels, relative, and of the errors of the image.
-_STILL = {"x": 0.003, "y": 0.003, "gain": 3e-4, "level": 0.03}
-
-
-@dataclass
-class _Fitted:
-    """Parameters of exposures and images that were fitted, with their errors."""
-
-    offsets: np.ndarray  # (exposure, 2), fine pixels
-    offset_errors: np.ndarray
-    gain_errors: np.ndarray
-    level_errors: np.ndarray
 
 
 def fuse_exposures(
@@ -84,9 +72,9 @@ def fuse_exposures(
     product_psf : PsfCube, optional
         PSF of the product. By default that of the first image or, without images, of the first
         exposure.
-    sources : `~astropy.coordinates.SkyCoord`, optional
+    sources : `~astropy.coordinates.SkyCoord` or "auto", optional
         Positions of point sources, which are fitted with spectra of their own and which the prior
-        does not see.
+        does not see, or "auto" to search for them in images and exposures.
     options : ExposureSettings, optional
         Settings of the solver.
 
@@ -100,7 +88,7 @@ def fuse_exposures(
     NotFusableError
         If no exposure has pixels within the grid and the channels, or a filter is not covered.
     TypeError
-        If `options` is something else.
+        If one of them is of another type.
     ValueError
         If numbers of observations and PSFs do not match, PSFs are not on the pixels of the grid, or
         sources lie beyond it or at one place.
@@ -117,22 +105,8 @@ def fuse_exposures(
     inputs = place_inputs(
         exposures, exposure_psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf
     )
-    positions = None
-    if sources is not None:
-        positions = np.stack(inputs.domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
-        lost = np.flatnonzero(~inputs.domain.near(*positions.T))
-        if lost.size:
-            msg = (
-                f"sources {', '.join(map(str, lost))} lie beyond the grid and its margin: leave "
-                "them out"
-            )
-            raise ValueError(msg)
-        apart = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
-        same = np.argwhere(np.triu(apart < _SAME, 1))
-        if len(same):
-            msg = f"sources {same[0][0]} and {same[0][1]} are at the same place: give one of them"
-            raise ValueError(msg)
-    problem, groups, fitted, settled = _tuned(inputs, positions, settings)
+    positions = _given(sources, inputs.domain)
+    problem, groups, fitted, slopes, settled = _tuned(inputs, positions, settings)
     solution, spread, iterations = _solved(problem, groups, settings)
     groups = solution.solution
     if product_psf is None:
@@ -140,7 +114,10 @@ def fuse_exposures(
     error = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-    flux, flux_error = source_spectra(problem, groups, _steradian(grid))
+    covariance = None if slopes is None else fitted.elimination.covariance
+    flux, flux_error = source_spectra(
+        problem, groups, _steradian(grid), slopes=slopes, covariance=covariance
+    )
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside
     views = [one for one in problem.data if one.operator.source is not None]
@@ -159,30 +136,75 @@ def fuse_exposures(
         scales=_per_observation(inputs.psfs, views, "scales"),
         image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
         offsets=fitted.offsets * grid.scale,
-        offset_errors=fitted.offset_errors * grid.scale,
+        offset_errors=fitted.errors["offset"] * grid.scale,
         image_gains=inputs.gains,
-        image_gain_errors=fitted.gain_errors,
+        image_gain_errors=fitted.errors["image_gain"],
         image_levels=inputs.levels,
-        image_level_errors=fitted.level_errors,
+        image_level_errors=fitted.errors["image_level"],
         mu=problem.mu,
         converged=bool(settled and solution.converged),
         iterations=iterations,
         departure=max(one.operator.departure for one in views),
+        gains=inputs.exposure_gains,
+        gain_errors=fitted.errors["gain"],
+        levels=inputs.exposure_levels,
+        level_errors=fitted.errors["level"],
+        rolls=fitted.rolls,
+        roll_errors=fitted.errors["roll"],
+        psf_widths=fitted.width_of("exposures") * grid.scale**2,
+        psf_width_errors=fitted.width_of("exposures", errors=True) * grid.scale**2,
+        image_psf_widths=fitted.width_of("images") * grid.scale**2,
+        image_psf_width_errors=fitted.width_of("images", errors=True) * grid.scale**2,
+        exposure_psfs=inputs.psfs,
+        image_psfs=inputs.image_psfs,
+        **_sources(problem, inputs.domain, fitted),
     )
 
 
+def _given(sources, domain):
+    """Positions (J, 2) of sources on the domain; None without any, and "auto" as it is."""
+    if sources is None or (isinstance(sources, str) and sources == "auto"):
+        return sources
+    if not isinstance(sources, SkyCoord):
+        msg = f'sources must be a SkyCoord, "auto" or None, got {type(sources).__name__}'
+        raise TypeError(msg)
+    positions = np.stack(domain.sky.pixels(sources), axis=-1).reshape(-1, 2)
+    if not len(positions):
+        return None
+    lost = np.flatnonzero(~domain.near(*positions.T))
+    if lost.size:
+        msg = (
+            f"sources {', '.join(map(str, lost))} lie beyond the grid and its margin: leave them "
+            "out"
+        )
+        raise ValueError(msg)
+    apart = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1))
+    same = np.argwhere(np.triu(apart < _SAME, 1))
+    if len(same):
+        msg = f"sources {same[0][0]} and {same[0][1]} are at the same place: give one of them"
+        raise ValueError(msg)
+    return positions
+
+
 def _tuned(inputs, positions, settings):
-    """Problem of all pixels with offsets and weights fitted to a part; solution of the part."""
+    """Problem of all pixels with everything but scene and spectra fitted to a part of them."""
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
-    parameters, settled = _parameters(inputs, settings), True
-    offsets = np.zeros((2, len(inputs.exposures), 2))
-    fitted = _Fitted(*offsets, *np.zeros((2, len(inputs.images))))
-    problem, groups = _begun(inputs, part, positions, settings)
-    if parameters:
-        _adjusted(inputs, problem, groups, part, settings, parameters, fitted)
-        # Spectra of a cube that is sharper now, and fitted to the pixels.
-        problem, groups = _begun(inputs, part, positions, settings)
+    search = isinstance(positions, str)
+    problem, groups = _begun(inputs, part, None if search else positions, settings)
+    if search:
+        limits = {"false_alarms": settings.false_alarms, "max_iterations": settings.max_iterations}
+        positions = search_sources(inputs, problem, groups, **limits)
+        problem = SceneProblem(domain.grid, problem.spectra, problem.data, problem.mu, positions)
+        groups = _first(problem, groups, settings)
+    adjustment = Adjustment(inputs, settings, sourced=positions is not None)
+    if len(adjustment):
+        problem, groups = adjustment.fit(problem, groups, part)
+        if adjustment.moving:
+            # Spectra of a cube that is sharper now, and fitted to the pixels.
+            if positions is not None:
+                positions = problem.prior.positions
+            problem, groups = _begun(inputs, part, positions, settings)
         views = [one for one in problem.data if one.operator.source is not None]
         covariance = problem.covariance(problem.grams())
         problem.set_spectra(
@@ -190,38 +212,25 @@ def _tuned(inputs, positions, settings):
         )
         groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
         groups = groups.solution
-    fit_mu = settings.mu is None
+    fit_mu, settled = settings.mu is None, True
     if fit_mu or settings.noise_scales:
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
-    if parameters:
-        problem, groups, still = _adjusted(
-            inputs, problem, groups, part, settings, parameters, fitted
-        )
-        settled = settled and still
+    if len(adjustment) or positions is not None:
+        problem, groups = adjustment.fit(problem, groups, part)
+        settled = settled and adjustment.still
+    slopes = None
+    if positions is not None and adjustment.elimination is not None:
+        slopes = adjustment.elimination.amplitudes(problem, groups)
     if part < 1:
         scales = [one.scales for one in problem.data]
         data = data_of(inputs)
         for one, scale in zip(data, scales, strict=True):
             one.scales = scale
+        if positions is not None:
+            positions = problem.prior.positions
         problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
-    return problem, groups, fitted, settled
-
-
-def _parameters(inputs, settings):
-    """What is to be fitted beside the scene: pairs of Parameter and index of the observation."""
-    views, wanted = shared(inputs.psfs), []
-    if settings.offsets == "fitted":
-        for data, members in enumerate(views):
-            for part, index in enumerate(members):
-                # Without an image nothing tells where the first exposure itself points.
-                if inputs.images or index:
-                    wanted += [(Parameter(data, part, kind), index) for kind in "xy"]
-    if settings.gains == "fitted":
-        for data, members in enumerate(shared(inputs.image_psfs), start=len(views)):
-            for part, index in enumerate(members):
-                wanted += [(Parameter(data, part, kind), index) for kind in ("gain", "level")]
-    return wanted
+    return problem, groups, adjustment, slopes, settled
 
 
 def _begun(inputs, part, positions, settings):
@@ -235,57 +244,26 @@ def _begun(inputs, part, positions, settings):
         max_rank=settings.max_rank,
     )
     log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
-    mu = mu if settings.mu is None else np.asarray(settings.mu, float)
+    if settings.mu is not None:
+        mu = np.asarray(settings.mu, float)
+        if len(mu) != spectra.rank:
+            msg = (
+                f"mu has {len(mu)} values, but the exposures tell only {spectra.rank} components: "
+                f"give rank={spectra.rank} and as many"
+            )
+            raise ValueError(msg)
     data = data_of(inputs, part)
     problem = SceneProblem(inputs.domain.grid, spectra, data, mu, positions)
+    return problem, _first(problem, None, settings)
+
+
+def _first(problem, groups, settings):
+    """First solution, with outliers left out that no other spectrum could explain."""
     most = min(_START[0], settings.max_iterations)
-    groups = problem.solve(max_iterations=most, tolerance=settings.tolerance).solution
+    groups = problem.solve(start=groups, max_iterations=most, tolerance=settings.tolerance).solution
     if settings.outlier_sigma is not None:
         problem.reject(groups, max(_FIRST, settings.outlier_sigma))
-    return problem, groups
-
-
-def _adjusted(inputs, problem, groups, part, settings, parameters, fitted):
-    """Fit offsets, factors and levels; change the input accordingly."""
-    positions = None if problem.prior.sources is None else problem.prior.positions
-    for number in range(_MOVES):
-        step, covariance = joint_step(problem, groups, [one for one, _ in parameters])
-        _take(inputs, parameters, step, np.sqrt(np.diag(covariance)), fitted)
-        data = data_of(inputs, part)
-        for one, old in zip(data, problem.data, strict=True):
-            one.rejected, one.scales = old.rejected, old.scales
-        problem = SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
-        most = min(_START[1], settings.max_iterations)
-        groups = problem.solve(start=groups, tolerance=settings.tolerance, max_iterations=most)
-        groups = groups.solution
-        if settings.outlier_sigma is not None:
-            problem.reject(groups, max(_FIRST, settings.outlier_sigma))
-        largest = 0.0
-        for (one, _), change in zip(parameters, step, strict=True):
-            unit = float(np.median(data[one.data].error)) if one.kind == "level" else 1.0
-            largest = max(largest, abs(change) / unit / _STILL[one.kind])
-        log.info("Offsets, factors, levels: step %d, %.1f times the last one", number + 1, largest)
-        if largest < 1:
-            return problem, groups, True
-    return problem, groups, False
-
-
-def _take(inputs, parameters, step, errors, fitted):
-    """Change offsets, factors and levels by a step."""
-    for (one, index), change, error in zip(parameters, step, errors, strict=True):
-        if one.kind == "gain":
-            inputs.gains[index] *= 1 + change
-            fitted.gain_errors[index] = error * inputs.gains[index]
-        elif one.kind == "level":
-            inputs.levels[index] += inputs.gains[index] * change
-            fitted.level_errors[index] = error * inputs.gains[index]
-        else:
-            axis = "xy".index(one.kind)
-            fitted.offsets[index, axis] += change
-            fitted.offset_errors[index, axis] = error
-            placed = inputs.placed[index]
-            moved = getattr(placed, one.kind) + change
-            inputs.placed[index] = replace(placed, **{one.kind: moved})
+    return groups
 
 
 def _solved(problem, groups, settings):
@@ -333,7 +311,8 @@ def _unplaced(inputs, problem, groups):
         for i, index, part in zip(members, operator.source, operator.parts, strict=True):
             size = len(inputs.exposures[i].data)
             exposures[i], rejected[i] = np.full(size, np.nan, np.float32), np.zeros(size, bool)
-            exposures[i][index], rejected[i][index] = values[part], one.rejected[part]
+            exposures[i][index] = values[part] * inputs.exposure_gains[i]
+            rejected[i][index] = one.rejected[part]
     pictures = shared(inputs.image_psfs)
     for members, one, values in zip(
         pictures, problem.data[len(views) :], found[len(views) :], strict=True
@@ -351,6 +330,20 @@ def _per_observation(psfs, data, name):
     for members, one in zip(shared(psfs), data, strict=True):
         out[members] = getattr(one, name)
     return out
+
+
+def _sources(problem, domain, fitted):
+    """Positions of the sources on the sky and their errors, as fields of the result."""
+    if problem.prior.sources is None:
+        return {"sources": None, "source_position_errors": np.zeros((0, 2))}
+    positions = problem.prior.positions
+    errors = fitted.position_errors
+    if errors is None:
+        errors = np.zeros(positions.shape)
+    return {
+        "sources": domain.sky.sky(*positions.T),
+        "source_position_errors": errors * domain.sky.scale,
+    }
 
 
 def _steradian(grid):

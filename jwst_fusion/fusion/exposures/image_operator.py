@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft as sf
 
 from jwst_fusion.fusion.exposures.operator import half_plane, psf_modes, to_groups
-from jwst_fusion.fusion.exposures.sampling import prefilter, sky_taps
+from jwst_fusion.fusion.exposures.sampling import embedded, prefilter, restricted, sky_taps
 from jwst_fusion.fusion.solver.operators import Imager
 
 __all__ = ["ImageOperator"]
@@ -17,7 +17,8 @@ class ImageOperator:
     Images through filters, each at the positions of its own pixels.
 
     Blur and filter are those of `~jwst_fusion.fusion.solver.operators.Imager`; what is seen is then
-    sampled where the pixels are, so that no image is resampled.
+    sampled where the pixels are, so that no image is resampled. Images may have structure up to the
+    highest frequency of the fine grid: splines take their samples of maps that are twice as fine.
 
     Parameters
     ----------
@@ -47,8 +48,9 @@ class ImageOperator:
     def __init__(self, grid, psf, axis, responses, positions):
         self.grid, self.axis, self.responses = grid, axis, np.asarray(responses, float)
         self.psf, self._nodes = psf_modes(psf, axis.wavelength)
-        self._prefilter = prefilter(grid.shape)
-        self._taps = [sky_taps(x, y, grid.shape) for x, y in positions]
+        self._fine = tuple(2 * n for n in grid.shape)
+        self._prefilter = prefilter(self._fine)
+        self._taps = [sky_taps(2 * x, 2 * y, self._fine) for x, y in positions]
         ends = np.cumsum([0, *(len(x) for x, _ in positions)])
         self.parts = [slice(*pair) for pair in pairwise(ends)]
         self.size = int(ends[-1])
@@ -84,12 +86,13 @@ class ImageOperator:
             Pixels of all images.
         """
         grid = self.grid
-        spectra = half_plane(grid, self.imager.forward_groups(groups)) * self._prefilter
+        spectra = half_plane(grid, self.imager.forward_groups(groups))
         if factors is not None:
             spectra *= factors
+        spectra = embedded(spectra, grid.shape) * self._prefilter
         values = np.empty(self.size)
         for part, taps, spectrum in zip(self.parts, self._taps, spectra, strict=True):
-            values[part] = taps @ sf.irfft2(spectrum, grid.shape, norm="ortho").ravel()
+            values[part] = taps @ sf.irfft2(spectrum, self._fine, norm="ortho").ravel()
         return values
 
     def adjoint(self, values):
@@ -109,11 +112,11 @@ class ImageOperator:
         grid = self.grid
         planes = np.array(
             [
-                (taps.T @ values[part]).reshape(grid.shape)
+                (taps.T @ values[part]).reshape(self._fine)
                 for part, taps in zip(self.parts, self._taps, strict=True)
             ]
         )
-        spectra = sf.rfft2(planes, norm="ortho") * self._prefilter
+        spectra = restricted(sf.rfft2(planes, norm="ortho") * self._prefilter, grid.shape)
         return self.imager.adjoint_groups(to_groups(spectra))
 
     def mean(self, spectra):

@@ -1,16 +1,21 @@
 """Observations of a fusion from exposures, checked and placed on the domain; data made of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.bandpass import Bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.domain import Domain
 from jwst_fusion.fusion.exposures.image_operator import ImageOperator
+from jwst_fusion.fusion.exposures.observation import ExposureObservation
 from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels
 from jwst_fusion.fusion.exposures.problem import PixelData
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis
+from jwst_fusion.fusion.observed.observation import ImageObservation
 from jwst_fusion.fusion.observed.photometry import filter_responses
+from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.psf import PsfCube
 
 __all__ = ["Inputs", "data_of", "place_inputs", "shared"]
@@ -38,6 +43,8 @@ class Inputs:
         Weights of the channels in each image.
     gains, levels : array (image,)
         Factor by which each image is brighter than the scene, and what is added, MJy/sr.
+    exposure_gains, exposure_levels : array (exposure,)
+        The same of each exposure.
     """
 
     domain: Domain
@@ -51,6 +58,8 @@ class Inputs:
     responses: np.ndarray
     gains: np.ndarray
     levels: np.ndarray
+    exposure_gains: np.ndarray
+    exposure_levels: np.ndarray
 
 
 def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpasses, product_psf):
@@ -71,10 +80,17 @@ def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpass
     ------
     NotFusableError
         If an observation has no pixels within grid and channels, or a filter is not covered.
+    TypeError
+        If something is of another type.
     ValueError
         If numbers or pixels do not match.
     """
-    exposures, images, bandpasses = list(exposures), list(images), list(bandpasses)
+    exposures = _listed("exposures", exposures, ExposureObservation)
+    images = _listed("images", images, ImageObservation)
+    bandpasses = _listed("bandpasses", bandpasses, Bandpass)
+    if not isinstance(grid, SkyGrid):
+        msg = f"grid must be a SkyGrid, got {type(grid).__name__}"
+        raise TypeError(msg)
     if not exposures:
         msg = "exposures is empty: give at least one IFU exposure"
         raise ValueError(msg)
@@ -83,6 +99,9 @@ def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpass
     psfs = _one_each("exposure_psfs", psfs, len(exposures), grid)
     image_psfs = _one_each("image_psfs", image_psfs, len(images), grid) if images else []
     if product_psf is not None:
+        if not isinstance(product_psf, PsfCube):
+            msg = f"product_psf must be one PsfCube, got {type(product_psf).__name__}"
+            raise TypeError(msg)
         _one_each("product_psf", product_psf, 1, grid)
     if len(bandpasses) != len(images):
         msg = f"there are {len(images)} images and {len(bandpasses)} bandpasses: give one for each"
@@ -126,12 +145,31 @@ def place_inputs(exposures, psfs, grid, wavelength, images, image_psfs, bandpass
         responses=responses,
         gains=np.ones(count),
         levels=np.zeros(count),
+        exposure_gains=np.ones(len(exposures)),
+        exposure_levels=np.zeros(len(exposures)),
     )
+
+
+def _listed(name, values, kind):
+    """Values of a parameter as a list, each of a kind; none of None."""
+    if values is None:
+        return []
+    if isinstance(values, kind) or not isinstance(values, Iterable) or isinstance(values, str):
+        msg = f"{name} must be a list of {kind.__name__}, got {type(values).__name__}"
+        raise TypeError(msg)
+    values = list(values)
+    for index, one in enumerate(values):
+        if not isinstance(one, kind):
+            msg = (
+                f"{name} must be a list of {kind.__name__}; number {index} is {type(one).__name__}"
+            )
+            raise TypeError(msg)
+    return values
 
 
 def _one_each(name, psfs, count, grid):
     """PSFs as a list of the right length, on the pixels of the grid."""
-    psfs = [psfs] * count if isinstance(psfs, PsfCube) else list(psfs or ())
+    psfs = [psfs] * count if isinstance(psfs, PsfCube) else _listed(name, psfs, PsfCube)
     if len(psfs) != count:
         msg = f"{name} holds {len(psfs)} PSFs for {count} observations: give one, or one for each"
         raise ValueError(msg)
@@ -199,8 +237,9 @@ def data_of(inputs, part=1.0):
         operator = ExposureOperator(inputs.domain.grid, psf, inputs.axis, placed)
         found = [
             (
-                inputs.exposures[i].data[index],
-                inputs.exposures[i].err[index],
+                (inputs.exposures[i].data[index] - inputs.exposure_levels[i])
+                / inputs.exposure_gains[i],
+                inputs.exposures[i].err[index] / inputs.exposure_gains[i],
                 one.x[index],
                 one.y[index],
             )

@@ -1,42 +1,56 @@
-"""Offsets of exposures, factors and levels of images, fitted together with the scene."""
+"""Offsets, rolls, factors, levels and widths of PSFs, fitted together with the scene."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.psf_modes import WIDTHS, mode
+from jwst_fusion.fusion.solver.reactions import settled_reaction, told_covariance
 from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 
-__all__ = ["Parameter", "joint_step"]
+__all__ = ["Elimination", "Parameter"]
 
-_TOLERANCE = (
-    1e-2  # of the solves that say how the scene follows a parameter; enters the step squared
-)
-_ITERATIONS = 8
-_RIDGE = 1e-9  # relative: parameters that no data tell apart stay where they are
+_PRECISION = 0.02  # of the information on a parameter that the solve for its column leaves
+# By which errors of these solves exceed their residuals: the preconditioner is nearly exact.
+_UNSEEN = 3.0
+_ITERATIONS = 30  # of one of them at most
+# Standard deviations, as if the scene were known, that stand for no prior at all: parameters that
+# no data tell apart stay where they are.
+_FREE = 1e4
 
 
 @dataclass(frozen=True)
 class Parameter:
     """
-    A parameter of one exposure or image that is not part of the scene.
+    A parameter that is not part of the scene.
 
     Attributes
     ----------
-    data, part : int
-        Index of the set of pixels, and of the exposure or image in it.
-    kind : {"x", "y", "gain", "level"}
-        Offset of the pixels in fine pixels, relative change of the brightness, or brightness that
-        is added, MJy/sr.
+    kind : {"x", "y", "roll", "gain", "level", "xx", "yy", "xy"}
+        Offset of the pixels in fine pixels; rotation of the pixels about the middle of the product,
+        from columns to rows, degree; relative change of the brightness; brightness that is added,
+        MJy/sr; variances and covariance of the Gaussian that widens a PSF, fine pixels squared.
+    places : tuple of tuple of int
+        Sets of pixels, and exposure or image in each (None: all of the set), that it changes. Empty
+        for the width that all PSFs share.
+    width : float, optional
+        Standard deviation of its prior about zero; no prior by default.
+    least : float, optional
+        Smallest value.
+    floor : float, optional
+        Standard deviation that the model itself leaves, whatever the noise.
     """
 
-    data: int
-    part: int
     kind: str
+    places: tuple
+    width: float = np.inf
+    least: float = -np.inf
+    floor: float = 0.0
 
 
-def joint_step(problem, groups, parameters):
+class Elimination:
     r"""
-    One step of Gauss-Newton for parameters of exposures and images.
+    How the scene follows parameters of exposures and images, and steps of Gauss-Newton for these.
 
     Parameters
     ----------
@@ -46,77 +60,285 @@ def joint_step(problem, groups, parameters):
         Its solution.
     parameters : list of Parameter
         What is to be fitted.
+    middle : tuple of float
+        Column and row about which exposures and images roll.
 
-    Returns
-    -------
-    step : array (n,)
-        Change of each parameter.
+    Attributes
+    ----------
     covariance : array (n, n)
-        Their covariance, the scene unknown as well.
+        Covariance of the parameters, the scene unknown as well.
+    errors : array (n,)
+        Their standard deviations.
 
     Notes
     -----
-    With the derivatives J of the pixels by the parameters, which differ from zero in one exposure
-    or image each, and the normal matrix N of the scene, prior included, the scene is eliminated:
+    With the derivatives J of the pixels by the parameters and the normal matrix Q of the scene,
+    prior included, the scene is eliminated:
 
-    .. math:: S = J^T W J - J^T W A N^{-1} A^T W J, \quad
-              \delta = S^{-1} (J^T W r - J^T W A N^{-1} g)
+    .. math:: S = J^T W J - J^T W A Q^{-1} A^T W J, \quad
+              \delta = S^{-1} (J^T W r - J^T W A Q^{-1} g)
 
     where g is what the scene's own equations leave, if they are not solved exactly. S is the
-    inverse of the covariance. It takes a linear solve for each parameter.
+    inverse of the covariance. It takes a linear solve for each parameter; several steps share it.
+
+    A Gaussian that widens all PSFs alike can hardly be told from a scene that is smoother than it
+    seems. As in `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, such a width moves the point sources
+    alone, and the diffuse scene stays as it is seen. The width of one set of pixels moves all that
+    it sees; from its gradient the penalty of the diffuse scene is taken as far as these pixels
+    determine the scene, which is the gradient of the determinant in the evidence.
     """
-    residuals = problem.residuals(groups)
-    weights = [one.weights for one in problem.data]
-    derivatives = _derivatives(problem, groups, parameters)
-    columns = []
-    for parameter, derivative in zip(parameters, derivatives, strict=True):
-        data = problem.data[parameter.data]
-        part = data.operator.parts[parameter.part]
-        column = np.zeros(data.operator.size, np.float32)
-        column[part] = derivative * weights[parameter.data][part]
-        columns.append((part, column[part].astype(float), data.operator.adjoint(column)))
-    precondition = problem.preconditioner()
-    options = {"tolerance": _TOLERANCE, "max_iterations": _ITERATIONS}
-    solved = [
-        conjugate_gradients(problem.normal, rhs, precondition, problem.inner, **options).solution
-        for _, _, rhs in columns
-    ]
-    left = problem.rhs() - problem.normal(groups)
-    size = len(parameters)
-    matrix, vector = np.zeros((size, size)), np.zeros(size)
-    for i, (one, (part, column, rhs)) in enumerate(zip(parameters, columns, strict=True)):
-        vector[i] = column @ residuals[one.data][part] - problem.inner(solved[i], left)
-        for j, other in enumerate(parameters):
-            matrix[i, j] = -problem.inner(rhs, solved[j])
-            if (one.data, one.part) == (other.data, other.part):
-                matrix[i, j] += column @ derivatives[j]
-    matrix = (matrix + matrix.T) / 2
-    # Offsets, factors and levels have units of their own.
-    unit = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    scaled = matrix / unit / unit[:, None] + _RIDGE * np.eye(size)
-    covariance = np.linalg.inv(scaled) / unit / unit[:, None]
-    return covariance @ vector, covariance
 
-
-def _derivatives(problem, groups, parameters):
-    """Derivatives of the pixels of its own part by each parameter."""
-    grid, known, found = problem.grid, {}, []
-    slopes = {
-        "x": 2j * np.pi * np.fft.rfftfreq(grid.columns)[None, :],
-        "y": 2j * np.pi * np.fft.fftfreq(grid.rows)[:, None],
-    }
-    # The highest frequency of an even number of samples has no derivative.
-    slopes["x"][:, -1], slopes["y"][grid.rows // 2] = 0, 0
-    for one in parameters:
-        data = problem.data[one.data]
-        key = one.data, one.kind
-        if key not in known:
-            if one.kind in slopes:
-                slope = np.broadcast_to(slopes[one.kind], (grid.rows, grid.half))
-                known[key] = data.operator.forward(groups, slope.astype(np.complex64))
-            elif one.kind == "gain":
-                known[key] = data.operator.forward(groups) + data.operator.mean(problem.spectra)
+    def __init__(self, problem, groups, parameters, middle):
+        self.parameters, self.middle = list(parameters), middle
+        weights = [one.weights for one in problem.data]
+        derivatives = self._derivatives(problem, groups)
+        precondition = problem.preconditioner()
+        columns, right, own = [], [], []
+        for one, pieces in zip(self.parameters, derivatives, strict=True):
+            if one.places:
+                column = [(d, part, values * weights[d][part]) for d, part, values in pieces]
+                right.append(_spread(problem, column))
+                own.append(_overlap(column, pieces))
             else:
-                known[key] = np.ones(data.operator.size)
-        found.append(known[key][data.operator.parts[one.part]])
-    return found
+                column = pieces  # the halo of the sources
+                right.append(problem.mu * problem.prior.sources.apply(pieces))
+                own.append(problem.inner(pieces, right[-1]))
+            columns.append(column)
+        free = np.array([_FREE / np.sqrt(max(one, np.finfo(float).tiny)) for one in own])
+        self._width = np.minimum([one.width for one in self.parameters], free)
+        self._reactions = []
+        for one, known, width in zip(right, own, self._width, strict=True):
+            reaction = _react(problem, precondition, one, known, width)
+            self._reactions.append(reaction)
+        size = len(self.parameters)
+        matrix = np.zeros((size, size))
+        for i, (one, column) in enumerate(zip(self.parameters, columns, strict=True)):
+            for j, (other, pieces) in enumerate(zip(self.parameters, derivatives, strict=True)):
+                shared = problem.inner(right[i], self._reactions[j])
+                if one.places and other.places:
+                    matrix[i, j] = _overlap(column, pieces) - shared
+                elif not one.places and not other.places:
+                    matrix[i, j] = problem.inner(column, right[j]) - shared
+                else:
+                    matrix[i, j] = shared
+        self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
+        self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
+        self.errors = np.sqrt(np.diag(self.covariance))
+
+    def step(self, problem, groups, values):
+        """
+        Next step of Gauss-Newton.
+
+        Parameters
+        ----------
+        problem : SceneProblem
+            The problem at the present parameters.
+        groups : array (group, 1, k)
+            Its solution.
+        values : array (n,)
+            The present parameters, for their priors.
+
+        Returns
+        -------
+        array (n,)
+            Change of each parameter.
+        """
+        weights = [one.weights for one in problem.data]
+        residuals = problem.residuals(groups)
+        left = problem.rhs() - problem.normal(groups)
+        penalty = _penalty(problem, groups)
+        energy = None
+        pulls = np.empty(len(self.parameters))
+        derivatives = self._derivatives(problem, groups)
+        for i, (one, pieces) in enumerate(zip(self.parameters, derivatives, strict=True)):
+            settled = problem.inner(self._reactions[i], left)
+            if not one.places:
+                pulls[i] = problem.inner(pieces, penalty) + settled
+                continue
+            pulls[i] = -settled
+            for d, part, derivative in pieces:
+                pulls[i] += np.sum(derivative * weights[d][part] * residuals[d][part], dtype=float)
+            if one.kind in WIDTHS:
+                if energy is None:
+                    energy = _determined(problem, groups, penalty)
+                pulls[i] -= energy[one.places[0][0]] @ _mode(problem.grid, one.kind).ravel()
+        step = self._told @ (pulls - values / self._width**2)
+        largest = np.array([one.width for one in self.parameters])
+        step = np.clip(step, -largest, largest)
+        return np.maximum(step, np.array([one.least for one in self.parameters]) - values)
+
+    def moved(self, problem, groups, step):
+        """
+        Scene after a step, to begin the next solve with.
+
+        Parameters
+        ----------
+        problem : SceneProblem
+            The problem before the step.
+        groups : array (group, 1, k)
+            Its solution.
+        step : array (n,)
+            Change of each parameter.
+
+        Returns
+        -------
+        array (group, 1, k)
+            Component groups.
+        """
+        result = groups.copy()
+        for one, change, reaction in zip(self.parameters, step, self._reactions, strict=True):
+            if one.places:
+                result -= change * reaction
+            else:  # the scene behind a wider PSF is sharper
+                result += change * (reaction - groups * _mode(problem.grid, one.kind))
+        return result
+
+    def amplitudes(self, problem, groups):
+        """
+        How amplitudes of the point sources follow the parameters.
+
+        Parameters
+        ----------
+        problem : SceneProblem
+            The problem, with sources.
+        groups : array (group, 1, k)
+            Its solution.
+
+        Returns
+        -------
+        array (n, J, k)
+            Derivatives of the amplitudes.
+        """
+        sources, found = problem.prior.sources, []
+        for one, reaction in zip(self.parameters, self._reactions, strict=True):
+            if one.places:
+                found.append(-sources.amplitudes(reaction))
+            else:
+                points = groups - sources.diffuse(groups)
+                halo = points * _mode(problem.grid, one.kind)
+                found.append(sources.amplitudes(reaction - halo))
+        return np.array(found)
+
+    def _derivatives(self, problem, groups):
+        """Derivatives by each parameter: pieces (data, slice, values) of the pixels, or halos."""
+        grid, known, found = problem.grid, {}, []
+        slopes = {
+            "x": 2j * np.pi * np.fft.rfftfreq(grid.columns)[None, :],
+            "y": 2j * np.pi * np.fft.fftfreq(grid.rows)[:, None],
+        }
+        # The highest frequency of an even number of samples has no derivative.
+        slopes["x"][:, -1], slopes["y"][grid.rows // 2] = 0, 0
+
+        def seen(d, kind):
+            if (d, kind) not in known:
+                operator = problem.data[d].operator
+                if kind == "gain":
+                    values = operator.forward(groups) + operator.mean(problem.spectra)
+                elif kind == "level":
+                    values = np.ones(operator.size, np.float32)
+                elif kind in slopes:
+                    slope = np.broadcast_to(slopes[kind], (grid.rows, grid.half))
+                    values = operator.forward(groups, slope.astype(np.complex64))
+                else:
+                    factors = _mode(grid, kind).reshape(grid.rows, grid.half)
+                    values = operator.forward(groups, factors.astype(np.float32))
+                known[d, kind] = values
+            return known[d, kind]
+
+        for one in self.parameters:
+            if not one.places:
+                sources = problem.prior.sources
+                points = groups - sources.diffuse(groups)
+                found.append(points * _mode(grid, one.kind))
+                continue
+            pieces = []
+            for d, index in one.places:
+                data = problem.data[d]
+                part = slice(0, data.operator.size)
+                if index is not None:
+                    part = data.operator.parts[index]
+                if one.kind == "roll":
+                    across = (data.x[part] - self.middle[0]) * seen(d, "y")[part]
+                    values = across - (data.y[part] - self.middle[1]) * seen(d, "x")[part]
+                    values = np.radians(values)
+                else:
+                    values = seen(d, one.kind)[part]
+                pieces.append((d, part, values))
+            found.append(pieces)
+        return found
+
+
+def _mode(grid, name):
+    """Mode of a width in groups (group, 1, 1)."""
+    return mode(grid.shape, name)[:, : grid.half].reshape(-1, 1, 1)
+
+
+def _spread(problem, pieces):
+    """Adjoint of pieces of pixels, component groups."""
+    total = 0.0
+    for d in sorted({one[0] for one in pieces}):
+        operator = problem.data[d].operator
+        values = np.zeros(operator.size, np.float32)
+        for other, part, piece in pieces:
+            if other == d:
+                values[part] = piece
+        total = total + operator.adjoint(values)
+    return total
+
+
+def _overlap(first, second):
+    """Inner product of pieces of pixels."""
+    total = 0.0
+    for d, part, values in first:
+        for other, beside, piece in second:
+            low, high = max(part.start, beside.start), min(part.stop, beside.stop)
+            if d == other and low < high:
+                left = values[low - part.start : high - part.start]
+                right = piece[low - beside.start : high - beside.start]
+                total += float(np.sum(left * right, dtype=float))
+    return total
+
+
+def _react(problem, precondition, rhs, own, width):
+    """Reaction of the scene to one parameter, exact enough for the information on it."""
+
+    def solve(**accuracy):
+        return conjugate_gradients(
+            problem.normal,
+            rhs,
+            precondition,
+            problem.inner,
+            scale=1.0,
+            max_iterations=_ITERATIONS,
+            **accuracy,
+        )
+
+    return settled_reaction(
+        solve,
+        lambda reaction: own - problem.inner(rhs, reaction),
+        lambda information: _PRECISION * max(information, 1 / width**2),
+        first=0.1 * own,
+        unseen=_UNSEEN,
+        norm=1.0,
+    )
+
+
+def _penalty(problem, groups):
+    """Gradient of half the penalty of the diffuse scene."""
+    sources = problem.prior.sources
+    if sources is None:
+        return problem.mu * problem.prior.apply(groups)
+    return problem.mu * sources.base.apply(sources.diffuse(groups))
+
+
+def _determined(problem, groups, penalty):
+    """Penalty (group,) of the diffuse scene that each set of pixels has determined."""
+    grams = problem.grams()
+    covariance = problem.covariance(grams)
+    shares = np.array([np.einsum("gdab,gdba->gda", covariance, one).real for one in grams])
+    shares = np.maximum(shares, 0)
+    shares /= np.maximum(shares.sum(0), np.finfo(float).tiny)
+    sources = problem.prior.sources
+    diffuse = groups if sources is None else sources.diffuse(groups)
+    energy = (diffuse.conj() * penalty).real * problem.grid.multiplicity[:, None, None]
+    return np.sum(energy * shares, axis=(2, 3))

@@ -7,6 +7,9 @@ The scene is ``X = mean + V Z`` with component maps Z on a fine grid. Pixel i at
 .. math:: y_i = m(\lambda_i) + \sum_k V_k(\lambda_i) \sum_r w_r(\lambda_i) (h_r * Z_k)(x_i)
 
 with the PSFs h of optics, slice and pixel at wavelength nodes and their interpolation weights w.
+They are written as sums of few modes. Every slice is a line on the sky: maps through each mode are
+sampled along it by cubic B-splines, from maps that are twice as fine, as splines blur what is close
+to the highest frequency of the grid; pixels are interpolated along the line.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft as sf
 
-from jwst_fusion.fusion.exposures.sampling import line_taps, prefilter, sky_taps
+from jwst_fusion.fusion.exposures.sampling import (
+    embedded,
+    line_taps,
+    prefilter,
+    restricted,
+    sky_taps,
+)
 from jwst_fusion.fusion.exposures.slice_lines import trace_slices
 
 __all__ = ["ExposureOperator", "PlacedPixels", "half_plane", "psf_modes", "to_groups"]
@@ -150,7 +159,9 @@ class ExposureOperator:
         modes, weights = psf_modes(psf, axis.wavelength)
         self.otf = grid.otf(modes)[:, :, : grid.half]
         self.modes = len(modes)
-        self._filtered = (self.otf * prefilter(grid.shape)).astype(np.complex64)
+        self._fine = tuple(2 * n for n in grid.shape)
+        self._otf = self.otf.astype(np.complex64)
+        self._prefilter = prefilter(self._fine).astype(np.float32)
         self._nodes = axis.interpolated(weights)
         self.source, self.parts, self._chunks = [], [], []
         self.departure, start, samples = 0.0, 0, [np.zeros((2, 0))]
@@ -176,7 +187,7 @@ class ExposureOperator:
             self.source.append(np.concatenate(order))
             self.parts.append(slice(first, start))
         self.size, self._samples = start, offset
-        self._taps = sky_taps(*np.concatenate(samples, axis=1), grid.shape)
+        self._taps = sky_taps(*(2 * np.concatenate(samples, axis=1)), self._fine)
         self._taps_transposed = self._taps.T.tocsr()
 
     def set_spectra(self, spectra):
@@ -197,9 +208,11 @@ class ExposureOperator:
         spectra = half_plane(grid, groups).astype(np.complex64)
         if factors is not None:
             spectra *= factors
-        maps = np.empty((grid.rows * grid.columns, len(spectra), self.modes), np.float32)
+        size = self._fine[0] * self._fine[1]
+        maps = np.empty((size, len(spectra), self.modes), np.float32)
         for index, spectrum in enumerate(spectra):
-            seen = sf.irfft2(spectrum * self._filtered, grid.shape, norm="ortho")
+            seen = embedded(spectrum * self._otf, grid.shape) * self._prefilter
+            seen = sf.irfft2(seen, self._fine, norm="ortho")
             maps[:, index] = seen.reshape(self.modes, -1).T
         return maps.reshape(len(maps), -1)
 
@@ -278,9 +291,9 @@ class ExposureOperator:
         maps = (self._taps_transposed @ lines).reshape(-1, self.rank, self.modes)
         spectra = np.empty((self.rank, grid.rows, grid.half), np.complex128)
         for index in range(self.rank):
-            planes = np.ascontiguousarray(maps[:, index].T).reshape(self.modes, *grid.shape)
-            seen = sf.rfft2(planes, norm="ortho")
-            spectra[index] = np.einsum("myx,myx->yx", seen, self._filtered.conj())
+            planes = np.ascontiguousarray(maps[:, index].T).reshape(self.modes, *self._fine)
+            seen = restricted(sf.rfft2(planes, norm="ortho") * self._prefilter, grid.shape)
+            spectra[index] = np.einsum("myx,myx->yx", seen, self._otf.conj())
         return to_groups(spectra)
 
     def mean(self, spectra):

@@ -40,6 +40,8 @@ class PixelData:
 
     Attributes
     ----------
+    x, y : array (size,)
+        As given, single precision.
     rejected : bool array (size,)
         Pixels that are left out as outliers.
     scales : array (n,)
@@ -54,6 +56,7 @@ class PixelData:
     def __init__(self, operator, values, error, x, y):
         self.operator = operator
         self.values, self.error = np.asarray(values, np.float32), np.asarray(error, np.float32)
+        self.x, self.y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         self.rejected = np.zeros(operator.size, bool)
         self.scales = np.ones(len(operator.parts))
         shape = operator.grid.shape
@@ -204,9 +207,27 @@ class SceneProblem:
 
         if self.prior.sources is None:
             return precondition
+        return SourcePreconditioner(precondition, self.grid, self._known(covariance))
+
+    def point_information(self, grams):
+        """
+        What the data know of the amplitudes of the sources.
+
+        Parameters
+        ----------
+        grams : list of array (group, 1, k, k)
+            Blocks of the normal matrix.
+
+        Returns
+        -------
+        `~jwst_fusion.fusion.solver.point_sources.PointInformation`
+            For pixels that are as dense everywhere as on average.
+        """
+        return self._known(self.covariance(grams))
+
+    def _known(self, covariance):
         pairs = neighbours(self.prior.positions, _REACH)
-        known = PointInformation(self.grid, covariance, self.strength(), self.prior.points, pairs)
-        return SourcePreconditioner(precondition, self.grid, known)
+        return PointInformation(self.grid, covariance, self.strength(), self.prior.points, pairs)
 
     def normal(self, groups):
         """

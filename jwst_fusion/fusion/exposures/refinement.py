@@ -41,10 +41,10 @@ def refine_spectra(spectra, data, groups, *, covariance=None):
 
     .. math:: \sum_i W_i \Big(y_i - \sum_{kj} c_{kj} B_j(\lambda_i) S_{ik}\Big)^2
 
-    over the coefficients c of cubic B-splines with knots one channel apart: a banded system, as
-    splines four knots apart never meet. Dithers and tilted slices sample the line-spread function
-    finer than one pixel does. With the posterior covariance of the maps the expectation of the
-    misfit over the posterior is minimised: :math:`S_k S_l` becomes
+    over the coefficients c of cubic B-splines, with two knots per channel unless the axis says
+    otherwise: a banded system, as splines four knots apart never meet. Dithers and tilted slices
+    sample the line-spread function finer than one pixel does. With the posterior covariance of the
+    maps the expectation of the misfit over the posterior is minimised: :math:`S_k S_l` becomes
     :math:`S_k S_l + \mathrm{cov}(S_k, S_l)` (variational principal components, Bishop 1999, Proc.
     ICANN 1, 509). Spectra of maps that are mostly noise shrink, where least squares would fit noise
     of the pixels by noise of the maps.

@@ -2,16 +2,13 @@
 
 import numpy as np
 import scipy.fft as sf
-import scipy.linalg as sla
 
 from jwst_fusion.fusion.exposures.operator import half_plane, psf_modes
-from jwst_fusion.fusion.solver.point_sources import PointInformation, neighbours
 
 __all__ = ["error_cube", "render_cube", "source_spectra"]
 
 _LEVELS = 4  # densities of pixels between which errors are interpolated
 _LEAST = 0.02  # of the typical density: where there is less, the prior alone says what is there
-_REACH = 60.0  # fine pixels over which two sources know of each other
 _NEAR = 12  # fine pixels around a source at which the error of its spectrum is added
 
 
@@ -143,24 +140,13 @@ def _levels(problem, domain):
     return levels, share.astype(np.float32)
 
 
-def _information(problem, grams):
-    """What the data know of the amplitudes of the sources, and the covariance of the rest."""
-    covariance = problem.covariance(grams)
-    positions = problem.prior.positions
-    pairs = neighbours(positions, _REACH)
-    known = PointInformation(
-        problem.grid, covariance, problem.strength(), problem.prior.points, pairs
-    )
-    return known, covariance
-
-
 def _add_sources(cube, problem, domain, weights, otf, basis, grams):
     """Add the variance that the amplitudes of the sources bring to the pixels around them."""
     grid, rank = domain.grid, len(problem.mu)
-    known, covariance = _information(problem, grams)
+    known = problem.point_information(grams)
     amplitudes = known.covariance().reshape(len(problem.prior.positions), rank, -1, rank)
     transfer = np.tensordot(weights.mean(axis=0), otf, 1).reshape(grid.rows, grid.half)
-    reaction = (covariance * problem.strength()[:, :, None, :])[:, 0]  # B^-1 P
+    reaction = known.reaction[:, 0]  # B^-1 P
     ny, nx = domain.product.shape
     for number, (x, y) in enumerate(problem.prior.positions - domain.margin):
         column, row = round(x), round(y)
@@ -185,7 +171,7 @@ def _add_sources(cube, problem, domain, weights, otf, basis, grams):
         cube[:, rows, columns] += extra.reshape(-1, *size).astype(np.float32)
 
 
-def source_spectra(problem, groups, pixel_area):
+def source_spectra(problem, groups, pixel_area, *, slopes=None, covariance=None):
     """
     Flux densities of the point sources, with errors.
 
@@ -197,6 +183,10 @@ def source_spectra(problem, groups, pixel_area):
         Component groups.
     pixel_area : float
         Area of a fine pixel, steradian.
+    slopes : array (n, J, k), optional
+        Derivatives of the amplitudes by other parameters that were fitted.
+    covariance : array (n, n), optional
+        Covariance of these.
 
     Returns
     -------
@@ -209,11 +199,13 @@ def source_spectra(problem, groups, pixel_area):
     if problem.prior.sources is None:
         return np.zeros((0, len(basis))), np.zeros((0, len(basis)))
     amplitudes = problem.prior.amplitudes(groups)
-    known, _ = _information(problem, problem.grams())
+    known = problem.point_information(problem.grams())
     count, rank = amplitudes.shape
-    covariance = sla.cho_solve(known.factor(), np.eye(count * rank))
-    covariance = covariance.reshape(count, rank, count, rank)
-    blocks = covariance[np.arange(count), :, np.arange(count)]
+    blocks = known.covariance().reshape(count, rank, count, rank)
+    blocks = blocks[np.arange(count), :, np.arange(count)]
     unit = pixel_area * 1e6  # MJy/sr in a pixel to Jy
     variance = np.einsum("lk,jkm,lm->jl", basis, blocks, basis, optimize=True)
+    if slopes is not None:
+        along = slopes @ basis.T
+        variance += np.einsum("pjl,pq,qjl->jl", along, covariance, along, optimize=True)
     return amplitudes @ basis.T * unit, np.sqrt(np.maximum(variance, 0)) * unit

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 
 from jwst_fusion.fusion.exposures.spectra import SplineSpectra
 from jwst_fusion.fusion.observed.sky import SkyGrid
@@ -55,6 +56,24 @@ class ExposureFusion:
         Iterations of all linear solves with all pixels.
     departure : float
         Worst distance of a pixel from the line of its slice, fine pixels.
+    gains, gain_errors : array (n,)
+        Factor by which each exposure is brighter than the first; 1 if not fitted.
+    levels, level_errors : array (n,)
+        What each exposure shows beyond the first, MJy/sr; 0 if not fitted.
+    rolls, roll_errors : array (n,)
+        By how much each exposure is turned against its coordinates about the middle of the product,
+        from columns to rows of the grid, degree; 0 if not fitted.
+    psf_widths, psf_width_errors : array (n, 3)
+        Variances along x and y of the grid and covariance of the Gaussian by which the PSF of each
+        exposure is wider than the given one, arcsec squared; 0 if not fitted.
+    image_psf_widths, image_psf_width_errors : array (n, 3)
+        The same of each image.
+    exposure_psfs, image_psfs : list of PsfCube
+        The PSFs that follow.
+    sources : `~astropy.coordinates.SkyCoord` or None
+        Positions of the point sources, fitted ones if they were.
+    source_position_errors : array (J, 2)
+        Their standard deviations along x and y of the grid, arcsec; 0 if not fitted.
     """
 
     cube: np.ndarray
@@ -80,3 +99,17 @@ class ExposureFusion:
     converged: bool
     iterations: int
     departure: float
+    gains: np.ndarray
+    gain_errors: np.ndarray
+    levels: np.ndarray
+    level_errors: np.ndarray
+    rolls: np.ndarray
+    roll_errors: np.ndarray
+    psf_widths: np.ndarray
+    psf_width_errors: np.ndarray
+    image_psf_widths: np.ndarray
+    image_psf_width_errors: np.ndarray
+    exposure_psfs: list
+    image_psfs: list
+    sources: SkyCoord | None
+    source_position_errors: np.ndarray

@@ -39,8 +39,20 @@ class ExposureSettings:
         Believe the coordinates of the exposures, or fit an offset on the sky for each: relative to
         the images or, without any, to the first exposure, and to the sources that are given.
     gains : {"fixed", "fitted"}
-        Believe the brightness of the images, or fit a factor and a level of the background for each
-        relative to the exposures.
+        Believe the brightness of exposures and images, or fit a factor and a level of the
+        background for each, relative to the first exposure.
+    rolls : {"fixed", "fitted"}
+        Believe the orientation of the exposures, or fit a rotation about the middle of the product
+        for those of each attitude of the telescope: relative to the images or, without any, to the
+        first ones.
+    psf_fit : {"none", "width"}
+        Believe the PSFs, or fit their widths together with the scene: a Gaussian for each PSF, by
+        which it is wider or narrower. The width that all PSFs share follows from point sources
+        alone.
+    false_alarms : float
+        Expected number of sources in the field that are noise, above 0 to 100, of a search.
+    positions : {"fixed", "fitted"}
+        Believe the positions of the sources, or fit them, within one fine pixel.
     errors : bool
         Compute the errors of the cube.
     tolerance : float
@@ -78,7 +90,23 @@ class ExposureSettings:
     )
     gains: str = option(
         "fixed",
-        "Believe the brightness of the images, or fit a factor and a level for each",
+        "Believe the brightness of exposures and images, or fit a factor and a level for each",
+        choices=("fixed", "fitted"),
+    )
+    rolls: str = option(
+        "fixed",
+        "Believe the orientation of the exposures, or fit a rotation for each attitude",
+        choices=("fixed", "fitted"),
+    )
+    psf_fit: str = option(
+        "width",
+        "Fit the widths of the PSFs together with the scene, or believe the PSFs",
+        choices=("none", "width"),
+    )
+    false_alarms: float = same_option(FusionSettings, "false_alarms")
+    positions: str = option(
+        "fitted",
+        "Believe the positions of the sources, or fit them",
         choices=("fixed", "fitted"),
     )
     errors: bool = same_option(FusionSettings, "errors")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwst_fusion.fusion.solver.reactions import settled_reaction
 from jwst_fusion.messages import warn
 
 __all__ = ["Gains", "fit_gains"]
@@ -16,7 +17,6 @@ log = logging.getLogger(__name__)
 _PRECISION = 0.01  # of the information on a gain that the solve for its column leaves, or twice it
 _SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
-_FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
 _STEPS = 16  # at most, each with one solve; as the problem is nearly linear, few are needed
 _FAR = 5  # widths of the prior, or a factor of two, that gains of sound data do not reach
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
@@ -187,29 +187,30 @@ def _react(problem, tuned, settings, weight, columns, f, reaction):
     one[f] = weight[f] * columns[f]
     rhs = system.imager.adjoint_groups(system.grid.analyse(one))
     own = np.sum(one[f] * columns[f])
-    enough = _enough(own * (1 - _SCENE))
-    while True:
-        error = enough
-        tolerance = max(np.sqrt(error) / (_UNSEEN * system.norm), _FINEST)
-        solution = system.solve(
+
+    def solve(**accuracy):
+        return system.solve(
             tuned.mu,
             tuned.scale_image,
             tuned.scale_cube,
             rhs=rhs,
-            start=reaction,
-            tolerance=tolerance,
-            error=error,
             max_iterations=settings.max_iterations,
+            **accuracy,
         )
-        reaction = solution.solution
-        follows = system.grid.synthesise(system.imager.forward_groups(reaction))
-        row = -np.sum(weight * columns * follows, axis=(1, 2))
-        row[f] += own
-        enough = _enough(max(row[f], 0.0))
-        if not solution.history or not solution.converged:
-            return reaction, row
-        if error <= 2 * enough or tolerance <= _FINEST:
-            return reaction, row
+
+    reaction = settled_reaction(
+        solve,
+        lambda reaction: max(own - system.inner(rhs, reaction), 0.0),
+        _enough,
+        first=own * (1 - _SCENE),
+        unseen=_UNSEEN,
+        norm=system.norm,
+        start=reaction,
+    )
+    follows = system.grid.synthesise(system.imager.forward_groups(reaction))
+    row = -np.sum(weight * columns * follows, axis=(1, 2))
+    row[f] += own
+    return reaction, row
 
 
 def _enough(information):

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from jwst_fusion.fusion.solver.psf_modes import SHIFTS, WIDTHS, core_variance, mode, reshaped
+from jwst_fusion.fusion.solver.psf_modes import (
+    NARROWEST,
+    PRIOR_CUBE,
+    PRIOR_IMAGE,
+    SHIFTS,
+    WIDTHS,
+    core_variance,
+    mode,
+    reshaped,
+    sound,
+)
+from jwst_fusion.fusion.solver.reactions import settled_reaction, told_covariance
 from jwst_fusion.messages import warn
 
 __all__ = ["PsfFit", "fit_psf"]
@@ -16,22 +27,13 @@ log = logging.getLogger(__name__)
 
 _STEPS = 6  # Newton steps at most, each with a solve; one or two are needed
 _SETTLED = 0.3  # of its error, by which a parameter may still move
-# Widths of the priors: of the variances of images and cube relative to those of the cores of their
-# PSFs, and of the shift relative to the standard deviation of the core of the cube. A jitter of 7
-# milliarcsec adds 6 % to the variance of the core of NIRCam's PSF at 2 micrometre; NIRSpec's PSF in
-# a cube is known less well.
-_PRIOR_IMAGE, _PRIOR_CUBE, _PRIOR_SHIFT = 0.15, 0.5, 0.5
-_NARROWEST = 0.4  # of the variance of a core, by which it may be narrower
+_PRIOR_SHIFT = 0.5  # width of the prior relative to the standard deviation of the core of the cube
 _LARGEST = 1.0  # widths of the priors by which one step may move
 _FAR = 0.3  # widths of the priors, beyond which derivatives are made again
 _PRECISION = 0.02  # of the information on a parameter that the solve for its column leaves
 _UNSEEN = 20  # by which errors exceed residuals, at most, where data are weighted unevenly
-_FINEST = 1e-3  # tolerance of these solves, in posterior standard deviations, at best
 _DRAFT = 0.02  # accuracy of solves, in posterior standard deviations; reactions mend the rest
-# Information, in units of that of the prior, below which a direction is left alone.
-_TOLD = 0.1
 _MATTERS = 0.1  # widths of the priors, from which on PSFs differ
-_NEGATIVE = 0.05  # of the peak of a PSF, by which one may be negative
 _WORSE = 0.02  # relative rise of the misfit from which on a fit is not believed
 
 
@@ -128,7 +130,7 @@ def fit_psf(problem, tuned, settings, before=None):
     for _ in range(_STEPS):
         if columns is None:
             columns = _Columns(problem, tuned, parameters, settings)
-            covariance, known = _covariance(columns.matrix, parameters.width)
+            covariance, known = told_covariance(columns.matrix, parameters.width)
             errors = np.sqrt(np.diag(covariance))
         pull = columns.pulls(problem, tuned) - values / parameters.width**2
         step = known @ pull
@@ -160,7 +162,9 @@ def fit_psf(problem, tuned, settings, before=None):
     else:
         warn(log, "The PSFs still change by more than their errors after %d steps", _STEPS)
     after = _objective(problem, tuned)
-    if after > (1 + _WORSE) * first or not _sound(problem.data):
+    if after > (1 + _WORSE) * first or not (
+        sound(problem.data.psf_image) and sound(problem.data.psf_cube)
+    ):
         warn(log, "PSFs of other widths do not agree better with the data: those given are used")
         return *start, before
     fit = parameters.result(data, values, errors)
@@ -194,11 +198,11 @@ class _Parameters:
         middle = len(data.psf_image) // 2
         core = core_variance(data.psf_image[middle]), core_variance(data.psf_cube[middle])
         image, cube = (WIDTHS if sourced else ()), (*WIDTHS, *SHIFTS)
-        width = [_PRIOR_IMAGE * core[0]] * len(image) + [_PRIOR_CUBE * core[1]] * len(WIDTHS)
+        width = [PRIOR_IMAGE * core[0]] * len(image) + [PRIOR_CUBE * core[1]] * len(WIDTHS)
         width += [_PRIOR_SHIFT * np.sqrt(core[1])] * len(SHIFTS)
-        least = [-_NARROWEST * core[0] if name != "xy" else -np.inf for name in image]
+        least = [-NARROWEST * core[0] if name != "xy" else -np.inf for name in image]
         # of the cube, relative to the images
-        least += [-_NARROWEST * core[1] if name in WIDTHS[:2] else -np.inf for name in cube]
+        least += [-NARROWEST * core[1] if name in WIDTHS[:2] else -np.inf for name in cube]
         return cls(image, cube, np.array(width), np.array(least))
 
     def __len__(self):
@@ -351,24 +355,25 @@ def _rows(system, groups):
 
 def _react(system, tuned, settings, rhs, own):
     """Reaction of the scene to one parameter, exact enough for the information on it."""
-    reaction, enough = None, _PRECISION * max(0.1 * own, 1.0)
-    while True:
-        error = enough
-        tolerance = max(np.sqrt(error) / (_UNSEEN * system.norm), _FINEST)
-        found = system.solve(
+
+    def solve(**accuracy):
+        return system.solve(
             tuned.mu,
             tuned.scale_image,
             tuned.scale_cube,
             rhs=rhs,
-            start=reaction,
-            tolerance=tolerance,
-            error=error,
             max_iterations=settings.max_iterations,
+            **accuracy,
         )
-        reaction = found.solution
-        enough = _PRECISION * max(own - system.inner(rhs, reaction), 1.0)
-        if error <= 2 * enough or not found.converged or tolerance <= _FINEST:
-            return reaction
+
+    return settled_reaction(
+        solve,
+        lambda reaction: own - system.inner(rhs, reaction),
+        lambda information: _PRECISION * max(information, 1.0),
+        first=0.1 * own,
+        unseen=_UNSEEN,
+        norm=system.norm,
+    )
 
 
 def _share_of_cube(system, tuned):
@@ -380,26 +385,6 @@ def _share_of_cube(system, tuned):
     image = np.einsum("gdab,gdba->gda", covariance, gram).real
     known = 1 - strength * np.einsum("gdaa->gda", covariance).real
     return 1 - np.clip(image / np.maximum(known, np.finfo(np.float32).eps), 0, 1)
-
-
-def _covariance(information, width):
-    """Covariance of parameters with priors of these widths, and its part in what data tell.
-
-    Information that rounding or inexact solves make negative is none, and its directions stay.
-    """
-    scale = np.outer(width, width)
-    values, vectors = np.linalg.eigh(information * scale)
-    spread = 1 / (1 + np.maximum(values, 0.0))
-    parts = (spread, np.where(values > _TOLD, spread, 0.0))
-    return tuple((vectors * one) @ vectors.T * scale for one in parts)
-
-
-def _sound(data):
-    """Whether PSFs are still such: hardly negative anywhere."""
-    return all(
-        np.all(psf.min((1, 2)) > -_NEGATIVE * psf.max((1, 2)))
-        for psf in (data.psf_image, data.psf_cube)
-    )
 
 
 def _objective(problem, tuned):

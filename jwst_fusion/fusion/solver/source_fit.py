@@ -19,6 +19,7 @@ __all__ = [
     "fit_deviations",
     "fit_positions",
     "light_of",
+    "position_step",
     "without_light",
 ]
 
@@ -271,11 +272,33 @@ def fit_positions(problem, tuned):
     j, its amplitudes would be those of a diffuse scene, :math:`(D_j^T P D_j)^{-1}` about zero.
     """
     system, mu = problem.system, tuned.mu
-    prior, groups = system.prior.sources, _improved(problem, tuned)
-    grid, count, rank = system.grid, len(prior.positions), system.rank
-    amplitudes = prior.amplitudes(groups)
     image_weight, cube_weight = system.typical_weights()
     weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, mu)
+    known = system.point_information(*weights)
+    return position_step(system.prior.sources, _improved(problem, tuned), mu, known)
+
+
+def position_step(prior, groups, mu, known):
+    """Newton step of the positions of the sources of a prior, see `fit_positions`.
+
+    Parameters
+    ----------
+    prior : SourcePrior
+        Prior that does not see the sources.
+    groups : ndarray (group, d * d, k)
+        Component groups of the scene, solved for.
+    mu : ndarray (k,)
+        Weights of the prior.
+    known : PointInformation
+        What is known of the amplitudes.
+
+    Returns
+    -------
+    Moves
+        The steps, and what the data say of each source.
+    """
+    grid, count, rank = prior.grid, len(prior.positions), len(mu)
+    amplitudes = prior.amplitudes(groups)
     along = [point_groups(grid, prior.positions, order=order) for order in ((1, 0), (0, 1))]
     force = mu * prior.apply(groups)
     slopes = np.array(
@@ -284,7 +307,6 @@ def fit_positions(problem, tuned):
             for one in along
         ]
     )
-    known = system.point_information(*weights)
     both = np.concatenate([amplitudes, amplitudes])
     information = known.along(np.concatenate(along, axis=2), both)
     # A source of no light has no position: what is known of it is made more than rounding.

@@ -1,0 +1,393 @@
+"""What differs between observations, found together with the scene: pointing, light, PSFs."""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jwst_fusion.fusion.exposures.inputs import data_of, shared
+from jwst_fusion.fusion.exposures.nuisance import Elimination, Parameter
+from jwst_fusion.fusion.exposures.positions import fit_sources
+from jwst_fusion.fusion.exposures.problem import SceneProblem
+from jwst_fusion.fusion.solver.psf_modes import (
+    NARROWEST,
+    PRIOR_CUBE,
+    PRIOR_IMAGE,
+    WIDTHS,
+    core_variance,
+    reshaped,
+    sound,
+)
+from jwst_fusion.messages import warn
+
+__all__ = ["Adjustment"]
+
+log = logging.getLogger(__name__)
+
+_ITERATIONS = 8  # of the solve after a step, which begins where the scene is expected to be
+_FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
+_MOVES = 6  # steps at most
+# Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; of the
+# standard deviation of a width.
+_STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
+_SETTLED = 0.3
+_LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
+# The same, from which on derivatives are made again.
+_FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
+# Of the variance of a core, by which the shape of point sources is not told: the fine grid hardly
+# samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
+_FLOOR = 0.01
+_FAR_WIDTH = 0.3  # widths of the prior
+_WORSE = 0.02  # relative rise of the misfit from which on fitted PSFs are not believed
+_ALIKE = 0.01  # degree: exposures whose rolls differ by less roll together
+
+
+@dataclass
+class _Group:
+    """Exposures or images that a parameter changes."""
+
+    exposures: tuple = ()
+    images: tuple = ()
+    psf: int | None = None  # index of the set of pixels whose PSF it widens
+
+
+class Adjustment:
+    """
+    Parameters of exposures and images, with their present values and errors.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Observations, which change with the parameters.
+    settings : ExposureSettings
+        What is to be fitted.
+    sourced : bool
+        Whether there are point sources.
+
+    Attributes
+    ----------
+    errors : dict of str to array
+        By kind: "offset" (exposure, 2) in fine pixels, "roll" (exposure,) in degrees, "gain",
+        "level", "image_gain", "image_level", and "width" (set of pixels, 3) in fine pixels squared.
+    offsets, rolls, widths : array
+        The values of three of them.
+    position_errors : array (J, 2) or None
+        Errors of the positions of the sources, fine pixels.
+    elimination : Elimination or None
+        That of the last fit.
+    still : bool
+        Whether the last fit came to rest.
+    """
+
+    def __init__(self, inputs, settings, *, sourced):
+        self.inputs, self.settings = inputs, settings
+        views, pictures = shared(inputs.psfs), shared(inputs.image_psfs)
+        self._sets = [*views, *pictures]
+        self._given = [inputs.psfs[one[0]] for one in views]
+        self._given += [inputs.image_psfs[one[0]] for one in pictures]
+        self._views = len(views)
+        # All PSFs share the width of the first one of the sharpest kind there is.
+        self._reference = self._views if pictures else 0
+        rows, columns = inputs.domain.inside
+        self._middle = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
+        counts = len(inputs.exposures), len(inputs.images)
+        shapes = {
+            "offset": (counts[0], 2),
+            "roll": counts[0],
+            "gain": counts[0],
+            "level": counts[0],
+            "image_gain": counts[1],
+            "image_level": counts[1],
+            "width": (len(self._sets), 3),
+        }
+        self.errors = {name: np.zeros(shape) for name, shape in shapes.items()}
+        self.offsets, self.rolls = np.zeros(shapes["offset"]), np.zeros(shapes["roll"])
+        self.widths = np.zeros(shapes["width"])
+        self.still, self.elimination = True, None
+        self._start, self.position_errors = None, None
+        self._parameters, self._groups = [], []
+        self._choose(sourced)
+        self._changes = np.zeros(len(self._parameters))
+
+    def __len__(self):
+        return len(self._parameters)
+
+    @property
+    def moving(self):
+        """Whether coordinates of exposures are fitted."""
+        return any(one.kind in ("x", "y", "roll") for one in self._parameters)
+
+    def width_of(self, kind, *, errors=False):
+        """
+        Widths of the PSFs.
+
+        Parameters
+        ----------
+        kind : {"exposures", "images"}
+            Whose.
+        errors : bool, optional
+            Their errors instead.
+
+        Returns
+        -------
+        array (n, 3)
+            One of each observation, fine pixels squared.
+        """
+        first = kind == "exposures"
+        sets = self._sets[: self._views] if first else self._sets[self._views :]
+        widths = self.errors["width"] if errors else self.widths
+        widths = widths[: self._views] if first else widths[self._views :]
+        found = np.zeros((sum(map(len, sets)), 3))
+        for members, one in zip(sets, widths, strict=True):
+            found[members] = one
+        return found
+
+    def _add(self, kind, places, *, width=np.inf, least=-np.inf, floor=0.0, **group):
+        self._parameters.append(Parameter(kind, tuple(places), width, least, floor))
+        self._groups.append(_Group(**group))
+
+    def _choose(self, sourced):
+        """List what is to be fitted."""
+        settings, inputs = self.settings, self.inputs
+        place = {}  # of every exposure: set of pixels, number in it
+        for d, members in enumerate(self._sets[: self._views]):
+            place |= {index: (d, number) for number, index in enumerate(members)}
+        # Without an image nothing tells where the first exposure itself points.
+        first = 0 if inputs.images else 1
+        if settings.offsets == "fitted":
+            for index in range(first, len(inputs.exposures)):
+                for kind in "xy":
+                    self._add(kind, [place[index]], exposures=(index,))
+        if settings.rolls == "fitted":
+            for members in self._visits()[first:]:
+                self._add("roll", [place[index] for index in members], exposures=members)
+        if settings.gains == "fitted":
+            for index in range(1, len(inputs.exposures)):
+                for kind in ("gain", "level"):
+                    self._add(kind, [place[index]], exposures=(index,))
+            for d, members in enumerate(self._sets[self._views :], start=self._views):
+                for number, index in enumerate(members):
+                    for kind in ("gain", "level"):
+                        self._add(kind, [(d, number)], images=(index,))
+        if settings.psf_fit == "width":
+            self._choose_widths(sourced)
+
+    def _choose_widths(self, sourced):
+        cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
+        priors = [PRIOR_CUBE] * self._views + [PRIOR_IMAGE] * (len(cores) - self._views)
+        if sourced:
+            for name in WIDTHS:
+                least = -np.inf if name == "xy" else -NARROWEST * min(cores)
+                self._add(
+                    name, (), width=priors[self._reference] * cores[self._reference], least=least
+                )
+        for d, (core, prior) in enumerate(zip(cores, priors, strict=True)):
+            for name in WIDTHS:
+                least = -np.inf if name == "xy" else -NARROWEST * core
+                if d != self._reference:
+                    self._add(name, [(d, None)], width=prior * core, least=least, psf=d)
+
+    def _visits(self):
+        """Exposures that roll together, those of one attitude of the telescope."""
+        found = {}
+        for index, one in enumerate(self.inputs.exposures):
+            angle = None if one.pa_v3 is None else round(one.pa_v3 / _ALIKE)
+            found.setdefault(angle, []).append(index)
+        return [tuple(one) for one in found.values()]
+
+    def fit(self, problem, groups, part):
+        """
+        Fit the parameters and positions of sources; the inputs change accordingly.
+
+        Parameters
+        ----------
+        problem : SceneProblem
+            Problem of a part of the pixels.
+        groups : array (group, 1, k)
+            Its solution.
+        part : float
+            Which part of the pixels of the exposures it has.
+
+        Returns
+        -------
+        problem : SceneProblem
+            The problem at the new parameters.
+        groups : array (group, 1, k)
+            Its solution.
+        """
+        settings, last, stale = self.settings, 0.0, True
+        fitting = settings.positions == "fitted" and problem.prior.sources is not None
+        if fitting and self._start is None:
+            self._start = problem.prior.positions.copy()
+        before = _misfit(problem, groups)
+        for number in range(_MOVES):
+            positions = None if problem.prior.sources is None else problem.prior.positions
+            farthest = 0.0
+            if fitting:
+                moved = fit_sources(problem, groups, start=self._start)
+                positions, self.position_errors = moved.positions, moved.errors
+                farthest = moved.largest
+            if self._parameters:
+                if stale:
+                    self.elimination = Elimination(problem, groups, self._parameters, self._middle)
+                step = self.elimination.step(problem, groups, self._changes)
+                # Halve steps that alternate.
+                step, last = np.where(step * last < 0, step / 2, step), step
+                groups = self.elimination.moved(problem, groups, step)
+                self._take(step)
+                problem = self._posed(problem, part, positions)
+                largest, far = self._sizes(step, problem)
+            else:
+                largest, far = 0.0, 0.0
+                problem = SceneProblem(
+                    problem.grid, problem.spectra, problem.data, problem.mu, positions
+                )
+            groups = problem.solve(
+                start=groups,
+                tolerance=settings.tolerance,
+                max_iterations=min(_ITERATIONS, settings.max_iterations),
+            ).solution
+            if settings.outlier_sigma is not None:
+                problem.reject(groups, max(_FIRST, settings.outlier_sigma))
+            largest = max(largest, farthest)
+            log.info("Pointing, light and PSFs: step %d, %.1f times the last one", number, largest)
+            if largest < 1:
+                break
+            stale = far > 1
+        self.still = largest < 1
+        if self._doubtful(problem, groups, before):
+            warn(
+                log, "PSFs of other widths do not agree better with the data: those given are used"
+            )
+            self._believe()
+            return self.fit(self._posed(problem, part, positions), groups, part)
+        return problem, groups
+
+    def _believe(self):
+        """Go back to the PSFs that were given."""
+        kept = [p for p, one in enumerate(self._parameters) if one.kind not in WIDTHS]
+        self._parameters = [self._parameters[p] for p in kept]
+        self._groups = [self._groups[p] for p in kept]
+        self._changes, self.elimination = self._changes[kept], None
+        self._use(self._given)
+        self.widths[:] = 0.0
+        self.errors["width"][:] = 0.0
+
+    def _sizes(self, step, problem):
+        """Largest change in units of the last one's limit, and of that of the derivatives."""
+        largest = far = 0.0
+        errors = self.elimination.errors
+        for one, change, error in zip(self._parameters, step, errors, strict=True):
+            if one.kind in WIDTHS:
+                limit = max(_SETTLED * error, _LEAST * one.width)
+                beyond = _FAR_WIDTH * one.width
+            else:
+                unit = 1.0
+                if one.kind == "level":
+                    unit = float(np.median(problem.data[one.places[0][0]].error))
+                limit, beyond = _STILL[one.kind] * unit, _FAR[one.kind] * unit
+            largest = max(largest, abs(change) / limit)
+            far = max(far, abs(change) / beyond)
+        return largest, far
+
+    def _take(self, step):
+        """Change inputs by a step."""
+        inputs, errors = self.inputs, self.elimination.errors
+        for one, group, change, error in zip(
+            self._parameters, self._groups, step, errors, strict=True
+        ):
+            for index in group.exposures:
+                self._take_exposure(one.kind, index, change, error)
+            for index in group.images:
+                if one.kind == "gain":
+                    inputs.gains[index] *= 1 + change
+                    self.errors["image_gain"][index] = error * inputs.gains[index]
+                else:
+                    inputs.levels[index] += inputs.gains[index] * change
+                    self.errors["image_level"][index] = error * inputs.gains[index]
+        self._changes = self._changes + step
+        if self.settings.psf_fit == "width":
+            self._widen()
+
+    def _take_exposure(self, kind, index, change, error):
+        inputs = self.inputs
+        if kind == "gain":
+            inputs.exposure_gains[index] *= 1 + change
+            self.errors["gain"][index] = error * inputs.exposure_gains[index]
+        elif kind == "level":
+            inputs.exposure_levels[index] += inputs.exposure_gains[index] * change
+            self.errors["level"][index] = error * inputs.exposure_gains[index]
+        elif kind == "roll":
+            placed = inputs.placed[index]
+            angle = np.radians(change)
+            x, y = placed.x - self._middle[0], placed.y - self._middle[1]
+            inputs.placed[index] = replace(
+                placed,
+                x=self._middle[0] + np.cos(angle) * x - np.sin(angle) * y,
+                y=self._middle[1] + np.sin(angle) * x + np.cos(angle) * y,
+            )
+            self.rolls[index] += change
+            self.errors["roll"][index] = error
+        else:
+            axis = "xy".index(kind)
+            self.offsets[index, axis] += change
+            self.errors["offset"][index, axis] = error
+            placed = inputs.placed[index]
+            moved = getattr(placed, kind) + change
+            inputs.placed[index] = replace(placed, **{kind: moved})
+
+    def _widen(self):
+        """PSFs of the present widths."""
+        wide = [
+            (p, group.psf)
+            for p, (one, group) in enumerate(zip(self._parameters, self._groups, strict=True))
+            if one.kind in WIDTHS
+        ]
+        if not wide:
+            return
+        for d, axis in np.ndindex(self.widths.shape):
+            along = np.zeros(len(self._parameters))
+            for p, psf in wide:
+                if self._parameters[p].kind == WIDTHS[axis] and psf in (None, d):
+                    along[p] = 1.0
+            self.widths[d, axis] = along @ self._changes
+            variance = along @ self.elimination.covariance @ along
+            self.errors["width"][d, axis] = np.sqrt(max(variance, 0.0))
+        amounts = [dict(zip(WIDTHS, one, strict=True)) for one in self.widths]
+        self._use(
+            [
+                replace(given, data=reshaped(given.data, amount))
+                for given, amount in zip(self._given, amounts, strict=True)
+            ]
+        )
+
+    def _use(self, psfs):
+        """Give every observation the PSF of its set."""
+        for d, (members, psf) in enumerate(zip(self._sets, psfs, strict=True)):
+            target = self.inputs.psfs if d < self._views else self.inputs.image_psfs
+            for index in members:
+                target[index] = psf
+
+    def _posed(self, problem, part, positions):
+        """Problem at the present parameters."""
+        data = data_of(self.inputs, part)
+        for one, old in zip(data, problem.data, strict=True):
+            one.rejected, one.scales = old.rejected, old.scales
+        return SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
+
+    def _doubtful(self, problem, groups, before):
+        """Whether PSFs of other widths agree worse with the data than those given."""
+        if not self.widths.any():
+            return False
+        if _misfit(problem, groups) > (1 + _WORSE) * before:
+            return True
+        return not all(sound(one.data) for one in (*self.inputs.psfs, *self.inputs.image_psfs))
+
+
+def _misfit(problem, groups):
+    """Mean square of the normalised residuals; those of outliers count as these."""
+    total = count = 0.0
+    for one, residuals in zip(problem.data, problem.residuals(groups), strict=True):
+        total += np.sum(np.minimum(one.normalised(residuals) ** 2, _FIRST**2), dtype=float)
+        count += one.operator.size
+    return total / count

@@ -1,0 +1,206 @@
+"""What differs between exposures and images is found with the scene, whatever PSFs they have."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from exposure_scene import (
+    CHANNELS,
+    SCALE,
+    SHIFTS,
+    SIGMA,
+    SIZE,
+    STAR,
+    exposure,
+    gaussian_psf,
+    grid,
+    image,
+    spectrum,
+    truth,
+)
+
+from jwst_fusion.fusion import ExposureSettings, fuse_exposures
+
+MIDDLE = (SIZE - 1) / 2
+
+
+@pytest.fixture(scope="module")
+def exposures():
+    return [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS, start=1)]
+
+
+@pytest.fixture(scope="module")
+def starless():
+    none = (*STAR[:2], 0.0, 0.0, 0.0)
+    used = [exposure(shift, 20.0, seed, star=none)[0] for seed, shift in enumerate(SHIFTS, 1)]
+    return used, image(star=none)
+
+
+@pytest.fixture(scope="module")
+def star():
+    return grid().sky(*([one + MIDDLE] for one in STAR[:2]))
+
+
+def fused(used, star, *, wider=1.0, picture=None, image_wider=1.0, **options):
+    given = {}
+    if picture is not None:
+        seen, bandpass = picture
+        given = {"images": [seen], "bandpasses": [bandpass]}
+        given["image_psfs"] = gaussian_psf("image", image_wider)
+    kind = "ifu" if picture is None else "image"
+    return fuse_exposures(
+        used,
+        gaussian_psf("ifu", wider),
+        grid=grid(),
+        wavelength=CHANNELS,
+        sources=star,
+        product_psf=gaussian_psf(kind),
+        options=ExposureSettings(max_rank=5, **options),
+        **given,
+    )
+
+
+def star_flux():
+    return spectrum(*STAR[2:], CHANNELS) * np.radians(SCALE / 3600) ** 2 * 1e6
+
+
+def excess(kind, wider):
+    """Variance by which the PSF of the data is wider than that of the model, arcsec squared."""
+    return (1 - wider**2) * (SIGMA[kind] * SCALE) ** 2
+
+
+def near_star(cube):
+    y, x = np.indices((SIZE, SIZE)) - MIDDLE
+    return cube[:, np.hypot(x - STAR[0], y - STAR[1]) < 4]
+
+
+@pytest.mark.parametrize("wider", [0.95, 1.0, 1.05])
+def test_width_of_the_psf_is_found_from_the_star(exposures, star, wider):
+    result = fused(exposures, star, wider=wider)
+    expected = [excess("ifu", wider)] * 2 + [0.0]
+    for widths, errors in zip(result.psf_widths, result.psf_width_errors, strict=True):
+        assert np.all(errors < 0.02 * (SIGMA["ifu"] * SCALE) ** 2)
+        assert np.abs((widths - expected) / errors).max() < 3
+    ratio = result.source_flux[0] / star_flux()
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert np.std(ratio) < 0.01
+    pulls = (result.source_flux[0] - star_flux()) / result.source_error[0]
+    assert np.quantile(np.abs(pulls), 0.68) < 1.3
+    # Without the width of the PSF among what is unknown they would be a third of that.
+    assert np.median(result.source_error[0] / star_flux()) > 0.01
+    found, known = near_star(result.cube), near_star(truth(SIGMA["ifu"]))
+    assert np.std(found / known - 1) < 0.01
+    assert len({id(one) for one in result.exposure_psfs}) == 1
+    assert result.converged
+
+
+@pytest.mark.parametrize(("wider", "image_wider"), [(1.0, 1.0), (1.05, 1.0), (1.05, 0.95)])
+def test_widths_of_both_psfs_are_found(exposures, star, wider, image_wider):
+    result = fused(
+        exposures, star, wider=wider, picture=image(), image_wider=image_wider, errors=False
+    )
+    for kind, factor, widths, errors in (
+        ("ifu", wider, result.psf_widths[0], result.psf_width_errors[0]),
+        ("image", image_wider, result.image_psf_widths[0], result.image_psf_width_errors[0]),
+    ):
+        expected = [excess(kind, factor)] * 2 + [0.0]
+        assert np.abs((widths - expected) / errors).max() < 3.5
+        assert np.all(errors < 0.02 * (SIGMA[kind] * SCALE) ** 2)
+    ratio = result.source_flux[0] / star_flux()
+    assert ratio.mean() == pytest.approx(1, abs=0.01)
+    assert np.std(near_star(result.cube) / near_star(truth(SIGMA["image"])) - 1) < 0.015
+
+
+def test_without_sources_the_width_that_psfs_share_stays(exposures, starless):
+    used, picture = starless
+    alone = fused(used, None, wider=1.05, errors=False)
+    np.testing.assert_array_equal(alone.psf_widths, 0)
+    both = fused(used, None, wider=1.05, picture=picture, errors=False)
+    np.testing.assert_array_equal(both.image_psf_widths, 0)
+    # The image tells what the exposures would see.
+    error = both.psf_width_errors[0, :2]
+    assert np.all(np.abs(both.psf_widths[0, :2] - excess("ifu", 1.05)) < 3 * error)
+    believed = fused(used, None, wider=1.05, picture=picture, errors=False, psf_fit="none")
+    np.testing.assert_array_equal(believed.psf_widths, 0)
+
+
+@pytest.mark.parametrize("wider", [1.0, 1.05])
+def test_star_is_found_and_nothing_else(exposures, starless, wider):
+    def distance(result):
+        at = np.array(grid().pixels(result.sources)).ravel() - MIDDLE
+        return at - STAR[:2], result.source_position_errors.ravel() / SCALE
+
+    # With an image the right PSF, without one the wrong one: the search takes seconds.
+    picture = image() if wider == 1 else None
+    result = fused(exposures, "auto", wider=wider, picture=picture, errors=False)
+    assert len(result.sources) == len(result.source_flux) == 1
+    away, error = distance(result)
+    assert np.all(error < 0.01)
+    assert np.abs(away / error).max() < 3
+    used, picture = starless
+    empty = fused(used, "auto", wider=wider, picture=picture if wider > 1 else None, errors=False)
+    assert empty.sources is None
+    assert empty.source_flux.shape == (0, len(CHANNELS))
+
+
+def test_position_of_the_star_is_fitted_to_the_pixels(exposures):
+    wrong = grid().sky([STAR[0] + MIDDLE + 0.2], [STAR[1] + MIDDLE - 0.15])
+    moved = fused(exposures, wrong, wider=1.05, errors=False)
+    away = np.array(grid().pixels(moved.sources)).ravel() - MIDDLE - STAR[:2]
+    error = moved.source_position_errors.ravel() / SCALE
+    assert np.abs(away / error).max() < 3
+    kept = fused(exposures, wrong, errors=False, positions="fixed")
+    assert kept.sources.separation(wrong).arcsec.max() < 1e-6
+    np.testing.assert_array_equal(kept.source_position_errors, 0)
+
+
+@pytest.mark.parametrize("wider", [1.0, 1.05])
+def test_brightness_and_background_of_exposures_are_found(exposures, star, wider):
+    true = np.array([[1.0, 0.0], [1.05, 0.0], [0.96, 1.0], [1.0, -0.5]])
+    used = [
+        dataclasses.replace(one, data=gain * one.data + level, err=gain * one.err)
+        for one, (gain, level) in zip(exposures, true, strict=True)
+    ]
+    result = fused(used, star, wider=wider, picture=image(), gains="fitted", errors=False)
+    found = np.column_stack([result.gains, result.levels])
+    errors = np.column_stack([result.gain_errors, result.level_errors])
+    np.testing.assert_array_equal(found[0], true[0])
+    np.testing.assert_array_equal(errors[0], 0)
+    assert np.all(errors[1:] < (0.001, 0.01))
+    assert np.abs((found - true)[1:] / errors[1:]).max() < 3
+    assert abs(result.image_gains[0] - 1) < 3 * result.image_gain_errors[0]
+    # Residuals are in the units of each exposure.
+    plain = fused(exposures, star, wider=wider, picture=image(), errors=False)
+    assert np.nanstd(result.cube - plain.cube) < 0.1
+    for one, other, (gain, _) in zip(result.residuals, plain.residuals, true, strict=True):
+        sound = np.isfinite(one) & (np.abs(other) < 3)
+        assert np.std(one[sound] - gain * other[sound]) < 0.1
+
+
+def turned(one, angle):
+    """An exposure whose coordinates are turned about the middle, from columns to rows, degree."""
+    x, y = (at - MIDDLE for at in grid().wcs.wcs_world2pix(one.ra, one.dec, 0))
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    sky = grid().sky(MIDDLE + cosine * x - sine * y, MIDDLE + sine * x + cosine * y)
+    return dataclasses.replace(one, ra=sky.ra.deg, dec=sky.dec.deg)
+
+
+@pytest.mark.parametrize("wider", [1.0, 1.05])
+def test_roll_is_found(exposures, star, wider):
+    visits = [dataclasses.replace(one, pa_v3=40.0 * (k > 1)) for k, one in enumerate(exposures)]
+    second = [*visits[:2], *(turned(one, -0.3) for one in visits[2:])]
+    result = fused(second, star, wider=wider, rolls="fitted", errors=False)
+    np.testing.assert_array_equal(result.rolls[:2], 0)
+    assert result.rolls[2] == result.rolls[3]
+    assert result.rolls[3] == pytest.approx(0.3, abs=0.02)
+    assert abs(result.rolls[3] - 0.3) < 3 * result.roll_errors[3]
+    both = fused(
+        [turned(one, -0.3) for one in visits],
+        star,
+        wider=wider,
+        picture=image(),
+        rolls="fitted",
+        errors=False,
+    )
+    np.testing.assert_allclose(both.rolls, 0.3, atol=0.02)
+    assert np.all(np.abs(both.rolls - 0.3) < 3 * both.roll_errors)
