@@ -50,6 +50,8 @@ def main():
         association.name,
         f"--steps.cube_build.override_cubepar={parameters}",
         "--steps.cube_build.wavemax=2.32",
+        # through a cube, which has the more stages
+        "--steps.fusion.input=cube",
         "--steps.fusion.psf_source=aperture",
         "--steps.fusion.maximum_cores=2",
     ]

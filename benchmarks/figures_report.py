@@ -43,6 +43,8 @@ def main():
                 str(association),
                 psf_source="aperture",
                 psf_size=2.0,
+                # Offsets are taken out otherwise.
+                alignment="wcs" if fault == "offset" else "auto",
                 save_report=True,
                 output_dir=str(folder / fault),
             )

@@ -38,7 +38,7 @@ FLOORS = (
 INNER = {
     "fusion": ("solver", "observed", "psf", "sources", "exposures", ""),
     "hifred": ("response", "solver", "xray", ""),
-    "report": ("", ("fused", "hifred", "trace"), "joined"),
+    "report": ("", ("fused", "hifred", "trace"), ("exposures", "joined")),
 }
 #: Rooms that know of the pipeline; all others work on arrays, headers and files.
 KNOW_THE_PIPELINE = {"datamodels", "products", "associations", "simulation", "steps", "command"}

@@ -161,6 +161,7 @@ def small(stock):
     """Parameters of a small cube that is built without a server, and of a small field."""
     cube = {"override_cubepar": str(stock[0] / "cubepar.fits"), "wavemin": 1.975, "wavemax": 2.22}
     field = {"field_ra": 83.8187, "field_dec": -5.4083, "field_width": 1.0, "field_height": 1.0}
+    field |= {"wave_min": 1.975, "wave_max": 2.22}
     return {"cube_build": {**cube, "scalew": 0.01}, "fusion": {**field, "rank": "3"}}
 
 

@@ -8,7 +8,12 @@ from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.command.demo_results import interpolate_cube
 from jwst_fusion.metrics import psnr
 from jwst_fusion.simulation import crds_offline
-from jwst_fusion.simulation.observation import FILTERS, simulate_exposures, simulate_images
+from jwst_fusion.simulation.observation import (
+    DITHERS,
+    FILTERS,
+    simulate_exposures,
+    simulate_images,
+)
 from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
 from jwst_fusion.simulation.scenes import orion_bar, with_stars
 from jwst_fusion.simulation.truth import truth_cube
@@ -71,6 +76,7 @@ def job(data_dir, stpsf_path, quiet_logs, tmp_path_factory):
         scene,
         roll=ROLL,
         reference_files=data_dir / "nirspec_ifu_refs",
+        dithers=DITHERS[::2],
         psf=pixel_psf(scene, roll=ROLL, pitch=PITCH, **psf),
     )
     sharp = imager_psf(scene, roll=IMAGE_ROLL, **psf)

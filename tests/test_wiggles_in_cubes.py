@@ -10,7 +10,7 @@ from jwst_fusion.metrics.wiggles import (
 )
 from jwst_fusion.simulation import crds_offline
 from jwst_fusion.simulation.cube_parameters import write_nirspec_cube_parameters
-from jwst_fusion.simulation.observation import simulate_exposures
+from jwst_fusion.simulation.observation import DITHERS, simulate_exposures
 from jwst_fusion.simulation.scenes import single_star
 from jwst_fusion.steps.adaptive_trace_model import AdaptiveTraceModelStep
 
@@ -43,9 +43,9 @@ def centre_of(cube):
 
 @pytest.fixture(scope="module")
 def cubes(quiet_logs, tmp_path_factory):
-    """Native and oversampled cubes of a bright star, four dithers, as arrays."""
+    """Native and oversampled cubes of a bright star, two dithers, as arrays."""
     folder = tmp_path_factory.mktemp("star")
-    exposures = simulate_exposures(folder, single_star(peak=40.0))
+    exposures = simulate_exposures(folder, single_star(peak=40.0), dithers=DITHERS[::2])
     parameters = write_nirspec_cube_parameters(folder / "cubepar.fits")
     native = build(list(exposures), parameters)
     traced = [

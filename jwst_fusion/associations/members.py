@@ -37,8 +37,7 @@ class FusionMembers:
     Attributes
     ----------
     cubes, images : tuple of str or datamodel
-        Files that are not opened yet, or open models. Among the cubes are exposures, if the input
-        has any: `split_science` tells them apart.
+        Files that are not opened yet, or open models.
     product_name : str or None
         Name of the product without suffix; None if nothing tells it.
     asn_id : str or None
@@ -47,6 +46,8 @@ class FusionMembers:
         File name of the association.
     backgrounds : tuple of str or datamodel
         Spectra of the background (x1d) for exposures.
+    exposures : tuple of str or datamodel
+        Exposures of an integral field unit, as `split_science` tells them from cubes.
     """
 
     cubes: tuple
@@ -55,6 +56,7 @@ class FusionMembers:
     asn_id: str | None = None
     table_name: str | None = None
     backgrounds: tuple = ()
+    exposures: tuple = ()
 
 
 def make_association(science, direct_image, *, product_name=None, asn_id="a3001", folder=None):
@@ -126,7 +128,7 @@ def write_association(association, path):
 
 def collect_members(init):
     """
-    Sort whatever describes a fusion into cubes and images.
+    Sort whatever describes a fusion into cubes, exposures and images.
 
     Parameters
     ----------
@@ -137,7 +139,8 @@ def collect_members(init):
     Returns
     -------
     FusionMembers
-        Files are checked for existence but not opened.
+        Files are checked for existence; of science members, headers are read. A file that is not
+        FITS counts as a cube: whoever opens it says what is wrong.
 
     Raises
     ------
@@ -294,15 +297,26 @@ def _role_of_model(model):
 
 
 def _sort(found, *, product_name=None, asn_id=None, table_name=None):
-    cubes = tuple(member for member, role in found if role == "science")
+    science = [member for member, role in found if role == "science"]
+    kinds = [_is_exposure(member) for member in science]
+    cubes = tuple(member for member, exposure in zip(science, kinds, strict=True) if not exposure)
+    exposures = tuple(member for member, exposure in zip(science, kinds, strict=True) if exposure)
     images = tuple(member for member, role in found if role == "direct_image")
     backgrounds = tuple(member for member, role in found if role == "background")
     others = [member for member, role in found if role not in _ROLES]
     for member in others:
         warn(log, "%s is neither a cube nor an image and is not used", _name(member))
-    if not product_name and cubes:
-        product_name = stem(_name(cubes[0]))
-    return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds)
+    if not product_name and science:
+        product_name = stem(_name(science[0]))
+    return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds, exposures)
+
+
+def _is_exposure(member):
+    """Whether a member is an exposure; a file that is not FITS is taken for a cube."""
+    try:
+        return bool(split_science([member])[0])
+    except ValueError:
+        return False
 
 
 def _name(member):

@@ -80,7 +80,9 @@ def _run(options):
             kind = "hifred"
         elif "S_FUSION" in header:
             kind = "joined" if "FUSCUBES" in hdus else "fusion"
+            kind = "exposures" if "FUSEXPOSURES" in hdus else kind
     kinds = {"hifred": _report_hifred, "joined": _report_joined, "fusion": _report_fusion}
+    kinds["exposures"] = _report_exposures
     kinds.get(kind, _report_trace)(options, output)
     print(f"{output} written")
     return 0
@@ -102,6 +104,21 @@ def _report_fusion(options, output):
             cube = _read_cube(stack.enter_context(fits.open(path)), product, path.name, options)
         page = fusion_page(product, cube, positions=options.position, lines=options.line)
         write_page(output, page)
+
+
+def _report_exposures(options, output):
+    from astropy.io import fits
+
+    from jwst_fusion.report.exposures.page import write_exposure_report
+
+    with fits.open(options.product) as hdus:
+        write_exposure_report(
+            output,
+            hdus,
+            name=options.product.name,
+            positions=options.position,
+            lines=options.line,
+        )
 
 
 def _read_cube(hdus, product, name, options):

@@ -59,6 +59,12 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
     channel_table : numpy table
         One row per channel: wavelength (um), noise and mean of the subspace (MJy/sr), mean spectra
         and the agreement of the re-observed cube.
+    exposure_table : numpy table
+        Of a fusion from exposures, one row per exposure (of MIRI, per channel): file, detector,
+        grating or band, roll (deg), noise over stated errors, chi-square, pixels used and left out
+        as outliers, the offset that was fitted (arcsec, x and y of this array) with its errors,
+        brightness over that of the first one and level beyond it (MJy/sr) with their errors, and
+        the Gaussian by which the PSF was widened (FWHM, arcsec, negative if narrower).
     component_table : numpy table
         One row per spectral component: eigenvalue, explained variance, weight and exponent of
         the prior.

@@ -151,7 +151,7 @@ def fuse(data, options=None):
         images_model, cube_model = problem.images_of(groups), problem.cube_of(groups)
         spectra, whole, structure = None, problem.data.cube, None
         if settings.errors or len(stars):
-            structure = local_structure(problem.system, tuned)
+            structure = local_structure(problem.system, problem.local, tuned)
         if len(stars):
             spectra, deviations, amplitudes, shared = stars.measured(
                 problem, tuned, structure, psf_fit

@@ -5,13 +5,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.engine import FusionResult
+from jwst_fusion.fusion.observed.background import Backgrounds
 from jwst_fusion.fusion.observed.registration import CommonGrid
 from jwst_fusion.fusion.psf.broadening import Broadening
 from jwst_fusion.fusion.psf.instrument_psf import PsfPair
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.validation import Quality
 
-__all__ = ["FusedObservation"]
+__all__ = ["FusedObservation", "Pointing"]
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """
+    How most images are moved against the cube, relative to their headers.
+
+    Attributes
+    ----------
+    offset : array (2,)
+        Offset (x, y) in the middle of the field, arcsec; NaN where nothing was measured.
+    offset_error : float
+        Its standard error per axis, arcsec.
+    angle, angle_error : float
+        By how much they show the scene turned from North to East, and its standard error, degrees.
+    turned : array (F,)
+        Rotation that was taken out of each image, degrees.
+    """
+
+    offset: np.ndarray
+    offset_error: float
+    angle: float
+    angle_error: float
+    turned: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,8 +66,13 @@ class FusedObservation:
         errors where nothing could be measured.
     applied_offsets : array (F, 2)
         Offsets (x, y) that were taken out, arcsec.
-    alignment : {"wcs", "measured"}
-        How images were aligned.
+    alignment : {"wcs", "measured", "corrected"}
+        How images were aligned: by their headers, each by its own offset, or by one offset and
+        rotation for all that agree.
+    pointing : Pointing or None
+        That offset and rotation; None if they were not looked for.
+    backgrounds : Backgrounds
+        Uniform light of the images that the cube does not have.
     coverages : array (F,)
         Parts of the filters' bands that the cube covers.
     throughputs : list of str
@@ -75,6 +105,8 @@ class FusedObservation:
     offset_errors: np.ndarray
     applied_offsets: np.ndarray
     alignment: str
+    pointing: Pointing | None
+    backgrounds: Backgrounds
     coverages: np.ndarray
     throughputs: list
     psf: PsfPair

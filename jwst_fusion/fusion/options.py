@@ -40,6 +40,12 @@ class FusionOptions:
         If a parameter is out of range or does not go with another.
     """
 
+    input: str = option(
+        "auto",
+        "What is fused: 'exposures' at the pixels of the detector, a 'cube', or 'auto': what the "
+        "science members are",
+        choices=("auto", "exposures", "cube"),
+    )
     rank: str | int | float = same_option(FusionSettings, "rank")
     max_rank: int = same_option(FusionSettings, "max_rank")
     tuning: str = same_option(FusionSettings, "tuning")
@@ -128,6 +134,12 @@ class FusionOptions:
         "per image fitted together with the scene, starting from the first, or none",
         choices=("eroded", "mean", "fitted", "off"),
     )
+    background: str = option(
+        "fitted",
+        "Uniform light that an image has and the cube has not: fitted and taken off the image if "
+        "significant, or none",
+        choices=("fitted", "none"),
+    )
     gratings: str = option(
         "joined",
         "Several cubes: fuse each and join the results where wavelengths meet, do not join, or "
@@ -136,8 +148,8 @@ class FusionOptions:
     )
     alignment: str = option(
         "auto",
-        "Align images by their WCS, or by the offset measured against the cube, or auto: measured "
-        "for moving targets, else by WCS",
+        "Align images by their WCS, each by the offset measured against the cube, or auto: "
+        "measured for moving targets, else by one offset and rotation of all if significant",
         choices=("auto", "wcs", "measured"),
     )
     search: float = option(

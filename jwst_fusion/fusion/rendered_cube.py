@@ -135,7 +135,7 @@ def render_cube(problem, tuned, settings, structure):
             sharp = None if psf is None else psf[len(psf) // 2]
             basis = subspace.basis / subspace.sigma[:, None]
             missed = missed_share(system, structure, sharp, basis)
-            amount = structure.amount[window]
+            amount = 1 + (structure.amount[window] - 1) * structure.share[window]
         middle = None if psf is None else psf[len(psf) // 2]
         maps, inverse, leverage = spectral_leverage(
             grid, middle, groups, subspace, data.spaxel_weight
@@ -148,7 +148,8 @@ def render_cube(problem, tuned, settings, structure):
         )
         if structure is not None:
             informed = np.tensordot(problem.local.informed.astype(float), share, 1)
-            structured = (amount * informed * factor).astype(np.float32)
+            structured = structure.amount[window] * structure.missed[window]
+            structured = (structured * informed * factor).astype(np.float32)
         posterior = CubePosterior(
             covariance=kernels,
             share=(share * factor).astype(np.float32),

@@ -12,11 +12,13 @@ from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
-from jwst_fusion.fusion.fused_observation import FusedObservation
+from jwst_fusion.fusion.fused_observation import FusedObservation, Pointing
 from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
-from jwst_fusion.fusion.observed.alignment import align, filter_offsets
+from jwst_fusion.fusion.observed.alignment import align, filter_offsets, report_alignment
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
+from jwst_fusion.fusion.observed.background import Backgrounds, find_backgrounds
+from jwst_fusion.fusion.observed.disagreement import mend_images
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
@@ -36,6 +38,8 @@ _NOISE_SCALE = 2.5
 # Wavelengths of the PSFs that are expected, for the estimate of memory, as long as their number is
 # not known: 10 to 20 for the ranges of one grating or channel.
 _NODES = 16
+# Times that images are mended, each time with the alignment that follows.
+_MENDINGS = 2
 
 
 def fuse_observations(cube, images, options):
@@ -92,20 +96,26 @@ def fuse_observations(cube, images, options):
     angles = psf_angles(cube, images, grid.fine, options)
     psf = psfs_of(wavelength, cube, images, grid, angles, options)
     measure = options.measures_offsets(moving=cube.moving)
-    aligned = align(
-        padded,
-        images,
-        responses,
-        psf=psf,
-        grid=grid,
-        given=_given_offsets(images, cube.grid, grid.fine, options),
-        search=options.search,
-        apply=measure,
-    )
+    apply = "each" if measure else "common" if options.alignment == "auto" else "none"
+    how = {"psf": psf, "grid": grid, "search": options.search, "apply": apply}
+    given = _given_offsets(images, cube.grid, grid.fine, options)
+    aligned = align(padded, images, responses, given=given, **how)
     images, throughputs = (list(compress(one, aligned.kept)) for one in (images, throughputs))
     responses, coverages = responses[aligned.kept], coverages[aligned.kept]
+    given = given[aligned.kept]
+    for _ in range(_MENDINGS if options.outlier_sigma > 0 else 0):
+        images, count = mend_images(padded, images, responses, aligned, psf=psf, grid=grid)
+        if not count:
+            break
+        # Such sources have drawn offsets to themselves.
+        aligned = align(padded, images, responses, given=given, **how)
+    report_alignment(images, aligned, given, scale=grid.fine.scale, apply=apply)
     psf, broadening = broadened(psf, cube, padded, aligned.data, responses, grid, angles, options)
-    arrays = {"cube": padded, "err": padded_err, "images": aligned.data, "image_err": aligned.err}
+    backgrounds = Backgrounds.none(len(images))
+    if options.background == "fitted":
+        backgrounds = find_backgrounds(padded, images, responses, aligned, psf=psf, factor=factor)
+    seen = aligned.data - backgrounds.taken[:, None, None]
+    arrays = {"cube": padded, "err": padded_err, "images": seen, "image_err": aligned.err}
     # The fit of gains starts from those of the means.
     method = "eroded" if options.crosscal == "fitted" else options.crosscal
     calibrations = cross_calibrate(
@@ -120,7 +130,7 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
-    inputs, names = _with_catalogue(inputs, cube, grid, options)
+    inputs, names = _with_catalogue(inputs, cube, aligned.sky_of(grid.fine), options)
     result = fuse(inputs, settings)
     if names is not None and result.sources is not None:
         result = replace(result, sources=result.sources.renamed(names))
@@ -158,7 +168,9 @@ def fuse_observations(cube, images, options):
         offsets=offsets,
         offset_errors=aligned.errors * grid.fine.scale,
         applied_offsets=aligned.applied * grid.fine.scale,
-        alignment="measured" if measure else "wcs",
+        alignment="measured" if measure else "corrected" if aligned.corrected else "wcs",
+        pointing=_pointing(aligned, grid.fine.scale),
+        backgrounds=backgrounds,
         coverages=coverages,
         throughputs=throughputs,
         psf=psf,
@@ -321,12 +333,15 @@ def _check_memory(channels, grid, filters, options):
         raise ValueError(msg)
 
 
-def _with_catalogue(inputs, cube, grid, options):
-    """Data with the sources of a catalogue that lie in the field, and their names."""
+def _with_catalogue(inputs, cube, sky, options):
+    """Data with the sources of a catalogue that lie in the field, and their names.
+
+    Where the headers of cube and images disagree, a catalogue agrees with the images.
+    """
     if options.source_file is None:
         return inputs, None
     catalogue = read_catalogue(options.source_file)
-    x, y = grid.fine.pixels(catalogue.sky)
+    x, y = sky.pixels(catalogue.sky)
     rows, columns = inputs.images.shape[1:]
     inside = (x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5)
     count = np.count_nonzero(inside)
@@ -351,6 +366,20 @@ def _warn_of_noise(result):
         if scale > _NOISE_SCALE:
             text = "The %s %.1f times more than the errors say: look at errors, PSF and calibration"
             warn(log, text, name, scale, kind="noise_scale")
+
+
+def _pointing(aligned, scale):
+    """Offset and rotation of most images against the cube; None where not looked for."""
+    offset, angle = aligned.offset, aligned.angle
+    if offset is None:
+        return None
+    return Pointing(
+        offset=offset.common * scale,
+        offset_error=offset.error * scale,
+        angle=float(angle.common[0]),
+        angle_error=angle.error,
+        turned=aligned.turned,
+    )
 
 
 def _with_gains(calibrations, solution):

@@ -109,7 +109,8 @@ def error_of(product, mask=None, weights=None):
     if posterior is None and not parts:
         msg = (
             f"{name} has no posterior, which errors of sums need: fuse again (products of earlier "
-            "versions have none), or take the cubes of which a joined cube consists"
+            "versions have none; those of exposures, input = exposures, have none either), or take "
+            "the cubes of which a joined cube consists"
         )
         raise ValueError(msg)
     measure = linear_measure(mask, weights, cube.shape, wcs=wcs)

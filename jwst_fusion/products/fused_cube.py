@@ -10,9 +10,10 @@ from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.source_spectra import add_sources
 from jwst_fusion.products.tables import add_arrays, add_tables
 
-__all__ = ["flags_of", "fused_product"]
+__all__ = ["RANK_RULES", "extreme", "flags_of", "fused_product"]
 
-_RANK_RULES = {str: "auto", int: "given", float: "explained"}
+#: How the number of components was chosen, by the type of the parameter rank.
+RANK_RULES = {str: "auto", int: "given", float: "explained"}
 # What the numbers in WMAP mean, for the header; see jwst_fusion.fusion.origin.
 _LEGEND = {
     "cube": "cube measured this channel",
@@ -90,6 +91,7 @@ def fused_product(template, fused, options, *, images_given=None, messages=()):
 def _provenance(product, template, fused, options):
     solution, meta = fused.result, product.meta.fusion
     meta.software_version = __version__
+    meta.input = "cube"
     meta.cube = template.meta.filename
     meta.images = len(fused.images)
     meta.factor = fused.grid.factor
@@ -103,17 +105,31 @@ def _provenance(product, template, fused, options):
     meta.psf_wavefront = None if options.psf_opd is None else str(options.psf_opd)[-64:]
     meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
-    meta.rank_rule = _RANK_RULES[type(options.rank)]
+    meta.rank_rule = RANK_RULES[type(options.rank)]
     meta.tuning = options.tuning
     meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)
     meta.noise_scale_cube = float(solution.noise_scale_cube)
     meta.cross_calibration = options.crosscal
     meta.registration = fused.alignment
+    _pointing(meta, fused.pointing, mirrored=fused.mirrored)
     meta.iterations = int(solution.iterations)
     meta.converged = bool(solution.converged)
     meta.origin = dict(_LEGEND)
     _quality(meta, fused)
+
+
+def _pointing(meta, pointing, *, mirrored):
+    """Record offset and rotation of most images, as far as they were measured."""
+    if pointing is None:
+        return
+    if np.isfinite(pointing.offset_error):
+        x, y = (float(one) for one in pointing.offset)
+        meta.offset_x, meta.offset_y = -x if mirrored else x, y
+        meta.offset_error = float(pointing.offset_error)
+    if np.isfinite(pointing.angle_error):
+        meta.rotation = float(pointing.angle)
+        meta.rotation_error = float(pointing.angle_error)
 
 
 def _fitted_psfs(meta, fit, scale, *, mirrored):
@@ -140,11 +156,25 @@ def _quality(meta, fused):
         "psnr_left_out": [one.quality.psnr for one in left_out],
     }
     for name, values in smallest.items():
-        setattr(meta, name, _keyword(min, values))
-    meta.chi2_images = _keyword(max, [one.chi2 for one in filters])
+        setattr(meta, name, extreme(min, values))
+    meta.chi2_images = extreme(max, [one.chi2 for one in filters])
 
 
-def _keyword(choose, values):
-    """Choose among the finite values; None, for which no keyword is written, if there is none."""
+def extreme(choose, values):
+    """
+    Choose among the finite values.
+
+    Parameters
+    ----------
+    choose : callable
+        Such as `min`.
+    values : iterable of float
+        Values, some of which may not be known.
+
+    Returns
+    -------
+    float or None
+        The chosen one; None, for which no keyword is written, if there is none.
+    """
     values = [float(value) for value in values if np.isfinite(value)]
     return choose(values) if values else None

@@ -11,10 +11,12 @@ from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geomet
 from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
+from jwst_fusion.products.observations import BRIGHTEST
 
 __all__ = ["read_ifu_exposure"]
 
-_DO_NOT_USE = np.uint32(dqflags.pixel["DO_NOT_USE"])
+# Pixels that were not measured: bad ones, and such that a step has filled from their neighbours.
+_UNMEASURED = np.uint32(dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["FLUX_ESTIMATED"])
 _GEOMETRIES = {"NRS_IFU": "nirspec_ifu", "MIR_MRS": "miri_mrs"}
 _BANDS = {"SHORT": "A", "MEDIUM": "B", "LONG": "C"}
 _CHANNEL = 100  # slices of the MIRI spectrometer are numbered 100 times the channel plus their own
@@ -39,6 +41,8 @@ def read_ifu_exposure(source):
     NotFusableError
         If it is no such exposure, has no WCS, is oversampled already, is not in MJy/sr, or has no
         pixel that may be used.
+    ValueError
+        If the arrays differ in shape.
     """
     if not isinstance(source, datamodels.JwstDataModel):
         with datamodels.open(source) as model:
@@ -58,7 +62,7 @@ def read_ifu_exposure(source):
     try:
         geometry = make_geometry(kind, model)
     except GeometryError as error:
-        msg = f"{name}: {error}"
+        msg = f"{name}: {error}; give the exposure before the trace model (cal), with its WCS"
         raise NotFusableError(msg) from error
     parts = [
         _slice_pixels(geometry, layout, _sky_of(geometry, layout)) for layout in geometry.layouts
@@ -67,14 +71,24 @@ def read_ifu_exposure(source):
     order = np.lexsort((pixels["column"], pixels["row"]))
     pixels = {key: values[order] for key, values in pixels.items()}
     where = pixels["row"], pixels["column"]
+    for extension, array in (("ERR", model.err), ("DQ", model.dq)):
+        if array.shape != model.data.shape:
+            msg = (
+                f"{name} has extension {extension} of shape {array.shape}, but SCI has "
+                f"{model.data.shape}"
+            )
+            raise ValueError(msg)
     data, err, flags = (np.asarray(array)[where] for array in (model.data, model.err, model.dq))
-    good = (flags.astype(np.uint32) & _DO_NOT_USE) == 0
+    good = (flags.astype(np.uint32) & _UNMEASURED) == 0
     with np.errstate(invalid="ignore"):
-        good &= np.isfinite(data) & np.isfinite(err) & (err > 0)
+        good &= (np.abs(data) < BRIGHTEST) & (err > 0) & (err < BRIGHTEST)
     for key in ("ra", "dec", "wavelength"):
         good &= np.isfinite(pixels[key])
-    if not good.any():
-        msg = f"{name} has no pixel that may be used: all are NaN or flagged DO_NOT_USE"
+    if not np.any(data[good]):
+        msg = (
+            f"{name} has no pixel that may be used: all are NaN, zero, without an error (ERR), or "
+            "flagged DO_NOT_USE or FLUX_ESTIMATED"
+        )
         raise NotFusableError(msg)
     instrument = model.meta.instrument
     whole = ExposureObservation(

@@ -9,7 +9,7 @@ from stdatamodels.jwst.datamodels import ImageModel, dqflags
 from jwst_fusion.datamodels.whole_file import WholeFile
 from jwst_fusion.products.cube import cube_product
 
-__all__ = ["ReobservedImageModel", "reobserved_products"]
+__all__ = ["ReobservedImageModel", "reobserved_image", "reobserved_products"]
 
 _EXPOSURE = {"NIRCAM": "NRC_IMAGE", "MIRI": "MIR_IMAGE", "NIRISS": "NIS_IMAGE"}
 
@@ -60,6 +60,29 @@ def _image(template, fused, observation, model):
     grid, data = fused.grid.product, model[fused.grid.inner(fine=True)]
     if fused.mirrored:
         grid, data = grid.mirror(), data[:, ::-1]
+    return reobserved_image(template, observation, data, grid)
+
+
+def reobserved_image(template, observation, data, grid):
+    """
+    Make a re-observed image.
+
+    Parameters
+    ----------
+    template : datamodel
+        Where the metadata of the observation come from that images share with it.
+    observation : ImageObservation
+        The image that it stands for.
+    data : array (y, x)
+        Brightness, MJy/sr.
+    grid : SkyGrid
+        Sky coordinates of its pixels.
+
+    Returns
+    -------
+    ReobservedImageModel
+        The image.
+    """
     product = ReobservedImageModel(data=np.ascontiguousarray(data, np.float32))
     product.update(template, only="PRIMARY")
     meta = product.meta

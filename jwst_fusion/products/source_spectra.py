@@ -8,7 +8,7 @@ from stdatamodels.jwst.datamodels import SpecModel, dqflags
 
 from jwst_fusion.datamodels.source_spectra import SourceSpectraModel
 
-__all__ = ["add_sources", "source_spectra_product"]
+__all__ = ["add_sources", "source_spectra_product", "store_sources"]
 
 log = logging.getLogger(__name__)
 
@@ -53,27 +53,57 @@ def add_sources(product, fused):
     if not inside.any():
         return
     spectra, x, y = spectra.chosen(inside), x[inside], y[inside]
-    found = spectra.positions
-    sky = grid.sky(x, y)
-    table = np.zeros(len(spectra), product.get_dtype("source_table"))
+    to_jansky = _JANSKY * product.meta.photometry.pixelarea_steradians
+    factor = None
+    if spectra.covariance_factor.shape[2]:
+        # channels without data share nothing
+        factor = np.nan_to_num(spectra.covariance_factor * to_jansky)
+    columns = grid.shape[1] - 1 - x if fused.mirrored else x
+    store_sources(
+        product,
+        spectra.positions,
+        columns,
+        y,
+        sky=grid.sky(x, y),
+        flux=spectra.flux * to_jansky,
+        error=spectra.error * to_jansky,
+        covariance_factor=factor,
+    )
+
+
+def store_sources(product, found, x, y, *, sky, flux, error, covariance_factor=None):
+    """
+    Add point sources to a fused cube.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product; changed in place.
+    found : `~jwst_fusion.fusion.sources.source_list.SourceList`
+        Names, errors of the positions, significance of J sources.
+    x, y : array (J,)
+        Columns and rows of the product.
+    sky : `~astropy.coordinates.SkyCoord`
+        The same on the sky.
+    flux, error : array (J, L)
+        Spectra and their errors, Jy.
+    covariance_factor : array (J, L, factor), optional
+        What of the errors channels share, Jy.
+    """
+    table = np.zeros(len(found), product.get_dtype("source_table"))
     size = table.dtype["name"].itemsize
     table["name"] = [name.encode("ascii", "replace")[:size] for name in found.name]
     table["ra"], table["dec"] = sky.ra.deg, sky.dec.deg
-    table["x"] = grid.shape[1] - 1 - x if fused.mirrored else x
-    table["y"] = y
+    table["x"], table["y"] = x, y
     for name in ("x_error", "y_error", "significance", "given"):
         table[name] = getattr(found, name)
     product.source_table = table
     _give_units(product.source_table, _TABLE_UNITS)
-    to_jansky = _JANSKY * product.meta.photometry.pixelarea_steradians
-    product.source_flux = spectra.flux * to_jansky
-    product.source_error = spectra.error * to_jansky
-    if spectra.covariance_factor.shape[2]:
-        # channels without data share nothing
-        factor = np.nan_to_num(spectra.covariance_factor * to_jansky)
-        product.source_covariance = factor.astype(np.float32)
-    for name in ("flux", "error", "covariance"):
-        setattr(product.meta.fusion, f"unit_source_{name}", "Jy")
+    product.source_flux, product.source_error = flux, error
+    if covariance_factor is not None:
+        product.source_covariance = covariance_factor.astype(np.float32)
+        product.meta.fusion.unit_source_covariance = "Jy"
+    product.meta.fusion.unit_source_flux = product.meta.fusion.unit_source_error = "Jy"
 
 
 def source_spectra_product(product):

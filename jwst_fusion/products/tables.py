@@ -9,10 +9,20 @@ from jwst_fusion.products.bands import band_maps, band_weights
 from jwst_fusion.products.software import software
 from jwst_fusion.products.wavelength import wavelengths
 
-__all__ = ["add_arrays", "add_tables"]
+__all__ = [
+    "QUALITY",
+    "add_arrays",
+    "add_record",
+    "add_tables",
+    "as_text",
+    "give_units",
+    "stored",
+    "summarise",
+]
 
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
-_QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
+#: Columns of the table of images that say how well they agree with the cube.
+QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
 
 # What the header says about errors of sums, which are not those of ERR added in square.
 _SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: up to 4x too small"
@@ -21,7 +31,13 @@ _BRIGHTNESS = "MJy/sr"
 _UNITS = {
     "filter_table": dict.fromkeys(
         ("offset_x", "offset_y", "offset_error", "applied_x", "applied_y"), "arcsec"
-    ),
+    )
+    | {"applied_rotation": "deg"}
+    | dict.fromkeys(("background", "background_error", "applied_background"), _BRIGHTNESS),
+    "exposure_table": dict.fromkeys(
+        ("offset_x", "offset_y", "offset_x_error", "offset_y_error", "psf_x", "psf_y"), "arcsec"
+    )
+    | {"roll": "deg", "level": _BRIGHTNESS, "level_error": _BRIGHTNESS},
     "channel_table": {
         "wavelength": "um",
         **dict.fromkeys(("noise", "subspace_mean", "bias"), _BRIGHTNESS),
@@ -49,7 +65,7 @@ def add_tables(product, template, fused, options, messages=()):
     """
     table = _filters(fused, product.get_dtype("filter_table"))
     product.filter_table = table
-    _summarise(product.meta.fusion, table)
+    summarise(product.meta.fusion, table)
     product.component_table = _components(fused.result, product.get_dtype("component_table"))
     wave = wavelengths(template, str(template.meta.filename))[fused.channels]
     product.channel_table = _channels(wave, fused, product.get_dtype("channel_table"))
@@ -57,13 +73,43 @@ def add_tables(product, template, fused, options, messages=()):
         product.left_out_table = _left_out(fused, product.get_dtype("left_out_table"))
     if fused.result.tuning_path:
         product.tuning_table = _tuning(fused.result, product.get_dtype("tuning_table"))
+    add_record(product, options, messages)
+    give_units(product)
+
+
+def add_record(product, options, messages=()):
+    """
+    Add the tables of warnings, parameters and versions.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product, changed in place.
+    options : `~jwst_fusion.fusion.options.FusionOptions`
+        The parameters.
+    messages : sequence of `~jwst_fusion.messages.Message`, optional
+        Warnings.
+    """
     if messages:
         size = product.get_dtype("message_table")["text"].itemsize
         rows = [(one.source, one.kind, one.text[:size]) for one in messages]
         product.message_table = _pairs(rows, product.get_dtype("message_table"))
     product.parameter_table = _pairs(_parameters(options), product.get_dtype("parameter_table"))
     product.software_table = _pairs(software(_SOFTWARE), product.get_dtype("software_table"))
+
+
+def give_units(product):
+    """
+    Give the columns of the tables their units.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product with its tables, changed in place.
+    """
     for name, units in _UNITS.items():
+        if not product.hasattr(name):
+            continue
         for column, unit in units.items():
             getattr(product, name).columns[column].unit = unit
 
@@ -86,19 +132,19 @@ def add_arrays(product, fused):
     sigma = problem.image_sigma[:, None, None] / np.sqrt(np.where(used, problem.image_weight, 1))
     residuals = images - solution.images_model
     order = slice(None, None, -1) if fused.mirrored else slice(None)
-    product.component_maps = _stored(solution.coefficients[window][..., order])
-    product.observed_images = _stored(images[window][..., order])
-    product.image_errors = _stored(np.where(used, sigma, np.nan)[window][..., order])
+    product.component_maps = stored(solution.coefficients[window][..., order])
+    product.observed_images = stored(images[window][..., order])
+    product.image_errors = stored(np.where(used, sigma, np.nan)[window][..., order])
     response = problem.response / problem.response.sum(1, keepdims=True)
-    product.filter_responses = _stored(response)
+    product.filter_responses = stored(response)
     coarse = (slice(None), slice(None), *fused.grid.inner())
     spectrum = fused.quality.channels.cube
     weights = band_weights(response, product.channel_table["wavelength"], spectrum)
     maps = band_maps(problem, solution.cube_model, weights)[coarse][..., order]
-    product.band_images, product.band_models, product.band_errors = map(_stored, maps)
-    product.cube_residuals = _stored(((maps[0] - maps[1]) / maps[2])[: len(response)])
-    product.residual_images = _stored(residuals[window][..., order])
-    product.component_spectra = _stored(solution.subspace.basis.T)
+    product.band_images, product.band_models, product.band_errors = map(stored, maps)
+    product.cube_residuals = stored(((maps[0] - maps[1]) / maps[2])[: len(response)])
+    product.residual_images = stored(residuals[window][..., order])
+    product.component_spectra = stored(solution.subspace.basis.T)
     if solution.posterior is not None:
         rows, columns = fused.grid.inner(fine=True)
         posterior = solution.posterior.cropped(rows, columns, fused.grid.factor)
@@ -109,14 +155,24 @@ def add_arrays(product, fused):
         setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
 
 
-def _summarise(meta, table):
-    """Give the extremes of what each image has as keywords; none for what was not measured."""
+def summarise(meta, table):
+    """
+    Give the extremes of what each image has as keywords; none for what was not measured.
+
+    Parameters
+    ----------
+    meta : object
+        ``meta.fusion`` of the product, changed in place.
+    table : structured array
+        Table of the images.
+    """
     measured = np.hypot(table["offset_x"], table["offset_y"])
     values = {
         "calibration_min": (np.min, table["calibration"]),
         "calibration_max": (np.max, table["calibration"]),
         "offset_measured": (np.max, measured),
         "offset_applied": (np.max, np.hypot(table["applied_x"], table["applied_y"])),
+        "background_applied": (np.max, np.abs(table["applied_background"])),
     }
     for name, (choose, found) in values.items():
         found = found[np.isfinite(found)]
@@ -126,19 +182,23 @@ def _summarise(meta, table):
 def _filters(fused, dtype):
     table = np.zeros(len(fused.images), dtype)
     table["filter"] = [image.filter for image in fused.images]
-    table["filename"] = [_text(image.name, 128) for image in fused.images]
+    table["filename"] = [as_text(image.name, 128) for image in fused.images]
     none = (1.0, np.nan)
     pairs = [(c.factor, c.error) if c else none for c in fused.calibrations]
     table["calibration"], table["calibration_error"] = np.transpose(pairs)
     table["coverage"] = fused.coverages
-    table["throughput"] = [_text(source, 128) for source in fused.throughputs]
-    for name in _QUALITY:
+    table["throughput"] = [as_text(source, 128) for source in fused.throughputs]
+    for name in QUALITY:
         table[name] = [getattr(quality, name) for quality in fused.quality.filters]
     table["offset_x"], table["offset_y"] = fused.offsets.T
     table["applied_x"], table["applied_y"] = fused.applied_offsets.T
+    table["applied_rotation"] = 0.0 if fused.pointing is None else fused.pointing.turned
     if fused.mirrored:
         table["offset_x"] *= -1
         table["applied_x"] *= -1
+    found = fused.backgrounds
+    table["background"], table["applied_background"] = found.values, found.taken
+    table["background_error"] = np.where(np.isfinite(found.errors), found.errors, np.nan)
     known = np.isfinite(fused.offset_errors)
     table["offset_error"] = np.where(known, fused.offset_errors, np.nan)
     return table
@@ -147,10 +207,10 @@ def _filters(fused, dtype):
 def _left_out(fused, dtype):
     table = np.zeros(len(fused.left_out), dtype)
     table["filter"] = [one.filter for one in fused.left_out]
-    table["filename"] = [_text(fused.images[one.image].name, 128) for one in fused.left_out]
+    table["filename"] = [as_text(fused.images[one.image].name, 128) for one in fused.left_out]
     table["stated_error"] = [one.stated for one in fused.left_out]
-    table["left_out"] = [_text("+".join(one.group), 128) for one in fused.left_out]
-    for name in _QUALITY:
+    table["left_out"] = [as_text("+".join(one.group), 128) for one in fused.left_out]
+    for name in QUALITY:
         table[name] = [getattr(one.quality, name) for one in fused.left_out]
     return table
 
@@ -204,14 +264,41 @@ def _parameters(options):
 def _pairs(rows, dtype):
     table = np.zeros(len(rows), dtype)
     for name, values in zip(dtype.names, zip(*rows, strict=True), strict=True):
-        table[name] = [_text(value, dtype[name].itemsize) for value in values]
+        table[name] = [as_text(value, dtype[name].itemsize) for value in values]
     return table
 
 
-def _text(value, size):
-    """Return text as FITS tables hold it, ASCII; of what is too long, the end says most."""
+def as_text(value, size):
+    """
+    Return text as FITS tables hold it, ASCII.
+
+    Parameters
+    ----------
+    value : object
+        What is to be written.
+    size : int
+        Bytes of the column; of what is too long, the end says most.
+
+    Returns
+    -------
+    bytes
+        The text.
+    """
     return str(value).encode("ascii", "replace")[-size:]
 
 
-def _stored(array):
+def stored(array):
+    """
+    Return an array as products hold it.
+
+    Parameters
+    ----------
+    array : array
+        Of any type and order.
+
+    Returns
+    -------
+    array of float32
+        The same, contiguous.
+    """
     return np.ascontiguousarray(array, np.float32)

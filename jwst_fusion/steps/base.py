@@ -27,6 +27,7 @@ SUFFIXES = (
     "fusion_adaptive_trace_model",
     "adaptive_trace_model",
     "fused_s3d",
+    "fusion_residual",
     "fused",
     "hifred",
 )
@@ -92,13 +93,13 @@ class FusionBaseStep(Reusable, Step):
         return ConfigObj()
 
     @classmethod
-    def build_config(cls, input, **kwargs):
+    def build_config(cls, dataset, /, **kwargs):
         """
         Build the configuration of the step from a parameter file and keywords only.
 
         Parameters
         ----------
-        input : object
+        dataset : object
             Input of the step; not used, since CRDS holds no parameters for it.
         **kwargs
             Parameters, under present or old names, and ``config_file``.
@@ -113,7 +114,11 @@ class FusionBaseStep(Reusable, Step):
         # The input matters to the parent class only for finding parameters in CRDS. Passing it on
         # would open every file twice and fail obscurely on arrays.
         # Keywords are renamed before they meet the parameter file, which they override.
-        return super().build_config(None, **_renamed(cls, kwargs))
+        # A parameter called input would be taken for an argument of the parent class.
+        own = {name: kwargs.pop(name) for name in ("input",) if name in kwargs}
+        config, config_file = super().build_config(None, **_renamed(cls, kwargs))
+        config.update(own)
+        return config, config_file
 
     @classmethod
     def merge_config(cls, config, config_file):

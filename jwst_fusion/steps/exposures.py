@@ -9,7 +9,7 @@ from jwst.datamodels import ModelContainer
 from jwst.master_background.master_background_step import split_container
 from jwst.stpipe import query_step_status
 
-from jwst_fusion.associations import collect_members, split_science
+from jwst_fusion.associations import collect_members
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import check_fits, open_model
@@ -53,14 +53,14 @@ def sort_members(init):
         If the input is not valid, or a file is missing, truncated or not FITS.
     """
     members = collect_members(init)
-    for member in (*members.cubes, *members.images):
+    for member in (*members.exposures, *members.cubes, *members.images):
         if isinstance(member, str):
             try:
                 check_fits(Path(member))
             except OSError as error:
                 msg = f"{member} cannot be read as a JWST product: {error}"
                 raise ValueError(msg) from error
-    return members, *split_science(members.cubes)
+    return members, list(members.exposures), list(members.cubes)
 
 
 def read_all(members, *, exptype="science"):

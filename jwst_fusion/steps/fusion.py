@@ -24,6 +24,11 @@ from jwst_fusion.products.several_cubes import joined_product, stacked_cube
 from jwst_fusion.products.source_spectra import source_spectra_product
 from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.fusion_exposures import (
+    ExposureFusionMixin,
+    check_kinds,
+    warn_of_unused_names,
+)
 from jwst_fusion.steps.reports import save_fusion_report, save_joined_report
 
 __all__ = ["FusionStep", "with_text"]
@@ -31,13 +36,14 @@ __all__ = ["FusionStep", "with_text"]
 log = logging.getLogger(__name__)
 
 
-class FusionStep(FusionBaseStep):
+class FusionStep(FusionBaseStep, ExposureFusionMixin):
     """
-    Fuse an IFU cube with images of the same field.
+    Fuse exposures of an integral field unit, or a cube of it, with images of the same field.
 
-    The result has the angular resolution of the images and the spectral resolution of the cube.
-    Input is an association with the cube (s3d) as ``science`` and images (i2d) as
-    ``direct_image``, or a list of such files or datamodels.
+    The result has the angular resolution of the images and the spectral resolution of the
+    spectrometer. Input is an association with exposures (cal) or a cube (s3d) as ``science`` and
+    images (i2d) as ``direct_image``, or a list of such files or datamodels. Exposures may be fused
+    without images.
     """
 
     # The path that parameter files keep, wherever the class is defined.
@@ -50,13 +56,13 @@ class FusionStep(FusionBaseStep):
     )
 
     @classmethod
-    def build_config(cls, input, **kwargs):
+    def build_config(cls, dataset, /, **kwargs):
         """
         Build the configuration; numbers are allowed where 'auto' is.
 
         Parameters
         ----------
-        input : object
+        dataset : object
             Input of the step; not used.
         **kwargs
             Parameters, and ``config_file``.
@@ -69,7 +75,7 @@ class FusionStep(FusionBaseStep):
             The parameter file that was given.
         """
         kwargs = numbers_as_text(FusionOptions, kwargs)
-        config, config_file = super().build_config(input, **kwargs)
+        config, config_file = super().build_config(dataset, **kwargs)
         return with_text(config), config_file
 
     @classmethod
@@ -94,12 +100,12 @@ class FusionStep(FusionBaseStep):
 
     def process(self, input_data):
         """
-        Fuse every cube of the input with its images.
+        Fuse the exposures, or every cube, of the input with the images.
 
         Parameters
         ----------
         input_data : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
-            Association, or files or datamodels of a cube and of images.
+            Association, or files or datamodels of exposures or of a cube, and of images.
 
         Returns
         -------
@@ -107,7 +113,7 @@ class FusionStep(FusionBaseStep):
             The fused cube. Of several cubes, one for each, and the joined cube last; or a single
             one for gratings = shared. If nothing can be fused, an unmodified copy of the cube with
             status SKIPPED or FAILED. Of several cubes, one that is invalid FAILED too, and one
-            whose file cannot be read is left out.
+            whose file cannot be read is left out. Exposures likewise, each grating for itself.
 
         Raises
         ------
@@ -123,8 +129,10 @@ class FusionStep(FusionBaseStep):
             members = replace(members, product_name=self.remove_suffix(Path(given).stem)[0])
         if members.backgrounds:
             log.info("%d background members are not used in a fusion", len(members.backgrounds))
-        if not members.cubes or isinstance(input_data, datamodels.IFUImageModel):
+        if not members.cubes and not members.exposures:
             return self._no_cube(input_data)
+        if check_kinds(members, options.input) == "exposures":
+            return self.fuse_exposure_members(members, options)
         if len(members.cubes) == 1:
             return self._fuse_one(members.cubes[0], members, members.product_name, options)
         stack = self._stacked(members.cubes) if options.gratings == "shared" else None
@@ -309,16 +317,7 @@ class FusionStep(FusionBaseStep):
         if not images:
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
             raise NotFusableError(msg)
-        present = {image.filter for image in images}
-        named = {
-            "filters": options.filters,
-            "throughputs": options.throughput_files(),
-            "offsets": where["offsets"],
-        }
-        for parameter, given in named.items():
-            missing = [name for name in given if name not in present]
-            if missing:
-                warn(log, "%s names %s, of which no image is used", parameter, ", ".join(missing))
+        warn_of_unused_names(images, options)
         return images
 
     def _no_cube(self, input_data):
@@ -327,7 +326,10 @@ class FusionStep(FusionBaseStep):
         elif isinstance(input_data, str) and not input_data.endswith(".json"):
             models = open_model(self.make_input_path(input_data))
         else:
-            msg = "the input has no cube (s3d, science): give one cube and at least one image"
+            msg = (
+                "the input has no cube (s3d) and no exposure (cal) as science: give exposures, or "
+                "a cube and at least one image"
+            )
             raise ValueError(msg)
         kind = type(models).__name__
         allow_fusion_status(models)

@@ -17,6 +17,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.fusion.exposure_options import check_exposure_options
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.parameters import numbers_as_text
@@ -49,10 +50,13 @@ class FusionPipeline(Reusable, Pipeline):
     Make a fused cube of exposures of an integral field unit and images.
 
     Input is an association with calibrated exposures of the NIRSpec IFU or the MIRI MRS as
-    ``science`` and images (i2d) as ``direct_image``. Cubes (s3d) may stand beside or instead of
-    exposures. The steps are: assign_mtwcs (moving targets), master_background (if the association
-    has spectra of the background), outlier_detection (two or more exposures), then on each
-    exposure adaptive_trace_model and pixel_replace, then cube_build and, on each cube, fusion.
+    ``science`` and images (i2d) as ``direct_image``. The steps are assign_mtwcs (moving targets),
+    master_background (if the association has spectra of the background), and fusion of the
+    exposures at their native pixels.
+
+    With ``steps.fusion.input=cube``, or if cubes (s3d) stand beside or instead of exposures, cubes
+    are fused: after the first two steps come outlier_detection (two or more exposures), then on
+    each exposure adaptive_trace_model and pixel_replace, then cube_build and, on each cube, fusion.
 
     What was made is recorded in the output folder: a run that was interrupted, or is started again
     with other parameters, makes only what is missing or differs.
@@ -168,7 +172,11 @@ class FusionPipeline(Reusable, Pipeline):
         *args
             The input of the pipeline, as for `process`.
         """
-        if args and sort_members(self.fusion.locate(args[0]))[1]:
+        if not args:
+            return
+        _, exposures, cubes = sort_members(self.fusion.locate(args[0]))
+        # At native pixels no reference file is needed.
+        if exposures and self._road(exposures, cubes) == "cube":
             super().prefetch(*args)
 
     def process(self, input_data):
@@ -183,22 +191,25 @@ class FusionPipeline(Reusable, Pipeline):
         Returns
         -------
         FusedCubeModel or ModelContainer
-            The fused cube, one for each cube that the exposures make; the status of one that could
-            not be fused is SKIPPED or FAILED.
+            The fused cube, one for each grating, or for each cube that the exposures make; the
+            status of one that could not be fused is SKIPPED or FAILED.
 
         Raises
         ------
         FileNotFoundError, TypeError, ValueError
-            If a parameter or a file is invalid, or there are no images, or neither exposures nor
-            cubes.
+            If a parameter or a file is invalid, or there are neither exposures nor cubes, or no
+            images beside cubes.
         """
         self._check_parameters()
         members, exposures, cubes = sort_members(self.fusion.locate(input_data))
+        road = self._road(exposures, cubes)
+        if road == "exposures":
+            check_exposure_options(FusionOptions.from_step(self.fusion))
         for kind, found in (
             ("exposure or cube (science)", [*exposures, *cubes]),
             ("image (direct_image)", members.images),
         ):
-            if not found:
+            if not found and not (kind.startswith("image") and road == "exposures"):
                 msg = f"{members.table_name or 'the input'} has no {kind}: nothing can be fused"
                 raise ValueError(msg)
         check_exposures(exposures)
@@ -210,6 +221,9 @@ class FusionPipeline(Reusable, Pipeline):
             product = FusionBaseStep.remove_suffix(self.fusion, Path(self.output_file).stem)[0]
         stages = self._stages(product, [*exposures, *cubes, *members.images, *members.backgrounds])
         fusion = self.fusion
+        if road == "exposures":
+            prepared = self._prepare(stages, exposures, members, outliers=False)
+            return self._fuse_native(stages, prepared, members, product)
         if exposures:
             prepared = self._prepare(stages, exposures, members)
             traced = self._trace(stages, prepared, exposures)
@@ -256,12 +270,40 @@ class FusionPipeline(Reusable, Pipeline):
         # Absolute, because steps look for files without a folder beside the association.
         return Path(os.path.expandvars(os.path.expanduser(self.output_dir or "."))).resolve()
 
-    def _prepare(self, stages, exposures, members):
+    def _road(self, exposures, cubes):
+        """Say whether exposures are fused at their native pixels, or cubes of them."""
+        wanted = self.fusion.input
+        if wanted == "exposures" and cubes:
+            name = cubes[0] if isinstance(cubes[0], str) else cubes[0].meta.filename
+            msg = f"{name} is a cube, but steps.fusion.input is 'exposures': leave it out"
+            raise ValueError(msg)
+        return "exposures" if exposures and not cubes and wanted != "cube" else "cube"
+
+    def _fuse_native(self, stages, exposures, members, product):
+        """Fuse exposures and images at their native pixels."""
+        fusion, given = self.fusion, [*exposures, *members.images]
+
+        def make():
+            filename = f"{product}_{fusion.suffix}.fits"
+            with self._output(filename):
+                found = fusion.run(given)
+            found = [found] if isinstance(found, datamodels.JwstDataModel) else list(found)
+            for model in found:
+                model.meta.asn.table_name = members.table_name
+            return found
+
+        key = _fusion_key(stages, fusion, given, product)
+        found, _ = stages.run(f"Fusion of {len(exposures)} exposures", key, make)
+        found = [_open_product(one) if isinstance(one, str) else one for one in found]
+        found = [self._with_sources(fusion, one) for one in found]
+        return found[0] if len(found) == 1 else ModelContainer(found)
+
+    def _prepare(self, stages, exposures, members, *, outliers=True):
         """Do what needs all exposures at once; return them as files or models."""
         wanted = needs_preparation(
             exposures,
             backgrounds=bool(members.backgrounds) and not self.master_background.skip,
-            outliers=not self.outlier_detection.skip,
+            outliers=outliers and not self.outlier_detection.skip,
         )
         if not wanted:
             return exposures

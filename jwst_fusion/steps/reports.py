@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from jwst_fusion.products.whole_file import in_memory_file
+from jwst_fusion.report.exposures.page import write_exposure_report
 from jwst_fusion.report.fused.page import write_fusion_report
 from jwst_fusion.report.joined.page import write_joined_report
 from jwst_fusion.report.names import report_path
 
-__all__ = ["save_fusion_report", "save_joined_report"]
+__all__ = ["save_exposure_report", "save_fusion_report", "save_joined_report"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,23 @@ def save_fusion_report(path, product, cube):
     path = Path(path)
     with in_memory_file(product) as fused, in_memory_file(cube) as before:
         report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
+    log.info("Saved report in %s", report)
+
+
+def save_exposure_report(path, product):
+    """
+    Save the report on a cube fused from exposures.
+
+    Parameters
+    ----------
+    path : str
+        File of the product.
+    product : `~jwst_fusion.datamodels.fused_cube.FusedCubeModel`
+        The fused cube.
+    """
+    path = Path(path)
+    with in_memory_file(product) as fused:
+        report = write_exposure_report(report_path(path), fused, name=path.name)
     log.info("Saved report in %s", report)
 
 

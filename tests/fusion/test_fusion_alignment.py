@@ -94,7 +94,7 @@ def test_an_offset_beyond_the_search_is_not_taken_for_another(shifted, fuse, cap
 
 
 def test_offset_that_is_not_applied_is_warned_of(shifted, fuse, caplog):
-    result = fuse(shifted(), alignment="auto")
+    result = fuse(shifted(), alignment="wcs")
     assert result.meta.fusion.registration == "wcs"
     assert caplog.text.count("consider alignment = measured") == 2
     assert np.hypot(result.filter_table["offset_x"][1], result.filter_table["offset_y"][1]) > 1.3

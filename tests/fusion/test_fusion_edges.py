@@ -129,6 +129,21 @@ def test_errors_hold_at_the_limb_and_elsewhere(planet, results):
 
 
 @pytest.mark.parametrize(
+    ("regularisation", "options", "prior"),
+    [
+        ("auto", {}, "edge_preserving"),
+        ("auto", {"exponent": 1}, "sobolev"),
+        ("auto", {"tuning": "syfu"}, "sobolev"),
+        ("auto", {"tuning": "manual", "mu": 1.0}, "sobolev"),
+        ("auto", {"boundary": "mirror"}, "sobolev"),
+        ("wavelet", {}, "wavelet"),
+    ],
+)
+def test_the_prior_that_is_meant(regularisation, options, prior):
+    assert FusionSettings(regularisation=regularisation, **options).prior == prior
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"tuning": "syfu"}, "needs a tuning other than 'syfu'"),

@@ -227,7 +227,8 @@ def test_other_tunings(scene, fused):
     syfu = fuse(scene.data, FusionSettings(tuning="syfu", rank=4))
     assert np.ptp(syfu.mu) == 0
     assert 30 < score(scene, syfu) < score(scene, fused)
-    manual = fuse(scene.data, FusionSettings(tuning="manual", rank=4, mu=fused.mu, gamma=1.0))
+    options = {"tuning": "manual", "rank": 4, "mu": fused.mu, "gamma": 1.0}
+    manual = fuse(scene.data, FusionSettings(regularisation="edge_preserving", **options))
     assert score(scene, manual) == pytest.approx(score(scene, fused), abs=0.3)
 
 

@@ -8,12 +8,14 @@ import scipy.fft as sf
 
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.edges import with_edges
 from jwst_fusion.fusion.solver.evidence import LocalWeights, maximise_evidence
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.map_covariance import logarithmic
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.posterior import sum_variances
+from jwst_fusion.fusion.solver.rendering import row_covariance
 from jwst_fusion.fusion.solver.structure import local_structure, missed_share
 from jwst_fusion.fusion.stored_posterior import packed, unpacked
 
@@ -42,8 +44,11 @@ def white(shape, rng):
     return u, maps_of
 
 
-def solved(structure, seed=0):
-    """System, its truth, and the solution, for structure of given strength (Y, X)."""
+def solved(structure, seed=0, edges=None):
+    """System, its truth, the solution, and local weights, for structure of given strength.
+
+    Strength has the shape (Y, X), or (k, Y, X); `edges` are weights (Y, X) of the prior.
+    """
     rng = np.random.default_rng(seed)
     grid = Grid(ROWS, ROWS, FACTOR)
     imager = Imager(grid, gaussian(1.2, 1.0), rng.normal(size=(2, 1, 2)))
@@ -57,14 +62,16 @@ def solved(structure, seed=0):
     weights = np.ones(images.shape), np.ones(rows.shape[1:])
     system = WeightedSystem(imager, spectrometer, images, weights[0], rows, weights[1])
     local = LocalWeights(*weights)
+    if edges is not None:
+        system, local = with_edges(system, edges), local.with_prior(edges)
     tuned = maximise_evidence(
         system, local, MU, noise_scales=False, tolerance=0.01, max_iterations=100
     )
-    return system, truth, tuned
+    return system, truth, tuned, local
 
 
 def test_responses_are_what_a_solution_misses():
-    system, _, _ = solved(np.ones((ROWS * FACTOR,) * 2))
+    system, *_ = solved(np.ones((ROWS * FACTOR,) * 2))
     blocks, part = system.blocks, slice(3, 6)
     weights = (np.array([1.0, 0.5]), 2.0, MU)
     covariance, response = blocks.responses(part, *weights)
@@ -82,8 +89,8 @@ def test_responses_are_what_a_solution_misses():
 
 
 def test_a_scene_as_the_prior_expects_it_has_structure_of_one():
-    system, _, tuned = solved(np.ones((ROWS * FACTOR,) * 2))
-    structure = local_structure(system, tuned)
+    system, _, tuned, local = solved(np.ones((ROWS * FACTOR,) * 2))
+    structure = local_structure(system, local, tuned)
     assert structure.amount.mean() == pytest.approx(1, abs=0.15)
     assert structure.amount.min() > 0.15
     share = missed_share(system, structure, None, np.eye(2))
@@ -99,8 +106,8 @@ def test_errors_are_small_where_there_is_no_structure():
     quiet[:, side // 2 : -side // 8] = True
     pulls = []
     for seed in range(3):
-        system, truth, tuned = solved(np.where(inside, 1.0, 0.05), seed)
-        structure = local_structure(system, tuned)
+        system, truth, tuned, local = solved(np.where(inside, 1.0, 0.05), seed)
+        structure = local_structure(system, local, tuned)
         assert structure.amount[:, inside].mean() > 3 * structure.amount[:, quiet].mean()
         share = missed_share(system, structure, None, np.eye(2))
         image_weight, cube_weight, mu = structure.weights
@@ -122,6 +129,38 @@ def test_errors_are_small_where_there_is_no_structure():
     assert plain_quiet < 0.7
     assert 0.85 < inside_ < 0.8 * plain_inside
     assert 1.5 * plain_quiet < quiet_ < 1.15
+
+
+def test_a_weight_that_components_share_may_expect_too_much_of_one():
+    side = ROWS * FACTOR
+    edges = np.ones((side, side))
+    edges[:, : side // 2] = 8.0
+    edges /= edges.mean()
+    # The second component does not have what the weights expect of the right half.
+    strength = np.array([1 / np.sqrt(edges), np.full(edges.shape, edges.max() ** -0.5)])
+    right = (slice(4, -4), slice(-18, -6))
+    pulls = []
+    for seed in range(3):
+        system, truth, tuned, local = solved(strength, seed, edges)
+        assert len(np.unique(local.prior)) > 1
+        structure = local_structure(system, local, tuned)
+        assert structure.amount.max() == 1
+        assert np.median(structure.amount[0]) > 0.7
+        assert np.median(structure.amount[1][right]) < 0.6
+        # A weaker prior misses more structure.
+        assert np.all(structure.missed[:, 20, -12] > structure.missed[:, 20, 12])
+        found = row_covariance(system, local, tuned.mu, (1.0, 1.0), None, None)
+        variance = np.exp(
+            np.einsum("na,nyx->ayx", np.log(np.einsum("naa->na", found)), local.share)
+        )
+        share = missed_share(system, structure, None, np.eye(2))
+        beyond = (structure.amount - 1) * structure.share
+        scaled = variance * (1 + np.einsum("ab,byx->ayx", share, beyond))
+        error = (system.grid.synthesise(tuned.solution.solution) - truth)[1]
+        pulls.append([np.mean(error[right] ** 2 / one[1][right]) for one in (variance, scaled)])
+    plain, better = np.sqrt(np.mean(pulls, axis=0))
+    assert plain < 0.65
+    assert 0.85 < better < 1.15
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,9 @@ def fused(tmp_path_factory):
                     psf_source="aperture",
                     psf_size=1.6,
                     margin=0.3,
-                    # A PSF that is fitted hides the fault, as it is to.
+                    # PSFs and offsets that are fitted hide the fault, as they are to.
                     psf_fit="none" if fault == "psf" else "width",
+                    alignment="wcs" if fault == "offset" else "auto",
                     save_results=True,
                     save_report=fault in ("none", "dead"),
                     output_dir=str(folder),

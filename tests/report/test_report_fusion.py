@@ -187,6 +187,7 @@ CHANGES = {
     "convergence": ({"FUSCONV": False}, {}, "caution"),
     "dropped": ({"FUSNGIVN": 5}, {}, "caution"),
     "noise_scale": ({"FUSNSCUB": 4.0}, {}, "caution"),
+    "psf_fit": ({"FUSPFIX": 0.08, "FUSPFIY": -0.01}, {}, "caution"),
     "chi2_cube": ({"FUSCHI2C": 7.0}, {}, "fault"),
     "spectrum": ({"FUSREERR": 0.05}, {}, "caution"),
     "overstated": ({}, {("filters", "chi2"): 0.1}, "note"),

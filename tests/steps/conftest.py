@@ -27,6 +27,7 @@ def observed(tmp_path_factory):
         "outlier_detection": {"skip": True},
         "cube_build": {"override_cubepar": cubepar, "wavemin": 2.09, "wavemax": 2.15},
         "fusion": {
+            "input": "cube",
             "psf_source": "aperture",
             "psf_size": 1.0,
             "field_ra": scene.ra,

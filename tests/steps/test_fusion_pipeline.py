@@ -123,6 +123,61 @@ def test_nothing_is_written_unless_asked_for(observed, tmp_path, offline_crds, m
     models[0].close()
 
 
+NATIVE = {
+    "input": "auto",
+    "wave_min": 2.10,
+    "wave_max": 2.145,
+    "field_width": 0.6,
+    "field_height": 0.6,
+    "rank": "2",
+    "crosscal": "off",
+}
+
+
+def test_exposures_are_fused_at_their_native_pixels(observed, tmp_path, offline_crds, caplog):
+    """No trace model, no outlier detection, no cube; and nothing twice."""
+    caplog.set_level(logging.INFO, "jwst_fusion")
+    fused = run(observed, tmp_path, steps={"fusion": NATIVE, "outlier_detection": {"skip": False}})
+    assert fused.meta.cal_step.fusion == "COMPLETE"
+    assert fused.meta.cal_step.adaptive_trace_model is None
+    assert fused.meta.fusion.exposures == 2
+    assert fused.meta.asn.table_name == "pipeline_asn.json"
+    assert made(caplog) == (["Fusion of 2 exposures"], [])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{observed.product}_fused_s3d.fits",
+        f"{observed.product}_fusion_pipeline.json",
+        f"{observed.product}_sources_x1d.fits",
+    }
+    again = run(observed, tmp_path, steps={"fusion": NATIVE})
+    assert made(caplog) == ([], ["Fusion of 2 exposures"])
+    assert np.array_equal(again.data, fused.data, equal_nan=True)
+    # Without images, too; they are needed beside cubes only.
+    alone = {**NATIVE, "wave_max": 2.12}
+    result = run(
+        observed, tmp_path, observed.exposures[0], save_results=False, steps={"fusion": alone}
+    )
+    assert result.meta.fusion.images == 0
+
+
+def test_roads_that_do_not_suit_the_members_are_refused(observed, tmp_path, offline_crds):
+    cube = tmp_path / "x_s3d.fits"
+    datamodels.IFUCubeModel(np.ones((3, 4, 5), "f4")).save(str(cube))
+    with pytest.raises(ValueError, match=r"x_s3d.fits is a cube, but steps.fusion.input"):
+        run(
+            observed,
+            tmp_path / "out",
+            [str(cube), *observed.exposures],
+            steps={"fusion": {"input": "exposures"}},
+        )
+    with pytest.raises(ValueError, match="regularisation is 'wavelet'"):
+        run(
+            observed,
+            tmp_path / "out",
+            steps={"fusion": {**NATIVE, "regularisation": "wavelet"}},
+        )
+    assert not list(tmp_path.glob("out/*"))
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

@@ -297,7 +297,8 @@ def test_fusion_pipeline(tmp_path):
     skipped = ("outlier_detection", "adaptive_trace_model", "pixel_replace")
 
     def make():
-        return Pipeline(steps={name: {"skip": True} for name in skipped})
+        steps = {name: {"skip": True} for name in skipped}
+        return Pipeline(steps={**steps, "fusion": {"input": "cube"}})
 
     factors = (2, 3, 1, 2.5)
     inputs = [

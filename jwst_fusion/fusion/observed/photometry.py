@@ -4,12 +4,12 @@ Synthetic photometry of a cube, its calibration against images, and noise levels
 Cubes are (wavelength, y, x), images (y, x), surface brightness per frequency (MJy/sr).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage, signal
 
-from jwst_fusion.bandpass import MIN_COVERAGE, coverage, photometry_weights
+from jwst_fusion.bandpass import MIN_COVERAGE, coverage, photometry_weights, sampling_cells
 from jwst_fusion.numerics.robust import sigma_of_scatter
 
 __all__ = [
@@ -19,12 +19,14 @@ __all__ = [
     "filter_responses",
     "noise_of_cube",
     "noise_of_image",
+    "seen_part",
     "synthetic_image",
 ]
 
 # The weight of the cross-calibration falls to zero over this many spaxels, about the width of the
 # PSF of the cube.
 _TAPER = 2.0
+_EDGE = 1e-7  # micrometre over which a filter that is partly seen ends
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,30 @@ def filter_responses(wavelength, bandpasses, *, usable, minimum_coverage=MIN_COV
         if coverages[index] >= minimum_coverage:
             responses[index] = photometry_weights(wavelength, bandpass, valid=usable)
     return responses, coverages
+
+
+def seen_part(bandpass, wavelength):
+    """
+    Return the part of a filter's curve that falls on channels.
+
+    Parameters
+    ----------
+    bandpass : `~jwst_fusion.bandpass.Bandpass`
+        The filter.
+    wavelength : array (L,)
+        Ascending wavelengths of the channels, micrometre.
+
+    Returns
+    -------
+    `~jwst_fusion.bandpass.Bandpass`
+        The curve, zero elsewhere: what is beyond is taken to be like the rest.
+    """
+    low, high = sampling_cells(wavelength)
+    at = np.unique(np.concatenate([bandpass.wavelength, low, high, low - _EDGE, high + _EDGE]))
+    cell = np.searchsorted(low, at, side="right") - 1
+    inside = (cell >= 0) & (at <= high[cell])
+    throughput = np.interp(at, bandpass.wavelength, bandpass.throughput, left=0.0, right=0.0)
+    return replace(bandpass, wavelength=at, throughput=np.where(inside, throughput, 0.0))
 
 
 def synthetic_image(cube, response):

@@ -200,6 +200,30 @@ class SkyGrid:
         wcs.wcs.crpix = wcs.wcs.crpix - np.array([x, y])
         return SkyGrid(_set(wcs), self.shape)
 
+    def turned(self, angle):
+        """
+        Return the grid turned around the middle of the array.
+
+        Parameters
+        ----------
+        angle : float
+            Degrees, from +x to +y. The pixel at a distance d from the middle shows what the pixel
+            at this distance turned by the angle showed.
+
+        Returns
+        -------
+        SkyGrid
+            The grid, in the same shape.
+        """
+        cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        turn = np.array([[cos, -sin], [sin, cos]])
+        wcs = self.wcs.deepcopy()
+        middle = (np.array(self.shape[::-1]) + 1) / 2
+        wcs.wcs.crpix = middle + turn.T @ (wcs.wcs.crpix - middle)
+        name = "cd" if wcs.wcs.has_cd() else "pc"
+        setattr(wcs.wcs, name, np.array(getattr(wcs.wcs, name)) @ turn)
+        return SkyGrid(_set(wcs), self.shape)
+
     def recentred(self, source, target):
         """
         Return the grid that shows one position of the sky where it showed another.

@@ -94,7 +94,7 @@ class LowRankProblem:
             The problem, with the subspace as it is given.
         """
         compression = Compression(data.psf_weights, subspace)
-        kind, exponent = settings.regularisation, exponents
+        kind, exponent = settings.prior, exponents
         if exponents is None:
             exponent = 1.0 if settings.exponent == "auto" else settings.exponent
             exponents = np.full(subspace.rank, exponent)
@@ -247,7 +247,7 @@ class LowRankProblem:
         Tuning
             Weights of the prior, factors on the inverse variances, and the solve with them.
         """
-        preserving = settings.regularisation == "edge_preserving"
+        preserving = settings.prior == "edge_preserving"
         reweight = self._reweight if preserving and not draft else None
         if settings.tuning == "evidence":
             return maximise_evidence(

@@ -36,13 +36,14 @@ class FusionSettings:
     noise_scales : bool
         With "evidence", also fit one factor per instrument on the errors, which protects against
         wrong error arrays, correlated noise and imperfect registration.
-    regularisation : {"sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"}
+    regularisation : {"auto", "sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"}
         Penalise :math:`|D|^s z`; or gradients, less where the maps of all components together have
         edges, see `~jwst_fusion.fusion.solver.edges.shared_edges`, not with "syfu"; or less where
         the images have edges (Guilloteau et al. 2022); or the absolute values of starlet
         coefficients, see `~jwst_fusion.fusion.solver.proximal.solve_sparse`, where errors, weights
         and noise scales are those of the gradient that it begins with; or nothing, but for a trace
-        of the gradient that makes the solution unique.
+        of the gradient that makes the solution unique. With "auto" it is "edge_preserving" for the
+        tuning "evidence", the boundary "free" and an exponent that is not given, else "sobolev".
     exponent : "auto" or float
         Exponent s of "sobolev", 0.5 to 3; 1 is the gradient, higher values suit smoother scenes.
         With "auto" and "evidence" that of each component is fitted, see
@@ -127,11 +128,11 @@ class FusionSettings:
         True, "Let tuning = evidence also fit the noise of both instruments"
     )
     regularisation: str = option(
-        "sobolev",
+        "auto",
         "What is known of the maps of the components: they are smooth, as exponent says; smooth "
         "but for edges that they share, or for those that the images show; sparse in starlets; or "
-        "nothing",
-        choices=("sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"),
+        "nothing. 'auto' lets them share edges, unless tuning, boundary or exponent are others",
+        choices=("auto", "sobolev", "edge_preserving", "edge_weighted", "wavelet", "none"),
     )
     exponent: str | float = option(
         "auto",
@@ -234,7 +235,7 @@ class FusionSettings:
             raise ValueError(msg)
 
     def _check_regularisation(self):
-        if self.regularisation != "sobolev" and self.exponent not in ("auto", 1):
+        if self.regularisation not in ("auto", "sobolev") and self.exponent not in ("auto", 1):
             msg = f"exponent is only used with regularisation='sobolev', got {self.exponent!r}"
             raise ValueError(msg)
         if self.regularisation == "edge_preserving" and self.tuning == "syfu":
@@ -255,9 +256,17 @@ class FusionSettings:
             raise ValueError(msg)
 
     @property
+    def prior(self):
+        """Regularisation that is meant: never "auto"."""
+        if self.regularisation != "auto":
+            return self.regularisation
+        usual = self.tuning == "evidence" and self.boundary == "free" and self.exponent == "auto"
+        return "edge_preserving" if usual else "sobolev"
+
+    @property
     def fits_exponents(self):
         """Whether the exponents of the prior are fitted."""
-        automatic = self.exponent == "auto" and self.regularisation == "sobolev"
+        automatic = self.exponent == "auto" and self.prior == "sobolev"
         return automatic and self.tuning == "evidence"
 
     @property

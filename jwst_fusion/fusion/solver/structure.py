@@ -26,6 +26,11 @@ class Structure:
     amount : ndarray (k, Y, X)
         Mean square of the structure around every pixel of the periodic domain over that which the
         prior expects; 1 where there are no data.
+    missed : ndarray (k, Y, X)
+        Variance that structure of the expected amount leaves, over that where the prior has its
+        mean weight; 1 everywhere if its weight is the same everywhere.
+    share : ndarray (k, Y, X)
+        The same for the part of the whole variance that this is.
     weights : tuple
         Weights of the images (F,), of the cube, and of the prior (k,) where data are typical.
     around : ndarray (J, k)
@@ -33,27 +38,32 @@ class Structure:
     """
 
     amount: np.ndarray
+    missed: np.ndarray
+    share: np.ndarray
     weights: tuple
     around: np.ndarray
 
 
-def local_structure(system, tuned):
+def local_structure(system, local, tuned):
     r"""Measure the structure of a solution around every pixel.
 
-    One weight of the prior per component expects the same structure everywhere. Where there is
-    less, the solution misses less than the posterior says, and more where there is more.
+    One weight of the prior per component expects the same structure everywhere, and one weight per
+    pixel the same in all components. Where there is less, the solution misses less than the
+    posterior says, and more where there is more.
 
     Parameters
     ----------
     system : WeightedSystem
         The problem.
+    local : LocalWeights
+        Weights of the prior over the domain.
     tuned : Tuning
         Its hyperparameters and solution.
 
     Returns
     -------
-    Structure or None
-        None if the weight of the prior varies over the domain, which has followed the structure.
+    Structure
+        The structure.
 
     Notes
     -----
@@ -66,43 +76,34 @@ def local_structure(system, tuned):
 
     with means over the frequencies, which tells s. Weights :math:`H_{aa}` in these means and in the
     maps of u let count the scales at which the solution begins to miss structure: power at large
-    scales, which data show anyway, says little of it.
+    scales, which data show anyway, says little of it. A weight of the prior that varies over the
+    domain is taken for constant around each pixel.
     """
-    prior = system.prior if system.prior.sources is None else system.prior.sources.base
-    if not prior.diagonal:
-        return None
     image_weight, cube_weight = system.typical_weights()
     weights = (tuned.scale_image * image_weight, tuned.scale_cube * cube_weight, tuned.mu)
-    grid, blocks = system.grid, system.blocks
-    rank, identity = blocks.rank, np.eye(blocks.rank)
-    seen, total, square = np.zeros((3, rank))
-    filters = np.empty((grid.groups, grid.aliases, rank))
-    for part, multiplicity, covariance in blocks.covariances(*weights, budget=grid.groups):
-        root = np.sqrt(blocks.penalty(part, weights[2]))
-        missing = root[..., :, None] * covariance * root[..., None, :]
-        own = np.clip(np.einsum("gdaa->gda", missing).real, 0.0, 1.0)
-        seen += np.einsum("g,gda,gdab->a", multiplicity, own, np.abs(identity - missing) ** 2)
-        total += np.einsum("g,gda->a", multiplicity, own * (1 - own))
-        square += np.einsum("g,gda->a", multiplicity, (own * (1 - own)) ** 2)
-        filters[part] = root * np.sqrt(own)
-    pixels = grid.shape[0] * grid.shape[1]
-    tiny = np.finfo(float).tiny
-    seen, total, square = (np.maximum(one / pixels, tiny) for one in (seen, total, square))
-    width = _WINDOW * grid.factor
-    # Independent values in a window of this area, and how many of them are structure, not noise.
-    area = 4 * np.pi * width**2
-    expected = _EXPECTED / (area * total**2 / square * np.minimum(seen / total, 1.0) ** 2)
     groups = tuned.solution.solution
     if system.prior.sources is not None:
         groups = system.prior.sources.diffuse(groups)
-    energy = grid.synthesise(groups * filters) ** 2
     known, near = _known(system)
-    share = ndi.gaussian_filter(known, width, mode="wrap")
-    amount = np.empty_like(energy)
-    for a in range(rank):
-        found = ndi.gaussian_filter(energy[a] * known, width, mode="wrap")
-        found = np.maximum(found - (total[a] - seen[a]) * share, 0.0) / seen[a]
-        amount[a] = (found + expected[a]) / (share + expected[a])
+    levels, parts = _prior_levels(local)
+    typical = None
+    if len(levels) > 1:
+        typical = _Expected.of(system, *weights)
+    amount, missed, share = 0.0, 0.0, 0.0
+    for level, part in zip(levels, parts, strict=True):
+        expected = _Expected.of(system, *weights[:2], level * tuned.mu)
+        amount = amount + part * expected.amount(system.grid, groups, known)
+        one = np.ones(len(tuned.mu))
+        if typical is not None:
+            one = expected.missed / typical.missed
+        missed = missed + part * one[:, None, None]
+        if typical is not None:
+            one = one * typical.variance / expected.variance
+        share = share + part * one[:, None, None]
+    if typical is not None:
+        # The weight has followed the structure that all components together have, edges that are
+        # sharper than the window included: there may only be less in one of them.
+        amount = np.minimum(amount, 1.0)
     # Noise scales above one are no noise but what the model does not explain, wherever that is: of
     # this part nobody knows that it is less than expected.
     amount = np.maximum(amount, 1 - min(tuned.scale_image, tuned.scale_cube, 1.0))
@@ -110,7 +111,69 @@ def local_structure(system, tuned):
     around = amount[:, rows, columns].T
     # Under a source nobody knows whether there is less than expected.
     amount[:, near] = np.maximum(amount[:, near], 1.0)
-    return Structure(amount, weights, around)
+    return Structure(amount, missed, share, weights, around)
+
+
+def _prior_levels(local):
+    """Weights of the prior where there are data, and the share of each at every pixel."""
+    informed = local.informed
+    levels = np.unique(local.prior[informed])
+    parts = np.array([local.share[informed & (local.prior == one)].sum(0) for one in levels])
+    total = parts.sum(0)
+    # Where there are no data, nothing is scaled.
+    return levels, np.where(total > 0, parts / np.where(total > 0, total, 1), 1 / len(levels))
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """Structure in the maps as a prior expects it, by component (k,)."""
+
+    filters: np.ndarray  # (group, d * d, k), from maps to what tells their structure
+    seen: np.ndarray  # mean square of it that structure of unit variance leaves
+    noise: np.ndarray  # that noise leaves
+    few: np.ndarray  # weight of the expectation beside what the window shows
+    missed: np.ndarray  # variance of the maps that structure of unit variance leaves
+    variance: np.ndarray  # whole variance of the maps
+
+    @classmethod
+    def of(cls, system, *weights):
+        """Expectation for weights of the images, of the cube and of the prior (k,)."""
+        grid, blocks = system.grid, system.blocks
+        rank, identity = blocks.rank, np.eye(blocks.rank)
+        seen, total, square, missed, variance = np.zeros((5, rank))
+        filters = np.empty((grid.groups, grid.aliases, rank))
+        for part, multiplicity, covariance in blocks.covariances(*weights, budget=grid.groups):
+            penalty = blocks.penalty(part, weights[2])
+            root = np.sqrt(penalty)
+            missing = root[..., :, None] * covariance * root[..., None, :]
+            own = np.clip(np.einsum("gdaa->gda", missing).real, 0.0, 1.0)
+            seen += np.einsum("g,gda,gdab->a", multiplicity, own, np.abs(identity - missing) ** 2)
+            total += np.einsum("g,gda->a", multiplicity, own * (1 - own))
+            square += np.einsum("g,gda->a", multiplicity, (own * (1 - own)) ** 2)
+            missed += np.einsum("g,gda,gdba->a", multiplicity, penalty, np.abs(covariance) ** 2)
+            variance += np.einsum("g,gdaa->a", multiplicity, covariance.real)
+            filters[part] = root * np.sqrt(own)
+        pixels = grid.shape[0] * grid.shape[1]
+        tiny = np.finfo(float).tiny
+        seen, total, square, missed, variance = (
+            np.maximum(one / pixels, tiny) for one in (seen, total, square, missed, variance)
+        )
+        # Independent values in a window of this area, and how many are structure, not noise.
+        area = 4 * np.pi * (_WINDOW * grid.factor) ** 2
+        few = _EXPECTED / (area * total**2 / square * np.minimum(seen / total, 1.0) ** 2)
+        return cls(filters, seen, total - seen, few, missed, variance)
+
+    def amount(self, grid, groups, known):
+        """Structure (k, Y, X) around every pixel over that which is expected."""
+        width = _WINDOW * grid.factor
+        energy = grid.synthesise(groups * self.filters) ** 2
+        share = ndi.gaussian_filter(known, width, mode="wrap")
+        amount = np.empty_like(energy)
+        for a, one in enumerate(energy):
+            found = ndi.gaussian_filter(one * known, width, mode="wrap")
+            found = np.maximum(found - self.noise[a] * share, 0.0) / self.seen[a]
+            amount[a] = (found + self.few[a]) / (share + self.few[a])
+        return amount
 
 
 def _nearest(system):

@@ -18,6 +18,7 @@ __all__ = [
     "check_left_out",
     "check_messages",
     "check_noise",
+    "check_psf_fit",
 ]
 
 # Reduced chi-square of the cube, median over channels: caution, fault.
@@ -49,7 +50,21 @@ BAND_SMALL, BAND_STATED = 0.01, 1.5
 SPAXEL_SIGMA, SPAXEL_RELATIVE = 6.0, 0.1
 # Rank correlation of these residuals with gradients: cube_build leaves 0.18.
 STRUCTURE = 0.3
+# Gaussian (FWHM) that had to widen or narrow a PSF, relative to the width of the telescope's
+# diffraction: images, cube. Instruments of the cube differ more from their models.
+PSF_FITTED = {"I": (0.5, 0.9), "C": (1.2, 2.0)}
+_APERTURE = 6.5  # metre, of the telescope
+_ARCSEC = 206264.8  # in a radian
 _MAPS = ("images", "models", "errors")
+# Warnings that findings of their own tell.
+_TOLD = ("noise_scale", "offset_corrected", "background")
+# What warnings of a kind say, for the verdict.
+_TITLES = {
+    "no_errors": "errors of the input are missing",
+    "damaged_core": "a source is damaged in an image",
+    "varied_source": "a source differs in brightness between image and cube",
+}
+_NO_ERRORS = "Correlated noise, and what else the errors would tell, is not known."
 # Warnings of these modules speak of what is usual.
 _USUAL = ("bandpass", "fusion.solver.outliers", "fusion.robust", "psf")
 
@@ -116,6 +131,39 @@ def check_noise(product, bands):
             text,
             "tuning",
         )
+
+
+def check_psf_fit(product):
+    """
+    Look how far PSFs that were fitted are from their models.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX and FUSPFCY are read.
+
+    Yields
+    ------
+    Finding
+    """
+    # micrometre over metre
+    diffraction = 1e-6 * _ARCSEC * float(np.median(product.wavelength)) / _APERTURE
+    for instrument, name in (("I", "images"), ("C", "cube")):
+        widths = [product.header.get(f"FUSPF{instrument}{axis}", 0.0) for axis in "XY"]
+        largest = max(widths, key=abs)
+        level = level_of(abs(largest) / diffraction, PSF_FITTED[instrument])
+        if level:
+            yield Finding(
+                "psf_fit",
+                # The fit has taken it out, as far as a Gaussian can.
+                "note" if level == "caution" else "caution",
+                f"the PSF of the {name} is not as its model",
+                f"It had to be made {'narrower' if largest < 0 else 'wider'} by a Gaussian of "
+                f'{abs(largest):.3f}" (FWHM). A Gaussian stands for jitter, not for another '
+                "wavefront: errors of bright sources and beside them may be up to twice as large "
+                "as stated. See psf_source and psf_opd.",
+                "tuning",
+            )
 
 
 def check_cube(product, bands):
@@ -351,13 +399,8 @@ def check_messages(product):
     names = ("source", "kind", "text")
     rows = [tuple(str(row[name]) for name in names) for row in product.tables.get("messages", ())]
     for source, kind, text in dict.fromkeys(rows):
-        if kind == "no_errors":
-            yield Finding(
-                "no_errors",
-                "caution",
-                "errors of the input are missing",
-                f"{text}. Correlated noise, and what else the errors would tell, is not known.",
-                "dropped",
-            )
-        elif kind != "noise_scale" and not source.startswith(_USUAL):
+        if kind in _TITLES:
+            more = f" {_NO_ERRORS}" if kind == "no_errors" else ""
+            yield Finding(kind, "caution", _TITLES[kind], f"{text}.{more}", "dropped")
+        elif kind not in _TOLD and not source.startswith(_USUAL):
             yield Finding("message", "note", "the step warned", text, "dropped")

@@ -13,6 +13,7 @@ __all__ = [
     "CALIBRATION",
     "IMAGE_CHI2",
     "RELATIVE_ERROR",
+    "check_backgrounds",
     "check_calibration",
     "check_images",
     "check_offsets",
@@ -168,6 +169,8 @@ def check_offsets(product, bands):
     Finding
     """
     scale, labels = product.scale, product.labels
+    if product.header.get("FUSREGIS") == "corrected":
+        yield _corrected(product)
     for index, row in enumerate(product.filters):
         left = (
             np.hypot(row["offset_x"] - row["applied_x"], row["offset_y"] - row["applied_y"]) / scale
@@ -179,7 +182,11 @@ def check_offsets(product, bands):
                 "offset_unknown",
                 "note" if confirmed else "caution",
                 f"the offset of {labels[index]} could not be measured",
-                "The image is where its header puts it, "
+                (
+                    "It was moved with the other images, "
+                    if row["applied_x"] or row["applied_y"]
+                    else "The image is where its header puts it, "
+                )
                 + ("and residuals show no shift." if confirmed else "which nothing confirms."),
                 "calibration",
             )
@@ -197,12 +204,73 @@ def check_offsets(product, bands):
             )
 
 
+def _corrected(product):
+    """What headers had wrong and the fusion took out."""
+    moved = {}
+    for label, row in zip(product.labels, product.filters, strict=True):
+        value = tuple(float(row[name]) for name in ("applied_x", "applied_y", "applied_rotation"))
+        if any(value):
+            moved.setdefault(value, []).append(label)
+    parts = [
+        f"{', '.join(labels)}: {1e3 * x:.1f}, {1e3 * y:.1f} mas and {angle:.3f} deg"
+        for (x, y, angle), labels in moved.items()
+    ]
+    errors = [
+        f"{scale * product.header[key]:{form}} {unit}"
+        for key, scale, form, unit in (
+            ("FUSOFFER", 1e3, ".1f", "mas"),
+            ("FUSROTER", 1.0, ".3f", "deg"),
+        )
+        if key in product.header
+    ]
+    return Finding(
+        "offset_corrected",
+        "caution",
+        "images and cube are not where their headers put them",
+        f"Taken out along x, along y and from North to East: {'; '.join(parts)} (standard error "
+        f"{' and '.join(errors)}). The product keeps the coordinates of the cube. If headers are "
+        "right, the match is not: alignment=wcs.",
+        "calibration",
+    )
+
+
 def _in_place(product, bands, index):
     """Whether an image shows the scene where the cube has it, as far as residuals tell."""
     image = product.arrays["images"][index]
     if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
         return False
     return all(np.hypot(part.value, part.error) < OFFSET[0] for part in bands[index].mismatch.shift)
+
+
+def check_backgrounds(product):
+    """
+    Tell of backgrounds that were taken off images.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.fused.product.FusedProduct`
+        The fused cube, with the table of the images.
+
+    Yields
+    ------
+    Finding
+    """
+    if "applied_background" not in (product.filters.dtype.names or ()):  # of an earlier version
+        return
+    parts = [
+        f"{label}: {short(float(row['applied_background']))} ± "
+        f"{short(float(row['background_error']))} MJy/sr"
+        for label, row in zip(product.labels, product.filters, strict=True)
+        if row["applied_background"]
+    ]
+    if parts:
+        yield Finding(
+            "background",
+            "note",
+            "images have a background that the cube has not",
+            f"{'; '.join(parts)} was taken off. The fused cube has the background of the cube.",
+            "calibration",
+        )
 
 
 def check_calibration(product):

@@ -18,6 +18,7 @@ __all__ = [
     "FusedProduct",
     "InputCube",
     "read_fused",
+    "read_fused_exposures",
     "read_input_cube",
 ]
 
@@ -61,6 +62,7 @@ _NEEDED = (
     "FUSBANDMOD",
     "FUSBANDERR",
 )
+_NEEDED_OF_EXPOSURES = ("SCI", "ERR", "DQ", "WMAP", "FUSCHANNELS", "FUSEXPOSURES")
 # Channels that stand for all where a map of the whole cube is wanted.
 _SAMPLED = 240
 # Relative difference of wavelengths that are the same.
@@ -233,7 +235,49 @@ def read_fused(hdus, name=None):
     if "FUSCUBES" in hdus:
         msg = f"{name} was joined from several fused cubes: its report is another"
         raise ValueError(msg)
-    missing = [extension for extension in _NEEDED if extension not in hdus]
+    if "FUSEXPOSURES" in hdus:
+        msg = f"{name} was fused from exposures: its report is another"
+        raise ValueError(msg)
+    return _read(hdus, name, _NEEDED)
+
+
+def read_fused_exposures(hdus, name=None):
+    """
+    Read a cube that was fused from exposures.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The product.
+    name : str, optional
+        Name of the file, by default that in the header.
+
+    Returns
+    -------
+    FusedProduct
+        The product, with the table of exposures; tables and arrays of images are empty if there are
+        none.
+
+    Raises
+    ------
+    ValueError
+        If this is not such a cube.
+    """
+    name = name or hdus[0].header.get("FILENAME", "fused cube")
+    if "FUSEXPOSURES" not in hdus:
+        msg = f"{name} was not fused from exposures: it has no extension FUSEXPOSURES"
+        raise ValueError(msg)
+    product = _read(hdus, name, _NEEDED_OF_EXPOSURES)
+    product.tables["exposures"] = hdus["FUSEXPOSURES"].data
+    if "filters" not in product.tables:
+        product.tables["filters"] = np.zeros(0, [("filter", "U16"), ("filename", "U128")])
+        product.arrays["responses"] = np.zeros((0, len(product.wavelength)))
+    return product
+
+
+def _read(hdus, name, needed):
+    header = hdus[0].header
+    missing = [extension for extension in needed if extension not in hdus]
     if missing:
         msg = (
             f"{name} has no extension {', '.join(missing)}: fuse again with this version of "

@@ -14,8 +14,10 @@ from jwst_fusion.report.fused.cube_checks import (
     check_left_out,
     check_messages,
     check_noise,
+    check_psf_fit,
 )
 from jwst_fusion.report.fused.image_checks import (
+    check_backgrounds,
     check_calibration,
     check_images,
     check_offsets,
@@ -64,10 +66,12 @@ def find_findings(product):
         *check_unlike(product),
         *check_images(product, bands),
         *check_offsets(product, bands),
+        *check_backgrounds(product),
         *check_calibration(product),
         *check_bands(product, bands),
         *check_sources(find_sources(product), find_holes(product)),
         *check_noise(product, bands),
+        *check_psf_fit(product),
         *check_cube(product, bands),
         *check_left_out(product),
         *check_dropped(product),

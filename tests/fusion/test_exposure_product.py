@@ -1,0 +1,232 @@
+"""Channels, pixels and PSFs that a fusion from exposures chooses for itself."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
+from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
+from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
+from jwst_fusion.fusion.exposures.observation import ExposureObservation
+from jwst_fusion.fusion.exposures.product_grid import (
+    choose_channels,
+    choose_grid,
+    finest_factor,
+    spaxel_of,
+)
+from jwst_fusion.fusion.observed.observation import ImageObservation
+from jwst_fusion.fusion.observed.photometry import seen_part
+from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.psf import PsfCube, chebyshev_nodes
+
+RA, DEC = 359.9998, 30.0
+
+
+def sky_grid(scale, shape, ra=RA, angle=0.0):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+    wcs.wcs.crval = [ra, DEC]
+    wcs.wcs.crpix = [(size + 1) / 2 for size in shape[::-1]]
+    wcs.wcs.cdelt = [-scale / 3600, scale / 3600]
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    wcs.wcs.pc = [[cosine, -sine], [sine, cosine]]
+    wcs.wcs.set()
+    return SkyGrid(wcs, shape)
+
+
+def exposure(wavelength, *, ra=RA, grating="G235H", instrument="NIRSPEC", name="a", torn=0.0):
+    """Thirty slices of 0.1 arcsec, 30 pixels high, with one wavelength per column."""
+    label, along, column = (
+        one.ravel() for one in np.meshgrid(range(30), range(30), range(len(wavelength)))
+    )
+    sky = sky_grid(0.1, (30, 30), ra, 25.0).sky(label, along)
+    # The spectra of slices are shifted against each other.
+    lam = np.interp(column + torn * label, np.arange(len(wavelength)), wavelength)
+    ones = np.ones(len(column))
+    return ExposureObservation(
+        data=ones,
+        err=ones,
+        good=np.ones(len(column), bool),
+        ra=sky.ra.deg,
+        dec=sky.dec.deg,
+        wavelength=lam,
+        label=label + 1,
+        row=label * 32 + along,
+        column=column,
+        shape=(960, len(wavelength)),
+        slit_axis="row",
+        pa_v3=10.0,
+        instrument=instrument,
+        detector="NRS1",
+        grating=grating,
+        name=name,
+    )
+
+
+BLUE, RED = np.arange(1.70, 1.75, 4e-4), np.arange(1.80, 1.85, 4e-4)
+
+
+def test_channels_are_as_far_apart_as_pixels():
+    found = choose_channels([exposure(BLUE)])
+    assert found.even
+    np.testing.assert_allclose(np.diff(found.wavelength), 4e-4, rtol=1e-3)
+    assert abs(found.wavelength[0] - 1.70) < 4e-4
+    assert abs(found.wavelength[-1] - BLUE[-1]) < 8e-4
+    part = choose_channels([exposure(BLUE)], wave_min=1.71, wave_max=1.72)
+    assert 1.71 <= part.wavelength[0] < part.wavelength[-1] <= 1.72
+    with pytest.raises(NotFusableError, match="fewer than four channels"):
+        choose_channels([exposure(BLUE)], wave_min=2.0)
+
+
+def test_channels_leave_the_gap_between_detectors_out():
+    found = choose_channels([exposure(BLUE), exposure(RED, name="b")])
+    steps = np.diff(found.wavelength)
+    assert not found.even
+    assert np.count_nonzero(steps > 6e-4) == 1
+    assert 0.045 < steps.max() < 0.055
+    assert len(found.wavelength) == pytest.approx(len(BLUE) + len(RED), abs=4)
+
+
+def test_channels_follow_a_prism():
+    number = np.arange(300)
+    prism = 0.6 + 0.004 * number + 4e-5 * number**2
+    found = choose_channels([exposure(prism, grating="PRISM")])
+    assert not found.even
+    middle = found.wavelength[5:-5]
+    pixels = np.interp(middle, prism, number)
+    np.testing.assert_allclose(np.diff(pixels), 1.0, atol=0.1)
+
+
+def test_other_resolution_at_the_same_wavelengths_is_refused():
+    with pytest.raises(ValueError, match=r"b \(G235M\) and a \(G235H\) see the same wavelengths"):
+        choose_channels([exposure(BLUE), exposure(BLUE[::2], grating="G235M", name="b")])
+
+
+def test_grid_is_around_all_exposures():
+    exposures = [exposure(BLUE), exposure(BLUE, ra=RA + 2e-4, name="b")]
+    channels = choose_channels(exposures)
+    grid = choose_grid(exposures, channels, spaxel=0.1, factor=3)
+    assert grid.scale == pytest.approx(0.1 / 3)
+    assert (grid.mirrored, grid.square) == (False, True)
+    assert grid.pa_y == pytest.approx(0, abs=1e-6)
+    assert all(size % 3 == 0 for size in grid.shape)
+    for one in exposures:
+        x, y = grid.wcs.wcs_world2pix(one.ra, one.dec, 0)
+        for at, size in ((x, grid.shape[1]), (y, grid.shape[0])):
+            assert at.min() > -0.6
+            assert at.max() < size - 0.4
+    # No larger than what is seen, to a spaxel on each side.
+    width = 2.9 * (np.cos(np.radians(25)) + np.sin(np.radians(25)))
+    assert grid.shape[0] * grid.scale < width + 0.3
+    assert grid.shape[1] * grid.scale < width + 0.3 + 2e-4 * 3600 * np.cos(np.radians(DEC))
+
+
+def test_part_of_the_field():
+    one = exposure(BLUE)
+    channels = choose_channels([one])
+    field = (RA, DEC + 0.5 / 3600, 1.0, 0.6)
+    grid = choose_grid([one], channels, spaxel=0.1, factor=2, field=field)
+    assert grid.shape == (14, 22)
+    assert grid.centre.dec.deg == pytest.approx(field[1], abs=1e-5)
+    with pytest.raises(NotFusableError, match="a field without data"):
+        choose_grid([one], channels, spaxel=0.1, factor=2, field=(RA, DEC + 1, 1.0, 1.0))
+
+
+def test_exposures_of_two_fields_are_refused():
+    two = [exposure(BLUE), exposure(BLUE, ra=RA + 0.01, name="b")]
+    with pytest.raises(ValueError, match=r'b sees another field, 31.2" from a'):
+        choose_grid(two, choose_channels(two), spaxel=0.1, factor=3)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "grating", "spaxel", "factor"),
+    [("NIRSPEC", "PRISM", 0.1, 3), ("MIRI_MRS", "1A", 0.13, 2), ("MIRI_MRS", "4C", 0.35, 2)],
+)
+def test_spaxels_are_those_of_cube_build(instrument, grating, spaxel, factor):
+    one = exposure(BLUE, instrument=instrument, grating=grating)
+    assert (spaxel_of(one), finest_factor([one])) == (spaxel, factor)
+
+
+def psf(low, high, width, size=15):
+    y, x = np.indices((size, size)) - size // 2
+    planes = [
+        np.exp(-0.5 * (x**2 + y**2) / (width * one / low) ** 2)
+        for one in chebyshev_nodes(low, high, 4)
+    ]
+    data = np.array([plane / plane.sum() for plane in planes])
+    return PsfCube(data, chebyshev_nodes(low, high, 4), 0.05, "test")
+
+
+def test_psfs_jump_between_their_ranges():
+    blue, red = psf(1.6, 2.4, 1.5), psf(2.3, 3.2, 2.0, size=21)
+    whole = JoinedPsf.of([(blue, 1.6, 2.35), (red, 2.35, 3.2)])
+    wavelength = np.array([1.6, 2.0, 2.34, 2.36, 3.0, 3.2])
+    weights = whole.weights(wavelength)
+    np.testing.assert_allclose(weights.sum(1), 1)
+    found = whole.evaluate(wavelength)
+    np.testing.assert_allclose(found[:3, 3:-3, 3:-3], blue.evaluate(wavelength[:3]), atol=1e-12)
+    np.testing.assert_allclose(found[3:], red.evaluate(wavelength[3:]), atol=1e-12)
+    # Beyond the nodes it is that of the last one.
+    np.testing.assert_allclose(whole.evaluate([1.5])[0], found[0], atol=1e-12)
+    assert JoinedPsf.of([(blue, 1.6, 2.4)]) is blue
+
+
+def picture(name, filter_name, scale, *, instrument="NIRCAM", detector="NRCB1", roll=70.0):
+    grid = sky_grid(scale, (41, 43), angle=roll)
+    ones = np.ones(grid.shape)
+    good = np.ones(grid.shape, bool)
+    return ImageObservation(
+        ones, ones, good, grid, roll, instrument, filter_name, detector, name, 1.0
+    )
+
+
+def test_every_image_has_its_own_psf():
+    """Two channels of NIRCam, two rolls, and MIRI together in one fusion."""
+    grid = sky_grid(0.05, (31, 31))
+    images = [
+        picture("one", "F212N", 0.031),
+        picture("two", "F210M", 0.031),
+        picture("three", "F212N", 0.031, roll=80.0),
+        picture("long", "F335M", 0.063, detector="NRCBLONG"),
+        picture("miri", "F560W", 0.11, instrument="MIRI", detector="MIRIMAGE"),
+    ]
+    wavelength = np.linspace(2.0, 6.5, 60)
+    options = FusionOptions(psf_source="aperture", psf_jitter=0.0)
+    given = {"wavelength": wavelength, "npix": 31, "options": options}
+    psfs = image_psfs(images, grid, **given)
+    assert psfs[0] is psfs[1]
+    assert len({id(one) for one in psfs}) == 4
+    ranges = [tuple(one.wavelength[[0, -1]]) for one in psfs]
+    assert ranges[0] == pytest.approx((2.0, 2.35))
+    assert ranges[3][0] == pytest.approx(2.35)
+    whole = product_psf(images, psfs, [], psfs, wavelength, resolution="imager")
+    np.testing.assert_allclose(whole.evaluate([2.1])[0], psfs[0].evaluate([2.1])[0], atol=1e-12)
+    np.testing.assert_allclose(whole.evaluate([3.3])[0], psfs[3].evaluate([3.3])[0], atol=1e-12)
+    sharp = product_psf(images, psfs, [], psfs, wavelength, resolution="deconvolved")
+    assert sharp.data.shape == (1, 1, 1)
+    unknown = dataclasses.replace(images[0], pa_v3=None)
+    with pytest.raises(NotFusableError, match="one does not say the telescope's roll"):
+        image_psfs([unknown], grid, **given)
+
+
+def test_filters_that_are_partly_covered_lose_the_rest():
+    band = Bandpass("X", np.array([1.9, 2.0, 2.1, 2.2]), np.array([0.2, 1.0, 0.5, 0.1]), "test")
+    wavelength = np.concatenate([np.arange(1.95, 2.02, 0.002), np.arange(2.08, 2.15, 0.002)])
+    part = seen_part(band, wavelength)
+    assert coverage(wavelength, band) < 0.7
+    assert coverage(wavelength, part) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(
+        photometry_weights(wavelength, part), photometry_weights(wavelength, band), atol=1e-5
+    )
+
+
+def test_memory_grows_with_what_is_fused():
+    given = (1e6, 1e6, 1500, (90, 90), (200, 200))
+    least = estimate_exposure_memory(*given, rank=10)
+    assert 1e9 < least < 4e9
+    assert estimate_exposure_memory(*given, rank=10, errors=False) < least
+    assert estimate_exposure_memory(4e6, *given[1:], rank=10) > least + 5e8
