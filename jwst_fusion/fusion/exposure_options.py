@@ -124,7 +124,9 @@ def exposure_settings(options, *, moving, images):
     shared = ("rank", "max_rank", "noise_scales", "psf_fit", "false_alarms")
     given = {name: getattr(options, name) for name in shared}
     given["outlier_sigma"] = options.outlier_sigma or None
-    given["offsets"] = "fitted" if options.measures_offsets(moving=moving) else "fixed"
+    # Images tell where the exposures look; without them their own coordinates are as good.
+    fits = options.measures_offsets(moving=moving) or (images and options.alignment == "auto")
+    given["offsets"] = "fitted" if fits else "fixed"
     given["gains"] = "fitted" if images and options.crosscal == "fitted" else "fixed"
     given["positions"] = "fixed" if options.source_file is not None else "fitted"
     return ExposureSettings(**given)

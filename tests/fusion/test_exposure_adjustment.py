@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import exposure_scene
 import numpy as np
 import pytest
 from exposure_scene import (
@@ -20,6 +21,7 @@ from exposure_scene import (
 )
 
 from jwst_fusion.fusion import ExposureSettings, fuse_exposures
+from jwst_fusion.metrics import psnr
 
 MIDDLE = (SIZE - 1) / 2
 
@@ -204,3 +206,43 @@ def test_roll_is_found(exposures, star, wider):
     )
     np.testing.assert_allclose(both.rolls, 0.3, atol=0.02)
     assert np.all(np.abs(both.rolls - 0.3) < 3 * both.roll_errors)
+
+
+@pytest.mark.parametrize("wider", [1.0, 1.05])
+def test_coordinates_that_are_wrong_by_more_than_the_psf(wider):
+    picture, band = image()
+    beside = 0.25 / 3600  # degree
+    views = [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS)]
+    views = [dataclasses.replace(one, dec=one.dec - beside) for one in views]
+    found = fuse_exposures(
+        views,
+        gaussian_psf("ifu", wider),
+        grid=grid(),
+        wavelength=CHANNELS,
+        images=[picture],
+        image_psfs=gaussian_psf("image", wider),
+        bandpasses=[band],
+        sources="auto",
+        options=ExposureSettings(offsets="fitted", max_rank=4, errors=False),
+    )
+    assert found.converged
+    np.testing.assert_allclose(found.offsets, [[0.0, 0.25]] * len(views), atol=0.003)
+    assert psnr(truth(SIGMA["image"]), found.cube) > 55
+
+
+def test_a_field_without_structure_keeps_its_coordinates(monkeypatch, caplog):
+    monkeypatch.setattr(exposure_scene, "BLOBS", ())
+    dark = (0.0, 0.0, 0.0, 0.0, 0.0)
+    picture, band = image(star=dark)
+    found = fuse_exposures(
+        [exposure(shift, 20.0, seed, star=dark)[0] for seed, shift in enumerate(SHIFTS)],
+        gaussian_psf("ifu"),
+        grid=grid(),
+        wavelength=CHANNELS,
+        images=[picture],
+        image_psfs=gaussian_psf("image"),
+        bandpasses=[band],
+        options=ExposureSettings(offsets="fitted", max_rank=4, errors=False),
+    )
+    assert not found.offsets.any()
+    assert "their coordinates are believed" in caplog.text

@@ -34,6 +34,10 @@ _MOVES = 6  # steps at most
 _STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
 _SETTLED = 0.3
 _ROUGH = 4.0  # times these suffice in a fit that is not the last one
+# Fine pixels, of the prior of offsets that are left when a common one has been taken out: without it
+# a scene that has no structure would leave them open.
+_PRIOR_OFFSET = 3.0
+_UNTOLD = 0.5  # fine pixels: an offset whose error is larger is not measured
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
 _FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
@@ -67,6 +71,8 @@ class Adjustment:
         What is to be fitted.
     sourced : bool
         Whether there are point sources.
+    offset : array (2,), optional
+        Offset of all exposures, fine pixels, that their pixels have been moved by already.
 
     Attributes
     ----------
@@ -83,7 +89,7 @@ class Adjustment:
         Whether the last fit came to rest.
     """
 
-    def __init__(self, inputs, settings, *, sourced):
+    def __init__(self, inputs, settings, *, sourced, offset=(0.0, 0.0)):
         self.inputs, self.settings = inputs, settings
         views, pictures = shared(inputs.psfs), shared(inputs.image_psfs)
         self._sets = [*views, *pictures]
@@ -106,6 +112,8 @@ class Adjustment:
         }
         self.errors = {name: np.zeros(shape) for name, shape in shapes.items()}
         self.offsets, self.rolls = np.zeros(shapes["offset"]), np.zeros(shapes["roll"])
+        self._begin = np.asarray(offset, float)
+        self.offsets += self._begin
         self.widths = np.zeros(shapes["width"])
         self.still, self.elimination = True, None
         self._start, self.position_errors = None, None
@@ -161,7 +169,7 @@ class Adjustment:
         if settings.offsets == "fitted":
             for index in range(first, len(inputs.exposures)):
                 for kind in "xy":
-                    self._add(kind, [place[index]], exposures=(index,))
+                    self._add(kind, [place[index]], width=_PRIOR_OFFSET, exposures=(index,))
         if settings.rolls == "fitted":
             for members in self._visits()[first:]:
                 self._add("roll", [place[index] for index in members], exposures=members)
@@ -270,12 +278,36 @@ class Adjustment:
             return self.fit(self._posed(problem, part, positions), groups, part, fine=fine)
         return problem, groups
 
-    def _believe(self):
-        """Go back to the PSFs that were given."""
-        kept = [p for p, one in enumerate(self._parameters) if one.kind not in WIDTHS]
+    def keep_told(self):
+        """Go back to the coordinates of exposures whose offsets the scene does not tell."""
+        untold = np.flatnonzero(self.errors["offset"].max(axis=1) > _UNTOLD)
+        if not len(untold):
+            return
+        text = "The scene does not tell the offsets of %d exposures: their coordinates are believed"
+        warn(log, text, len(untold))
+        for index in untold:
+            self.inputs.placed[index] = self.inputs.domain.place(
+                self.inputs.exposures[index], self.inputs.axis, self._begin
+            )
+            self.rolls[index] = self.errors["roll"][index] = 0.0
+        self.offsets[untold], self.errors["offset"][untold] = self._begin, 0.0
+        self._keep(
+            [
+                not (one.kind in ("x", "y", "roll") and set(group.exposures) & set(untold))
+                for one, group in zip(self._parameters, self._groups, strict=True)
+            ]
+        )
+
+    def _keep(self, chosen):
+        """Fit only some of the parameters from now on."""
+        kept = np.flatnonzero(chosen)
         self._parameters = [self._parameters[p] for p in kept]
         self._groups = [self._groups[p] for p in kept]
         self._changes, self.elimination = self._changes[kept], None
+
+    def _believe(self):
+        """Go back to the PSFs that were given."""
+        self._keep([one.kind not in WIDTHS for one in self._parameters])
         self._use(self._given)
         self.widths[:] = 0.0
         self.errors["width"][:] = 0.0

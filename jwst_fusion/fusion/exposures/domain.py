@@ -115,7 +115,7 @@ class Domain:
             inside = (x >= _RIM) & (x <= nx - 1 - _RIM)
             return inside & (y >= _RIM) & (y <= ny - 1 - _RIM)
 
-    def place(self, exposure, axis):
+    def place(self, exposure, axis, offset=(0.0, 0.0)):
         """
         Place the pixels of an exposure.
 
@@ -125,6 +125,8 @@ class Domain:
             The exposure.
         axis : ChannelAxis
             Channels of the scene.
+        offset : tuple of float, optional
+            By how much it sees other places than its coordinates say, (x, y) in fine pixels.
 
         Returns
         -------
@@ -132,6 +134,7 @@ class Domain:
             Its pixels; usable are those that are good, near the product, and within the channels.
         """
         x, y = positions_on(self.sky, exposure.ra, exposure.dec)
+        x, y = x + offset[0], y + offset[1]
         with np.errstate(invalid="ignore"):
             good = exposure.good & np.isfinite(exposure.data) & (exposure.err > 0)
         usable = (

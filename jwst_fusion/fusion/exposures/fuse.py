@@ -7,6 +7,7 @@ from astropy.coordinates import SkyCoord
 
 from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
+from jwst_fusion.fusion.exposures.pointing import common_offset
 from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
@@ -191,16 +192,22 @@ def _tuned(inputs, positions, settings):
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
     search = isinstance(positions, str)
+    start = np.zeros(2)
+    if settings.offsets == "fitted":
+        start = common_offset(inputs)
+        if start.any():
+            inputs.placed[:] = [domain.place(one, inputs.axis, start) for one in inputs.exposures]
     problem, groups = _begun(inputs, part, None if search else positions, settings)
     if search:
         limits = {"false_alarms": settings.false_alarms, "max_iterations": settings.max_iterations}
         positions = search_sources(inputs, problem, groups, **limits)
         problem = SceneProblem(domain.grid, problem.spectra, problem.data, problem.mu, positions)
         groups = _first(problem, groups, settings)
-    adjustment = Adjustment(inputs, settings, sourced=positions is not None)
+    adjustment = Adjustment(inputs, settings, sourced=positions is not None, offset=start)
     if len(adjustment):
         problem, groups = adjustment.fit(problem, groups, part)
         if adjustment.moving:
+            adjustment.keep_told()
             # Spectra of a cube that is sharper now, and fitted to the pixels.
             if positions is not None:
                 positions = problem.prior.positions
