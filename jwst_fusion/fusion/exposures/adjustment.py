@@ -34,7 +34,7 @@ _MOVES = 6  # steps at most
 _STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
 _SETTLED = 0.3
 _ROUGH = 4.0  # times these suffice in a fit that is not the last one
-# Fine pixels, of the prior of offsets that are left when a common one has been taken out: without it
+# Fine pixels, of the prior of offsets that are left when a common one has been taken out: without,
 # a scene that has no structure would leave them open.
 _PRIOR_OFFSET = 3.0
 _UNTOLD = 0.5  # fine pixels: an offset whose error is larger is not measured

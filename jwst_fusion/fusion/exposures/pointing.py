@@ -1,6 +1,7 @@
 """The offset that all exposures share against the images, where it is larger than their PSF."""
 
 import logging
+
 import numpy as np
 
 from jwst_fusion.fusion.exposures.quick_cube import quick_cube
