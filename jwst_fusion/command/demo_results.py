@@ -17,7 +17,7 @@ __all__ = ["compare", "interpolate_cube", "print_table"]
 _LINE, _CONTINUUM = 2.1218, (2.10, 2.115)  # micrometre: molecular hydrogen and beside it
 
 
-def compare(scene, *, native, cube, fused, images, rolls, oversample, picture):
+def compare(scene, *, native, cube, fused, exposed, images, rolls, oversample, picture):
     """
     Compare the products of the demo with the truth, and draw them.
 
@@ -27,6 +27,8 @@ def compare(scene, *, native, cube, fused, images, rolls, oversample, picture):
         The scene that was observed, from which the truth is computed.
     native, cube, fused : str
         Cube without and with the trace model, and fused cube.
+    exposed : str
+        Cube that was fused from the exposures.
     images : sequence of str
         Images (i2d) that were fused.
     rolls : tuple of float
@@ -53,16 +55,21 @@ def compare(scene, *, native, cube, fused, images, rolls, oversample, picture):
         scene, imager_psf(scene, roll=rolls[1], source="aperture"), header, wavelength
     )
     cubic = interpolate_cube(coarse[0], coarse[1], header)
+    plain = interpolate_cube(*_read(native)[:2], header)
     seen = np.all(np.isfinite(data) & np.isfinite(cubic), axis=0)
-    factor = round(abs(coarse[1]["CDELT1"] / header["CDELT1"]))
-    quality = {
-        name: {
-            "PSNR": psnr(truth, values, seen),
-            "SAM": sam(truth, values, seen),
-            "ERGAS": ergas(truth, values, factor, seen),
-        }
-        for name, values in (("cubic interpolation of the cube", cubic), ("fused cube", data))
+    factor = abs(coarse[1]["CDELT1"] / header["CDELT1"])
+    cubes = {
+        "cube without trace model, interpolated": plain,
+        "cube with trace model, interpolated": cubic,
+        "fused from that cube": data,
     }
+    quality = {
+        name: _scores(truth, values, seen & np.all(np.isfinite(values), axis=0), factor)
+        for name, values in cubes.items()
+    }
+    quality["fused from the exposures"] = _scores_of_file(
+        scene, exposed, rolls[1], abs(coarse[1]["CDELT1"])
+    )
     with fits.open(fused) as hdus:
         table = hdus["FUSFILTERS"].data
         filters = {
@@ -78,6 +85,23 @@ def compare(scene, *, native, cube, fused, images, rolls, oversample, picture):
         "mean_spectrum": float(np.median(np.abs(spectrum))),
         "picture": str(picture),
     }
+
+
+def _scores(truth, cube, seen, factor):
+    """Figures of merit of a cube in the pixels that are seen."""
+    return {
+        "PSNR": psnr(truth, cube, seen),
+        "SAM": sam(truth, cube, seen),
+        "ERGAS": ergas(truth, cube, factor, seen),
+    }
+
+
+def _scores_of_file(scene, path, roll, spaxel):
+    """Figures of merit of a fused cube with a grid of its own; spaxel (degree) of the cubes."""
+    data, header, wavelength = _read(path)[:3]
+    truth = truth_cube(scene, imager_psf(scene, roll=roll, source="aperture"), header, wavelength)
+    seen = np.all(np.isfinite(data), axis=0)
+    return _scores(truth, data, seen, spaxel / abs(header["CDELT1"]))
 
 
 def interpolate_cube(cube, header, target):
@@ -209,9 +233,9 @@ def print_table(result):
     for name, (ratio, similarity, calibration) in result["filters"].items():
         print(f"  {name:8s} {ratio:8.2f}   {similarity:7.4f}   {calibration:7.4f}")
     print("\nAgainst the truth at the resolution of the imager")
-    print("                                     PSNR [dB]  SAM [deg]   ERGAS")
+    print("                                         PSNR [dB]  SAM [deg]   ERGAS")
     for name, row in result["quality"].items():
-        print(f"  {name:34s} {row['PSNR']:8.2f}  {row['SAM']:8.3f}  {row['ERGAS']:8.3f}")
+        print(f"  {name:38s} {row['PSNR']:8.2f}  {row['SAM']:8.3f}  {row['ERGAS']:8.3f}")
     print(f"\nMean spectrum: median error {100 * result['mean_spectrum']:.3f} %")
     print("\nSeconds")
     for name, seconds in result["times"].items():

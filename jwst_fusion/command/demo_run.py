@@ -1,4 +1,4 @@
-"""Every step on one simulated observation: exposures, trace model, cube, fused cube, picture.
+"""Every step on one simulated observation: exposures, trace model, cube, fused cubes, picture.
 
 Run it with ``make demo`` or ``python -m jwst_fusion.command.demo_run --output FOLDER``.
 """
@@ -80,24 +80,28 @@ def run_demo(folder, *, oversample=OVERSAMPLE, psf_source="aperture", cores=2):
     write_association(
         make_association(cube, list(images), product_name=PRODUCT, folder=folder), association
     )
-    runner.together(
-        [
-            [
-                "fusion",
-                association,
-                f"--psf_source={psf_source}",
-                f"--trace_oversample={oversample}",
-                f"--maximum_cores={cores}",
-            ]
-        ]
+    direct = str(folder / "exposures_asn.json")
+    write_association(
+        make_association(
+            exposures, list(images), product_name=f"{PRODUCT}_exposures", folder=folder
+        ),
+        direct,
     )
-    clock.mark("fusion")
-    fused = str(folder / f"{PRODUCT}_fused_s3d.fits")
+    psf = f"--psf_source={psf_source}"
+    runner.together([["fusion", direct, psf, f"--wave_max={WAVE_MAX}"]])
+    clock.mark("fusion of 4 exposures and 5 images")
+    options = [f"--trace_oversample={oversample}", f"--maximum_cores={cores}"]
+    runner.together([["fusion", association, psf, *options]])
+    clock.mark("fusion of the cube and 5 images")
+    fused, exposed = (
+        str(folder / f"{PRODUCT}{kind}_fused_s3d.fits") for kind in ("", "_exposures")
+    )
     result = compare(
         scene,
         native=native,
         cube=cube,
         fused=fused,
+        exposed=exposed,
         images=images,
         rolls=(ROLL, IMAGE_ROLL),
         oversample=oversample,
@@ -105,7 +109,13 @@ def run_demo(folder, *, oversample=OVERSAMPLE, psf_source="aperture", cores=2):
     )
     clock.mark("compare with the truth, draw")
     result["times"] = clock.marks
-    result["files"] = {"native": native, "cube": cube, "fused": fused, "association": association}
+    result["files"] = {
+        "native": native,
+        "cube": cube,
+        "fused": fused,
+        "exposures": exposed,
+        "association": association,
+    }
     return result
 
 
