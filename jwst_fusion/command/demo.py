@@ -14,7 +14,7 @@ def add_parser(subparsers):
     """
     text = "simulate an observation, run the steps on it, compare with the truth, draw"
     one = subparsers.add_parser(
-        "demo", help=text, description=f"{text.capitalize()}: 3 minutes, 3 GB."
+        "demo", help=text, description=f"{text.capitalize()}: 5 minutes, 5 GB."
     )
     one.add_argument("--output", default="demo_output", help="folder for all files")
     one.add_argument("--oversample", type=float, help="factor of the trace model")
