@@ -20,14 +20,18 @@ _TAKEN = {
     "exponent": ("auto", 1.0),
     "nonnegative": (False,),
     "crosscal": ("fitted", "off"),
+    "background": ("fitted",),
     "gratings": ("joined", "separate"),
     "exclude_channels": ((),),
     "validate_filters": (("auto",), ()),
 }
+#: Least limit of outliers among the pixels of exposures, standard deviations.
+_LEAST_SIGMA = 4.0
 #: What to do instead, by parameter.
 _INSTEAD = {
     "exclude_channels": "give wavelengths (exclude_wave)",
     "crosscal": "choose fitted or off",
+    "background": "crosscal = off fits neither factors nor levels",
     "gratings": "choose joined or separate",
 }
 #: Parameters that change nothing here, and nothing that would be missed.
@@ -63,6 +67,12 @@ def check_exposure_options(options):
         )
         raise ValueError(msg)
     broadening_sigma(options)
+    if 0 < options.outlier_sigma < _LEAST_SIGMA:
+        msg = (
+            f"outlier_sigma is {options.outlier_sigma:g}: with exposures it is 0 (believe all "
+            f"data) or {_LEAST_SIGMA:g} and more"
+        )
+        raise ValueError(msg)
     defaults = {one.name: one.default for one in fields(FusionOptions)}
     idle = [name for name in _IDLE if getattr(options, name) != defaults[name]]
     if idle:

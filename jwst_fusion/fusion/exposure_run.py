@@ -98,6 +98,10 @@ def observed_field(exposures, options):
     """
     check_exposure_options(options)
     exposures = [_prepared(one, options) for one in exposures]
+    exposures = [one for one in exposures if one.good.any()]
+    if not exposures:
+        msg = "exclude_wave leaves no good pixel of any exposure"
+        raise NotFusableError(msg)
     channels = choose_channels(exposures, wave_min=options.wave_min, wave_max=options.wave_max)
     spaxel = spaxel_of(exposures[0])
     field = None
@@ -118,6 +122,12 @@ def observed_field(exposures, options):
                 one.name,
                 one.grating,
             )
+    if not kept:
+        msg = (
+            "no exposure has a good pixel in the field and the wavelengths asked for (field_ra, "
+            "field_dec, field_width, field_height, wave_min, wave_max)"
+        )
+        raise NotFusableError(msg)
     return ExposureField(kept, channels, spaxel, coarse)
 
 
@@ -166,8 +176,12 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         scales = [image.grid.scale for image in images]
         factor = choose_factor(field.spaxel, scales) if images else finest_factor(exposures)
     grid = field.coarse.refined(factor)
-    settings = exposure_settings(options, moving=moving, images=bool(images))
     npix = psf_pixels(options.psf_size, wavelength, exposures[0].instrument, grid.scale)
+    images, applied = _moved(images, grid, options)
+    seen = _on_domain(images, Domain.around(grid, npix))
+    images, bandpasses = ([one[i] for i in seen] for one in (images, bandpasses))
+    responses, coverages, applied = responses[seen], coverages[seen], applied[seen]
+    settings = exposure_settings(options, moving=moving, images=bool(images))
     _check_memory(exposures, field, grid, npix, settings, options)
     log.info(
         'Fusion of %d exposures and %d images: %d x %d pixels of %.4f", %d channels from %.3f to '
@@ -179,7 +193,6 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         len(wavelength),
         *wavelength[[0, -1]],
     )
-    images, applied = _moved(images, grid, options)
     psfs = _exposure_psfs(exposures, grid, wavelength, npix, options, dates[0])
     opd = _wavefront(options, dates[1], images[0].name) if images else None
     psfs_of_images = image_psfs(
@@ -273,6 +286,17 @@ def _usable_images(images, wavelength, options):
         for index in chosen
     ]
     return found, bands, responses[chosen], coverages[chosen]
+
+
+def _on_domain(images, domain):
+    """Indices of the images that show a part of the field."""
+    seen = []
+    for index, image in enumerate(images):
+        if domain.place_image(image)[0].size:
+            seen.append(index)
+        else:
+            warn(log, "%s is not used: it has no good pixel on the field", image.name)
+    return np.array(seen, int)
 
 
 def _check_memory(exposures, field, grid, npix, settings, options):

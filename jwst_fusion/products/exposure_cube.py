@@ -245,6 +245,8 @@ def _filters(fused, dtype):
     for name in ("offset_x", "offset_y", "offset_error"):
         table[name] = np.nan
     table["applied_x"], table["applied_y"] = fused.applied_offsets.T
+    table["background"] = table["applied_background"] = result.image_levels
+    table["background_error"] = result.image_level_errors
     return table
 
 

@@ -36,6 +36,19 @@ __all__ = ["FusionStep", "with_text"]
 log = logging.getLogger(__name__)
 
 
+_SAME_FRAME = 0.03  # arcsec, a pixel of NIRCam: cubes whose pointing differs less may be joined
+
+
+def _frames_apart(models):
+    """Largest distance of the offsets of fused cubes against their images, arcsec."""
+    found = np.zeros((len(models), 2))
+    for one, model in zip(found, models, strict=True):
+        meta = model.meta.fusion
+        if meta.registration == "corrected":
+            one[:] = meta.offset_x or 0.0, meta.offset_y or 0.0
+    return float(np.hypot(*(found[:, None] - found).T).max())
+
+
 class FusionStep(FusionBaseStep, ExposureFusionMixin):
     """
     Fuse exposures of an integral field unit, or a cube of it, with images of the same field.
@@ -195,6 +208,14 @@ class FusionStep(FusionBaseStep, ExposureFusionMixin):
         fused = [model for model in results if model.meta.cal_step.fusion == "COMPLETE"]
         if len(fused) < 2:
             return []
+        apart = _frames_apart(fused)
+        if apart > _SAME_FRAME:
+            warn(
+                log,
+                'The coordinates of the cubes differ by %.2f": they are joined as they are, and '
+                "what they show lies that far apart",
+                apart,
+            )
         try:
             product = joined_product(fused, memory_limit=self.memory_limit)
         except NotFusableError as reason:

@@ -60,6 +60,7 @@ class _Group:
     """Exposures that are fused into one cube."""
 
     label: str
+    unread: int = 0  # exposures that are of no group, as they could not be read
     members: list = field(default_factory=list)
     parts: list = field(default_factory=list)
 
@@ -164,7 +165,9 @@ class ExposureFusionMixin:
             verdict = self.skip_model if kinds & set(_IFU) else self.fail_model
             return self._untouched(members.exposures, "; ".join(dict.fromkeys(reasons)), verdict)
         groups = _grouped(opened)
-        results = []
+        for group in groups:
+            group.unread = len(members.exposures) - len(opened)
+        results, errors, failed = [], [], False
         for group in groups:
             name = members.product_name
             if len(groups) > 1:
@@ -174,13 +177,20 @@ class ExposureFusionMixin:
                 try:
                     said = messages, more
                     results.append(self._fuse_group(group, members, name, options, said))
-                except NotFusableError as reason:
+                except (NotFusableError, np.linalg.LinAlgError) as reason:
+                    failed |= isinstance(reason, np.linalg.LinAlgError)
                     reasons.append(str(reason))
                     warn(log, "%s is not made: %s", name, reason)
-                except np.linalg.LinAlgError as reason:
-                    return self._untouched(members.exposures, str(reason), self.fail_model)
+                except ValueError as error:
+                    # What one grating has done is not lost with another.
+                    errors.append(error)
+                    warn(log, "%s is not made: %s", name, error)
+        if not results and errors:
+            raise errors[0]
         if not results:
-            return self._untouched(members.exposures, "; ".join(dict.fromkeys(reasons)))
+            verdict = self.fail_model if failed else self.skip_model
+            reason = "; ".join(dict.fromkeys(reasons))
+            return self._untouched(members.exposures, reason, verdict)
         if len(groups) > 1 and options.gratings != "separate":
             results += self.join(results, members.product_name)
         return results[0] if len(results) == 1 else ModelContainer(results)
@@ -229,7 +239,7 @@ class ExposureFusionMixin:
             template,
             fused,
             options,
-            exposures_given=len(members.exposures),
+            exposures_given=len(group.members) + group.unread,
             images_given=len(members.images),
             messages=flat,
         )

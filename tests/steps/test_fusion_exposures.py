@@ -265,6 +265,9 @@ def test_other_fields_and_too_much_memory_are_refused_at_once(observed, small):
     beside = small | {"field_ra": small["field_ra"] + 0.1}
     result = FusionStep.call(observed.exposures[0], **beside)
     assert result.meta.cal_step.fusion == "SKIPPED"
+    nothing = small | {"exclude_wave": ["0.5-5.5"]}
+    result = FusionStep.call(observed.exposures[0], **nothing)
+    assert result.meta.cal_step.fusion == "SKIPPED"
 
 
 @pytest.mark.parametrize(
@@ -280,6 +283,8 @@ def test_other_fields_and_too_much_memory_are_refused_at_once(observed, small):
         ({"psf_broadening": "0.1x0.2"}, "one width"),
         ({"exponent": "2"}, "exponent is 2.0"),
         ({"gratings": "shared"}, "choose joined or separate"),
+        ({"background": "none"}, "crosscal = off"),
+        ({"outlier_sigma": 3.5}, "0 \\(believe all data\\) or 4 and more"),
     ],
 )
 def test_parameters_that_only_cubes_have_are_refused(options, message):
@@ -299,4 +304,8 @@ def test_parameters_that_mean_the_same(caplog):
     assert (settings.offsets, settings.gains) == ("fitted", "fitted")
     settings = exposure_settings(FusionOptions(crosscal="off"), moving=True, images=True)
     assert (settings.offsets, settings.gains) == ("fitted", "fixed")
-    assert exposure_settings(FusionOptions(), moving=False, images=False).gains == "fixed"
+    alone = exposure_settings(FusionOptions(), moving=False, images=False)
+    assert (alone.offsets, alone.gains) == ("fixed", "fixed")
+    # Images tell where the exposures look.
+    beside = exposure_settings(FusionOptions(), moving=False, images=True)
+    assert (beside.offsets, beside.gains) == ("fitted", "fitted")

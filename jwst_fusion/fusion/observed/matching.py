@@ -17,7 +17,7 @@ def matching_kernel(psf_image, psf_cube, factor):
     Parameters
     ----------
     psf_image, psf_cube : array (m, m)
-        PSFs of both on the fine grid, unit sum, odd size.
+        PSFs of both on the fine grid, unit sum, odd size, of which m is the larger one.
     factor : int
         Fine pixels per spaxel, d. If it is even, the kernel also shifts by half a pixel, so that
         centres of spaxels, which lie between pixels, come to lie on pixels.
@@ -31,10 +31,10 @@ def matching_kernel(psf_image, psf_cube, factor):
     -----
     The ratio of the two transfer functions. It is well defined because the cube resolves less.
     """
-    size = psf_image.shape[0]
+    size = max(psf_image.shape[0], psf_cube.shape[0])
     shape = (2 * size, 2 * size)
     middle = size // 2
-    ours, theirs = (_transform(psf, shape, middle) for psf in (psf_image, psf_cube))
+    ours, theirs = (_transform(psf, shape, psf.shape[0] // 2) for psf in (psf_image, psf_cube))
     ratio = theirs * ours.conj() / (np.abs(ours) ** 2 + _FLOOR)
     if factor % 2 == 0:
         y, x = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])

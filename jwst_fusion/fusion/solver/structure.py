@@ -117,6 +117,8 @@ def local_structure(system, local, tuned):
 def _prior_levels(local):
     """Weights of the prior where there are data, and the share of each at every pixel."""
     informed = local.informed
+    if not informed.any():
+        return np.ones(1), np.ones((1, *local.shape))
     levels = np.unique(local.prior[informed])
     parts = np.array([local.share[informed & (local.prior == one)].sum(0) for one in levels])
     total = parts.sum(0)

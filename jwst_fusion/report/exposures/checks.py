@@ -120,8 +120,8 @@ def exposure_verdict(findings):
         Level, and a sentence.
     """
     good = (
-        "Every exposure and image is explained within its errors. The PSFs are believed: what "
-        "wrong ones do to stars is not seen here."
+        "Every exposure and image is explained within its errors. Of PSFs only widths are "
+        "fitted: what another wavefront does to stars is not seen here."
     )
     return sum_up(findings, good)
 

@@ -141,6 +141,8 @@ def read_joined(hdus, name=None, *, parts=None):
     for row, label in zip(rows, labels, strict=True):
         file = str(row["filename"])
         known = (parts or {}).get(file)
+        if known is not None and "FUSEXPOSURES" in known:
+            known = None  # its own report has other figures
         found.append(
             Part(
                 name=file,
