@@ -27,6 +27,9 @@ _SIGNIFICANT = 5.0
 # out: the fit of the PSFs has a shift that mends it. Rotations count by what they do at half the
 # field's width.
 _NEGLIGIBLE = 0.1
+# Spaxels, of the place of a source in a cube, whatever the noise: few dithers sample the PSF
+# coarsely, and cubes of two show a field of two stars turned by 0.7 deg.
+_SAMPLING = 0.05
 _FINEST = 0.1  # of what is negligible, the least error that is believed
 _ROUNDS = 3  # of measuring rotation and offset, each of what the one before has left
 
@@ -54,7 +57,7 @@ class Shared:
     error: float
 
     @classmethod
-    def of(cls, values, errors, least):
+    def of(cls, values, errors, least, *, shared_error=0.0):
         """
         Find one value for the largest set of images that agree, and their own for the others.
 
@@ -66,6 +69,8 @@ class Shared:
             Standard errors; infinite where nothing was measured.
         least : float
             What is smaller is not taken out, and images that are closer agree.
+        shared_error : float, optional
+            Error that all images have in common, as it is one of the cube.
 
         Returns
         -------
@@ -89,7 +94,7 @@ class Shared:
         common = np.average(value[alike], axis=0, weights=weight)
         chi2 = np.sum(weight[:, None] * (value[alike] - common) ** 2)
         freedom = max(common.size * (np.count_nonzero(alike) - 1), 1)
-        spread = float(np.sqrt(max(chi2 / freedom, 1.0) / weight.sum()))
+        spread = float(np.hypot(np.sqrt(max(chi2 / freedom, 1.0) / weight.sum()), shared_error))
 
         def significant(one, its_error):
             return np.linalg.norm(one) > max(_SIGNIFICANT * its_error, least)
@@ -97,7 +102,7 @@ class Shared:
         most = common if significant(common, spread) else np.zeros_like(common)
         taken[:] = most
         for index in np.flatnonzero(~alike):
-            own = significant(value[index], error[index])
+            own = significant(value[index], np.hypot(error[index], shared_error))
             taken[known[index]] = value[index] if own else 0.0
         return cls(taken, most, common, spread)
 
@@ -303,13 +308,15 @@ class _Seen:
 
 def _corrections(images, seen, grid, given, found, errors, data):
     """Offsets (F, 2) and angles (F,) to take out; `found` and `errors` are made better in place."""
-    offsets = Shared.of(found, errors, _NEGLIGIBLE)
+    moved = _SAMPLING * grid.factor
+    offsets = Shared.of(found, errors, _NEGLIGIBLE, shared_error=moved)
     none = np.zeros((len(images), 1))
     angles = Shared.of(none, np.full(len(images), np.inf), 1.0)
     if not np.isfinite(errors).any():
         return offsets, angles
     rows, columns = (part.stop - part.start for part in grid.inner(fine=True))
     least = float(np.rad2deg(_NEGLIGIBLE / (0.5 * min(rows, columns))))
+    sampled = float(np.rad2deg(2 * _SAMPLING * grid.factor / min(rows, columns)))
     places, place_errors, turns = found.copy(), errors.copy(), none.copy()
     turn_errors = np.full(len(images), np.inf)
     for _ in range(_ROUNDS):
@@ -323,11 +330,11 @@ def _corrections(images, seen, grid, given, found, errors, data):
                 turns[index] = angles.taken[index] + motion.angle
                 places[index] = offsets.taken[index] + motion.offset
                 place_errors[index] = motion.offset_error
-        before, angles = angles, Shared.of(turns, turn_errors, least)
+        before, angles = angles, Shared.of(turns, turn_errors, least, shared_error=sampled)
         if not angles.taken.any():
             # Without a rotation, offsets are known better than with one that is free.
-            return Shared.of(found, errors, _NEGLIGIBLE), angles
-        offsets = Shared.of(places, place_errors, _NEGLIGIBLE)
+            return Shared.of(found, errors, _NEGLIGIBLE, shared_error=moved), angles
+        offsets = Shared.of(places, place_errors, _NEGLIGIBLE, shared_error=moved)
         if np.allclose(angles.taken, before.taken, rtol=0, atol=0.1 * least):
             break
     found[:], errors[:] = places, place_errors

@@ -12,10 +12,21 @@ from jwst_fusion.fusion.solver.psf_modes import core_variance
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.robust import sigma_of_scatter
 
-__all__ = ["Backgrounds", "Level", "Line", "find_backgrounds", "image_level", "robust_line"]
+__all__ = [
+    "CALIBRATED",
+    "Backgrounds",
+    "Level",
+    "Line",
+    "find_backgrounds",
+    "image_level",
+    "robust_line",
+]
 
 log = logging.getLogger(__name__)
 
+#: Calibrations of cube and image differ by no larger factor: where the fit says so, a scene of low
+#: contrast, or stars, have led it astray, and nothing is measured.
+CALIBRATED = 1.1
 # Where less than this share of a PSF falls on data, a spaxel is not compared.
 _COMPLETE = 0.98
 # Spaxels at least from which scale and level are fitted.
@@ -198,7 +209,7 @@ def image_level(image, synthetic, *, psf_image, psf_cube, factor):
         )
         for one, part in ((total, share), wider)
     )
-    if found is None or other is None:
+    if found is None or other is None or not 1 / CALIBRATED < found.slope < CALIBRATED:
         return Level.unknown()
     brightness = np.median(np.abs(found.x))
     error = _error(found.influence, used) / found.slope

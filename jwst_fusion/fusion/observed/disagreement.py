@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from jwst_fusion.fusion.observed.background import robust_line
+from jwst_fusion.fusion.observed.background import CALIBRATED, robust_line
 from jwst_fusion.fusion.observed.matching import blur_with_gaps, matching_kernel, sample_spaxels
 from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.messages import warn
@@ -25,6 +25,9 @@ _BOX = 5  # spaxels, side of the squares in which light is summed: the core of t
 # by which they must differ. Wrong PSFs move light within the squares more than across their edges.
 _SIGNIFICANT, _PART = 10.0, 0.1
 _MOST = 8  # sources of an image at most, the worst first; where there are more, the match is wrong
+# Logarithms of gains: images of one epoch agree on that of a source to this, and that of a source
+# in a single image is believed from this on.
+_LIKEWISE, _FAR = 0.15, 0.3
 # Fine pixels: radius of the stamps in which a PSF is fitted, distance up to which its position may
 # be wrong, in the cube and, as it was found there, in the image, and steps of the search.
 _STAMP, _ASTRAY, _NEAR, _STEP, _FINE_STEP = 10.0, 3.0, 1.0, 0.5, 0.1
@@ -92,21 +95,24 @@ def mend_images(cube, images, responses, aligned, *, psf, grid):
     """
     mended, count = [], 0
     left = np.hypot(*(aligned.measured - aligned.applied).T)
-    for index, (image, response) in enumerate(zip(images, responses, strict=True)):
-        mended.append(image)
+    planes = [np.tensordot(one @ psf.weights, psf.image, axes=1) for one in responses]
+    every = []
+    for index, response in enumerate(responses):
         known = np.isfinite(aligned.errors[index])
+        every.append([])
         if known and left[index] > _ALIGNED:
             continue
-        nodes = response @ psf.weights
-        own = np.tensordot(nodes, psf.image, axes=1)
-        found = find_disagreements(
+        every[-1] = find_disagreements(
             aligned.data[index],
             synthetic_image(cube, response),
-            psf_image=own,
-            psf_cube=np.tensordot(nodes, psf.cube, axes=1),
+            psf_image=planes[index],
+            psf_cube=np.tensordot(response @ psf.weights, psf.cube, axes=1),
             factor=grid.factor,
             alike=not known,
         )
+    for index, (image, own) in enumerate(zip(images, planes, strict=True)):
+        mended.append(image)
+        found = [one for one in every[index] if one.radius or _confirmed(one, index, every)]
         if not found:
             continue
         frame = grid.fine.shifted(*aligned.applied[index])
@@ -144,6 +150,22 @@ def mend_images(cube, images, responses, aligned, *, psf, grid):
     return mended, count
 
 
+def _confirmed(one, index, every):
+    """Whether another image has the same source as much brighter, or it varied by far."""
+    if len(every) == 1:
+        return abs(np.log(max(one.gain, np.finfo(float).tiny))) > _FAR
+    return any(
+        not other.radius
+        and np.hypot(other.x - one.x, other.y - one.y) < _ASTRAY
+        and one.gain > 0
+        and other.gain > 0
+        and abs(np.log(other.gain / one.gain)) < _LIKEWISE
+        for number, found in enumerate(every)
+        if number != index
+        for other in found
+    )
+
+
 def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=False):
     """
     Find point sources of which an image has more or less light than the cube.
@@ -177,7 +199,7 @@ def find_disagreements(image, synthetic, *, psf_image, psf_cube, factor, alike=F
     """
     comparison = _Comparison(synthetic, matching_kernel(psf_image, psf_cube, factor), factor)
     line = comparison.line(image)
-    if line is None:
+    if line is None or not 1 / CALIBRATED < line[0] < CALIBRATED:
         return []
     difference, sums, scatter = comparison.sums(image, line)
     if alike and not comparison.alike(image, difference):
