@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Calibrations of cube and image differ by no larger factor: where the fit says so, a scene of low
 #: contrast, or stars, have led it astray, and nothing is measured.
-CALIBRATED = 1.1
+CALIBRATED = 1.15
 # Where less than this share of a PSF falls on data, a spaxel is not compared.
 _COMPLETE = 0.98
 # Spaxels at least from which scale and level are fitted.
