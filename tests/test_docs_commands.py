@@ -6,7 +6,8 @@ names lie. A comment ``not run: reason`` in front of a block excepts it; all exc
 here. Commands run in this process: ``strun`` as jwst's entry point for it does, ``jwst-fusion`` by
 its main function. Three things differ from a user's machine, because no CRDS server is asked:
 simulated exposures keep the WCS that they have; cubes of the fusion pipeline have a narrow range of
-wavelengths, a small field and three components; and of Spec2 and Spec3 only the trace model runs.
+wavelengths, a small field and three components, and believe PSFs and calibration; and of Spec2 and
+Spec3 only the trace model runs.
 """
 
 import contextlib
@@ -161,7 +162,7 @@ def small(stock):
     """Parameters of a small cube that is built without a server, and of a small field."""
     cube = {"override_cubepar": str(stock[0] / "cubepar.fits"), "wavemin": 1.975, "wavemax": 2.22}
     field = {"field_ra": 83.8187, "field_dec": -5.4083, "field_width": 1.0, "field_height": 1.0}
-    field |= {"wave_min": 1.975, "wave_max": 2.22}
+    field |= {"wave_min": 1.975, "wave_max": 2.22, "psf_fit": "none", "crosscal": "off"}
     return {"cube_build": {**cube, "scalew": 0.01}, "fusion": {**field, "rank": "3"}}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jwst_fusion.associations import collect_members, split_science
+from jwst_fusion.associations import collect_members
 from jwst_fusion.associations.coverage import judge_filter, ranges_of_exposure
 from jwst_fusion.associations.finder import find_associations, write_findings
 from jwst_fusion.associations.footprint import Footprint, footprint_of
@@ -85,9 +85,8 @@ def test_cubes_and_exposures_are_paired_with_images(tmp_path):
     out = tmp_path / "c"
     for path in write_findings(findings, out):
         members = collect_members(path)
-        exposures, cubes = split_science(members.cubes)
         assert len(members.images) == 1
-        assert (len(exposures), len(cubes)) in ((2, 0), (0, 1))
+        assert (len(members.exposures), len(members.cubes)) in ((2, 0), (0, 1))
         table = json.loads(path.read_text())
         assert (table["program"], table["target"]) == ("01234", "D203")
 
