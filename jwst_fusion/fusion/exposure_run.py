@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jwst_fusion.bandpass import MIN_COVERAGE, load_bandpass
+from jwst_fusion.bandpass import MIN_COVERAGE
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exclusion import wavelength_ranges
 from jwst_fusion.fusion.exposure_options import (
@@ -26,6 +26,7 @@ from jwst_fusion.fusion.exposures.product_grid import (
 )
 from jwst_fusion.fusion.exposures.psfs import exposure_psfs
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis
+from jwst_fusion.fusion.filter_curves import known_bandpasses
 from jwst_fusion.fusion.fused_exposures import (
     FusedExposures,
     agreement,
@@ -243,19 +244,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
 
 def _usable_images(images, wavelength, options):
     """Images whose filters the channels cover, with their curves and responses."""
-    files = options.throughput_files()
-    known, bandpasses = [], []
-    for image in images:
-        path = files.get(image.filter)
-        try:
-            bandpasses.append(load_bandpass(image.filter, path=path, instrument=image.instrument))
-        except ValueError as reason:
-            if path is not None:
-                raise
-            warn(log, "%s is not used: %s (parameter throughputs)", image.name, reason)
-            continue
-        log.info("Throughput of %s: %s", image.filter, bandpasses[-1].source)
-        known.append(image)
+    known, bandpasses = known_bandpasses(images, options.throughput_files())
     usable = np.ones(len(wavelength), bool)
     responses, coverages = filter_responses(
         wavelength, bandpasses, usable=usable, minimum_coverage=options.min_coverage

@@ -8,10 +8,10 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from jwst_fusion.bandpass import load_bandpass
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.engine import fuse
 from jwst_fusion.fusion.exclusion import excluded_channels
+from jwst_fusion.fusion.filter_curves import known_bandpasses
 from jwst_fusion.fusion.fused_observation import FusedObservation, Pointing
 from jwst_fusion.fusion.left_out import left_out_images, report, validate
 from jwst_fusion.fusion.memory import estimate_fusion_memory
@@ -239,19 +239,7 @@ def _excluded(cube, options):
 
 def _usable_filters(wavelength, good, images, options):
     """Leave out images whose filter the cube does not cover."""
-    files = options.throughput_files()
-    known, bandpasses = [], []
-    for image in images:
-        path = files.get(image.filter)
-        try:
-            bandpasses.append(load_bandpass(image.filter, path=path, instrument=image.instrument))
-        except ValueError as reason:
-            if path is not None:
-                raise
-            warn(log, "%s is not used: %s (parameter throughputs)", image.name, reason)
-            continue
-        log.info("Throughput of %s: %s", image.filter, bandpasses[-1].source)
-        known.append(image)
+    known, bandpasses = known_bandpasses(images, options.throughput_files())
     seen = good.any(0).sum()
     usable = good.sum((1, 2)) >= max(0.5 * seen, 1)
     responses, coverages = filter_responses(

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from jwst_fusion.fusion.observed.disagreement import find_disagreements
+from jwst_fusion.fusion.observed.disagreement import (
+    Disagreement,
+    _confirmed,
+    find_disagreements,
+)
 from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.steps.fusion import FusionStep
@@ -156,3 +160,18 @@ def test_the_scene_elsewhere_is_as_without_the_fault(members, scene, products, f
     if kind != "clipped":
         believed, _ = elsewhere(fuse(members, outlier_sigma=0))
         assert believed < found - 3
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ([1.5], True),
+        ([1.2], False),
+        ([1.5, 1.45, None], True),
+        ([1.5, 0.6, None], False),
+        ([1.5, None, None], False),
+    ],
+)
+def test_a_source_varied_only_where_images_agree(gains, expected):
+    every = [[] if one is None else [Disagreement(20.0, 30.0, 0.0, one)] for one in gains]
+    assert _confirmed(every[0][0], 0, every) == expected

@@ -97,6 +97,16 @@ def test_wrong_headers_are_mended(scene, misplaced, fuse, quality, options, name
     assert quality(result, scene) > quality(right, scene) - 3
 
 
+@pytest.mark.parametrize(("cube", "taken"), [(0.0, 2.0), (0.3, 2.0), (0.5, 0.0)])
+def test_what_the_cube_itself_may_have_is_not_taken_out(cube, taken):
+    # However many images see it, an error of the cube stays the same.
+    values, errors = np.full((9, 1), 2.0), np.full(9, 0.1)
+    found = Shared.of(values, errors, 0.05, shared_error=cube)
+    assert found.common == pytest.approx(2.0)
+    assert found.error == pytest.approx(np.hypot(0.1 / 3, cube), rel=0.05)
+    np.testing.assert_allclose(found.taken, taken)
+
+
 def test_headers_that_are_right_are_believed(misplaced, fuse):
     result = fuse(misplaced(offset=(0, 0), roll=0))
     meta, table = result.meta.fusion, result.filter_table
