@@ -9,17 +9,19 @@ import numpy as np
 
 from jwst_fusion.adaptive_trace_model.background import Lines, line_values
 
-__all__ = ["ColumnFit", "first_columns", "fit_columns", "model_variance"]
+__all__ = ["CLIP", "OUTLIER_FLOOR", "ColumnFit", "first_columns", "fit_columns", "model_variance"]
 
-#: Relative model error assumed in weights, and in the test for outliers.
-_WEIGHT_FLOOR, _OUTLIER_FLOOR = 0.01, 0.05
+#: Relative model error assumed in weights.
+_WEIGHT_FLOOR = 0.01
+#: Relative model error assumed in the test for outliers.
+OUTLIER_FLOOR = 0.05
 #: Model error assumed in weights, relative to the peak of the column.
 _PEAK_FLOOR = 0.001
 #: Largest weight of one pixel in a median ratio, relative to the sum of all before this limit.
 _MAX_VOTE = 0.3
 #: Pixels that miss the model by more than this many errors are outliers, errors being raised to
 #: what the residuals of the column show.
-_CLIP = 5.0
+CLIP = 5.0
 #: Largest number of times that outliers are looked for; twice as many change fluxes by less than
 #: 0.05 of their error.
 _STEPS = 4
@@ -115,7 +117,9 @@ def first_columns(data, variance, profile, good, position, background):
     typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
     # A scale that an outlier has inflated must not get weight from that.
     peak = np.max(np.abs(profile), where=good, initial=0.0)
-    spread = np.median(variance[good]) + (0.1 * peak * np.maximum(scale, typical)[:, None]) ** 2
+    # A pixel that may be far off by its own error must not get the weight of the others.
+    spread = np.maximum(variance, np.median(variance[good]))
+    spread = spread + (0.1 * peak * np.maximum(scale, typical)[:, None]) ** 2
     return ColumnFit(
         fitted=scale,
         scale=np.where(scale > 0, scale, 0.0),
@@ -156,7 +160,7 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
     source = scale[:, None] * profile
     # The model's own error is that of the source: a background needs no tolerance, however bright.
     # The error of a bright core has shifted the background, too.
-    tolerance = variance + (_OUTLIER_FLOOR * source) ** 2
+    tolerance = variance + (OUTLIER_FLOOR * source) ** 2
     tolerance += (_PEAK_FLOOR * scale * peak)[:, None] ** 2
     good = good & ~_contradicted(data - level, profile, good / tolerance)
     keep = good & ((data - level - source) ** 2 <= _COARSE * tolerance)
@@ -171,13 +175,13 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
         background = np.sum(background_gain * data, axis=2)
         source = scale[:, None] * profile
         residual = data - source - line_values(background, position)
-        chi2 = residual**2 / (variance + (_OUTLIER_FLOOR * source) ** 2)
+        chi2 = residual**2 / (variance + (OUTLIER_FLOOR * source) ** 2)
         if step == _STEPS - 1:
             break
         if step == 0 and previous.separable:
             noise = np.sum(background_gain[1] ** 2 * (variance + floor), axis=1)
             precision = _slope_precision(background[1], noise, _reduced(chi2, keep))
-        kept = good & (chi2 <= _CLIP**2 * _misfit(chi2, keep)[:, None])
+        kept = good & (chi2 <= CLIP**2 * _misfit(chi2, keep)[:, None])
         if step > 0 and np.array_equal(kept, keep):
             break
         keep = kept
@@ -197,7 +201,7 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
         background_gain=background_gain,
         trusted=measured & ((share >= _MIN_SHARE) | bright),
         separable=previous.separable,
-        misfit=float(np.sum(np.minimum(chi2, _CLIP**2), where=good)),
+        misfit=float(np.sum(np.minimum(chi2, CLIP**2), where=good)),
     )
 
 

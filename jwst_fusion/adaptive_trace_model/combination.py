@@ -6,9 +6,11 @@ Arrays are (column, row), NaN outside the slice.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from jwst_fusion.adaptive_trace_model.background import line_values
 from jwst_fusion.adaptive_trace_model.compact import taper
+from jwst_fusion.adaptive_trace_model.guard import share_of_model
 from jwst_fusion.adaptive_trace_model.interpolation import LinearInterpolation
 from jwst_fusion.adaptive_trace_model.local_scale import local_scale
 from jwst_fusion.adaptive_trace_model.uncertainty import (
@@ -19,6 +21,13 @@ from jwst_fusion.adaptive_trace_model.uncertainty import (
 
 __all__ = ["OversampledSlice", "oversample_slice"]
 
+#: Largest value between pixels over that of the pixels around it. Of the sharpest PSF, a star
+#: between two pixels, it is 1.5; more is a part of the profile that no pixel has seen.
+_OVERSHOOT = 1.6
+#: Largest step beyond the outermost pixel over the one before it.
+_ONWARDS = 2.0
+#: Residuals on both sides of a gap that differ by so many standard deviations are not of a source.
+_SPIKE = 5.0
 #: Columns with fewer good pixels are not interpolated.
 _MIN_GOOD = 4
 
@@ -156,12 +165,24 @@ def oversample_slice(
         change = local_scale(_finite(rest), np.where(good, fit.inverse, 0.0), at_pixels)
         # No source can lose more light than it has.
         local = scale + np.maximum(change, -np.maximum(scale, 0.0))
+        seen = np.where(good, _finite(fit.background_at_pixels) + local * at_pixels, 0.0)
+        share, _ = share_of_model(flux, seen, good & np.isfinite(fit.profile), fit.inverse)
+        weight = weight * interpolation.apply(share)
     source = interpolation.apply(local) * profile
+    around = ndimage.maximum_filter1d(np.abs(local * _finite(fit.profile)), 3, axis=1)
+    around = _OVERSHOOT * np.take_along_axis(around, nearest, axis=1)
+    first, last = _outermost(good)
+    between = (interpolation.position >= first) & (interpolation.position <= last)
+    source = np.where(between, np.clip(source, -around, around), source)
     interpolated_model = interpolation.apply(local * at_pixels)
     estimated = (weight >= 0.5) & ~has_native & fit.support.at(coordinate)
     filled = has_native | estimated
     change = weight * (source - interpolated_model)
+    change = _tamed_at_ends(change, interpolation, local * at_pixels, good)
     combined = np.where(filled, interpolated + change, np.nan)
+    if estimated.any() and not psf_optimal:
+        spike = _spike(interpolation, np.where(good, flux - seen, 0.0), fit.inverse)
+        combined = np.where(estimated, combined - weight * spike, combined)
     residual = np.where(
         modelled, interpolated - interpolated_background - interpolated_model, np.nan
     )
@@ -188,6 +209,43 @@ def oversample_slice(
         spline_used=np.where(used, spline_full, np.nan),
         variances=_masked_variances(propagated, variances, combined, nearest, estimated),
     )
+
+
+def _tamed_at_ends(change, interpolation, model, good):
+    """Change of the flux beyond the outermost pixels, less than half a pixel away.
+
+    It is held by the last step between two pixels: nothing else holds a spline there.
+    """
+    step = np.where(good[:, 1:] & good[:, :-1], np.abs(np.diff(model, axis=1)), 0.0)
+    column, rows = np.arange(len(good)), good.shape[1]
+    has = good.any(axis=1)
+    first, last = _outermost(good)
+    for outside, at in (
+        (interpolation.position < first, np.minimum(first, rows - 2)),
+        (interpolation.position > last, np.maximum(last - 1, 0)),
+    ):
+        limit = _ONWARDS * np.where(has, step[column, at[:, 0]], 0.0)[:, None]
+        change = np.where(outside, np.clip(change, -limit, limit), change)
+    return change
+
+
+def _outermost(good):
+    """First and last good row of each column, shape ``(column, 1)``."""
+    first, last = np.argmax(good, axis=1), np.argmax(good[:, ::-1], axis=1)
+    return first[:, None], good.shape[1] - 1 - last[:, None]
+
+
+def _spike(interpolation, residual, inverse):
+    """What a pixel beside a gap that the other side contradicts adds to the interpolated residual.
+
+    A cosmic ray whose neighbours are flagged would be spread over them.
+    """
+    (left, right), weights = interpolation.ends(residual), interpolation.ends(inverse)
+    variance = sum(np.divide(1, one, out=np.zeros_like(one), where=one > 0) for one in weights)
+    apart = (left - right) ** 2 > _SPIKE**2 * variance
+    quiet = np.where(np.abs(left) < np.abs(right), left, right)
+    whole = left + interpolation.fraction * (right - left)
+    return np.where(apart, whole - quiet, 0.0)
 
 
 def _finite(values):

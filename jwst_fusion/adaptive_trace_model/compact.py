@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jwst_fusion.numerics.robust import robust_sigma
+
 __all__ = ["CollapsedProfile", "collapse", "row_pitch", "significance", "steep_ranges", "taper"]
 
 #: Share of the rows that is taken for background, lowest first.
@@ -18,6 +20,8 @@ _REACH = 4
 #: Smallest number of steep pixels in a slice (or a tenth of its columns, if that is less): fewer
 #: are outliers.
 _MIN_STEEP = 50
+#: Scatter of the scales above which a column is lit by a line, and smallest share of such columns.
+_LIT, _LEAST_LIT = 10.0, 0.01
 #: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
 #: step of a fitted profile has with three knots per pixel and nodes every fifty columns.
 _MIN_STEP = 2.0
@@ -173,8 +177,7 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     profile, coordinate, error = profile[used], coordinate[used], error[used]
     source = _local_sum(profile)
     slope = np.abs(np.diff(profile, axis=1))
-    # A scale that is noise in most columns makes no trace, however steep in the others.
-    typical = np.median(np.where(np.isfinite(fit.scale), fit.scale, 0.0)[observed])
+    typical = _typical_scale(np.where(np.isfinite(fit.scale), fit.scale, 0.0)[observed])
     if not typical > 0:
         return []
     smallest = np.maximum(slope_limit * source, _MIN_STEP * np.nanmedian(error) / typical)
@@ -187,6 +190,14 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     n_bin = max(int(np.ceil((high - low) / (0.5 * pitch))), 1)
     counts, edges = np.histogram(where, bins=n_bin, range=(low, high))
     return _merge(edges, counts >= max(_COLUMN_SHARE * counts.max(), 1), pad * pitch)
+
+
+def _typical_scale(scale):
+    """Scale of the columns in which the source shines: all of them, or those of its lines."""
+    middle = np.median(scale)
+    lit = scale > middle + _LIT * max(robust_sigma(scale), np.finfo(float).tiny)
+    # A scale that is noise makes no trace, however steep in a few columns.
+    return np.median(scale[lit]) if lit.sum() > _LEAST_LIT * len(scale) else middle
 
 
 def _local_sum(profile):

@@ -21,13 +21,15 @@ class LinearInterpolation:
 
     Attributes
     ----------
+    position : ndarray
+        As given.
     has_data : ndarray of bool
         Columns with at least one valid row, shape ``(column,)``.
     """
 
     def __init__(self, valid, position):
         n_column, n_row = valid.shape
-        self.shape = valid.shape
+        self.shape, self.position = valid.shape, position
         row = np.arange(n_row)
         before = np.maximum.accumulate(np.where(valid, row, -1), axis=1)
         after = np.minimum.accumulate(np.where(valid, row, n_row)[:, ::-1], axis=1)[:, ::-1]
@@ -64,6 +66,23 @@ class LinearInterpolation:
         flat = np.ravel(values)
         left = flat[self._left]
         return left + self.fraction * (flat[self._right] - left)
+
+    def ends(self, values):
+        """
+        Values of the two rows between which each position lies.
+
+        Parameters
+        ----------
+        values : ndarray
+            Shape ``(column, row)``.
+
+        Returns
+        -------
+        tuple of ndarray
+            Of the lower and of the upper row, each ``(column, output row)``.
+        """
+        flat = np.ravel(values)
+        return flat[self._left], flat[self._right]
 
     def apply_squared(self, variance):
         """

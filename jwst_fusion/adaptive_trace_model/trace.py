@@ -3,6 +3,7 @@
 Arrays are (column, row) with NaN outside the slice. Fluxes and errors have the same unit.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +12,17 @@ from scipy import ndimage
 from jwst_fusion.adaptive_trace_model.alternation import SMOOTH, alternate
 from jwst_fusion.adaptive_trace_model.background import first_background, line_values
 from jwst_fusion.adaptive_trace_model.bspline import SurfaceFitter, UniformKnots, evaluate_surface
-from jwst_fusion.adaptive_trace_model.columns import first_columns, model_variance
+from jwst_fusion.adaptive_trace_model.columns import (
+    CLIP,
+    OUTLIER_FLOOR,
+    first_columns,
+    model_variance,
+)
 from jwst_fusion.adaptive_trace_model.compact import collapse, row_pitch
 from jwst_fusion.adaptive_trace_model.support import Support, find_support
 from jwst_fusion.adaptive_trace_model.window import WindowFitter
+
+log = logging.getLogger(__name__)
 
 __all__ = ["PROFILE_MODELS", "TraceFit", "fit_trace"]
 
@@ -27,8 +35,21 @@ _EDGE = 4.0
 #: Distance beyond the outermost pixel centres to which the model reaches, in native pixels: the
 #: outermost oversampled rows lie there.
 _MARGIN = 0.4
-#: Light in the median row times the number of rows, relative to all light, of a crowded slice.
-_FILLED_SHARE = 0.5
+#: Light in the median row times the number of rows, relative to all light, of a slice that may have
+#: no empty rows, and of a crowded one.
+_FILLED_SHARE, _CROWDED_SHARE = 0.05, 0.5
+#: Chi-square per pixel above which the background is in doubt.
+_DOUBTFUL = 1.15
+#: Part of the chi-square with a background that is left without it where the source was in it.
+_CLEARLY = 0.8
+#: Chi-square per pixel of a fit that is good enough.
+_FITS = 2.0
+#: How far below the background, relative to it, the sky beside a disc is whose plateau passed for
+#: background, and smallest background relative to the source then.
+_DARK_SKY, _PLATEAU = (0.5, 1.2), 0.2
+#: Signal-to-noise ratio of the brightest pixels of a column that shows no source, by how much that
+#: of the brightest columns exceeds it if a source shines in lines only, and the share of these.
+_DARK, _BRIGHT, _LIT_SHARE = 5.0, 4.0, 0.03
 #: Smallest mean squared signal-to-noise ratio of its pixels.
 _MIN_POWER = 4.0
 #: What one number per column has to gain in chi-square to be worth it (Akaike's criterion). A
@@ -226,15 +247,15 @@ def fit_trace(
         other = alternate(arrays, start, smooth_sum=True, **common)
         if other is not None and other.columns.misfit < result.columns.misfit:
             result = other
-    if result is not None and result.filled > _FILLED_SHARE and result.power > _MIN_POWER:
-        # Without empty rows, a background may trade places with a part of the profile that
-        # depends on the pixel phase. It stays only if the data ask for it.
-        start = _first_fit(arrays, np.zeros_like(background), error, coordinate, pitch)
-        other = alternate(arrays, replace(start, separable=False), **common)
-        misfit = result.columns.misfit
-        limit = misfit + _PER_COLUMN * len(data) * max(misfit / good.sum(), 1.0)
-        if other is not None and other.columns.misfit <= limit:
-            result = other
+    if result is None or _doubtful(result, good):
+        # Without empty rows, what is smooth of the source may pass for a background: a part of the
+        # profile that depends on the pixel phase, or the plateau of a disc. It stays only if the
+        # data ask for it, and so does the gradient that was taken off.
+        whole = (np.where(good, flux, 0.0), *arrays[1:])
+        start = _first_fit(whole, np.zeros_like(background), error, coordinate, pitch)
+        other = alternate(whole, replace(start, separable=False), **common)
+        if other is not None and _asks_for_less(result, other, data, whole[0], arrays):
+            result, lasting = other, np.zeros_like(lasting)
     if result is None or not result.columns.trusted.any():
         return None
     columns, profile, coefficients = result.columns, result.profile, result.coefficients
@@ -261,6 +282,51 @@ def fit_trace(
     )
 
 
+def _doubtful(result, good):
+    """Whether a part of the source may have passed for background."""
+    return result.power > _MIN_POWER and (
+        result.filled > _FILLED_SHARE
+        or result.columns.misfit > _DOUBTFUL * good.sum()
+        or _plateau_taken(result, good)
+    )
+
+
+def _plateau_taken(result, good):
+    """Whether most rows are of a source whose plateau passed for background: the sky is negative."""
+    level = np.median(result.columns.background[0])
+    source = result.columns.fitted[:, None] * result.profile
+    lowest = np.median(np.min(source, axis=1, where=good, initial=np.inf))
+    highest = np.median(np.max(np.abs(source), axis=1, where=good, initial=0.0))
+    return _DARK_SKY[0] * level < -lowest < _DARK_SKY[1] * level and level > _PLATEAU * highest
+
+
+def _asks_for_less(result, other, taken, whole, arrays):
+    """Whether the fit of all data without a background is as good as the one with it."""
+    if result is None:
+        return True
+    _, variance, good, _, position = arrays
+    # What tolerates errors of the source would tolerate more where the background is in it.
+    residuals, sources = [], []
+    for one, data in ((result, taken), (other, whole)):
+        source = one.columns.fitted[:, None] * one.profile
+        residuals.append(data - source - line_values(one.columns.background, position))
+        sources.append(np.abs(source))
+    tolerance = variance + (OUTLIER_FLOOR * np.minimum(*sources)) ** 2
+    misfit, others = (
+        np.sum(np.minimum(one**2 / tolerance, CLIP**2), where=good) for one in residuals
+    )
+    pixels = good.sum()
+    limit = _CLEARLY * misfit
+    if result.filled > _CROWDED_SHARE:
+        limit = misfit + _PER_COLUMN * len(good) * max(misfit / pixels, 1.0)
+    if _plateau_taken(result, good):
+        # The sum of light of both signs depends on the pixel phase, too: such a profile may fit
+        # the pixels and be wrong between them.
+        limit = max(limit, _FITS * pixels)
+    log.debug("chi-square %.2f with a background, %.2f without", misfit / pixels, others / pixels)
+    return others <= limit
+
+
 def _first_fit(arrays, background, error, coordinate, pitch):
     """First scales, from the median profile above the background, or with it if it is broad."""
     data, variance, good, inside, position = arrays
@@ -281,7 +347,21 @@ def _edge_window(coordinate, low, high, width):
     return np.where(np.isfinite(distance), np.sin(0.5 * np.pi * np.clip(distance, 0, 1)) ** 2, 0.0)
 
 
+def _lit_columns(flux, error, good):
+    """Columns in which a source shines that most columns do not show; none if most show it."""
+    # Medians of three rows leave single bad pixels out.
+    ratio = np.where(good, flux / np.where(good, error, 1.0), 0.0)
+    size = np.abs(ndimage.median_filter(ratio, (1, 3), mode="nearest"))
+    peak = np.max(size, axis=1)
+    bright = np.quantile(peak, 1 - _LIT_SHARE)
+    if np.median(peak) > _DARK or bright < _BRIGHT * max(np.median(peak), 1.0):
+        return np.zeros(len(peak), bool)
+    return peak >= bright
+
+
 def _median_profile(flux, error, coordinate, good, pitch):
     """Profile common to all columns, from medians in bins of half a pixel."""
-    collapsed = collapse(flux, error, coordinate, good=good, step=pitch / 2)
+    lit = _lit_columns(flux, error, good)
+    seen = good & lit[:, None] if lit.any() else good
+    collapsed = collapse(flux, error, coordinate, good=seen, step=pitch / 2)
     return np.interp(np.where(good, coordinate, collapsed.center[0]), *collapsed.filled())
