@@ -22,6 +22,8 @@ _REACH = 4
 _MIN_STEEP = 50
 #: Scatter of the scales above which a column is lit by a line, and smallest share of such columns.
 _LIT, _LEAST_LIT = 10.0, 0.01
+#: Scale of the other columns, relative to these, below which the source shines in lines only.
+_DARK = 0.02
 #: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
 #: step of a fitted profile has with three knots per pixel and nodes every fifty columns.
 _MIN_STEP = 2.0
@@ -197,7 +199,11 @@ def _typical_scale(scale):
     middle = np.median(scale)
     lit = scale > middle + _LIT * max(robust_sigma(scale), np.finfo(float).tiny)
     # A scale that is noise makes no trace, however steep in a few columns.
-    return np.median(scale[lit]) if lit.sum() > _LEAST_LIT * len(scale) else middle
+    if lit.sum() <= _LEAST_LIT * len(scale):
+        return middle
+    typical = np.median(scale[lit])
+    # A red or blue spectrum is bright at one end, but not dark elsewhere.
+    return typical if middle < _DARK * typical else middle
 
 
 def _local_sum(profile):

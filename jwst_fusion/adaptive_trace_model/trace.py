@@ -292,7 +292,7 @@ def _doubtful(result, good):
 
 
 def _plateau_taken(result, good):
-    """Whether most rows are of a source whose plateau passed for background: the sky is negative."""
+    """Whether a plateau on most rows passed for background, so that the sky is negative."""
     level = np.median(result.columns.background[0])
     source = result.columns.fitted[:, None] * result.profile
     lowest = np.median(np.min(source, axis=1, where=good, initial=np.inf))
