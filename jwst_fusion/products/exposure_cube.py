@@ -14,6 +14,7 @@ from jwst_fusion.products.reobserved import reobserved_image
 from jwst_fusion.products.source_spectra import store_sources
 from jwst_fusion.products.tables import (
     QUALITY,
+    add_posterior,
     add_record,
     as_text,
     give_units,
@@ -151,6 +152,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     product.component_maps, product.component_spectra = stored(result.coefficients), stored(basis.T)
     product.channel_table["subspace_mean"] = mean
     product.meta.fusion.unit_spectra = "MJy/sr"
+    add_posterior(product, result.posterior)
     add_record(product, options, messages)
     give_units(product)
     if len(fused.sources):
@@ -162,6 +164,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
             sky=result.grid.sky(fused.sources.x, fused.sources.y),
             flux=result.source_flux,
             error=result.source_error,
+            covariance_factor=result.source_factor,
         )
     return product
 

@@ -97,8 +97,17 @@ def test_products_and_provenance(observed, fused):
         assert np.all(model.err[good] > 0)
         # Both exposures and an image saw nearly all of it.
         assert np.mean(np.isin(model.weightmap, (3, 5))) > 0.9
-        with pytest.raises(ValueError, match="those of exposures"):
-            error_of(model)
+        # From the posterior, which is no larger than the cube: of a voxel, ERR.
+        mask, channel = np.zeros(model.data.shape[1:]), np.zeros(len(model.data))
+        mask[8, 8] = channel[20] = 1
+        assert model.dq[20, 8, 8] == 0
+        assert error_of(model, mask, channel) == pytest.approx(model.err[20, 8, 8], rel=0.1)
+        assert "error_of" in header["FUSSUMS"]
+        mask[6:11, 6:11] = 1
+        whole = error_of(model, mask)
+        np.testing.assert_allclose(error_of(path, mask), whole, rtol=1e-4)
+        naive = np.sqrt(np.sum(model.err**2 * mask, axis=(1, 2)))
+        assert np.median(whole / naive) > 1.5
     with datamodels.open(path) as model:
         assert type(model) is datamodels.IFUCubeModel
         _, dec, wavelength = model.meta.wcs(8.0, 8.0, 0.0)

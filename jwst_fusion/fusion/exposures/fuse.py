@@ -8,6 +8,7 @@ from astropy.coordinates import SkyCoord
 from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
 from jwst_fusion.fusion.exposures.pointing import common_offset
+from jwst_fusion.fusion.exposures.posterior import scene_posterior
 from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
@@ -112,12 +113,14 @@ def fuse_exposures(
     groups = solution.solution
     if product_psf is None:
         product_psf = (inputs.image_psfs or inputs.psfs)[0]
-    error = None
+    covariance = None if slopes is None else fitted.elimination.covariance
+    more = {"slopes": slopes, "covariance": covariance}
+    error = posterior = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-    covariance = None if slopes is None else fitted.elimination.covariance
-    flux, flux_error = source_spectra(
-        problem, groups, _steradian(grid), slopes=slopes, covariance=covariance
+        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **more)
+    flux, flux_error, flux_factor = source_spectra(
+        problem, groups, _steradian(grid), spread, **more
     )
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside
@@ -125,6 +128,7 @@ def fuse_exposures(
     return ExposureFusion(
         cube=render_cube(problem, groups, inputs.domain, product_psf),
         error=error,
+        posterior=posterior,
         wavelength=inputs.axis.wavelength,
         grid=grid,
         coefficients=problem.maps(groups)[:, rows, columns],
@@ -134,6 +138,7 @@ def fuse_exposures(
         image_residuals=image_residuals,
         source_flux=flux,
         source_error=flux_error,
+        source_factor=flux_factor,
         scales=_per_observation(inputs.psfs, views, "scales"),
         image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
         offsets=fitted.offsets * grid.scale,
