@@ -238,6 +238,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         channel_chi2=channel_chi2,
         pixels=pixels,
         noise=noise,
+        resolution="ifu" if options.resolution == "imager" and not images else options.resolution,
         alignment="fitted" if settings.offsets == "fitted" else "wcs",
     )
 

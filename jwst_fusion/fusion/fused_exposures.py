@@ -58,6 +58,8 @@ class FusedExposures:
         Pixels of each channel.
     noise : array (L,)
         Their median stated error, MJy/sr; NaN without any.
+    resolution : {"imager", "ifu", "deconvolved"}
+        Whose PSF the cube has.
     alignment : {"wcs", "fitted"}
         Whether offsets of the exposures were fitted.
     """
@@ -79,6 +81,7 @@ class FusedExposures:
     channel_chi2: np.ndarray
     pixels: np.ndarray
     noise: np.ndarray
+    resolution: str
     alignment: str
 
     @property

@@ -67,6 +67,12 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.resolution == "ifu":
+        msg = (
+            f"resolution is 'ifu', which is for exposures (input = exposures): {cube.name} has the "
+            "resolution of the spectrograph as it is; choose imager or deconvolved"
+        )
+        raise ValueError(msg)
     if options.outlier_sigma > 0:
         cube, images = _without_isolated_outliers(cube, images)
     data, err, good, cube_grid = _oriented(cube)

@@ -174,7 +174,7 @@ def _describe(meta, fused, options):
     meta.software_version, meta.input = __version__, "exposures"
     meta.exposures = len({one.name for one in fused.exposures})
     meta.images, meta.factor = len(fused.images), fused.factor
-    meta.resolution, meta.psf_source = options.resolution, fused.psf_source
+    meta.resolution, meta.psf_source = fused.resolution, fused.psf_source
     meta.psf_broadening_image = float(options.psf_broadening_image)
     if options.psf_opd is not None:
         meta.psf_wavefront = str(options.psf_opd)[-64:]

@@ -437,6 +437,11 @@ def test_memory_limit(members, fuse):
         fuse(members(filters=("F210M",)), memory_limit=1e-4)
 
 
+def test_resolution_of_the_spectrograph_is_for_exposures(members, fuse):
+    with pytest.raises(ValueError, match=r"resolution is 'ifu', which is for exposures"):
+        fuse(members(filters=("F210M",)), resolution="ifu")
+
+
 def test_impossible_ranges(members, fuse, caplog):
     given = members(filters=("F210M",))
     with pytest.raises(ValueError, match="wave_min and wave_max leave 0"):

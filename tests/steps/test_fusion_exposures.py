@@ -148,7 +148,7 @@ def test_models_without_images(observed, small, tmp_path):
         result = FusionStep.call(model, **quick)
         assert model.data.tobytes() == before
     assert result.meta.cal_step.fusion == "COMPLETE"
-    assert result.meta.fusion.images == 0
+    assert (result.meta.fusion.images, result.meta.fusion.resolution) == (0, "ifu")
     (page,) = tmp_path.glob("*.html")
     assert "no images" in page.read_text()
     assert (result.dq == 0).mean() > 0.5
@@ -162,6 +162,8 @@ def test_kinds_of_input_are_not_mixed(observed, products_of_a_cube):
         FusionStep.call([exposure], input="cube")
     with pytest.raises(ValueError, match="is a cube, but input is 'exposures'"):
         FusionStep.call([cube], input="exposures")
+    with pytest.raises(Exception, match="resolution"):
+        FusionStep.call([cube], resolution="slices")
     with pytest.raises(Exception, match="input"):
         FusionStep.call([cube], input="pixels")
 

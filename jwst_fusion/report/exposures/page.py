@@ -22,6 +22,7 @@ from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
 __all__ = ["exposure_page", "write_exposure_report"]
 
+_RESOLUTIONS = {"imager": "imager", "ifu": "spectrograph", "deconvolved": "deconvolved"}
 _SIGMA = 5.0  # ends of the scale of residual maps, standard deviations
 
 
@@ -130,6 +131,7 @@ def _facts(product):
     return [
         ("Exposures used", f"{header.get('FUSNEXP')} of {header.get('FUSNEXPG')}"),
         ("Images used", f"{header.get('FUSNIMG')} of {header.get('FUSNGIVN')}"),
+        ("Resolution", _RESOLUTIONS.get(header.get("FUSRESOL"), "–")),
         ("Pixels", f'{shape[2]} × {shape[1]} of {product.scale:.3f}"'),
         ("Channels", f"{shape[0]}, {product.wavelength[0]:.3f} to {product.wavelength[-1]:.3f} µm"),
         ("χ², exposures", short(header.get("FUSCHI2C", np.nan))),
