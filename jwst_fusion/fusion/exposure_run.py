@@ -37,6 +37,7 @@ from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.observed.photometry import filter_responses, seen_part
 from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.residual_cube import ResidualCube, with_residual
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
 from jwst_fusion.fusion.sources.catalogue import read_catalogue
 from jwst_fusion.fusion.sources.source_list import SourceList
@@ -220,6 +221,9 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     )
     _warn_of_noise(exposures, images, result)
     chi2, channel_chi2, pixels, noise = agreement(exposures, result, wavelength)
+    residual = ResidualCube.of(exposures, result, factor)
+    if options.add_residual:
+        result = with_residual(result, residual)
     return FusedExposures(
         result=result,
         channels=field.channels,
@@ -238,6 +242,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         channel_chi2=channel_chi2,
         pixels=pixels,
         noise=noise,
+        residual=residual,
         resolution="ifu" if options.resolution == "imager" and not images else options.resolution,
         alignment="fitted" if settings.offsets == "fitted" else "wcs",
     )

@@ -255,6 +255,10 @@ class FusionOptions:
         "in turn, with one more fusion each; or 'none'",
         kind="force_list",
     )
+    add_residual: bool = option(
+        False,
+        "Add what exposures leave of the cube, spaxel by spaxel, with its noise in ERR",
+    )
     save_reobserved: bool = option(
         False,
         "Save the result as each filter (i2d) and the spectrometer (s3d) would see it",

@@ -67,6 +67,12 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.add_residual:
+        msg = (
+            "add_residual is for exposures (input = exposures): with cubes, lines that no "
+            "component has are put back by themselves"
+        )
+        raise ValueError(msg)
     if options.resolution == "ifu":
         msg = (
             f"resolution is 'ifu', which is for exposures (input = exposures): {cube.name} has the "

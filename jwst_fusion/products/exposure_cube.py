@@ -28,6 +28,7 @@ __all__ = [
     "exposure_product",
     "reobserved_images",
     "residual_exposure",
+    "residual_product",
 ]
 
 _PIXEL = dqflags.pixel
@@ -138,6 +139,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
         weightmap=origin,
     )
     _describe(product.meta.fusion, fused, options)
+    _describe_residual(product.meta.fusion, fused, options)
     product.meta.fusion.exposures_given = exposures_given
     product.meta.fusion.images_given = images_given
     product.exposure_table = _exposures(fused, product.get_dtype("exposure_table"))
@@ -203,6 +205,54 @@ def _describe(meta, fused, options):
     for name, value in found.items():
         if value is not None:
             setattr(meta, name, float(value))
+
+
+def _describe_residual(meta, fused, options):
+    """Say what of the exposures the scene does not explain."""
+    meta.residual_added = bool(options.add_residual)
+    significance, (channel, row, column), scatter = fused.residual.structure()
+    if not np.isfinite(significance):
+        return
+    meta.residual_significance, meta.residual_scatter = significance, scatter
+    meta.residual_wavelength = float(fused.result.wavelength[channel])
+    side = fused.factor
+    meta.residual_x, meta.residual_y = (float(side * one + (side - 1) / 2) for one in (column, row))
+    near = tuple(slice(max(one - 1, 0), one + 2) for one in (channel, row, column))
+    fine = (near[0], *(slice(side * one.start, side * one.stop) for one in near[1:]))
+    left, light = float(fused.residual.data[near].mean()), float(fused.result.cube[fine].mean())
+    if options.add_residual:
+        light -= left
+    meta.residual_share = abs(left) / max(abs(light), np.finfo(float).tiny)
+
+
+def residual_product(template, fused, grid):
+    """
+    Make a cube of what the exposures leave of a fused cube.
+
+    Parameters
+    ----------
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        From `blended_template`.
+    fused : `~jwst_fusion.fusion.fused_exposures.FusedExposures`
+        The result.
+    grid : SkyGrid
+        The spaxels.
+
+    Returns
+    -------
+    `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        Mean residuals and their errors, MJy/sr; NaN and DO_NOT_USE without a pixel.
+    """
+    seen = fused.residual.error > 0
+    return cube_product(
+        template,
+        grid=grid,
+        data=np.where(seen, fused.residual.data, np.nan),
+        err=np.where(seen, fused.residual.error, np.nan),
+        dq=np.where(seen, 0, _PIXEL["DO_NOT_USE"] | _PIXEL["NON_SCIENCE"]),
+        weightmap=seen.astype(np.float32),
+        kind=IFUCubeModel,
+    )
 
 
 def _exposures(fused, dtype):

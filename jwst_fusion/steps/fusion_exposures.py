@@ -23,6 +23,7 @@ from jwst_fusion.products.exposure_cube import (
     exposure_product,
     reobserved_images,
     residual_exposure,
+    residual_product,
 )
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
 from jwst_fusion.products.keywords import moves, target_position
@@ -251,6 +252,11 @@ class ExposureFusionMixin:
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
             self._save_residuals(kept, fused, product, name)
+            with residual_product(template, fused, found.coarse) as residual:
+                residual.meta.filename = f"{name}_residual_s3d.fits"
+                self.save_model(
+                    residual, output_file=residual.meta.filename, suffix="s3d", force=True
+                )
         if self.save_results or self.output_file:
             self.save_sources(product)
         if options.save_report:

@@ -440,6 +440,8 @@ def test_memory_limit(members, fuse):
 def test_resolution_of_the_spectrograph_is_for_exposures(members, fuse):
     with pytest.raises(ValueError, match=r"resolution is 'ifu', which is for exposures"):
         fuse(members(filters=("F210M",)), resolution="ifu")
+    with pytest.raises(ValueError, match="add_residual is for exposures"):
+        fuse(members(filters=("F210M",)), add_residual=True)
 
 
 def test_impossible_ranges(members, fuse, caplog):

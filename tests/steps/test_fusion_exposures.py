@@ -74,6 +74,7 @@ def test_products_and_provenance(observed, fused):
         CAL.format(1).replace("_cal", "_fusion_residual"),
         CAL.format(2).replace("_cal", "_fusion_residual"),
         f"{name}_reobserved_f212n_i2d.fits",
+        f"{name}_residual_s3d.fits",
     }
     path = folder / f"{name}_fused_s3d.fits"
     header = fits.getheader(path)
@@ -113,7 +114,15 @@ def test_products_and_provenance(observed, fused):
         _, dec, wavelength = model.meta.wcs(8.0, 8.0, 0.0)
         assert wavelength == pytest.approx(2.10, abs=2e-3)
         assert abs(dec - model.meta.wcsinfo.crval2) < 1 / 3600
+    assert not header["FUSRADD"]
+    assert 2 < abs(header["FUSRSIG"]) < 7
+    with datamodels.open(folder / f"{name}_residual_s3d.fits") as model:
+        assert type(model) is datamodels.IFUCubeModel
+        seen = model.dq == 0
+        assert seen.mean() > 0.9
+        assert np.sqrt(np.mean((model.data[seen] / model.err[seen]) ** 2)) == pytest.approx(1, 0.2)
     page = (folder / f"{name}_fused_report.html").read_text()
+    assert "Strongest residual" in page
     assert CAL.format(1) in page
     assert "F212N" in page
 
@@ -145,13 +154,19 @@ def test_models_without_images(observed, small, tmp_path):
     with datamodels.open(observed.exposures[0]) as model:
         before = model.data.tobytes()
         quick = small | {"wave_max": 2.12, "save_report": True, "output_dir": str(tmp_path)}
+        quick["add_residual"] = True
         result = FusionStep.call(model, **quick)
         assert model.data.tobytes() == before
     assert result.meta.cal_step.fusion == "COMPLETE"
     assert (result.meta.fusion.images, result.meta.fusion.resolution) == (0, "ifu")
     (page,) = tmp_path.glob("*.html")
     assert "no images" in page.read_text()
+    assert ", added" in page.read_text()
+    assert result.meta.fusion.residual_added
     assert (result.dq == 0).mean() > 0.5
+    # Noise of single voxels is that of the pixels, of which there are as many as spaxels.
+    noise = np.median(result.channel_table["noise"])
+    assert 0.5 * noise < np.nanmedian(result.err) < 2 * noise
 
 
 def test_kinds_of_input_are_not_mixed(observed, products_of_a_cube):
