@@ -39,7 +39,7 @@ from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.residual_cube import ResidualCube, with_residual
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
-from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.sources.catalogue import coordinates_of_images, read_catalogue
 from jwst_fusion.fusion.sources.source_list import SourceList
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import read_psf
@@ -203,7 +203,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     sharp = product_psf(
         images, psfs_of_images, exposures, psfs, wavelength, resolution=options.resolution
     )
-    given = _given_sources(options, grid)
+    given = _given_sources(options, grid, applied / grid.scale)
     sources = None if options.sources == "none" else "auto"
     if given is not None:
         sources = grid.sky(given.x, given.y) if len(given) else None
@@ -367,9 +367,12 @@ def _exposure_psfs(exposures, grid, wavelength, npix, options, date):
     )
 
 
-def _given_sources(options, grid):
+def _given_sources(options, grid, offsets):
     """Point sources of a catalogue in pixels of the grid; None if they are to be found, or none."""
-    return None if options.source_file is None else _of_catalogue(options.source_file, grid)
+    path = options.source_file
+    if path is None:
+        return None
+    return _of_catalogue(path, coordinates_of_images(grid, offsets, path))
 
 
 def _sources(result, given):

@@ -24,7 +24,7 @@ from jwst_fusion.fusion.observed.registration import choose_factor, common_grid,
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
-from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.sources.catalogue import coordinates_of_images, read_catalogue
 from jwst_fusion.fusion.validation import assess, table
 from jwst_fusion.messages import warn
 
@@ -142,7 +142,11 @@ def fuse_observations(cube, images, options):
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
     )
     settings = options.solver()
-    inputs, names = _with_catalogue(inputs, cube, aligned.sky_of(grid.fine), options)
+    sky = aligned.sky_of(grid.fine)
+    if options.source_file is not None:
+        beside = given if aligned.corrected else aligned.applied
+        sky = coordinates_of_images(sky, beside, options.source_file)
+    inputs, names = _with_catalogue(inputs, cube, sky, options)
     result = fuse(inputs, settings)
     if names is not None and result.sources is not None:
         result = replace(result, sources=result.sources.renamed(names))
