@@ -335,3 +335,44 @@ def test_parameters_that_mean_the_same(caplog):
     # Images tell where the exposures look.
     beside = exposure_settings(FusionOptions(), moving=False, images=True)
     assert (beside.offsets, beside.gains) == ("fitted", "fitted")
+
+
+@pytest.fixture(scope="module")
+def two_cubes(observed, small, tmp_path_factory):
+    """Cubes of neighbouring wavelengths, fused from exposures, in a folder."""
+    folder, made = tmp_path_factory.mktemp("joined"), []
+    for label, low, high in (("blue", 2.095, 2.122), ("red", 2.116, 2.145)):
+        given = small | {"wave_min": low, "wave_max": high, "output_dir": str(folder)}
+        product = FusionStep.call(observed.exposures[0], **given)
+        product.meta.filename = f"x_{label}_fused_s3d.fits"
+        made.append(product)
+    return made, folder
+
+
+def joining(folder):
+    step = FusionStep()
+    step.output_dir, step.save_report = str(folder), True
+    return step
+
+
+def test_joined_cubes_of_exposures(two_cubes, caplog):
+    made, folder = two_cubes
+    (whole,) = joining(folder).join(made, "x")
+    assert whole.meta.fusion.joined == 2
+    assert "The coordinates of the cubes differ" not in caplog.text
+    # Errors of sums are those of the part, where there is one.
+    mask = np.zeros(made[0].data.shape[1:])
+    mask[6:11, 6:11] = 1
+    np.testing.assert_allclose(error_of(whole, mask)[:10], error_of(made[0], mask)[:10], rtol=0.02)
+    page = (folder / "x_fused_report.html").read_text()
+    for label in ("blue", "red"):
+        assert f"x_{label}_fused_s3d.fits" in page
+
+
+def test_coordinates_of_joined_cubes_that_differ_are_named(two_cubes, caplog):
+    made, folder = two_cubes
+    moved = made[1].copy()
+    moved.meta.fusion.registration, moved.meta.fusion.offset_x = "corrected", 0.12
+    (whole,) = joining(folder).join([made[0], moved], "y")
+    assert 'The coordinates of the cubes differ by 0.12"' in caplog.text
+    assert whole.meta.fusion.joined == 2
