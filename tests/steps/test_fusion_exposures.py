@@ -230,12 +230,32 @@ def moving(model):
     model.meta.target.type = "MOVING"
 
 
+def without_unit(model):
+    model.meta.bunit_data = None
+
+
+def without_detector(model):
+    model.meta.instrument.detector = None
+
+
+def without_grating(model):
+    model.meta.instrument.grating = "MIRROR"
+
+
+def without_roll(model):
+    model.meta.wcsinfo.roll_ref = None
+
+
 FAULTS = {
     "no WCS": (without_wcs, "has no WCS"),
     "all bad": (all_bad, "no pixel that may be used"),
     "all replaced": (all_replaced, "no pixel that may be used"),
     "no errors": (without_errors, r"without an error (ERR)"),
     "counts": (in_counts, "is in DN/s"),
+    "no unit": (without_unit, "has no unit (keyword BUNIT)"),
+    "no detector": (without_detector, "has the keyword DETECTOR None, which is none of NRS1"),
+    "no grating": (without_grating, "has the keyword GRATING MIRROR, which is none of PRISM"),
+    "no roll": (without_roll, "set the parameter roll_cube"),
     "leakage": (leakage, "IS_IMPRT"),
     "background": (background, "BKGDTARG"),
     "moving": (moving, "moving target"),
@@ -252,6 +272,30 @@ def test_a_single_exposure_that_cannot_be_used_is_skipped(observed, small, name,
     np.testing.assert_array_equal(result.data, model.data)
     assert reason in caplog.text
     assert CAL.format(1) in caplog.text
+    model.close()
+
+
+def test_files_that_cannot_be_read_are_of_no_kind(observed, tmp_path):
+    junk = tmp_path / "junk_cal.fits"
+    junk.write_bytes(b"junk" * 1000)
+    for given in (str(junk), [observed.exposures[0], str(junk)]):
+        with pytest.raises(ValueError, match=r"junk_cal.fits cannot be read as a JWST product"):
+            FusionStep.call(given)
+    for nothing, error in (([], ValueError), (None, TypeError)):
+        with pytest.raises(error, match=r"exposures \(cal\), or"):
+            FusionStep.call(nothing)
+
+
+def test_exposures_of_other_targets_and_times_are_named(observed, caplog):
+    def other(model):
+        model.meta.target.catalog_name = "ELSEWHERE"
+        model.meta.observation.date = "2019-01-01"
+
+    model = changed(observed, 1, other)
+    opened, reasons = FusionStep()._open_exposures([observed.exposures[0], model])
+    assert (len(opened), reasons) == (2, [])
+    assert "The exposures are of several targets (ELSEWHERE, " in caplog.text
+    assert "The exposures were taken within" in caplog.text
     model.close()
 
 
