@@ -105,13 +105,17 @@ def _behind_sharpest(grid, psf, wavelength):
 
 
 def _near(grid, blocks, reach):
-    """Kernels (a, b, 2 reach + 1, 2 reach + 1) of blocks (group, a, b), their middle at zero."""
+    """Kernels (a, b, 2 reach + 1, 2 reach + 1) of blocks (group, a, b), their middle at zero.
+
+    What lies farther is spread over all of a kernel, so that its sum stays that of the whole.
+    """
     rank = blocks.shape[-1]
     spectra = half_plane(grid, blocks.reshape(len(blocks), 1, -1))
     at = np.arange(-reach, reach + 1)
     found = np.empty((len(spectra), len(at), len(at)))
     for one, spectrum in zip(found, spectra, strict=True):
         one[:] = sf.irfft2(spectrum, grid.shape)[np.ix_(at, at)]
+        one += (spectrum[0, 0].real - one.sum()) / one.size
     return found.reshape(rank, rank, len(at), len(at))
 
 
