@@ -1,5 +1,7 @@
 """The product of a fusion from exposures: a fused cube, and what it leaves of each exposure."""
 
+import logging
+
 import numpy as np
 from jwst.model_blender import ModelBlender
 from stdatamodels.jwst.datamodels import IFUCubeModel, dqflags
@@ -30,6 +32,8 @@ __all__ = [
     "residual_exposure",
     "residual_product",
 ]
+
+log = logging.getLogger(__name__)
 
 _PIXEL = dqflags.pixel
 # What the numbers in WMAP mean, for the header.
@@ -157,18 +161,30 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     add_posterior(product, result.posterior)
     add_record(product, options, messages)
     give_units(product)
-    if len(fused.sources):
-        store_sources(
-            product,
-            fused.sources,
-            fused.sources.x,
-            fused.sources.y,
-            sky=result.grid.sky(fused.sources.x, fused.sources.y),
-            flux=result.source_flux,
-            error=result.source_error,
-            covariance_factor=result.source_factor,
-        )
+    _add_sources(product, fused)
     return product
+
+
+def _add_sources(product, fused):
+    """Add the point sources in the field; the exposures hardly saw those beside it."""
+    result, found = fused.result, fused.sources
+    ny, nx = result.grid.shape
+    inside = (found.x > -0.5) & (found.x < nx - 0.5) & (found.y > -0.5) & (found.y < ny - 0.5)
+    if not inside.all():
+        log.info("%d point sources lie beside the field of the cube", np.count_nonzero(~inside))
+    if not inside.any():
+        return
+    found = found.chosen(inside)
+    store_sources(
+        product,
+        found,
+        found.x,
+        found.y,
+        sky=result.grid.sky(found.x, found.y),
+        flux=result.source_flux[inside],
+        error=result.source_error[inside],
+        covariance_factor=result.source_factor[inside],
+    )
 
 
 def _describe(meta, fused, options):
