@@ -19,7 +19,7 @@ __all__ = ["FILTERS", "Fault", "Products", "Size", "demo_scene", "observe"]
 
 #: Filters of the images.
 FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
-_SCENE = {"blue": 1.63, "red": 2.33, "field": 6.5, "pixel_scale": 0.025}
+_SCENE = {"blue": 1.63, "red": 2.33, "field": 5.6, "pixel_scale": 0.0125}
 _BLUE, _RED, _STEP = 1.66, 2.302, 4e-3  # micrometre; channels of the cube
 _LINE = 4e-3  # micrometre, sigma: lines are as wide as channels, which shows them whole
 _RIM = 0.45  # arcsec by which images are larger than the cube on every side
