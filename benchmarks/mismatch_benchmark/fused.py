@@ -249,9 +249,7 @@ def _stars(scene, fused, wavelength):
         true = one.flux * spectra[one.component]
         flux = error = np.full(len(wavelength), np.nan)
         if sources is not None and len(sources):
-            away = np.hypot(
-                sources.positions.x - start[1] - x, sources.positions.y - start[0] - y
-            )
+            away = np.hypot(sources.positions.x - start[1] - x, sources.positions.y - start[0] - y)
             near = int(np.argmin(away))
             if away[near] * scale < _MATCHED and near not in taken:
                 taken.add(near)

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from jwst.assign_wcs.pointing import create_fitswcs
 from scipy import ndimage
+from verdict_benchmark.scenes import with_variable_star
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.psf import aperture_angle
@@ -13,7 +14,6 @@ from jwst_fusion.simulation.cubes import simulate_s3d
 from jwst_fusion.simulation.images import simulate_i2d
 from jwst_fusion.simulation.scenes import nebula
 from mismatch_benchmark.optics import RIGHT, ROLLS, Truth, true_psfs
-from verdict_benchmark.scenes import with_variable_star
 
 __all__ = ["FILTERS", "Fault", "Products", "Size", "demo_scene", "observe"]
 

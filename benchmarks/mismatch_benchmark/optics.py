@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from verdict_benchmark.optics import random_wavefront
 
 from jwst_fusion.psf import PsfCube, aperture_angle, chebyshev_nodes, write_psf
 from jwst_fusion.psf.aperture import native_psf, wavefront_error
@@ -13,7 +14,6 @@ from jwst_fusion.psf.instruments import INSTRUMENTS
 from jwst_fusion.psf.resample import native_field, resample_psf
 from jwst_fusion.simulation.images import i2d_pixel_kernels
 from jwst_fusion.simulation.psfs import cube_psf, imager_psf
-from verdict_benchmark.optics import random_wavefront
 
 __all__ = ["RIGHT", "ROLLS", "TWIN", "Truth", "psf_files", "true_psfs"]
 
@@ -136,14 +136,10 @@ def _disturbed(channel, scene, truth, wider):
     npix = int(WIDTH / scene.pixel_scale) // 2 * 2 + 1
     native = int(native_field(npix, scene.pixel_scale, kernels, sigma) / _NATIVE) // 2 * 2 + 1
     nodes = chebyshev_nodes(*scene.wavelength, _NODES)
-    added = random_wavefront(
-        truth.wavefront * INSTRUMENTS[channel].wavefront_rms, _SEEDS[channel]
-    )
+    added = random_wavefront(truth.wavefront * INSTRUMENTS[channel].wavefront_rms, _SEEDS[channel])
     data = [
         resample_psf(
-            native_psf(
-                channel, one, _NATIVE, native, error=wavefront_error(channel, one) + added
-            ),
+            native_psf(channel, one, _NATIVE, native, error=wavefront_error(channel, one) + added),
             _NATIVE,
             npix=npix,
             pixel_scale=scene.pixel_scale,

@@ -170,9 +170,9 @@ def resample_image(data, err, good, source, target):
     -----
     Interpolation of band-limited data: by the cosine transform onto pixels half as large, and
     there by quintic splines (`scipy.ndimage.map_coordinates`). NIRCam samples its diffraction limit
-    at 2 um just so: splines alone lower the peak of a star by 0.7 %. This adds no blur that the PSF would have to account for. Bad pixels
-    are filled from their neighbours first, so that they spoil nothing far away, and all that lies
-    next to one is left without data.
+    at 2 um just so: splines alone lower the peak of a star by 0.7 %. This adds no blur that the
+    PSF would have to account for. Bad pixels are filled from their neighbours first, so that they
+    spoil nothing far away, and all that lies next to one is left without data.
     """
     y, x = np.indices(target.shape)
     column, row = source.pixels(target.sky(x, y))
