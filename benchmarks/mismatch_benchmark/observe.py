@@ -27,7 +27,7 @@ _NOISE = {"cube": 0.25, "images": 0.1}  # MJy/sr
 _CORE = 0.06  # arcsec, radius of a saturated core
 _CLIPPED = 0.5  # of the peak of a clipped star
 # Noise of neighbouring spaxels as drizzling leaves it: weights along each axis.
-_DRIZZLED = (0.25, 0.5, 0.25)
+_DRIZZLED = (0.15, 0.7, 0.15)
 
 
 @dataclass(frozen=True)

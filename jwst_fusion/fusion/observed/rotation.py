@@ -15,8 +15,12 @@ _COMPLETE = 0.98
 _FEWEST = 25
 # Residuals of spaxels in squares of this side, two PSFs of the cube, are not independent.
 _BLOCK = 4
+# Parts along each side of the field that are left out in turn: what a few of them decide is not
+# known, whatever the noise.
+_PARTS = 4
 # Rolls in headers are never wrong by more (degrees): what is found beyond is something else.
 _LARGEST_ANGLE = 2.0
+_SINGULAR = 1e12  # condition from which on a part that is left out leaves too little
 _STEPS = 8  # of which two or three are needed
 # Changes at which the iteration ends: fine pixels, and radians, half a thousandth at its ends of a
 # field of 100 fine pixels.
@@ -37,12 +41,16 @@ class Motion:
         By how much the image shows the scene turned from +x to +y, degrees.
     offset_error, angle_error : float
         Standard errors, of the offset per axis; infinite where nothing can be measured.
+    angle_spread : float
+        Standard error of the angle if places of the cube are off for themselves, whatever the
+        noise, degrees.
     """
 
     offset: np.ndarray
     angle: float
     offset_error: float
     angle_error: float
+    angle_spread: float = np.inf
 
     @classmethod
     def unknown(cls):
@@ -122,7 +130,29 @@ def image_motion(image, synthetic, *, psf_image, psf_cube, factor):
         angle=float(np.rad2deg(motion[2])),
         offset_error=float(errors[:2].max()),
         angle_error=float(np.rad2deg(errors[2])),
+        angle_spread=float(np.rad2deg(_spread(matrix / unit, target, used)[2] * unit[3] / unit[2])),
     )
+
+
+def _spread(matrix, target, used):
+    """Standard errors of coefficients from parts of the field left out in turn (jackknife)."""
+    parts = [
+        np.minimum(_PARTS * (index - index.min()) // (np.ptp(index) + 1), _PARTS - 1)
+        for index in np.nonzero(used)
+    ]
+    part = parts[0] * _PARTS + parts[1]
+    normal = matrix.T @ matrix
+    right = matrix.T @ target
+    found = []
+    for one in np.unique(part):
+        own = part == one
+        rest = normal - matrix[own].T @ matrix[own]
+        if np.linalg.cond(rest) > _SINGULAR:
+            return np.full(matrix.shape[1], np.inf)
+        solution = np.linalg.solve(rest, right - matrix[own].T @ target[own])
+        found.append(solution / solution[3])
+    count = len(found)
+    return np.sqrt((count - 1) * np.var(found, axis=0))
 
 
 def _moved(fine, motion):
