@@ -44,6 +44,8 @@ class Motion:
     angle_spread : float
         Standard error of the angle if places of the cube are off for themselves, whatever the
         noise, degrees.
+    parts : float
+        Number of parts of the field, equally weighty, that tell the angle.
     """
 
     offset: np.ndarray
@@ -51,6 +53,7 @@ class Motion:
     offset_error: float
     angle_error: float
     angle_spread: float = np.inf
+    parts: float = 0.0
 
     @classmethod
     def unknown(cls):
@@ -91,7 +94,8 @@ def image_motion(image, synthetic, *, psf_image, psf_cube, factor):
     Least squares on the derivatives of the image, smoothed to the resolution of the cube (Lucas &
     Kanade 1981), with scale and background free. Errors are those of residuals that are
     correlated within squares of spaxels (cluster-robust covariance, Liang & Zeger 1986), but not
-    less than those of independent ones: what PSFs leave at sources is not white.
+    less than those of independent ones: what PSFs leave at sources is not white. Whether parts of
+    the field agree on the rotation, the jackknife tells (Efron 1982).
     """
     total, share = blur_with_gaps(image, matching_kernel(psf_image, psf_cube, factor))
     fine = total / np.maximum(share, 1e-6)
@@ -125,34 +129,42 @@ def image_motion(image, synthetic, *, psf_image, psf_cube, factor):
         return Motion.unknown()
     residual = target - matrix @ solution
     errors = np.sqrt(_variances(matrix / unit, residual, used)) / unit / solution[3]
+    spread, parts = _spread(matrix / unit, target, used)
     return Motion(
         offset=motion[:2],
         angle=float(np.rad2deg(motion[2])),
         offset_error=float(errors[:2].max()),
         angle_error=float(np.rad2deg(errors[2])),
-        angle_spread=float(np.rad2deg(_spread(matrix / unit, target, used)[2] * unit[3] / unit[2])),
+        angle_spread=float(np.rad2deg(spread * unit[3] / unit[2])),
+        parts=parts,
     )
 
 
 def _spread(matrix, target, used):
-    """Standard errors of coefficients from parts of the field left out in turn (jackknife)."""
-    parts = [
+    """Standard error of the rotation from parts of the field left out in turn, and their number.
+
+    This is the jackknife, in units of the scale; the number is that of parts of equal weight that
+    would tell as much.
+    """
+    rows, columns = (
         np.minimum(_PARTS * (index - index.min()) // (np.ptp(index) + 1), _PARTS - 1)
         for index in np.nonzero(used)
-    ]
-    part = parts[0] * _PARTS + parts[1]
-    normal = matrix.T @ matrix
-    right = matrix.T @ target
+    )
+    part = rows * _PARTS + columns
+    others = np.delete(matrix, 2, axis=1)
+    own = matrix[:, 2] - others @ np.linalg.lstsq(others, matrix[:, 2], rcond=None)[0]
+    told = np.bincount(part, own**2)
+    number = float(told.sum() ** 2 / np.sum(told**2))
+    normal, right = matrix.T @ matrix, matrix.T @ target
     found = []
     for one in np.unique(part):
-        own = part == one
-        rest = normal - matrix[own].T @ matrix[own]
+        inside = part == one
+        rest = normal - matrix[inside].T @ matrix[inside]
         if np.linalg.cond(rest) > _SINGULAR:
-            return np.full(matrix.shape[1], np.inf)
-        solution = np.linalg.solve(rest, right - matrix[own].T @ target[own])
-        found.append(solution / solution[3])
-    count = len(found)
-    return np.sqrt((count - 1) * np.var(found, axis=0))
+            return np.inf, number
+        solution = np.linalg.solve(rest, right - matrix[inside].T @ target[inside])
+        found.append(solution[2] / solution[3])
+    return float(np.sqrt((len(found) - 1) * np.var(found))), number
 
 
 def _moved(fine, motion):
