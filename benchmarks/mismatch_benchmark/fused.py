@@ -21,6 +21,7 @@ _NEAR = 0.1  # arcsec, radius within which voxels are those of a star
 _MATCHED = 0.06  # arcsec, up to which a source that was found is a star
 # Relative height of the spectra of lines, of their maximum, from which on channels hold lines.
 _LINES = 0.02
+_MEAN = 10  # channels over which errors of continua are averaged
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Star:
     flux: np.ndarray
     error: np.ndarray
 
-    def rms(self, quiet):
+    def errors(self, quiet):
         """
-        Return the rms relative error of the continuum.
+        Return relative errors of the continuum, means of some channels each.
 
         Parameters
         ----------
@@ -54,15 +55,22 @@ class Star:
 
         Returns
         -------
-        float
+        ndarray (n,)
             NaN if no source was found.
         """
-        return float(np.sqrt(np.mean((self.flux / self.true - 1)[quiet] ** 2)))
+        found = (self.flux / self.true - 1)[quiet]
+        count = len(found) // _MEAN
+        return found[: count * _MEAN].reshape(count, _MEAN).mean(1)
 
     @property
     def bias(self):
         """Relative error of the mean flux."""
         return float(self.flux.sum() / self.true.sum() - 1)
+
+    @property
+    def pull(self):
+        """Below which multiple of the stated error 68.3 % of the errors of the spectrum lie."""
+        return float(np.quantile(np.abs((self.flux - self.true) / self.error), 0.683))
 
 
 @dataclass(frozen=True)
@@ -159,9 +167,10 @@ class Result:
         return np.any([self.distance(star) < _NEAR for star in self.stars], axis=0)
 
     @property
-    def continua(self):
-        """Rms relative error of the continuum of each star, NaN of one that was not found."""
-        return np.array([star.rms(self.quiet) for star in self.stars])
+    def continuum(self):
+        """Rms relative error of the continua of all stars, means of some channels each."""
+        errors = np.concatenate([star.errors(self.quiet) for star in self.stars])
+        return float(np.sqrt(np.mean(errors**2)))
 
     @property
     def bias(self):
