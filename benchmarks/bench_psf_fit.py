@@ -46,14 +46,14 @@ def main(arguments=None):
         results[title] = [line.cells() for line in section()]
         log.info("\n%s (%.0f s)\n", title, time.perf_counter() - start)
         log.info("%s", as_text(results[title], header=HEADER))
+        if options.output:  # what there is so far
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            text = as_rst(results, header=HEADER)
+            options.output.write_text(f"{_preamble(' '.join(['python', *sys.argv]))}\n{text}")
     cells = [one for rows in results.values() for one in rows]
     missed = [one[0] for one in cells if one[3] == "no"]
     aimed = sum(one[3] != "" for one in cells)
     log.info("\n%d of %d targets reached; not: %s", aimed - len(missed), aimed, "; ".join(missed))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        text = f"{_preamble(' '.join(['python', *sys.argv]))}\n{as_rst(results, header=HEADER)}"
-        options.output.write_text(text)
 
 
 def _preamble(command):

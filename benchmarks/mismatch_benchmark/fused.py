@@ -12,7 +12,8 @@ from jwst_fusion.fusion import FusionOptions, fuse_observations
 from jwst_fusion.messages import collected_warnings
 from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import open_cube, read_image
-from mismatch_benchmark.optics import WIDTH, psf_files, true_psfs
+from mismatch_benchmark.observe import seen_by_images
+from mismatch_benchmark.optics import WIDTH, psf_files
 
 __all__ = ["Result", "Star", "fuse_products"]
 
@@ -212,9 +213,8 @@ def fuse_products(products, *, right=False, **options):
     field = fused.grid.product
     y, x = np.indices(field.shape)
     sky = field.sky(x, y)
-    psf = true_psfs(products.psf, scene.pixel_scale, *limits)[0]
     wavelength = observation.wavelength[fused.channels]
-    truth = scene.observe(psf).cube(sky.ra.deg, sky.dec.deg, wavelength)
+    truth = seen_by_images(products.psf).cube(sky.ra.deg, sky.dec.deg, wavelength)
     lines = scene.spectrum(wavelength)[3:5]  # gases
     contrast = lines / np.median(lines, axis=1, keepdims=True) - 1
     return Result(

@@ -1,7 +1,7 @@
 """Observe the demo's nebula as products, with what may differ between two observations."""
 
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from jwst.assign_wcs.pointing import create_fitswcs
@@ -15,7 +15,7 @@ from jwst_fusion.simulation.images import simulate_i2d
 from jwst_fusion.simulation.scenes import nebula
 from mismatch_benchmark.optics import RIGHT, ROLLS, Truth, true_psfs
 
-__all__ = ["FILTERS", "Fault", "Products", "Size", "demo_scene", "observe"]
+__all__ = ["FILTERS", "Fault", "Products", "Size", "demo_scene", "observe", "seen_by_images"]
 
 #: Filters of the images.
 FILTERS = ("F182M", "F187N", "F200W", "F210M", "F212N")
@@ -122,6 +122,27 @@ def demo_scene():
     return replace(scene, spectra=ndimage.gaussian_filter1d(scene.spectra, _LINE / step, axis=1))
 
 
+@lru_cache(maxsize=3)
+def seen_by_images(psf, brighter=1.0):
+    """
+    Return the scene behind the PSFs of the images.
+
+    Parameters
+    ----------
+    psf : Truth
+        The PSFs.
+    brighter : float
+        Factor by which the brightest star is brighter.
+
+    Returns
+    -------
+    jwst_fusion.simulation.scene.ObservedScene
+    """
+    scene = demo_scene()
+    imager = true_psfs(psf, scene.pixel_scale, *scene.wavelength[[0, -1]])[0]
+    return (with_variable_star(scene, brighter) if brighter != 1 else scene).observe(imager)
+
+
 def observe(*, psf=RIGHT, fault=None, size=None, seed=1):
     """
     Observe the nebula.
@@ -143,7 +164,7 @@ def observe(*, psf=RIGHT, fault=None, size=None, seed=1):
     """
     fault, size, scene = fault or Fault(), size or Size(), demo_scene()
     wavelength = np.arange(_BLUE, _RED, size.step)
-    imager, spectrometer = true_psfs(psf, scene.pixel_scale, *scene.wavelength[[0, -1]])
+    _, spectrometer = true_psfs(psf, scene.pixel_scale, *scene.wavelength[[0, -1]])
     cube = simulate_s3d(
         scene,
         wavelength,
@@ -155,8 +176,7 @@ def observe(*, psf=RIGHT, fault=None, size=None, seed=1):
     )
     if fault.correlated:
         _correlate(cube, scene, wavelength, spectrometer)
-    seen = with_variable_star(scene, fault.brighter) if fault.brighter != 1 else scene
-    observed = seen.observe(imager)
+    observed = seen_by_images(psf, fault.brighter)
     side = size.images or 0.1 * size.spaxels + 2 * _RIM
     images, skies = [], []
     for index, name in enumerate(FILTERS):
