@@ -3,7 +3,7 @@
 import logging
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
 
 __all__ = ["independent_spaxels"]
 
@@ -17,8 +17,6 @@ _FEWEST, _CHANNELS = 25, 10
 _SIGNIFICANT, _LEAST = 5.0, 0.05
 _LARGEST = 20.0  # factor on the variance at most: more is structure, not noise
 _SPREAD = 3.0  # robust standard deviations within which noise lies
-# Channels on either side that are subtracted: the second difference of noise, of unit variance.
-_DIFFERENCE = np.array([-1.0, 2.0, -1.0]) / np.sqrt(6.0)
 
 
 def independent_spaxels(cube, psf_cube, factor):
@@ -75,19 +73,21 @@ def independent_spaxels(cube, psf_cube, factor):
 
 def _autocorrelation(cube):
     """Correlation (n, 2 * reach + 1, 2 * reach + 1) of the noise of spaxels in each channel."""
-    detail = ndimage.convolve1d(np.asarray(cube, float), _DIFFERENCE, axis=0)[1:-1]
     found = []
-    for plane in detail:
+    for middle in range(1, len(cube) - 1):
+        # The second difference of noise, of unit variance; NaN where a channel has no data.
+        before, own, after = (np.asarray(one, float) for one in cube[middle - 1 : middle + 2])
+        plane = (2 * own - before - after) / np.sqrt(6.0)
         good = np.isfinite(plane)
         if np.count_nonzero(good) < _FEWEST:
             continue
         values = plane[good]
-        middle = np.median(values)
-        spread = 1.4826 * np.median(np.abs(values - middle))
+        level = np.median(values)
+        spread = 1.4826 * np.median(np.abs(values - level))
         if not spread > 0:
             continue
         # Lines that differ between channels stand out.
-        good &= np.abs(plane - middle) < _SPREAD * spread
+        good &= np.abs(plane - level) < _SPREAD * spread
         flat = np.where(good, plane - np.mean(plane[good]), 0.0)
         size = [fft.next_fast_len(n + _REACH, real=True) for n in plane.shape]
         power, count = (

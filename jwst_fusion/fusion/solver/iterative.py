@@ -83,7 +83,9 @@ class WeightedSystem:
         if gaps:
             flat = share.reshape(-1)
             flat[gaps[0]] *= np.trace(gaps[1], axis1=1, axis2=2) / len(rows)
-        self.cube_independent = cube_independent
+        # Variance that residuals of images and cube show, over that of their errors: those of
+        # spaxels that share their noise are larger.
+        self.scatter = np.array([1.0, cube_independent])
         self.count_cube = len(rows) * float(share.sum())
 
     def with_prior(self, prior, *, alike=False):
