@@ -72,6 +72,7 @@ def test_errors_and_noise_scale_know_of_shared_noise(products, scene, gaussian_p
     image = products.image(scene, "F210M", shape=(130, 134))
     result = FusionStep.call([cube, image], **options, **gaussian_psfs)
     assert 0.7 < result.meta.fusion.noise_scale_cube < 1.3
+    assert 0.7 < result.meta.fusion.chi2_cube < 1.4
     grid = read_cube(result).grid
     truth = scene.cube(grid.wcs, grid.shape, wave, products.imager_sigma)
     good = result.dq == 0

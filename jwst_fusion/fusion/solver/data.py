@@ -140,6 +140,11 @@ class FusionData:
         """Noise (F,) that pixels of weight 1 show, MJy/sr."""
         return self.image_sigma * np.sqrt(self.image_independent)
 
+    @property
+    def cube_noise(self):
+        """Noise (L,) that spaxels of weight 1 show, MJy/sr."""
+        return self.cube_sigma * np.sqrt(self.cube_independent)
+
 
 def _check_psf(name, psf, nodes):
     if psf.ndim != 3 or len(psf) != nodes:
