@@ -40,6 +40,9 @@ _NOISE_SCALE = 2.5
 _NODES = 16
 # Times that images are mended, each time with the alignment that follows.
 _MENDINGS = 2
+# The error of a calibration by means: its own, which is that of noise, so many times, and what PSFs
+# and light from beyond the field leave in small ones.
+_MEANS = 2.0, 0.02
 
 
 def fuse_observations(cube, images, options):
@@ -128,6 +131,7 @@ def fuse_observations(cube, images, options):
         psf=psf,
         factor=factor,
         independent=np.array([independent_share(image.grid, grid.fine) for image in images]),
+        told=_told(calibrations),
     )
     settings = options.solver()
     inputs, names = _with_catalogue(inputs, cube, aligned.sky_of(grid.fine), options)
@@ -382,6 +386,16 @@ def _with_gains(calibrations, solution):
             calibrations, solution.gains, solution.gain_errors, strict=True
         )
     ]
+
+
+def _told(calibrations):
+    """Relative errors (F,) of the calibration by means, NaN where there is none."""
+    return np.array(
+        [
+            np.nan if one is None else np.hypot(_MEANS[0] * one.error / one.factor, _MEANS[1])
+            for one in calibrations
+        ]
+    )
 
 
 def _given_offsets(images, cube_grid, fine, options):

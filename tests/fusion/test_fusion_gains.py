@@ -50,6 +50,22 @@ def test_a_narrow_prior_holds_the_gains():
     assert np.abs(held.gains - 1).max() < 2e-3
 
 
+def test_gains_within_the_error_of_an_earlier_calibration_are_found():
+    scene = make_scene(margin=3)
+    data = replace(miscalibrated(scene), response_error=np.full(5, 0.03))
+    result = fuse(data, FusionSettings(gains="fitted", errors=False))
+    assert np.abs(result.gains / GAINS - 1).max() < 0.005
+
+
+def test_gains_that_contradict_an_earlier_calibration_are_not_believed(caplog):
+    scene = make_scene(margin=3)
+    data = replace(miscalibrated(scene), response_error=np.array([np.nan, *[0.004] * 4]))
+    result = fuse(data, FusionSettings(gains="fitted", errors=False))
+    assert "contradict their calibration" in caplog.text
+    np.testing.assert_array_equal(result.gains, 1)
+    assert result.gain_errors.min() >= 0.004
+
+
 def test_invalid_options():
     scene = make_scene()
     with pytest.raises(ValueError, match="gains is 'free': expected one of"):

@@ -15,7 +15,7 @@ from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.point_sources import SourcePrior
 from jwst_fusion.fusion.solver.problem import LowRankProblem, choose_subspace
-from jwst_fusion.fusion.solver.regularisation import SobolevPrior
+from jwst_fusion.fusion.solver.regularisation import EdgePrior, SobolevPrior
 from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_fit import PointImages, light_of
 from jwst_fusion.fusion.solver.whitening import usable_data
@@ -110,10 +110,12 @@ def test_priors_of_sources_do_not_wait_for_the_garbage_collector():
         gc.enable()
 
 
-def test_estimate_holds_with_many_sources():
+@pytest.mark.parametrize("regularisation", ["sobolev", "edge_preserving"])
+def test_estimate_holds_with_many_sources(regularisation):
     rng = np.random.default_rng(2)
     data = replace(random_data(150, (16, 16)), sources=rng.uniform(3, 44, (100, 2)))
     options = {"rank": 3, "tuning": "manual", "mu": 1.0, "max_iterations": 5}
+    options["regularisation"] = regularisation
     tracemalloc.start()
     result = fuse(data, FusionSettings(sources="given", **options))
     peak = tracemalloc.get_traced_memory()[1]
@@ -121,3 +123,14 @@ def test_estimate_holds_with_many_sources():
     assert len(result.sources) > 90
     estimate = estimate_fusion_memory(150, (16, 16), 3, filters=3, nodes=len(NODES), rank=3)
     assert peak < estimate
+
+
+def test_points_of_a_prior_on_pixels_are_made_a_few_at_a_time():
+    grid = Grid(36, 36, 3)
+    weights = np.random.default_rng(3).uniform(0.5, 1.5, (2, *grid.shape))
+    positions = np.random.default_rng(4).uniform(0, 107, (60, 2))
+    tracemalloc.start()
+    prior = SourcePrior(EdgePrior(grid, weights), positions)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * prior.points.nbytes + 20e6

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jwst_fusion.fusion.solver.data import FusionData
+from jwst_fusion.fusion.solver.image_components import with_image_components
 from jwst_fusion.fusion.solver.subspace import estimate_subspace, noise_edge
 
 SIDE, CHANNELS, RANK = 18, 500, 4
@@ -172,3 +174,73 @@ def test_invalid_options(options, message):
 def test_mismatched_noise():
     with pytest.raises(ValueError, match="do not match"):
         estimate_subspace(np.zeros((5, 3, 3)), np.ones(4))
+
+
+def faint_components(noise, *, unlike=False, seed=4):
+    """Data of a bright and a faint component, the faint one below the noise of the cube."""
+    rng = np.random.default_rng(seed)
+    side, factor, channels = 16, 3, 200
+    maps = rng.normal(size=(2, factor * side, factor * side))
+    maps = np.array([ndimage.gaussian_filter(one, 4, mode="wrap") for one in maps])
+    maps /= maps.std((1, 2), keepdims=True)
+    wave = np.linspace(0, 1, channels)
+    lines = np.exp(-0.5 * ((wave - 0.8) / 0.03) ** 2)
+    spectra = np.array([np.full(channels, 5.0), 0.9 * lines])
+    response = np.array([np.exp(-0.5 * ((wave - at) / 0.05) ** 2) for at in (0.2, 0.8)])
+    response /= response.sum(1, keepdims=True)
+    blurred = np.array([ndimage.gaussian_filter(one, 3, mode="wrap") for one in maps])
+    seen = blurred[:, 1::factor, 1::factor]
+    cube = 20 + np.tensordot(spectra.T, seen, 1)
+    images = 20 + np.tensordot(response @ spectra.T, maps, 1)
+    if unlike:
+        images[1] = 20 + ndimage.gaussian_filter(rng.normal(size=images[1].shape), 4)
+    x = np.arange(-10, 11)
+    psf = np.exp(-0.5 * (x[:, None] ** 2 + x**2) / 9)[None]
+    sharp = np.zeros_like(psf)
+    sharp[0, 10, 10] = 1
+    data = FusionData(
+        cube=cube + noise * rng.normal(size=cube.shape),
+        cube_sigma=np.full(channels, noise),
+        spaxel_weight=np.ones((side, side)),
+        images=images + 1e-3 * rng.normal(size=images.shape),
+        image_sigma=np.full(2, 1e-3),
+        image_weight=np.ones(images.shape),
+        response=response,
+        psf_weights=np.ones((channels, 1)),
+        psf_image=sharp,
+        psf_cube=psf / psf.sum(),
+        factor=factor,
+    )
+    return data, spectra
+
+
+def test_spectra_of_maps_that_images_know_are_found_below_the_noise():
+    data, spectra = faint_components(noise=3.0)
+    alone = estimate_subspace(data.cube, data.cube_sigma)
+    assert alone.rank == 1
+    more = with_image_components(data, alone, max_rank=12)
+    assert more.rank == 2
+    faint = spectra[1] / np.linalg.norm(spectra[1])
+    basis = np.linalg.qr(more.basis)[0]
+    # A regression on a known map, with as much noise in its spectrum as signal.
+    assert np.linalg.norm(basis.T @ faint) > 0.55
+    assert np.linalg.norm(np.linalg.qr(alone.basis)[0].T @ faint) < 0.4
+    white = more.basis / more.sigma[:, None]
+    np.testing.assert_allclose(white.T @ white, np.eye(2), atol=1e-8)
+
+
+def test_images_tell_nothing_more_of_a_clean_cube_nor_of_another_field():
+    data, _ = faint_components(noise=0.05)
+    alone = estimate_subspace(data.cube, data.cube_sigma)
+    assert alone.rank == 2
+    assert with_image_components(data, alone, max_rank=12).rank == 2
+    for seed in range(5):
+        data, _ = faint_components(noise=3.0, unlike=True, seed=seed)
+        alone = estimate_subspace(data.cube, data.cube_sigma)
+        assert with_image_components(data, alone, max_rank=12).rank == alone.rank
+
+
+def test_images_add_no_more_components_than_allowed():
+    data, _ = faint_components(noise=3.0)
+    alone = estimate_subspace(data.cube, data.cube_sigma)
+    assert with_image_components(data, alone, max_rank=1) is alone

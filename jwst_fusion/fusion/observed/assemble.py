@@ -114,7 +114,9 @@ def image_arrays(data, err):
     return sigma, np.clip(weight, 0, _LARGEST_WEIGHT)
 
 
-def fusion_data(cube, err, images, image_err, *, responses, psf, factor, independent=None):
+def fusion_data(
+    cube, err, images, image_err, *, responses, psf, factor, independent=None, told=None
+):
     """
     Collect the arrays of the fusion problem.
 
@@ -132,6 +134,8 @@ def fusion_data(cube, err, images, image_err, *, responses, psf, factor, indepen
         Fine pixels per spaxel, d.
     independent : array (F,), optional
         Share of the pixels of each image whose noise is independent; 1 by default.
+    told : array (F,), optional
+        Relative error of the calibration factors, NaN where they are not known.
 
     Returns
     -------
@@ -155,6 +159,7 @@ def fusion_data(cube, err, images, image_err, *, responses, psf, factor, indepen
         factor=factor,
         image_independent=independent,
         cube_independent=share,
+        response_error=told,
     )
 
 

@@ -49,6 +49,9 @@ class FusionData:
         of independent spaxels with as much information.
     sources : ndarray (J, 2), optional
         Point sources: x and y in pixels of the images, 0 at the centre of the first.
+    response_error : ndarray (F,), optional
+        Relative error of each response as calibrated before, which a fit of gains may not
+        contradict; NaN (the default) where nothing is known.
 
     Raises
     ------
@@ -70,12 +73,15 @@ class FusionData:
     image_independent: np.ndarray | None = None
     cube_independent: float = 1.0
     sources: np.ndarray | None = None
+    response_error: np.ndarray | None = None
 
     def __post_init__(self):
         if self.image_independent is None:
             self.image_independent = np.ones(len(self.images))
         if self.sources is None:
             self.sources = np.zeros((0, 2))
+        if self.response_error is None:
+            self.response_error = np.full(len(self.images), np.nan)
         for name in self.__dataclass_fields__:
             if name not in ("factor", "cube", "images", "cube_independent"):
                 setattr(self, name, np.asarray(getattr(self, name), float))
@@ -103,6 +109,7 @@ class FusionData:
             "response": (filters, channels),
             "psf_weights": (channels, nodes),
             "sources": (len(self.sources), 2),
+            "response_error": (filters,),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -126,6 +133,9 @@ class FusionData:
             raise ValueError(msg)
         if not np.all(np.isfinite(self.sources)):
             msg = "sources contains positions that are not finite"
+            raise ValueError(msg)
+        if not np.all(np.isnan(self.response_error) | (self.response_error > 0)):
+            msg = f"response_error must be positive, or NaN if unknown, got {self.response_error}"
             raise ValueError(msg)
         if not np.all((self.image_independent > 0) & (self.image_independent <= 1)):
             msg = f"image_independent must be above 0 and at most 1, got {self.image_independent}"

@@ -18,7 +18,9 @@ _PRECISION = 0.01  # of the information on a gain that the solve for its column 
 _SCENE = 0.5  # part of what an image tells that is needed for the scene, at first
 _UNSEEN = 40  # by which errors exceed residuals, at most, where data are weighted unevenly
 _STEPS = 16  # at most, each with one solve; as the problem is nearly linear, few are needed
-_FAR = 5  # widths of the prior, or a factor of two, that gains of sound data do not reach
+# Widths of the prior that gains of sound data do not reach; without an earlier calibration a factor
+# of two, if that is more.
+_FAR = 5
 _FLOOR = 5e-4  # relative error that PSFs and responses leave, whatever the noise
 
 
@@ -83,7 +85,8 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
         Its solution, with `scales`.
     gains : Gains
         Gains, with errors that hold the uncertainty of the scene. Those that run away, as of images
-        that do not show the scene, stay at a limit; that is logged.
+        that do not show the scene, stay at a limit; if one contradicts an earlier calibration,
+        all stay as they were. Either is logged.
 
     Notes
     -----
@@ -114,14 +117,17 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
     tuned = replace(tuned, scale_image=scales[0], scale_cube=scales[1])
     reactions, matrix = _eliminate(problem, tuned, settings, gains.reactions)
     determined = _determined(problem, tuned)
-    precision = settings.gain_prior**-2
+    width = _width(problem.data, settings)
+    precision = width**-2
+    began = problem, tuned, gains
     # The inverse of the matrix, and with it the information, has the variance of the spectra added.
     dilution = np.linalg.inv(np.eye(len(matrix)) + matrix * _spectral_variance(problem, tuned))
     information = dilution @ matrix
-    covariance = np.linalg.inv((information + information.T) / 2 + precision * np.eye(len(matrix)))
+    covariance = np.linalg.inv((information + information.T) / 2 + np.diag(precision))
     errors = np.hypot(np.sqrt(np.diag(covariance)), _FLOOR)
     values = gains.values
-    far = max(np.log(2), _FAR * settings.gain_prior)
+    told = np.isfinite(problem.data.response_error)
+    far = np.where(told, _FAR * width, np.maximum(np.log(2), _FAR * width))
     for _ in range(_STEPS):
         target = dilution @ (_target(problem, tuned, reactions) - determined)
         target -= precision * (values - 1)
@@ -144,17 +150,35 @@ def fit_gains(problem, tuned, gains, settings, *, scales, tolerance):
             break
     else:
         warn(log, "The gains still change by more than their errors after %d steps", _STEPS)
-    stuck = np.sum(np.abs(np.log(values)) > 0.999 * far)
-    if stuck:
+    stuck = np.abs(np.log(values)) > 0.999 * far
+    if np.any(stuck & told):
+        # Scene, noise scales and gains have run away together.
+        warn(
+            log,
+            "The gains of %d of %d images, fitted with the scene, contradict their calibration by "
+            "means, which is kept. PSFs, backgrounds or errors of the images do not fit",
+            np.sum(stuck & told),
+            len(values),
+            kind="gains_contradict",
+        )
+        problem, tuned, gains = began
+        return problem, tuned, replace(gains, errors=width * gains.values)
+    if np.any(stuck):
         warn(
             log,
             "The gains of %d of %d images cannot be fitted and stay at a limit. Look for images of "
             "something else, outliers, saturated stars and backgrounds that are not in all data",
-            stuck,
+            np.sum(stuck),
             len(values),
         )
     log.info("Gains of the images %s", np.array2string(values, precision=4))
     return problem, tuned, Gains(values, values * errors, reactions)
+
+
+def _width(data, settings):
+    """Width (F,) of the prior of each gain."""
+    told = np.where(np.isfinite(data.response_error), data.response_error, np.inf)
+    return np.minimum(told, settings.gain_prior)
 
 
 def _columns(problem, tuned):

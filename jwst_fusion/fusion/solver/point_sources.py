@@ -94,9 +94,19 @@ class SourcePrior(SobolevPrior):
         self.positions = np.asarray(positions, float).reshape(-1, 2)
         self.points = point_groups(self.grid, self.positions)
         # Of a diagonal prior what it makes of the points need not be kept.
-        self.pulled = None if base.diagonal else base.apply(self.points)
+        self.pulled = None if base.diagonal else self._pull()
         self.gram = self._gram()
         self.inverse = np.linalg.inv(self.gram)
+
+    def _pull(self):
+        """What the base makes of the points (group, d * d, J), a few at a time."""
+        pulled = np.empty_like(self.points)
+        # A prior on pixels works on maps and their differences, some eight arrays of real numbers.
+        step = max(1, _CHUNK // (64 * self.grid.shape[0] * self.grid.shape[1]))
+        for start in range(0, pulled.shape[2], step):
+            part = slice(start, start + step)
+            pulled[:, :, part] = self.base.apply(self.points[:, :, part])
+        return pulled
 
     @property
     def sources(self):

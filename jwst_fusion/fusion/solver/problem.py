@@ -18,6 +18,7 @@ from jwst_fusion.fusion.solver.evidence import (
     reweighted_solution,
 )
 from jwst_fusion.fusion.solver.exponents import exponent_step, with_exponents
+from jwst_fusion.fusion.solver.image_components import with_image_components
 from jwst_fusion.fusion.solver.iterative import WeightedSystem
 from jwst_fusion.fusion.solver.point_sources import with_sources
 from jwst_fusion.fusion.solver.regularisation import make_prior
@@ -379,8 +380,12 @@ def choose_subspace(data, settings):
     if syfu:
         k = max(1, int(np.sum(subspace.eigenvalues[: subspace.rank] > 1)))
         subspace = replace(subspace, basis=subspace.basis[:, :k], scores=subspace.scores[:k])
-    elif settings.regularisation != "none" and (
-        settings.tuning == "evidence" or np.size(settings.mu) > 1
+    elif settings.rank == "auto":
+        subspace = with_image_components(data, subspace, max_rank=settings.max_rank)
+    if (
+        not syfu
+        and settings.regularisation != "none"
+        and (settings.tuning == "evidence" or np.size(settings.mu) > 1)
     ):
         subspace = separate_smoothness(subspace)
     log.info("Subspace of rank %d, noise level %.2f", subspace.rank, subspace.noise)

@@ -109,8 +109,10 @@ def check_noise(product, bands):
     """
     told = [one.image for one in bands if one.image.stated > SMALL_STATED]
     largest = max((one.relative for one in told), default=0.0)
-    for key, name in (("FUSNSIMG", "images"), ("FUSNSCUB", "cube")):
+    for key, name, chi2 in (("FUSNSIMG", "images", "FUSCHI2I"), ("FUSNSCUB", "cube", "FUSCHI2C")):
         value = product.header.get(key, 1.0)
+        if value == 1.0 and level_of(np.sqrt(product.header.get(chi2, 1.0)), NOISE_SCALE):
+            yield _unscaled(name, np.sqrt(product.header[chi2]))
         level = level_of(value, NOISE_SCALE)
         if not level:
             continue
@@ -131,6 +133,20 @@ def check_noise(product, bands):
             text,
             "tuning",
         )
+
+
+def _unscaled(name, scatter):
+    """Errors that data contradict and that were kept."""
+    return Finding(
+        "noise_scale",
+        "caution",
+        f"the {name} scatter more than their errors"
+        if name == "images"
+        else "the cube scatters more than its errors",
+        f"By a factor of {scatter:.1f}, while noise_scales is off: errors of the fused cube are "
+        f"too small by as much where the {name} tell{'s' if name == 'cube' else ''} it.",
+        "tuning",
+    )
 
 
 def check_psf_fit(product):

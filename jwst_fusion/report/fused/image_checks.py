@@ -32,6 +32,8 @@ RELATIVE_ERROR = (0.03, 0.15)
 STRUCTURE = (0.2, 2.0, 0.015)
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
+# Background that was taken off an image, relative to the median of that image.
+BACKGROUND = 0.02
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
 CORRELATION = 0.8, 0.4
 # Scatter of the prediction over the noise of the image from which on a correlation can be expected.
@@ -257,18 +259,23 @@ def check_backgrounds(product):
     """
     if "applied_background" not in (product.filters.dtype.names or ()):  # of an earlier version
         return
-    parts = [
-        f"{label}: {short(float(row['applied_background']))} ± "
-        f"{short(float(row['background_error']))} MJy/sr"
-        for label, row in zip(product.labels, product.filters, strict=True)
-        if row["applied_background"]
-    ]
+    parts, large = [], False
+    for index, (label, row) in enumerate(zip(product.labels, product.filters, strict=True)):
+        value = float(row["applied_background"])
+        if value:
+            parts.append(
+                f"{label}: {short(value)} ± {short(float(row['background_error']))} MJy/sr"
+            )
+            typical = np.nanmedian(np.abs(product.arrays["images"][index]))
+            large |= abs(value) > BACKGROUND * typical
     if parts:
         yield Finding(
             "background",
-            "note",
-            "images have a background that the cube has not",
-            f"{'; '.join(parts)} was taken off. The fused cube has the background of the cube.",
+            # Nothing tells which of the two has the sky in it.
+            "caution" if large else "note",
+            "images and cube have different backgrounds",
+            f"{'; '.join(parts)} was taken off. The fused cube has the background of the cube: if "
+            "that is not free of sky, neither are sums over the fused cube.",
             "calibration",
         )
 
