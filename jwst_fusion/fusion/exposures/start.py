@@ -80,5 +80,7 @@ def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
     both = np.concatenate([subspace.mean[:, None], subspace.basis], axis=1)
     both = np.stack([np.interp(channel, channel[valid], one[valid]) for one in both.T], axis=1)
     size = np.sqrt(np.mean(both[:, 1:] ** 2, axis=0))
-    spectra = SplineSpectra.through(axis, both[:, 0], both[:, 1:] / size)
-    return spectra, 1 / gradient_energy(subspace.scores * size[:, None, None], factor)
+    scores = subspace.scores * size[:, None, None]
+    brightness = np.sqrt(np.nanmean(scores**2, axis=(1, 2)))
+    spectra = SplineSpectra.through(axis, both[:, 0], both[:, 1:] / size, brightness)
+    return spectra, 1 / gradient_energy(scores, factor)
