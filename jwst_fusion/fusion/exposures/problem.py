@@ -1,5 +1,7 @@
 """The scene that explains every pixel: data, weights and prior in one linear system."""
 
+import zlib
+
 import numpy as np
 from scipy import ndimage
 
@@ -56,6 +58,7 @@ class PixelData:
     def __init__(self, operator, values, error, x, y):
         self.operator = operator
         self.values, self.error = np.asarray(values, np.float32), np.asarray(error, np.float32)
+        self._precision = self.error ** np.float32(-2)
         self.x, self.y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         self.rejected = np.zeros(operator.size, bool)
         self.scales = np.ones(len(operator.parts))
@@ -69,7 +72,7 @@ class PixelData:
     @property
     def weights(self):
         """Inverse variance of every pixel, zero where rejected; single precision."""
-        weights = np.where(self.rejected, 0, self.error ** np.float32(-2))
+        weights = np.where(self.rejected, np.float32(0), self._precision)
         for part, scale in zip(self.operator.parts, self.scales, strict=True):
             weights[part] *= np.float32(scale**-2)
         return weights
@@ -126,7 +129,7 @@ class SceneProblem:
         spectra : SplineSpectra
             Mean and basis spectra, of the same rank.
         """
-        self.spectra = spectra
+        self.spectra, self._inverse = spectra, (None, None)
         for one in self.data:
             one.operator.set_spectra(spectra)
 
@@ -200,6 +203,17 @@ class SceneProblem:
         callable
             From component groups to component groups.
         """
+        state = self._weighting()
+        if self._inverse[0] != state:
+            self._inverse = state, self._approximate_inverse()
+        return self._inverse[1]
+
+    def _weighting(self):
+        """What the preconditioner depends on beside the spectra."""
+        data = [(one.scales.tobytes(), zlib.crc32(one.rejected)) for one in self.data]
+        return self.mu.tobytes(), data
+
+    def _approximate_inverse(self):
         covariance = self.covariance(self.grams())
 
         def precondition(groups):
