@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 _ENOUGH = 500_000
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
 # to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
-_SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 _FIRST, _SECOND = 15.0, 10.0
+_SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
+# Pixels of the grid by which exposures must have moved for the quick cube to become sharper.
+_SHARPER = 0.3
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
 
@@ -206,9 +208,9 @@ def _tuned(inputs, positions, settings):
     adjustment = Adjustment(inputs, settings, sourced=positions is not None, offset=start)
     if len(adjustment):
         problem, groups = adjustment.fit(problem, groups, part)
-        if adjustment.moving:
-            adjustment.keep_told()
-            # Spectra of a cube that is sharper now, and fitted to the pixels.
+        moved = adjustment.farthest
+        if adjustment.keep_told() or moved > _SHARPER:
+            # Spectra of a cube that is sharper now.
             if positions is not None:
                 positions = problem.prior.positions
             problem, groups = _begun(inputs, part, positions, settings)
