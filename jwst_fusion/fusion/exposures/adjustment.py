@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 # last fit, with this part of the usual tolerance: the light of point sources must have settled.
 _ITERATIONS, _MORE, _FINER = 8, 24, 0.1
 _FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
-_MOVES = 6  # steps at most
+_MOVES, _ROUGH_MOVES = 6, 3  # steps at most, in the last fit and before
+# Of the information on the parameters: in the last fit, whose errors are reported, and before.
+_PRECISE, _COARSE = 0.1, 0.5
 # Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; or, of
 # all parameters, of their standard deviations, whichever is larger.
 _STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
@@ -242,7 +244,7 @@ class Adjustment:
         if fine:
             groups = problem.solve(start=groups, **accuracy).solution
         before = _misfit(problem, groups)
-        for number in range(_MOVES):
+        for number in range(_MOVES if fine else _ROUGH_MOVES):
             positions = None if problem.prior.sources is None else problem.prior.positions
             farthest = 0.0
             if fitting:
@@ -251,7 +253,13 @@ class Adjustment:
                 farthest = moved.largest
             if self._parameters:
                 if stale:
-                    self.elimination = Elimination(problem, groups, self._parameters, self._middle)
+                    self.elimination = Elimination(
+                        problem,
+                        groups,
+                        self._parameters,
+                        self._middle,
+                        precision=_PRECISE if fine else _COARSE,
+                    )
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
                 step, last = np.where(step * last < 0, step / 2, step), step

@@ -10,9 +10,6 @@ from jwst_fusion.fusion.solver.reactions import told_covariance
 
 __all__ = ["Elimination", "Parameter"]
 
-# Of the information on any combination of parameters, by which reactions of the scene that are not
-# exact may make it too large: errors come out smaller by half of that, steps are repeated anyway.
-_PRECISION = 0.1
 # By which squared errors of reactions exceed what the preconditioner makes of their residuals.
 _UNSEEN = 2.0
 _ROUNDS = 4  # of solves for the reactions at most
@@ -66,6 +63,9 @@ class Elimination:
         What is to be fitted.
     middle : tuple of float
         Column and row about which exposures and images roll.
+    precision : float
+        Part of the information on any combination of parameters by which it may come out too large:
+        errors are too small by half of that, and steps are repeated anyway.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Elimination:
     determine the scene, which is the gradient of the determinant in the evidence.
     """
 
-    def __init__(self, problem, groups, parameters, middle):
+    def __init__(self, problem, groups, parameters, middle, *, precision):
         self.parameters, self.middle = list(parameters), middle
         weights = [one.weights for one in problem.data]
         derivatives = self._derivatives(problem, groups)
@@ -120,7 +120,7 @@ class Elimination:
         # The scene loses what the pixels gain, but gives the sources what their halo takes.
         signs = np.array([1.0 if one.places else -1.0 for one in self.parameters])
         self._reactions, shared = _react(
-            problem, right, signs[:, None] * matrix * signs, self._width
+            problem, right, signs[:, None] * matrix * signs, self._width, precision
         )
         matrix -= signs[:, None] * shared * signs
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
@@ -301,7 +301,7 @@ def _overlap(first, second):
     return total
 
 
-def _react(problem, right, known, width):
+def _react(problem, right, known, width, precision):
     r"""Reactions of the scene to all parameters, exact enough for the information on them.
 
     Parameters
@@ -314,6 +314,8 @@ def _react(problem, right, known, width):
         Information on the parameters if the scene were known.
     width : array (n,)
         Standard deviations of their priors.
+    precision : float
+        As of `Elimination`.
 
     Returns
     -------
@@ -351,7 +353,7 @@ def _react(problem, right, known, width):
         trial = np.array([flat(precondition(groups_of(one))) for one in left])
         if number:
             # About the squared errors, as the preconditioner is nearly the inverse.
-            chosen = _prominent(_UNSEEN * _products(left, trial), first - shared, _PRECISION)
+            chosen = _prominent(_UNSEEN * _products(left, trial), first - shared, precision)
             if not chosen.shape[1]:
                 break
             trial = chosen.T.astype(np.float32) @ trial

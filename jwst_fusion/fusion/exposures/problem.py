@@ -129,7 +129,7 @@ class SceneProblem:
         spectra : SplineSpectra
             Mean and basis spectra, of the same rank.
         """
-        self.spectra, self._inverse = spectra, (None, None)
+        self.spectra, self._known_of = spectra, {}
         for one in self.data:
             one.operator.set_spectra(spectra)
 
@@ -159,7 +159,22 @@ class SceneProblem:
         list of array (group, 1, k, k)
             In the order of the data.
         """
-        return [one.operator.gram(one.weights, one.area) for one in self.data]
+        return self._kept(
+            "grams",
+            self._weighting(),
+            lambda: [one.operator.gram(one.weights, one.area) for one in self.data],
+        )
+
+    def _weighting(self):
+        """Tell weights of the data from others."""
+        return [(one.scales.tobytes(), zlib.crc32(one.rejected)) for one in self.data]
+
+    def _kept(self, name, state, make):
+        """Give what was made last under a name, or make it anew if the state is another one."""
+        if name not in self._known_of or self._known_of[name][0] != state:
+            self._known_of.pop(name, None)  # not two of them at once
+            self._known_of[name] = state, make()
+        return self._known_of[name][1]
 
     def covariance(self, grams):
         """
@@ -175,6 +190,13 @@ class SceneProblem:
         array (group, 1, k, k)
             Inverse of their sum and the prior of the diffuse part.
         """
+        state, present = self._known_of.get("grams", (None, None))
+        if grams is present:
+            state = state, self.mu.tobytes()
+            return self._kept("covariance", state, lambda: self._inverted(grams))
+        return self._inverted(grams)
+
+    def _inverted(self, grams):
         total = sum(grams)
         rank = len(self.mu)
         ridge = _RIDGE * np.einsum("gdaa->gd", total).real.max() / rank
@@ -203,15 +225,8 @@ class SceneProblem:
         callable
             From component groups to component groups.
         """
-        state = self._weighting()
-        if self._inverse[0] != state:
-            self._inverse = state, self._approximate_inverse()
-        return self._inverse[1]
-
-    def _weighting(self):
-        """What the preconditioner depends on beside the spectra."""
-        data = [(one.scales.tobytes(), zlib.crc32(one.rejected)) for one in self.data]
-        return self.mu.tobytes(), data
+        state = self._weighting(), self.mu.tobytes()
+        return self._kept("inverse", state, self._approximate_inverse)
 
     def _approximate_inverse(self):
         covariance = self.covariance(self.grams())

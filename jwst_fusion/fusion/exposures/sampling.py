@@ -4,15 +4,7 @@ import numpy as np
 import scipy.fft as sf
 import scipy.sparse as sp
 
-__all__ = [
-    "FineSampler",
-    "cubic_taps",
-    "embedded",
-    "line_taps",
-    "prefilter",
-    "restricted",
-    "sky_taps",
-]
+__all__ = ["FineSampler", "cubic_taps", "line_taps", "prefilter", "sky_taps"]
 
 
 def cubic_taps(position):
@@ -74,57 +66,6 @@ def prefilter(shape):
     return factors[0][:, None] * factors[1][None, :]
 
 
-def embedded(spectra, shape):
-    """
-    Coefficients of maps that are sampled twice as finely.
-
-    Parameters
-    ----------
-    spectra : array (n, rows, columns // 2 + 1)
-        Coefficients of `scipy.fft.rfft2` with ``norm="ortho"``.
-    shape : tuple of int
-        Rows and columns of the maps.
-
-    Returns
-    -------
-    array (n, 2 * rows, columns + 1)
-        The same with zeros at the higher frequencies. The highest frequencies of even sizes, which
-        have no sign, are left out.
-    """
-    rows, columns = shape
-    high, wide = (rows + 1) // 2, (columns + 1) // 2
-    out = np.zeros((len(spectra), 2 * rows, columns + 1), spectra.dtype)
-    out[:, :high, :wide] = 2 * spectra[:, :high, :wide]
-    if high > 1:
-        out[:, 1 - high :, :wide] = 2 * spectra[:, 1 - high :, :wide]
-    return out
-
-
-def restricted(spectra, shape):
-    """
-    Apply the adjoint of `embedded`.
-
-    Parameters
-    ----------
-    spectra : array (n, 2 * rows, columns + 1)
-        Coefficients.
-    shape : tuple of int
-        Rows and columns of the coarser maps.
-
-    Returns
-    -------
-    array (n, rows, columns // 2 + 1)
-        Coefficients.
-    """
-    rows, columns = shape
-    high, wide = (rows + 1) // 2, (columns + 1) // 2
-    out = np.zeros((len(spectra), rows, columns // 2 + 1), spectra.dtype)
-    out[:, :high, :wide] = 2 * spectra[:, :high, :wide]
-    if high > 1:
-        out[:, 1 - high :, :wide] = 2 * spectra[:, 1 - high :, :wide]
-    return out
-
-
 def sky_taps(x, y, shape):
     """
     Matrix that samples maps of spline coefficients at positions.
@@ -152,8 +93,9 @@ class FineSampler:
     """
     Samples of periodic maps at positions, from maps that are twice as fine.
 
-    The same as `embedded`, `prefilter` and `sky_taps` in turn, but what no position needs is not
-    computed: frequencies that are zero, and rows and columns beyond all positions.
+    Zeros stand for the frequencies that these have beyond those of the maps; the highest ones of
+    even sizes, which have no sign, are left out. Then follow `prefilter` and `sky_taps`. What no
+    position needs is not computed: rows and columns beyond all positions.
 
     Parameters
     ----------
