@@ -227,6 +227,7 @@ def _resolved(groups, names):
 
 def _without(data, out):
     names = ("images", "image_sigma", "image_weight", "image_independent", "response")
+    names += ("response_error",)
     return replace(data, **{name: getattr(data, name)[~out] for name in names})
 
 
