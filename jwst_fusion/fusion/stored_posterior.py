@@ -128,7 +128,7 @@ def unpacked(arrays):
             response=response.reshape(rank, rank, *response.shape[1:]),
         )
     spectra = None
-    if arrays["posterior_spectra"] is not None:
+    if arrays.get("posterior_spectra") is not None:  # only of exposures
         pairs = np.asarray(arrays["posterior_spectra"], float)
         spectra = np.empty((len(pairs), rank + 1, rank + 1))
         first, second = np.triu_indices(rank + 1)

@@ -139,9 +139,11 @@ def test_without_structure_there_is_no_level(kind):
 def test_the_report_tells_what_was_taken_off():
     dtype = [("background_error", float), ("applied_background", float)]
     table = np.array([(0.1, 3.0), (0.1, 0.0)], dtype)
-    product = SimpleNamespace(labels=FILTERS, filters=table)
-    (found,) = check_backgrounds(product)
-    assert found.level == "note"
+    for brightness, level in ((1000.0, "note"), (20.0, "caution")):
+        images = np.full((2, 5, 5), brightness)
+        product = SimpleNamespace(labels=FILTERS, filters=table, arrays={"images": images})
+        (found,) = check_backgrounds(product)
+        assert found.level == level
     assert "F182M: 3" in found.text
     assert "F210M" not in found.text
     assert not list(check_backgrounds(SimpleNamespace(labels=("A",), filters=np.zeros(1))))

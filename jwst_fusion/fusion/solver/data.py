@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 __all__ = ["FusionData"]
+
+# What there is one of for each image.
+_OF_IMAGES = (
+    "images",
+    "image_sigma",
+    "image_weight",
+    "image_independent",
+    "response",
+    "response_error",
+)
 
 
 @dataclass
@@ -144,6 +154,21 @@ class FusionData:
         if not 0 < self.cube_independent <= 1:
             msg = f"cube_independent must be above 0 and at most 1, got {self.cube_independent}"
             raise ValueError(msg)
+
+    def with_images(self, chosen):
+        """Data with some of the images alone.
+
+        Parameters
+        ----------
+        chosen : ndarray (F,) of bool, or of int
+            The images.
+
+        Returns
+        -------
+        FusionData
+            With all that belongs to these images.
+        """
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _OF_IMAGES})
 
     @property
     def image_noise(self):
