@@ -27,7 +27,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from jwst_fusion.bandpass import load_bandpass
-from jwst_fusion.fusion import ExposureSettings, SkyGrid, fuse_exposures
+from jwst_fusion.fusion import ExposureSettings, SkyGrid, error_of, fuse_exposures
 from jwst_fusion.fusion.exposures.psfs import exposure_psfs
 from jwst_fusion.metrics import psnr, sam
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
@@ -50,6 +50,14 @@ RANGE = 1.665, 2.32  # micrometre: covered by all slices
 STEP = 3.97e-4  # micrometre per channel, as per pixel
 PSF_FIELD = 4.0  # arcsec, that of the simulated PSFs
 BORDER = 5  # fine pixels at the edges that are not compared
+# Pixels to a side and channels of sums whose errors are compared with those stated.
+SUMS = {
+    "pixel and channel": (1, 1),
+    "7 x 7 pixels": (7, 1),
+    "20 channels": (1, 20),
+    "both": (7, 20),
+}
+PLACES = 200  # random sums of each kind
 LINES = {"H2 2.12": 2.1218, "Pa alpha": 1.8756}  # micrometre
 CASES = {
     "both": "exposures + images",
@@ -119,14 +127,19 @@ def run_step(folder):
     cube = np.where(beyond, np.nan, product.data)
     wavelength = np.array(product.channel_table["wavelength"], float)
     table = product.exposure_table
-    return measure(scene, cube, product.err, header, wavelength) | {
-        "seconds": seconds,
-        "peak": peak,
-        "scales": [float(one) for one in table["noise_scale"]],
-        "rejected": [int(one) for one in table["outliers"]],
-        "pixels": [int(one) for one in table["pixels"]],
-        "converged": bool(product.meta.fusion.converged),
-    }
+    sums = {"sums": sum_pulls(scene, cube, product, header, wavelength)}
+    return (
+        measure(scene, cube, product.err, header, wavelength)
+        | sums
+        | {
+            "seconds": seconds,
+            "peak": peak,
+            "scales": [float(one) for one in table["noise_scale"]],
+            "rejected": [int(one) for one in table["outliers"]],
+            "pixels": [int(one) for one in table["pixels"]],
+            "converged": bool(product.meta.fusion.converged),
+        }
+    )
 
 
 def run_case(case, folder):
@@ -187,6 +200,7 @@ def run_case(case, folder):
     header = grid.wcs.to_header()
     header["NAXIS1"] = header["NAXIS2"] = SIZE
     figures = measure(scene, result.cube, result.error, header, wavelength)
+    figures["sums"] = sum_pulls(scene, result.cube, result, header, wavelength)
     used = [np.isfinite(one) for one in result.residuals]
     figures |= {
         "seconds": seconds,
@@ -204,15 +218,49 @@ def run_case(case, folder):
     return figures
 
 
-def measure(scene, cube, error, header, wavelength):
-    """Compare a cube at the resolution of the imager with the truth."""
-    truth = truth_cube(
-        scene, imager_psf(scene, roll=IMAGE_ROLL, source="aperture"), header, wavelength
-    )
+def imager_truth(scene, header, wavelength):
+    """Scene at the resolution of the imager."""
+    psf = imager_psf(scene, roll=IMAGE_ROLL, source="aperture")
+    return truth_cube(scene, psf, header, wavelength)
+
+
+def compared(cube):
+    """Pixels that are compared: those of all channels, without the edges."""
     seen = np.all(np.isfinite(cube), axis=0)
     inner = np.zeros_like(seen)
     inner[BORDER:-BORDER, BORDER:-BORDER] = True
-    seen &= inner
+    return seen & inner
+
+
+def sum_pulls(scene, cube, product, header, wavelength, *, seed=1):
+    """68 % of the errors of random sums over those that `error_of` states, and its seconds."""
+    wrong = cube - imager_truth(scene, header, wavelength)
+    seen, rng = compared(cube), np.random.default_rng(seed)
+    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    found, spent, count = {}, 0.0, 0
+    for name, (side, channels) in SUMS.items():
+        pulls = []
+        for _ in range(PLACES):
+            y = rng.integers(rows[0], rows[-1] + 2 - side)
+            x = rng.integers(columns[0], columns[-1] + 2 - side)
+            first = rng.integers(len(wavelength) + 1 - channels)
+            box = slice(y, y + side), slice(x, x + side)
+            if not seen[box].all():
+                continue
+            mask, weights = np.zeros(seen.shape), np.zeros(len(wavelength))
+            mask[box] = weights[first : first + channels] = 1
+            start = time.process_time()
+            error = error_of(product, mask, weights)
+            spent, count = spent + time.process_time() - start, count + 1
+            pulls.append(abs(wrong[first : first + channels, *box].sum(dtype=float)) / error)
+        found[name] = float(np.quantile(pulls, 0.68))
+    return found | {"seconds": spent / count}
+
+
+def measure(scene, cube, error, header, wavelength):
+    """Compare a cube at the resolution of the imager with the truth."""
+    truth = imager_truth(scene, header, wavelength)
+    seen = compared(cube)
     pulls = np.abs(cube - truth)[:, seen] / error[:, seen]
     figures = {
         "psnr": float(psnr(truth, cube, seen)),
@@ -275,6 +323,18 @@ def table(results, positions):
             for name in LINES
         ),
         ("68 % of abs(error) / stated (target: 0.85 to 1.15)", lambda one: f"{one['pull']:.2f}"),
+        (
+            f"the same of sums: {', '.join(list(SUMS)[1:])}",
+            lambda one: (
+                " ".join(f"{one['sums'][name]:.2f}" for name in list(SUMS)[1:])
+                if "sums" in one
+                else ""
+            ),
+        ),
+        (
+            "error of one sum, s (target: 0.1)",
+            lambda one: f"{one['sums']['seconds']:.3f}" if "sums" in one else "",
+        ),
         ("CPU, s", lambda one: f"{one['seconds']:.0f}" if "seconds" in one else ""),
         ("peak memory, GB", lambda one: f"{one['peak']:.1f}" if "peak" in one else ""),
         ("noise scales", lambda one: " ".join(f"{value:.3f}" for value in one.get("scales", []))),

@@ -10,7 +10,7 @@ from jwst_fusion.psf.resample import resample_psf
 from jwst_fusion.simulation.images import i2d_pixel_kernels
 from jwst_fusion.simulation.psfs import cube_psf, imager_psf
 
-__all__ = ["ROLLS", "right_cube_psf", "right_imager_psf", "wrong_imager_psf"]
+__all__ = ["ROLLS", "random_wavefront", "right_cube_psf", "right_imager_psf", "wrong_imager_psf"]
 
 ROLLS = 30.0, 77.0  # position angles of V3 of spectrograph and imager, degree
 _WIDTH = 2.0  # arcsec
@@ -95,7 +95,7 @@ def wrong_imager_psf(scene, *, jitter=0.0, wavefront=0.0, seed=0):
     npix = int(_WIDTH / scene.pixel_scale) // 2 * 2 + 1
     turn = ROLLS[1] + aperture_angle("NIRCAM")
     nodes = chebyshev_nodes(blue, red, _NODES)
-    added = _random_wavefront(wavefront, seed)
+    added = random_wavefront(wavefront, seed)
     data = [
         resample_psf(
             native_psf("NIRCAM_SW", one, *_FINE, error=wavefront_error("NIRCAM_SW", one) + added),
@@ -112,8 +112,22 @@ def wrong_imager_psf(scene, *, jitter=0.0, wavefront=0.0, seed=0):
     return PsfCube(np.array(data), nodes, scene.pixel_scale, "aperture")
 
 
-def _random_wavefront(rms, seed):
-    """Astigmatism, coma, focus, trefoil at random over the open pupil, nm."""
+def random_wavefront(rms, seed):
+    """
+    Draw astigmatism, coma, focus and trefoil at random over the open pupil.
+
+    Parameters
+    ----------
+    rms : float
+        Over the open pupil, nm.
+    seed : int
+        Seed of the terms.
+
+    Returns
+    -------
+    ndarray
+        Optical path difference over the samples of `jwst_fusion.psf.aperture.pupil`, nm.
+    """
     y, x = np.mgrid[-1 : 1 : _SIDE * 1j, -1 : 1 : _SIDE * 1j]
     terms = [x**2 + y**2, x**2 - y**2, x * y, x * (x**2 + y**2), y * (x**2 + y**2)]
     terms += [x**3 - 3 * x * y**2, 3 * x**2 * y - y**3]

@@ -172,12 +172,12 @@ def collect_members(init):
         init = [init]
     if isinstance(init, (list, tuple)):
         if not init:
-            msg = "input is an empty list: give a cube (s3d) and at least one image (i2d)"
+            msg = "input is an empty list: give exposures (cal), or a cube (s3d) and images (i2d)"
             raise ValueError(msg)
         return _sort([_role_of_item(item) for item in init])
     msg = (
         f"input of type {type(init).__name__} is not supported: give an association, or a list of "
-        "files or datamodels with a cube (s3d) and at least one image (i2d)"
+        "files or datamodels of exposures (cal), or of a cube (s3d) and at least one image (i2d)"
     )
     raise TypeError(msg)
 

@@ -37,8 +37,9 @@ from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.observed.photometry import filter_responses, seen_part
 from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.residual_cube import ResidualCube, with_residual
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
-from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.sources.catalogue import coordinates_of_images, read_catalogue
 from jwst_fusion.fusion.sources.source_list import SourceList
 from jwst_fusion.messages import warn
 from jwst_fusion.psf import read_psf
@@ -202,7 +203,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     sharp = product_psf(
         images, psfs_of_images, exposures, psfs, wavelength, resolution=options.resolution
     )
-    given = _given_sources(options, grid)
+    given = _given_sources(options, grid, applied / grid.scale)
     sources = None if options.sources == "none" else "auto"
     if given is not None:
         sources = grid.sky(given.x, given.y) if len(given) else None
@@ -220,6 +221,9 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     )
     _warn_of_noise(exposures, images, result)
     chi2, channel_chi2, pixels, noise = agreement(exposures, result, wavelength)
+    residual = ResidualCube.of(exposures, result, factor)
+    if options.add_residual:
+        result = with_residual(result, residual)
     return FusedExposures(
         result=result,
         channels=field.channels,
@@ -238,6 +242,8 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         channel_chi2=channel_chi2,
         pixels=pixels,
         noise=noise,
+        residual=residual,
+        resolution="ifu" if options.resolution == "imager" and not images else options.resolution,
         alignment="fitted" if settings.offsets == "fitted" else "wcs",
     )
 
@@ -361,9 +367,12 @@ def _exposure_psfs(exposures, grid, wavelength, npix, options, date):
     )
 
 
-def _given_sources(options, grid):
+def _given_sources(options, grid, offsets):
     """Point sources of a catalogue in pixels of the grid; None if they are to be found, or none."""
-    return None if options.source_file is None else _of_catalogue(options.source_file, grid)
+    path = options.source_file
+    if path is None:
+        return None
+    return _of_catalogue(path, coordinates_of_images(grid, offsets, path))
 
 
 def _sources(result, given):

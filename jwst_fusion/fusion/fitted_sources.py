@@ -36,6 +36,7 @@ _CORE, _AROUND = 1.0, (2.0, 3.0)
 # that was not fitted.
 _UNFITTED = 2.0
 _UNSHARED = 0.25  # of the error that a PSF leaves in the flux of a source, at the source itself
+_CHI2 = 0.4549  # median of a squared normal deviate
 _LIT = 20.0  # standard deviations of the noise from which on the light of sources says how they fit
 _UNDERFLOW = -690.0  # logarithm of the smallest probability that is worked with as such
 _SAME = 0.3  # fine pixels: two sources nearer than that cannot be told apart
@@ -182,8 +183,12 @@ class FittedSources:
         lit = square > _LIT**2 * noise
         if not lit.any():
             return 0.0
-        excess, square, noise = residual[lit] ** 2 - noise[lit], square[lit], noise[lit]
-        share = np.sum(excess / np.sqrt(square * noise)) / np.sum(np.sqrt(square / noise))
+        # The scene has followed a part of the noise, here as elsewhere.
+        dark = good & ~lit
+        left = np.median(residual[dark] ** 2 / noise[dark]) / _CHI2 if dark.any() else 1.0
+        excess = residual[lit] ** 2 - min(left, 1.0) * noise[lit]
+        square, noise = square[lit], noise[lit]
+        share = np.sum(excess / noise) / np.sum(square / noise)
         return float(np.sqrt(max(share, 0.0)))
 
     def _halo(self, problem, tuned, amplitudes):

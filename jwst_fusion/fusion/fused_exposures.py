@@ -10,6 +10,7 @@ from jwst_fusion.fusion.exposures.product_grid import ProductChannels
 from jwst_fusion.fusion.exposures.result import ExposureFusion
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis
 from jwst_fusion.fusion.origin import CUBE, CUBE_SUBSPACE, IMAGE, IMAGE_SUBSPACE
+from jwst_fusion.fusion.residual_cube import ResidualCube
 from jwst_fusion.fusion.sources.source_list import SourceList
 from jwst_fusion.fusion.validation import FilterQuality, compare_image
 
@@ -58,6 +59,10 @@ class FusedExposures:
         Pixels of each channel.
     noise : array (L,)
         Their median stated error, MJy/sr; NaN without any.
+    residual : ResidualCube
+        What the exposures leave of the cube, in spaxels; without it being added.
+    resolution : {"imager", "ifu", "deconvolved"}
+        Whose PSF the cube has.
     alignment : {"wcs", "fitted"}
         Whether offsets of the exposures were fitted.
     """
@@ -79,6 +84,8 @@ class FusedExposures:
     channel_chi2: np.ndarray
     pixels: np.ndarray
     noise: np.ndarray
+    residual: ResidualCube
+    resolution: str
     alignment: str
 
     @property

@@ -138,7 +138,7 @@ def validate(data, names, groups, *, inner=None, settings=None):
             continue
         log.info("Validation: fusion without %s", text)
         try:
-            cube = fuse(_without(data, out), settings).cube
+            cube = fuse(data.with_images(~out), settings).cube
         except np.linalg.LinAlgError as reason:
             # The fusion with all images is kept, whether or not this one succeeds.
             warn(log, "No validation without %s: %s", text, reason)
@@ -223,11 +223,6 @@ def _resolved(groups, names):
         each = dict.fromkeys(names) if group == EVERY else [group]
         found += [tuple(name.split("+")) for name in each]
     return list(dict.fromkeys(found))
-
-
-def _without(data, out):
-    names = ("images", "image_sigma", "image_weight", "image_independent", "response")
-    return replace(data, **{name: getattr(data, name)[~out] for name in names})
 
 
 def _compared(data, cube, index, name, group, inner):

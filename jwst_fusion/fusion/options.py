@@ -64,7 +64,9 @@ class FusionOptions:
         "file with a table of their positions (ra, dec)",
     )
     false_alarms: float = same_option(FusionSettings, "false_alarms")
-    resolution: str = same_option(FusionSettings, "resolution")
+    resolution: str = same_option(
+        FusionSettings, "resolution", choices=("imager", "ifu", "deconvolved")
+    )
     factor: str | int = option(
         "auto",
         "Pixels of the result per spaxel along each side, or 'auto': nearest whole ratio of the "
@@ -253,6 +255,10 @@ class FusionOptions:
         "in turn, with one more fusion each; or 'none'",
         kind="force_list",
     )
+    add_residual: bool = option(
+        False,
+        "Add what exposures leave of the cube, spaxel by spaxel, with its noise in ERR",
+    )
     save_reobserved: bool = option(
         False,
         "Save the result as each filter (i2d) and the spectrometer (s3d) would see it",
@@ -374,6 +380,8 @@ class FusionOptions:
         given["outlier_sigma"] = self.outlier_sigma or None
         given["sources"] = self.sources if self.source_file is None else "given"
         given["predict"] = self.predicts
+        # That of the spectrograph is for exposures, which `fuse` does not see.
+        given["resolution"] = "imager" if self.resolution == "ifu" else self.resolution
         given["gains"] = "fitted" if self.crosscal == "fitted" else "fixed"
         return FusionSettings(**given)
 

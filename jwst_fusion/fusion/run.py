@@ -24,7 +24,7 @@ from jwst_fusion.fusion.observed.registration import choose_factor, common_grid,
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
 from jwst_fusion.fusion.psf.observation_psf import broadened, psf_angles, psfs_of
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
-from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.sources.catalogue import coordinates_of_images, read_catalogue
 from jwst_fusion.fusion.validation import assess, table
 from jwst_fusion.messages import warn
 
@@ -70,6 +70,18 @@ def fuse_observations(cube, images, options):
     ValueError
         If a parameter does not suit the observations.
     """
+    if options.add_residual:
+        msg = (
+            "add_residual is for exposures (input = exposures): with cubes, lines that no "
+            "component has are put back by themselves"
+        )
+        raise ValueError(msg)
+    if options.resolution == "ifu":
+        msg = (
+            f"resolution is 'ifu', which is for exposures (input = exposures): {cube.name} has the "
+            "resolution of the spectrograph as it is; choose imager or deconvolved"
+        )
+        raise ValueError(msg)
     if options.outlier_sigma > 0:
         cube, images = _without_isolated_outliers(cube, images)
     data, err, good, cube_grid = _oriented(cube)
@@ -134,7 +146,11 @@ def fuse_observations(cube, images, options):
         told=_told(calibrations),
     )
     settings = options.solver()
-    inputs, names = _with_catalogue(inputs, cube, aligned.sky_of(grid.fine), options)
+    sky = aligned.sky_of(grid.fine)
+    if options.source_file is not None:
+        beside = given if aligned.corrected else aligned.applied
+        sky = coordinates_of_images(sky, beside, options.source_file)
+    inputs, names = _with_catalogue(inputs, cube, sky, options)
     result = fuse(inputs, settings)
     if names is not None and result.sources is not None:
         result = replace(result, sources=result.sources.renamed(names))

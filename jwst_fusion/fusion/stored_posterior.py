@@ -19,6 +19,7 @@ EXTENSIONS = {
     "posterior_noise": "FUSPOSTNOISE",
     "posterior_inverse": "FUSPOSTINVERSE",
     "posterior_numbers": "FUSPOSTNUMBERS",
+    "posterior_spectra": "FUSPOSTSPECTRA",
     "posterior_missed": "FUSPOSTMISSED",
     "posterior_structure": "FUSPOSTSTRUCTURE",
     "posterior_residual": "FUSPOSTRESIDUAL",
@@ -45,7 +46,8 @@ def packed(posterior, *, mirrored):
     -------
     dict of str to ndarray
         By the names in `EXTENSIONS`, without the spectra of the components: covariances of
-        components a <= b, node by node (node * k (k + 1) / 2, s, s); numbers: samples, and 1 if the
+        components a <= b, node by node (node * k (k + 1) / 2, s, s); covariances of mean and
+        components likewise (wavelength, (k + 1) (k + 2) / 2); numbers: samples, and 1 if the
         columns are reversed.
     """
     first, second = np.triu_indices(posterior.basis.shape[1])
@@ -59,6 +61,9 @@ def packed(posterior, *, mirrored):
         "posterior_noise": posterior.noise,
         "posterior_residual": posterior.residual,
     }
+    if posterior.spectra is not None:
+        first, second = np.triu_indices(posterior.spectra.shape[1])
+        found["posterior_spectra"] = posterior.spectra[:, first, second]
     if posterior.structure is not None:
         found |= {
             "posterior_missed": posterior.response.reshape(-1, side, side),
@@ -73,7 +78,8 @@ def packed(posterior, *, mirrored):
             "posterior_response": more.response.reshape(-1, *more.response.shape[2:]),
         }
     found = {key: np.asarray(one, np.float32) for key, one in found.items() if one is not None}
-    found["posterior_inverse"] = np.asarray(posterior.inverse, float)
+    if posterior.inverse is not None:
+        found["posterior_inverse"] = np.asarray(posterior.inverse, float)
     found["posterior_numbers"] = np.array([posterior.samples, mirrored], float)
     if more is not None:
         found["posterior_positions"] = np.asarray(more.positions, float)
@@ -117,10 +123,16 @@ def unpacked(arrays):
         sources = SourcePosterior(
             positions=np.asarray(arrays["posterior_positions"], float),
             covariance=np.asarray(arrays["posterior_amplitudes"], float),
-            deviation=np.asarray(arrays["posterior_deviation"], float),
-            shared=np.asarray(arrays["posterior_shared"], float),
+            deviation=_known(arrays["posterior_deviation"]),
+            shared=_known(arrays["posterior_shared"]),
             response=response.reshape(rank, rank, *response.shape[1:]),
         )
+    spectra = None
+    if arrays.get("posterior_spectra") is not None:  # only of exposures
+        pairs = np.asarray(arrays["posterior_spectra"], float)
+        spectra = np.empty((len(pairs), rank + 1, rank + 1))
+        first, second = np.triu_indices(rank + 1)
+        spectra[:, first, second] = spectra[:, second, first] = pairs
     posterior = CubePosterior(
         covariance=covariance,
         share=share,
@@ -128,12 +140,18 @@ def unpacked(arrays):
         psf_weights=np.asarray(arrays["posterior_psf_weights"], float).T,
         psf=np.asarray(arrays["posterior_psf"], float),
         maps=np.asarray(arrays["posterior_maps"], float),
-        noise=np.asarray(arrays["posterior_noise"], float),
-        inverse=np.asarray(arrays["posterior_inverse"], float),
+        noise=_known(arrays["posterior_noise"]),
+        inverse=_known(arrays["posterior_inverse"]),
         samples=float(numbers[0]),
         residual=arrays["posterior_residual"],
         sources=sources,
         response=missed,
         structure=structure,
+        spectra=spectra,
     )
     return posterior, bool(numbers[1])
+
+
+def _known(array):
+    """Array in double precision; None as it is."""
+    return None if array is None else np.asarray(array, float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jwst_fusion.fusion.exposures.result import ExposureFusion
 from jwst_fusion.fusion.joined_posterior import (
     PART_EXTENSIONS,
     JoinedPart,
@@ -27,8 +28,8 @@ def error_of(product, mask=None, weights=None):
 
     Parameters
     ----------
-    product : str, `~pathlib.Path`, data model or FusionResult
-        What the step wrote or returned, or the result of `fuse`.
+    product : str, `~pathlib.Path`, data model, FusionResult or ExposureFusion
+        What the step wrote or returned, or the result of `fuse` or `fuse_exposures`.
     mask : array (Y, X), region, aperture, str, `~pathlib.Path`, optional
         Weight of each pixel in the sum, of type bool or float; or a region of the package
         ``regions``, on pixels or on the sky, or an aperture of photutils, with the weights that its
@@ -95,8 +96,9 @@ def error_of(product, mask=None, weights=None):
     True
     """
     mirrored, cube, parts = False, None, []
-    if isinstance(product, FusionResult):
-        cube, posterior, wcs, name = product.cube, product.posterior, None, "the result"
+    if isinstance(product, (FusionResult, ExposureFusion)):
+        cube, posterior, name = product.cube, product.posterior, "the result"
+        wcs = product.grid.wcs if isinstance(product, ExposureFusion) else None
     else:
         names = {"data": ("SCI",)} | {key: (value,) for key, value in EXTENSIONS.items()}
         found = stored_arrays(product, names)
@@ -109,8 +111,7 @@ def error_of(product, mask=None, weights=None):
     if posterior is None and not parts:
         msg = (
             f"{name} has no posterior, which errors of sums need: fuse again (products of earlier "
-            "versions have none; those of exposures, input = exposures, have none either), or take "
-            "the cubes of which a joined cube consists"
+            "versions have none), or take the cubes of which a joined cube consists"
         )
         raise ValueError(msg)
     measure = linear_measure(mask, weights, cube.shape, wcs=wcs)

@@ -153,7 +153,7 @@ def assess(data, images_model, cube_model, fused, *, inner=None):
         cube_model[cells],
         _block_means(fused[(slice(None), *fine)], data.factor),
         data.spaxel_weight[coarse],
-        data.cube_sigma,
+        data.cube_noise,
     )
     return Quality(filters=filters, channels=channels)
 

@@ -1,5 +1,7 @@
 """The product of a fusion from exposures: a fused cube, and what it leaves of each exposure."""
 
+import logging
+
 import numpy as np
 from jwst.model_blender import ModelBlender
 from stdatamodels.jwst.datamodels import IFUCubeModel, dqflags
@@ -14,6 +16,7 @@ from jwst_fusion.products.reobserved import reobserved_image
 from jwst_fusion.products.source_spectra import store_sources
 from jwst_fusion.products.tables import (
     QUALITY,
+    add_posterior,
     add_record,
     as_text,
     give_units,
@@ -27,7 +30,10 @@ __all__ = [
     "exposure_product",
     "reobserved_images",
     "residual_exposure",
+    "residual_product",
 ]
+
+log = logging.getLogger(__name__)
 
 _PIXEL = dqflags.pixel
 # What the numbers in WMAP mean, for the header.
@@ -137,6 +143,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
         weightmap=origin,
     )
     _describe(product.meta.fusion, fused, options)
+    _describe_residual(product.meta.fusion, fused, options)
     product.meta.fusion.exposures_given = exposures_given
     product.meta.fusion.images_given = images_given
     product.exposure_table = _exposures(fused, product.get_dtype("exposure_table"))
@@ -151,19 +158,33 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     product.component_maps, product.component_spectra = stored(result.coefficients), stored(basis.T)
     product.channel_table["subspace_mean"] = mean
     product.meta.fusion.unit_spectra = "MJy/sr"
+    add_posterior(product, result.posterior)
     add_record(product, options, messages)
     give_units(product)
-    if len(fused.sources):
-        store_sources(
-            product,
-            fused.sources,
-            fused.sources.x,
-            fused.sources.y,
-            sky=result.grid.sky(fused.sources.x, fused.sources.y),
-            flux=result.source_flux,
-            error=result.source_error,
-        )
+    _add_sources(product, fused)
     return product
+
+
+def _add_sources(product, fused):
+    """Add the point sources in the field; the exposures hardly saw those beside it."""
+    result, found = fused.result, fused.sources
+    ny, nx = result.grid.shape
+    inside = (found.x > -0.5) & (found.x < nx - 0.5) & (found.y > -0.5) & (found.y < ny - 0.5)
+    if not inside.all():
+        log.info("%d point sources lie beside the field of the cube", np.count_nonzero(~inside))
+    if not inside.any():
+        return
+    found = found.chosen(inside)
+    store_sources(
+        product,
+        found,
+        found.x,
+        found.y,
+        sky=result.grid.sky(found.x, found.y),
+        flux=result.source_flux[inside],
+        error=result.source_error[inside],
+        covariance_factor=result.source_factor[inside],
+    )
 
 
 def _describe(meta, fused, options):
@@ -171,7 +192,7 @@ def _describe(meta, fused, options):
     meta.software_version, meta.input = __version__, "exposures"
     meta.exposures = len({one.name for one in fused.exposures})
     meta.images, meta.factor = len(fused.images), fused.factor
-    meta.resolution, meta.psf_source = options.resolution, fused.psf_source
+    meta.resolution, meta.psf_source = fused.resolution, fused.psf_source
     meta.psf_broadening_image = float(options.psf_broadening_image)
     if options.psf_opd is not None:
         meta.psf_wavefront = str(options.psf_opd)[-64:]
@@ -200,6 +221,54 @@ def _describe(meta, fused, options):
     for name, value in found.items():
         if value is not None:
             setattr(meta, name, float(value))
+
+
+def _describe_residual(meta, fused, options):
+    """Say what of the exposures the scene does not explain."""
+    meta.residual_added = bool(options.add_residual)
+    significance, (channel, row, column), scatter = fused.residual.structure()
+    if not np.isfinite(significance):
+        return
+    meta.residual_significance, meta.residual_scatter = significance, scatter
+    meta.residual_wavelength = float(fused.result.wavelength[channel])
+    side = fused.factor
+    meta.residual_x, meta.residual_y = (float(side * one + (side - 1) / 2) for one in (column, row))
+    near = tuple(slice(max(one - 1, 0), one + 2) for one in (channel, row, column))
+    fine = (near[0], *(slice(side * one.start, side * one.stop) for one in near[1:]))
+    left, light = float(fused.residual.data[near].mean()), float(fused.result.cube[fine].mean())
+    if options.add_residual:
+        light -= left
+    meta.residual_share = abs(left) / max(abs(light), np.finfo(float).tiny)
+
+
+def residual_product(template, fused, grid):
+    """
+    Make a cube of what the exposures leave of a fused cube.
+
+    Parameters
+    ----------
+    template : `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        From `blended_template`.
+    fused : `~jwst_fusion.fusion.fused_exposures.FusedExposures`
+        The result.
+    grid : SkyGrid
+        The spaxels.
+
+    Returns
+    -------
+    `~stdatamodels.jwst.datamodels.IFUCubeModel`
+        Mean residuals and their errors, MJy/sr; NaN and DO_NOT_USE without a pixel.
+    """
+    seen = fused.residual.error > 0
+    return cube_product(
+        template,
+        grid=grid,
+        data=np.where(seen, fused.residual.data, np.nan),
+        err=np.where(seen, fused.residual.error, np.nan),
+        dq=np.where(seen, 0, _PIXEL["DO_NOT_USE"] | _PIXEL["NON_SCIENCE"]),
+        weightmap=seen.astype(np.float32),
+        kind=IFUCubeModel,
+    )
 
 
 def _exposures(fused, dtype):

@@ -143,6 +143,9 @@ def _fitted_psfs(meta, fit, scale, *, mirrored):
     x, y = fit.shift * scale
     meta.psf_fit_shift_x, meta.psf_fit_shift_y = float(-x if mirrored else x), float(y)
     meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))
+    for number, (before, after) in enumerate(fit.left.T, start=1):
+        setattr(meta, f"psf_fit_before_{number}", float(before))
+        setattr(meta, f"psf_fit_after_{number}", float(after))
 
 
 def _quality(meta, fused):

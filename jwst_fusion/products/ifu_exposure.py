@@ -19,6 +19,8 @@ __all__ = ["read_ifu_exposure"]
 _UNMEASURED = np.uint32(dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["FLUX_ESTIMATED"])
 _GEOMETRIES = {"NRS_IFU": "nirspec_ifu", "MIR_MRS": "miri_mrs"}
 _BANDS = {"SHORT": "A", "MEDIUM": "B", "LONG": "C"}
+_DETECTORS = {"nirspec_ifu": ("NRS1", "NRS2"), "miri_mrs": ("MIRIFUSHORT", "MIRIFULONG")}
+_GRATINGS = ("PRISM", *(f"G{number}{kind}" for number in (140, 235, 395) for kind in "MH"))
 _CHANNEL = 100  # slices of the MIRI spectrometer are numbered 100 times the channel plus their own
 
 
@@ -39,8 +41,8 @@ def read_ifu_exposure(source):
     Raises
     ------
     NotFusableError
-        If it is no such exposure, has no WCS, is oversampled already, is not in MJy/sr, or has no
-        pixel that may be used.
+        If it is no such exposure, does not say its detector and grating or band, has no WCS, is
+        oversampled already, is not in MJy/sr, or has no pixel that may be used.
     ValueError
         If the arrays differ in shape.
     """
@@ -54,6 +56,10 @@ def read_ifu_exposure(source):
             f"{name} is not an IFU exposure of NIRSpec or MIRI (EXP_TYPE {model.meta.exposure.type}"
             f", {type(model).__name__}): give cal or crf files of NRS_IFU or MIR_MRS"
         )
+        raise NotFusableError(msg)
+    _check_setup(model, name, kind)
+    if model.meta.bunit_data is None:
+        msg = f"{name} has no unit (keyword BUNIT): run photom on it, which makes it MJy/sr"
         raise NotFusableError(msg)
     unit = str(model.meta.bunit_data)
     if unit.replace(" ", "").lower() != "mjy/sr":
@@ -107,11 +113,22 @@ def read_ifu_exposure(source):
     return [whole] if kind == "nirspec_ifu" else _by_channel(whole, str(instrument.band))
 
 
+def _check_setup(model, name, kind):
+    """Refuse an exposure that does not say with what it was taken: its PSF follows from that."""
+    instrument = model.meta.instrument
+    needed = {"DETECTOR": (instrument.detector, _DETECTORS[kind])}
+    if kind == "nirspec_ifu":
+        needed["GRATING"] = instrument.grating, _GRATINGS
+    else:
+        needed["BAND"] = instrument.band, tuple(_BANDS)
+    for keyword, (value, known) in needed.items():
+        if value not in known:
+            msg = f"{name} has the keyword {keyword} {value}, which is none of {', '.join(known)}"
+            raise NotFusableError(msg)
+
+
 def _by_channel(whole, band):
     """Exposures of the channels of the MIRI spectrometer."""
-    if band not in _BANDS:
-        msg = f"{whole.name}: band {band} (keyword BAND) is none of {', '.join(_BANDS)}"
-        raise NotFusableError(msg)
     parts = []
     for channel in np.unique(whole.label // _CHANNEL):
         inside = whole.label // _CHANNEL == channel

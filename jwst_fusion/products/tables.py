@@ -12,6 +12,7 @@ from jwst_fusion.products.wavelength import wavelengths
 __all__ = [
     "QUALITY",
     "add_arrays",
+    "add_posterior",
     "add_record",
     "add_tables",
     "as_text",
@@ -148,11 +149,27 @@ def add_arrays(product, fused):
     if solution.posterior is not None:
         rows, columns = fused.grid.inner(fine=True)
         posterior = solution.posterior.cropped(rows, columns, fused.grid.factor)
-        for name, array in packed(posterior, mirrored=fused.mirrored).items():
-            setattr(product, name, np.ascontiguousarray(array))
-        product.meta.fusion.sums = _SUMS
+        add_posterior(product, posterior, mirrored=fused.mirrored)
     for name in ("spectra", "images", "image_errors", "residuals"):
         setattr(product.meta.fusion, f"unit_{name}", _BRIGHTNESS)
+
+
+def add_posterior(product, posterior, *, mirrored=False):
+    """
+    Add what errors of sums need.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product with the spectra of its components, changed in place.
+    posterior : `~jwst_fusion.fusion.solver.posterior.CubePosterior`
+        The posterior, on the pixels of the product.
+    mirrored : bool, optional
+        Whether the columns of the product are reversed against those of the posterior.
+    """
+    for name, array in packed(posterior, mirrored=mirrored).items():
+        setattr(product, name, np.ascontiguousarray(array))
+    product.meta.fusion.sums = _SUMS
 
 
 def summarise(meta, table):

@@ -17,6 +17,7 @@ from jwst_fusion.products.open import check_fits, open_model
 __all__ = [
     "check_exposures",
     "check_names",
+    "check_readable",
     "needs_preparation",
     "oversampling",
     "prepare_together",
@@ -55,12 +56,29 @@ def sort_members(init):
     members = collect_members(init)
     for member in (*members.exposures, *members.cubes, *members.images):
         if isinstance(member, str):
-            try:
-                check_fits(Path(member))
-            except OSError as error:
-                msg = f"{member} cannot be read as a JWST product: {error}"
-                raise ValueError(msg) from error
+            check_readable(member)
     return members, list(members.exposures), list(members.cubes)
+
+
+def check_readable(member):
+    """
+    Check that a file is whole, before anything is computed.
+
+    Parameters
+    ----------
+    member : str
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, truncated or not FITS; the message names it.
+    """
+    try:
+        check_fits(Path(member))
+    except OSError as error:
+        msg = f"{member} cannot be read as a JWST product: {error}"
+        raise ValueError(msg) from error
 
 
 def read_all(members, *, exptype="science"):

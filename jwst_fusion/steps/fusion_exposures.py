@@ -23,12 +23,13 @@ from jwst_fusion.products.exposure_cube import (
     exposure_product,
     reobserved_images,
     residual_exposure,
+    residual_product,
 )
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
 from jwst_fusion.products.keywords import moves, target_position
 from jwst_fusion.products.observations import read_image
 from jwst_fusion.products.open import open_model
-from jwst_fusion.steps.exposures import check_names
+from jwst_fusion.steps.exposures import check_names, check_readable
 from jwst_fusion.steps.reports import save_exposure_report
 
 __all__ = ["ExposureFusionMixin", "check_kinds", "warn_of_unused_names"]
@@ -53,6 +54,7 @@ class _Exposure:
     moving: bool
     target: object
     date: str | None
+    title: str | None
 
 
 @dataclass
@@ -84,9 +86,13 @@ def check_kinds(members, wanted):
     Raises
     ------
     ValueError
-        If both are there, or not what is wanted; the message names a file.
+        If both are there, or not what is wanted, or a file cannot be read; the message names it.
     """
     exposures, cubes = members.exposures, members.cubes
+    for member in cubes if exposures else ():
+        # What cannot be read is of neither kind.
+        if isinstance(member, str):
+            check_readable(member)
     if wanted == "cube" and exposures:
         msg = (
             f"{_name(exposures[0])} is an exposure, but input is 'cube': give cubes (s3d), which "
@@ -209,7 +215,13 @@ class ExposureFusionMixin:
                     parts = [_kept(one) for one in parts]
                 opened.append(
                     _Exposure(
-                        member, name, parts, moves(model), target_position(model), _date(model)
+                        member,
+                        name,
+                        parts,
+                        moves(model),
+                        target_position(model),
+                        _date(model),
+                        model.meta.target.catalog_name or model.meta.target.proposer_name,
                     )
                 )
                 log.info("Exposure %d of %d read: %s", number, len(members), name)
@@ -220,6 +232,7 @@ class ExposureFusionMixin:
                 if model is not member:
                     model.close()
         _check_epochs(opened)
+        _check_targets(opened)
         return opened, reasons
 
     def _fuse_group(self, group, members, name, options, messages):
@@ -251,6 +264,11 @@ class ExposureFusionMixin:
         self.set_status(product, "COMPLETE")
         if options.save_reobserved:
             self._save_residuals(kept, fused, product, name)
+            with residual_product(template, fused, found.coarse) as residual:
+                residual.meta.filename = f"{name}_residual_s3d.fits"
+                self.save_model(
+                    residual, output_file=residual.meta.filename, suffix="s3d", force=True
+                )
         if self.save_results or self.output_file:
             self.save_sources(product)
         if options.save_report:
@@ -382,6 +400,17 @@ def _check_epochs(opened):
             "The exposures were taken within %.0f days: variable or moving sources have no single "
             "spectrum or place",
             days,
+        )
+
+
+def _check_targets(opened):
+    """Say if exposures name several targets: nodding between two is one field all the same."""
+    titles = sorted({one.title for one in opened if one.title})
+    if len(titles) > 1:
+        warn(
+            log,
+            "The exposures are of several targets (%s): they are fused as one field",
+            ", ".join(titles),
         )
 
 

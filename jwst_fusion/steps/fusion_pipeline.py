@@ -34,6 +34,7 @@ from jwst_fusion.steps.exposures import (
     sort_members,
 )
 from jwst_fusion.steps.fusion import FusionStep, with_text
+from jwst_fusion.steps.idle import warn_of_idle_steps
 from jwst_fusion.steps.outliers import FrugalOutlierStep
 from jwst_fusion.steps.resume import Record
 from jwst_fusion.steps.reuse import Reusable
@@ -70,6 +71,9 @@ class FusionPipeline(Reusable, Pipeline):
     spec = """
     resume = boolean(default=True) # Use products of an earlier run again if inputs, parameters and software versions are the same, as <product>_fusion_pipeline.json in the output folder tells
     """  # noqa: E501
+
+    #: Parameters of steps that the last reference file set, which nobody has asked for.
+    _referenced = {}  # noqa: RUF012
 
     step_defs = {  # noqa: RUF012
         "assign_mtwcs": AssignMTWcsStep,
@@ -116,6 +120,7 @@ class FusionPipeline(Reusable, Pipeline):
         config = forget_steps(config, ["adaptive_trace_model", "fusion"])
         for name in ("class", "name"):
             config.pop(name, None)
+        cls._referenced = {name: dict(one) for name, one in config.get("steps", {}).items()}
         return config
 
     @classmethod
@@ -205,6 +210,7 @@ class FusionPipeline(Reusable, Pipeline):
         road = self._road(exposures, cubes)
         if road == "exposures":
             check_exposure_options(FusionOptions.from_step(self.fusion))
+            warn_of_idle_steps(self, self._referenced)
         for kind, found in (
             ("exposure or cube (science)", [*exposures, *cubes]),
             ("image (direct_image)", members.images),

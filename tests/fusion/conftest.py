@@ -223,20 +223,71 @@ def products():
     return Products
 
 
-@pytest.fixture(scope="session")
-def gaussian_psfs(tmp_path_factory):
-    """Files with the PSFs with which the scene is observed."""
+def write_gaussians(folder, *, image=1.0, cube=1.0):
+    """Files of Gaussian PSFs, so many times as wide as those of the data."""
     from jwst_fusion.psf import PsfCube, chebyshev_nodes, write_psf
 
-    folder = tmp_path_factory.mktemp("psf")
     nodes = chebyshev_nodes(1.65, 2.31, 6)
     y, x = np.indices((121, 121)) - 60
     radius = (x**2 + y**2) * 0.0125**2
     paths = {}
-    for name, sigma in (("psf_image", imager_sigma), ("psf_cube", cube_sigma)):
-        data = np.array([np.exp(-0.5 * radius / sigma(node) ** 2) for node in nodes])
+    for name, sigma, wider in (
+        ("psf_image", imager_sigma, image),
+        ("psf_cube", cube_sigma, cube),
+    ):
+        data = np.array([np.exp(-0.5 * radius / (wider * sigma(node)) ** 2) for node in nodes])
         data /= data.sum((1, 2), keepdims=True)
         psf = PsfCube(data=data, wavelength=nodes, pixel_scale=0.0125, source="Gaussian", meta={})
         paths[name] = str(folder / f"{name}.fits")
         write_psf(psf, paths[name])
     return paths
+
+
+@pytest.fixture(scope="session")
+def gaussian_psfs(tmp_path_factory):
+    """Files with the PSFs with which the scene is observed."""
+    return write_gaussians(tmp_path_factory.mktemp("psf"))
+
+
+@pytest.fixture(scope="session")
+def other_psfs(tmp_path_factory):
+    """Files with narrower PSFs, as if guiding and drizzling had not been reckoned with."""
+    return write_gaussians(tmp_path_factory.mktemp("other"), image=0.96, cube=0.92)
+
+
+@pytest.fixture
+def quick_fusion(gaussian_psfs):
+    """The step with hyperparameters that need no search."""
+    from jwst_fusion.steps.fusion import FusionStep
+
+    def run(members, **options):
+        quick = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}
+        return FusionStep.call(members, **{**quick, **gaussian_psfs, **options})
+
+    return run
+
+
+def _truth(result, scene):
+    from jwst_fusion.products.observations import read_cube
+
+    cube = read_cube(result)
+    return scene.cube(cube.grid.wcs, cube.grid.shape, cube.wavelength, imager_sigma)
+
+
+@pytest.fixture
+def quality_of():
+    """PSNR of a fused cube, dB."""
+    from jwst_fusion.metrics import psnr
+
+    return lambda result, scene: psnr(_truth(result, scene), result.data, result.dq == 0)
+
+
+@pytest.fixture
+def bias_of():
+    """Relative error of the light of a fused cube."""
+
+    def measure(result, scene):
+        good = result.dq == 0
+        return result.data[good].sum() / _truth(result, scene)[good].sum() - 1
+
+    return measure

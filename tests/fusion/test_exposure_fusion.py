@@ -22,7 +22,7 @@ from exposure_scene import (
 
 from jwst_fusion.bandpass import Bandpass
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion import ExposureSettings, fuse_exposures
+from jwst_fusion.fusion import ExposureSettings, error_of, fuse_exposures
 from jwst_fusion.fusion.exposures.quick_cube import quick_cube
 
 
@@ -57,6 +57,29 @@ def check(result, sigma, exposures, limit):
         assert rejected[hits & used].all()
         assert np.count_nonzero(rejected & ~hits) < 5
     np.testing.assert_allclose(result.scales, 1.0, atol=0.05)
+    check_sums(result, result.cube - truth(sigma))
+
+
+def check_sums(result, error):
+    """Errors of sums are those stated, which the errors of voxels are not."""
+    posterior = result.posterior
+    arrays = [one for one in vars(posterior).values() if isinstance(one, np.ndarray)]
+    assert sum(one.size for one in arrays) < result.cube.size
+    rng = np.random.default_rng(3)
+    pulls, ratio = [], []
+    for side, channels in ((1, 1), (7, 1), (1, 20), (7, 20)):
+        for _ in range(25):
+            y, x = rng.integers(4, SIZE - 4 - side, 2)
+            first = rng.integers(len(CHANNELS) + 1 - channels)
+            mask, weights = np.zeros((SIZE, SIZE)), np.zeros(len(CHANNELS))
+            mask[y : y + side, x : x + side] = weights[first : first + channels] = 1
+            stated = error_of(result, mask, weights)
+            pulls.append(abs(np.sum(weights @ (error * mask).sum((1, 2)))) / stated)
+            ratio.append(stated / np.sqrt(weights**2 @ (result.error**2 * mask).sum((1, 2))))
+    ratio = np.reshape(ratio, (4, -1)).mean(1)
+    assert ratio[0] == pytest.approx(1, abs=0.1)
+    assert np.all(ratio[1:] > 1.5)
+    assert 0.7 < np.quantile(pulls, 0.68) < 1.4
     assert result.departure < 0.05
 
 
@@ -73,6 +96,14 @@ def test_exposures_alone(exposures, star):
     check(result, SIGMA["ifu"], exposures, 0.25)
     expected = spectrum(*STAR[2:], CHANNELS) * np.radians(SCALE / 3600) ** 2 * 1e6
     assert np.median(np.abs(result.source_flux[0] / expected - 1)) < 0.03
+    # Most of the error of its spectrum is one factor, which channels share.
+    shared = np.sqrt(np.sum(result.source_factor[0] ** 2, axis=1))
+    assert np.all((shared > 0.7 * result.source_error[0]) & (shared < result.source_error[0]))
+    pull = np.sum(result.source_flux[0] - expected) / np.hypot(
+        np.linalg.norm(result.source_factor[0].sum(0)),
+        np.sqrt(np.sum(result.source_error[0] ** 2 - shared**2)),
+    )
+    assert abs(pull) < 3
     assert result.image_residuals == []
 
 

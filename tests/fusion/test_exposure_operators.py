@@ -5,11 +5,14 @@ import pytest
 import scipy.fft as sf
 
 from jwst_fusion.fusion.exposures.image_operator import ImageOperator
+from jwst_fusion.fusion.exposures.nuisance import Elimination, Parameter
 from jwst_fusion.fusion.exposures.operator import ExposureOperator, PlacedPixels, psf_modes
-from jwst_fusion.fusion.exposures.sampling import line_taps, prefilter, sky_taps
+from jwst_fusion.fusion.exposures.problem import PixelData, SceneProblem
+from jwst_fusion.fusion.exposures.sampling import FineSampler, line_taps, prefilter, sky_taps
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis, SplineSpectra
 from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.fusion.solver.point_sources import point_groups
+from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 from jwst_fusion.psf import PsfCube
 
 SHAPE = 60, 45  # not square, even and odd
@@ -200,3 +203,93 @@ def test_splines_pass_through_the_channels():
         ChannelAxis(WAVELENGTH[::-1])
     with pytest.raises(ValueError, match="at least four"):
         ChannelAxis(WAVELENGTH[:3])
+
+
+def test_fine_samples_are_those_of_the_whole_transform():
+    """Only the rows and columns that positions need are computed, on and across the border."""
+    rng = np.random.default_rng(5)
+    rows, columns = SHAPE
+    spectrum = sf.rfft2(rng.standard_normal(SHAPE), norm="ortho")
+    spectrum[rows // 2] = 0  # the highest frequency of an even size has no sign
+    fine = np.zeros((2 * rows, columns + 1), complex)
+    fine[: rows // 2, : columns // 2 + 1] = 2 * spectrum[: rows // 2]
+    fine[-rows // 2 + 1 :, : columns // 2 + 1] = 2 * spectrum[-rows // 2 + 1 :]
+    shape = 2 * rows, 2 * columns
+    whole = sf.irfft2(fine * prefilter(shape), shape, norm="ortho").ravel()
+    for low, high in ((12, 30), (-5, 40)):
+        at = rng.uniform(low, high, (2, 150))
+        sampler = FineSampler(SHAPE, *at)
+        unit = sampler.transfer(np.ones((1, rows, columns // 2 + 1)))
+        found = sampler.taps @ sampler.maps(spectrum, unit)[0]
+        np.testing.assert_allclose(found, sky_taps(*(2 * at), shape) @ whole, atol=2e-5)
+        assert (sampler.size < whole.size) == (low > 0)
+
+
+def test_faint_components_pass_fewer_modes_and_nothing_is_lost(scene):
+    rng, grid, axis, spectra, groups = scene
+    exposure = pixels(rng)
+    operator = ExposureOperator(grid, asymmetric_psf(), axis, [exposure])
+    operator.set_spectra(spectra)
+    brightness = np.array([1.0, 1e-2, 1e-4])
+    exact = operator.forward(groups * brightness)
+    faint = SplineSpectra(axis, spectra.mean, spectra.basis, brightness)
+    operator.set_spectra(faint)
+    left = operator.forward(groups * brightness) - exact
+    assert np.sqrt(np.mean(left**2)) < 1e-3 * np.std(exact)
+    check_adjoint(grid, operator, groups, rng)
+    seen = np.concatenate([values for _, _, values in operator.components(groups)])
+    basis = faint.at(exposure.wavelength[operator.source[0]])[1]
+    # Splines stand for the products of these white spectra and the weights of the modes.
+    np.testing.assert_allclose(
+        np.sum(seen * basis, axis=1), operator.forward(groups), atol=0.02 * np.std(exact)
+    )
+
+
+def test_information_on_parameters_is_that_of_the_scene_eliminated(scene):
+    """The block solve for the reactions agrees with a solve for each, taken to its end."""
+    rng, grid, axis, spectra, groups = scene
+    exposures = [pixels(rng), pixels(rng, 5)]
+    operator = ExposureOperator(grid, asymmetric_psf(), axis, exposures)
+    places = [
+        np.concatenate([one.x[i] for one, i in zip(exposures, operator.source, strict=True)]),
+        np.concatenate([one.y[i] for one, i in zip(exposures, operator.source, strict=True)]),
+    ]
+    smooth = groups * np.exp(-3 * grid.gradient_power())[..., None]
+    values = rng.standard_normal(operator.size)
+    data = PixelData(operator, values, np.full(operator.size, 0.1), *places)
+    problem = SceneProblem(grid, spectra, [data], [2.0, 5.0, 1.0])
+    kinds = ("x", "y", "gain", "level")
+    parameters = [Parameter(kind, ((0, 1),)) for kind in kinds]
+    found = Elimination(problem, smooth, parameters, (20.0, 25.0), precision=0.01)
+    part = operator.parts[1]
+    slopes = {
+        "x": 2j * np.pi * np.fft.rfftfreq(grid.columns)[None, :] * np.ones((grid.rows, 1)),
+        "y": 2j * np.pi * np.fft.fftfreq(grid.rows)[:, None] * np.ones((1, grid.half)),
+    }
+    slopes["x"][:, -1], slopes["y"][grid.rows // 2] = 0, 0
+    columns = []
+    for kind in kinds:
+        column = np.zeros(operator.size)
+        if kind in slopes:
+            column[part] = operator.forward(smooth, slopes[kind].astype(np.complex64))[part]
+        else:
+            seen = operator.forward(smooth) + operator.mean(spectra)
+            column[part] = seen[part] if kind == "gain" else 1.0
+        columns.append(column)
+    columns = np.array(columns)
+    right = [operator.adjoint(one * data.weights) for one in columns]
+    reactions = [
+        conjugate_gradients(
+            problem.normal,
+            one,
+            problem.preconditioner(),
+            problem.inner,
+            tolerance=1e-5,
+            max_iterations=300,
+        ).solution
+        for one in right
+    ]
+    taken = [[problem.inner(one, other) for other in reactions] for one in right]
+    exact = np.linalg.inv(columns * data.weights @ columns.T - np.array(taken))
+    ratio = np.linalg.eigvals(np.linalg.solve(exact, found.covariance)).real
+    assert 0.93 < ratio.min() <= ratio.max() < 1.01

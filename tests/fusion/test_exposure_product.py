@@ -206,6 +206,10 @@ def test_every_image_has_its_own_psf():
     whole = product_psf(images, psfs, [], psfs, wavelength, resolution="imager")
     np.testing.assert_allclose(whole.evaluate([2.1])[0], psfs[0].evaluate([2.1])[0], atol=1e-12)
     np.testing.assert_allclose(whole.evaluate([3.3])[0], psfs[3].evaluate([3.3])[0], atol=1e-12)
+    spectrograph = psf(2.0, 6.5, 3.0)
+    both = (images, psfs, [], [spectrograph] * 2, wavelength)
+    assert product_psf(*both, resolution="ifu") is spectrograph
+    assert product_psf([], [], *both[2:], resolution="imager") is spectrograph
     sharp = product_psf(images, psfs, [], psfs, wavelength, resolution="deconvolved")
     assert sharp.data.shape == (1, 1, 1)
     unknown = dataclasses.replace(images[0], pa_v3=None)

@@ -6,7 +6,6 @@ from astropy import units as u
 from stpipe import Step
 
 from jwst_fusion.fusion.options import FusionOptions
-from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.steps.fusion import FusionStep
 
@@ -14,25 +13,6 @@ FILTERS = ("F182M", "F210M")
 WAVE = np.linspace(1.66, 2.30, 33)
 # Where the image's header puts the scene, arcsec to the East and North, by filter.
 WRONG = {"F182M": (0.61, 0.33), "F210M": (-1.02, 0.94)}
-
-
-@pytest.fixture
-def fuse(gaussian_psfs):
-    def run(members, **options):
-        quick = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}
-        return FusionStep.call(members, **{**quick, **gaussian_psfs, **options})
-
-    return run
-
-
-@pytest.fixture
-def quality(products):
-    def measure(result, scene):
-        grid = read_cube(result).grid
-        truth = scene.cube(grid.wcs, grid.shape, WAVE, products.imager_sigma)
-        return psnr(truth, result.data, result.dq == 0)
-
-    return measure
 
 
 @pytest.fixture
@@ -52,10 +32,10 @@ def shifted(products, scene):
 
 
 @pytest.mark.parametrize("options", [{}, {"mirrored": True}, {"pa": 37.0}], ids=str)
-def test_large_offsets_are_found(scene, shifted, fuse, quality, options):
+def test_large_offsets_are_found(scene, shifted, quick_fusion, quality_of, options):
     given = shifted(**options)
-    result = fuse(given, alignment="measured")
-    assert quality(result, scene) > 44
+    result = quick_fusion(given, alignment="measured")
+    assert quality_of(result, scene) > 44
     table = result.filter_table
     # The offset is that of the image along x and y of the product.
     grid = read_cube(given[0]).grid
@@ -69,42 +49,49 @@ def test_large_offsets_are_found(scene, shifted, fuse, quality, options):
         assert row["offset_error"] < 2e-3
 
 
-def test_offsets_that_are_measured_can_be_given(scene, shifted, fuse, quality, caplog):
+def test_large_offsets_are_found_with_other_psfs(shifted, quick_fusion, other_psfs):
+    given = shifted()
+    table = quick_fusion(given, alignment="measured", **other_psfs).filter_table
+    found = np.hypot(table["applied_x"], table["applied_y"])
+    assert found == pytest.approx([np.hypot(*one) for one in WRONG.values()], abs=3e-3)
+
+
+def test_offsets_that_are_measured_can_be_given(scene, shifted, quick_fusion, quality_of, caplog):
     given = shifted(mirrored=True)
-    table = fuse(given, alignment="measured").filter_table
+    table = quick_fusion(given, alignment="measured").filter_table
     offsets = [f"{r['filter']}:{r['offset_x']:.4f}:{r['offset_y']:.4f}" for r in table]
-    result = fuse(given, offsets=offsets, alignment="wcs")
-    assert quality(result, scene) > 44
+    result = quick_fusion(given, offsets=offsets, alignment="wcs")
+    assert quality_of(result, scene) > 44
     assert result.meta.fusion.registration == "wcs"
     for name in ("offset", "applied"):
         for axis in "xy":
             known = pytest.approx(table[f"offset_{axis}"], abs=2e-3)
             assert result.filter_table[f"{name}_{axis}"] == known
-    fuse(given, offsets=[*offsets, "F187N:0:0"])
+    quick_fusion(given, offsets=[*offsets, "F187N:0:0"])
     assert "offsets names F187N, of which no image is used" in caplog.text
 
 
-def test_an_offset_beyond_the_search_is_not_taken_for_another(shifted, fuse, caplog):
+def test_an_offset_beyond_the_search_is_not_taken_for_another(shifted, quick_fusion, caplog):
     given = shifted({"F182M": (0.61, 0.33), "F210M": (0.0, 0.0)})
-    result = fuse(given, alignment="measured", search=0.4)
+    result = quick_fusion(given, alignment="measured", search=0.4)
     assert "its offset cannot be measured" in caplog.text
     table = result.filter_table
     assert np.isnan(table["offset_error"]).tolist() == [True, False]
     assert table["applied_x"][0] == table["offset_x"][0] == 0
 
 
-def test_offset_that_is_not_applied_is_warned_of(shifted, fuse, caplog):
-    result = fuse(shifted(), alignment="wcs")
+def test_offset_that_is_not_applied_is_warned_of(shifted, quick_fusion, caplog):
+    result = quick_fusion(shifted(), alignment="wcs")
     assert result.meta.fusion.registration == "wcs"
     assert caplog.text.count("consider alignment = measured") == 2
     assert np.hypot(result.filter_table["offset_x"][1], result.filter_table["offset_y"][1]) > 1.3
     assert not result.filter_table["applied_x"].any()
 
 
-def test_field_without_features_is_not_measured(products, scene, fuse, caplog):
+def test_field_without_features_is_not_measured(products, scene, quick_fusion, caplog):
     scene.sources = ((0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 2.0),)
     given = [products.cube(scene, WAVE, shape=(13, 14)), products.image(scene, "F210M")]
-    result = fuse(given, alignment="measured", rank=1)
+    result = quick_fusion(given, alignment="measured", rank=1)
     assert "its offset cannot be measured" in caplog.text
     assert np.isnan(result.filter_table["offset_error"]).all()
     assert not result.filter_table["applied_x"].any()
@@ -128,40 +115,40 @@ def moving(products, scene):
     return members
 
 
-def test_moving_target(scene, moving, fuse, quality):
-    result = fuse(moving)
+def test_moving_target(scene, moving, quick_fusion, quality_of):
+    result = quick_fusion(moving)
     assert result.meta.fusion.registration == "measured"
     assert result.filter_table["filter"].tolist() == list(FILTERS)
-    assert quality(result, scene) > 44
+    assert quality_of(result, scene) > 44
     # By the ephemeris alone the images do not fit.
-    assert quality(fuse(moving, alignment="wcs"), scene) < 30
+    assert quality_of(quick_fusion(moving, alignment="wcs"), scene) < 30
 
 
-def test_moving_target_by_target_coordinates(scene, moving, fuse, quality):
+def test_moving_target_by_target_coordinates(scene, moving, quick_fusion, quality_of):
     for model in moving[1:]:
         info, target = model.meta.wcsinfo, model.meta.target
         target.ra, target.dec = info.mt_avra, info.mt_avdec
         info.mt_avra = info.mt_avdec = None
-    assert quality(fuse(moving), scene) > 44
+    assert quality_of(quick_fusion(moving), scene) > 44
 
 
-def test_image_that_does_not_know_its_target_is_warned_of(moving, fuse, caplog):
+def test_image_that_does_not_know_its_target_is_warned_of(moving, quick_fusion, caplog):
     moving[1].meta.wcsinfo.mt_avra = None
-    result = fuse(moving)
+    result = quick_fusion(moving)
     assert "does not say where its target is" in caplog.text
     assert "does not overlap with the cube" in caplog.text
     assert result.filter_table["filter"].tolist() == ["F210M"]
 
 
-def test_image_moved_off_the_field_is_not_used(shifted, fuse, caplog):
+def test_image_moved_off_the_field_is_not_used(shifted, quick_fusion, caplog):
     given = shifted({"F182M": (0.0, 0.0), "F210M": (5.6, 0.0)})
-    result = fuse(given, alignment="measured", search=4.0)
+    result = quick_fusion(given, alignment="measured", search=4.0)
     assert result.meta.cal_step.fusion == "COMPLETE"
     assert result.filter_table["filter"].tolist() == ["F182M"]
     assert "F210M) is not used: it has no data on the field" in caplog.text
-    assert fuse([given[0], given[2]], alignment="measured", search=4.0).meta.cal_step.fusion == (
-        "SKIPPED"
-    )
+    assert quick_fusion(
+        [given[0], given[2]], alignment="measured", search=4.0
+    ).meta.cal_step.fusion == ("SKIPPED")
 
 
 def test_reach_and_offsets_choose_what_is_read(products, scene):

@@ -7,22 +7,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.fusion.observed.background import image_level
-from jwst_fusion.metrics import psnr
-from jwst_fusion.products.observations import read_cube
 from jwst_fusion.report.fused.image_checks import check_backgrounds
-from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 FILTERS = ("F182M", "F210M")
-
-
-@pytest.fixture
-def fuse(gaussian_psfs):
-    def run(members, **options):
-        quick = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}
-        return FusionStep.call(members, **{**quick, **gaussian_psfs, **options})
-
-    return run
 
 
 @pytest.fixture
@@ -34,62 +22,66 @@ def members(products, scene):
     return make
 
 
-@pytest.fixture
-def quality(products, scene):
-    def measure(result):
-        grid = read_cube(result).grid
-        truth = scene.cube(grid.wcs, grid.shape, WAVE, products.imager_sigma)
-        good = result.dq == 0
-        return psnr(truth, result.data, good), result.data[good].sum() / truth[good].sum() - 1
-
-    return measure
-
-
 @pytest.mark.parametrize("level", [30.0, -20.0])
-def test_light_of_the_images_alone_is_taken_off(members, fuse, quality, level):
-    plain, _ = quality(fuse(members()))
+def test_light_of_the_images_alone_is_taken_off(
+    members, scene, quick_fusion, quality_of, bias_of, level
+):
+    plain = quality_of(quick_fusion(members()), scene)
     given = members()
     for image in given[1:]:
         image.data += np.float32(level)
-    result = fuse(given)
+    result = quick_fusion(given)
     table = result.filter_table
     errors = table["background_error"]
     assert np.all(np.abs(table["background"] - level) < 3 * errors + 0.3)
     assert np.all(errors < 2.0)
     assert np.array_equal(table["applied_background"], table["background"])
     assert result.meta.fusion.background_applied == np.abs(table["background"]).max()
-    found, bias = quality(result)
+    found, bias = quality_of(result, scene), bias_of(result, scene)
     assert found > plain - 1
     assert abs(bias) < 3e-3
     assert table["calibration"] == pytest.approx(1, abs=0.01)
-    left = fuse(given, background="none")
-    assert quality(left)[0] < found - 6
+    left = quick_fusion(given, background="none")
+    assert quality_of(left, scene) < found - 6
     assert np.isnan(left.filter_table["background_error"]).all()
 
 
-def test_one_image_and_a_gain(members, fuse, quality):
+def test_with_other_psfs_light_is_taken_off_as_well(
+    members, scene, quick_fusion, bias_of, other_psfs
+):
+    given = members()
+    for image in given[1:]:
+        image.data += np.float32(30)
+    result = quick_fusion(given, **other_psfs)
+    table = result.filter_table
+    off = np.abs(table["applied_background"] - 30)
+    assert np.all(off < 3 * table["background_error"] + 0.3)
+    assert abs(bias_of(result, scene)) < 5e-3
+
+
+def test_one_image_and_a_gain(members, scene, quick_fusion, quality_of):
     given = members()
     given[2].data = 1.1 * given[2].data + np.float32(25.0)
-    result = fuse(given)
+    result = quick_fusion(given)
     table = result.filter_table
     assert table["applied_background"][0] == 0
     assert table["applied_background"][1] == pytest.approx(25, abs=3)
     assert table["calibration"] == pytest.approx([1, 1.1], abs=0.015)
-    assert quality(result)[0] > 44
+    assert quality_of(result, scene) > 44
 
 
-def test_nothing_is_taken_off_where_nothing_is(members, fuse):
-    table = fuse(members()).filter_table
+def test_nothing_is_taken_off_where_nothing_is(members, quick_fusion):
+    table = quick_fusion(members()).filter_table
     assert not table["applied_background"].any()
     assert np.isfinite(table["background_error"]).all()
 
 
-def test_misplaced_images_have_no_background(members, fuse):
+def test_misplaced_images_have_no_background(members, quick_fusion):
     given = members()
     for image in given[1:]:
         image.data += np.float32(30)
         image.meta.wcsinfo.crval2 += 0.1 / 3600
-    table = fuse(given, alignment="wcs").filter_table
+    table = quick_fusion(given, alignment="wcs").filter_table
     assert not table["applied_background"].any()
     assert np.isnan(table["background_error"]).all()
 
@@ -147,9 +139,11 @@ def test_without_structure_there_is_no_level(kind):
 def test_the_report_tells_what_was_taken_off():
     dtype = [("background_error", float), ("applied_background", float)]
     table = np.array([(0.1, 3.0), (0.1, 0.0)], dtype)
-    product = SimpleNamespace(labels=FILTERS, filters=table)
-    (found,) = check_backgrounds(product)
-    assert found.level == "note"
+    for brightness, level in ((1000.0, "note"), (20.0, "caution")):
+        images = np.full((2, 5, 5), brightness)
+        product = SimpleNamespace(labels=FILTERS, filters=table, arrays={"images": images})
+        (found,) = check_backgrounds(product)
+        assert found.level == level
     assert "F182M: 3" in found.text
     assert "F210M" not in found.text
     assert not list(check_backgrounds(SimpleNamespace(labels=("A",), filters=np.zeros(1))))

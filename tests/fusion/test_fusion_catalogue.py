@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, QTable, Table
+from astropy.wcs import WCS
 
-from jwst_fusion.fusion.sources.catalogue import read_catalogue
+from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.sources.catalogue import coordinates_of_images, read_catalogue
 
 RA, DEC = np.array([83.8187, 83.8188]), np.array([-5.4083, -5.4081])
 
@@ -83,3 +85,19 @@ def test_files_that_are_no_tables(tmp_path):
     path.write_text("ra dec")
     with pytest.raises(ValueError, match="cannot be read as fits"):
         read_catalogue(path)
+
+
+def test_positions_move_with_the_images(caplog):
+    """What the cube shows at a pixel, images show beside it: there are the stars, too."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [RA[0], DEC[0]]
+    wcs.wcs.cdelt, wcs.wcs.crpix = [-1e-5, 1e-5], [11, 11]
+    grid = SkyGrid(wcs, (21, 21))
+    seen = grid.sky(12.0, 9.0)  # what the images' coordinates say of a star at (10, 10)
+    assert coordinates_of_images(grid, np.zeros((2, 2)), "a.csv") is grid
+    assert coordinates_of_images(grid, np.zeros((0, 2)), "a.csv") is grid
+    moved = coordinates_of_images(grid, np.array([[2.0, -1.0], [2.1, -1.0], [2.0, -0.9]]), "a.csv")
+    np.testing.assert_allclose(moved.pixels(seen), (10, 10), atol=0.01)
+    assert "differ" not in caplog.text
+    coordinates_of_images(grid, np.array([[2.0, -1.0], [0.0, 0.0]]), "a.csv")
+    assert "Offsets of the images differ by" in caplog.text

@@ -74,8 +74,7 @@ def test_each_image_is_predicted_without_it(data):
         assert one.quality.psnr < one.quality.psnr_ceiling + 0.5
     fine = (slice(3, 33), slice(6, 36))
     kept = np.array([True, False, True, True])
-    parts = ("images", "image_sigma", "image_weight", "image_independent", "response")
-    less = replace(data, **{name: getattr(data, name)[kept] for name in parts})
+    less = data.with_images(kept)
     cube = fuse(less, SETTINGS).cube[(slice(None), *fine)]
     residual = data.images[1][fine] - np.tensordot(data.response[1], cube, 1)
     assert found[0].quality.chi2 == pytest.approx(np.mean(residual**2), rel=1e-4)
@@ -173,8 +172,7 @@ def test_what_a_predicted_image_shows_does_not_enter(data):
 
 def test_two_filters_are_both_needed(data):
     kept = [0, 2, 3]
-    parts = ("images", "image_sigma", "image_weight", "image_independent", "response")
-    less = replace(data, **{name: getattr(data, name)[kept] for name in parts})
+    less = data.with_images(kept)
     assert fuse(less, replace(SETTINGS, predict=True)).prediction is None
     response = less.response.copy()
     response[2] *= 1.1  # a gain makes no other filter

@@ -10,34 +10,13 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from jwst_fusion.fusion.observed.alignment import Shared
 from jwst_fusion.fusion.observed.rotation import image_motion
 from jwst_fusion.fusion.observed.sky import SkyGrid
-from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.report.fused.image_checks import check_offsets
-from jwst_fusion.steps.fusion import FusionStep
 
 WAVE = np.linspace(1.66, 2.30, 33)
 FILTERS = ("F182M", "F210M")
 EAST, NORTH, ROLL = 0.2, -0.15, 0.3  # by which headers of images are wrong: arcsec, degrees
 SHAPE, SCALE, PA = (150, 154), 0.0312, 25.0
-
-
-@pytest.fixture
-def fuse(gaussian_psfs):
-    def run(members, **options):
-        quick = {"tuning": "manual", "mu": 1e-3, "rank": 4, "psf_size": 1.0, "margin": 0.3}
-        return FusionStep.call(members, **{**quick, **gaussian_psfs, **options})
-
-    return run
-
-
-@pytest.fixture
-def quality(products):
-    def measure(result, scene):
-        grid = read_cube(result).grid
-        truth = scene.cube(grid.wcs, grid.shape, WAVE, products.imager_sigma)
-        return psnr(truth, result.data, result.dq == 0)
-
-    return measure
 
 
 @pytest.fixture
@@ -79,9 +58,9 @@ def expected_offset(cube):
     ],
     ids=["plain", "mirrored", "turned", "one filter", "noisy"],
 )
-def test_wrong_headers_are_mended(scene, misplaced, fuse, quality, options, names):
+def test_wrong_headers_are_mended(scene, misplaced, quick_fusion, quality_of, options, names):
     given = misplaced(names=names, **options)
-    result = fuse(given)
+    result = quick_fusion(given)
     meta = result.meta.fusion
     assert meta.registration == "corrected"
     x, y = expected_offset(given[0])
@@ -92,9 +71,23 @@ def test_wrong_headers_are_mended(scene, misplaced, fuse, quality, options, name
     table = result.filter_table
     assert len(set(table["applied_x"])) == len(set(table["applied_rotation"])) == 1
     assert table["applied_rotation"][0] in (0.0, pytest.approx(meta.rotation))
-    right = fuse(misplaced(offset=(0, 0), roll=0, names=names, **options), alignment="wcs")
+    right = quick_fusion(misplaced(offset=(0, 0), roll=0, names=names, **options), alignment="wcs")
     # A roll that sampling could mimic stays in.
-    assert quality(result, scene) > quality(right, scene) - 3
+    assert quality_of(result, scene) > quality_of(right, scene) - 3
+
+
+def test_with_other_psfs_headers_are_mended_as_well(
+    scene, misplaced, quick_fusion, quality_of, other_psfs
+):
+    given = misplaced()
+    result = quick_fusion(given, **other_psfs)
+    meta = result.meta.fusion
+    assert meta.registration == "corrected"
+    tolerance = max(3e-3, 4 * meta.offset_error)
+    assert (meta.offset_x, meta.offset_y) == pytest.approx(expected_offset(given[0]), abs=tolerance)
+    assert meta.rotation == pytest.approx(ROLL, abs=max(0.02, 4 * meta.rotation_error))
+    right = quick_fusion(misplaced(offset=(0, 0), roll=0), alignment="wcs", **other_psfs)
+    assert quality_of(result, scene) > quality_of(right, scene) - 3
 
 
 @pytest.mark.parametrize(("cube", "taken"), [(0.0, 2.0), (0.3, 2.0), (0.5, 0.0)])
@@ -107,8 +100,8 @@ def test_what_the_cube_itself_may_have_is_not_taken_out(cube, taken):
     np.testing.assert_allclose(found.taken, taken)
 
 
-def test_headers_that_are_right_are_believed(misplaced, fuse):
-    result = fuse(misplaced(offset=(0, 0), roll=0))
+def test_headers_that_are_right_are_believed(misplaced, quick_fusion):
+    result = quick_fusion(misplaced(offset=(0, 0), roll=0))
     meta, table = result.meta.fusion, result.filter_table
     assert meta.registration == "wcs"
     assert np.hypot(meta.offset_x, meta.offset_y) < 5 * meta.offset_error + 1e-3
@@ -117,42 +110,44 @@ def test_headers_that_are_right_are_believed(misplaced, fuse):
         assert not table[name].any()
 
 
-def test_the_fit_of_the_psfs_does_not_take_the_offset_twice(misplaced, fuse):
-    fitted = fuse(misplaced(), tuning="evidence", mu=None).meta.fusion
+def test_the_fit_of_the_psfs_does_not_take_the_offset_twice(misplaced, quick_fusion):
+    fitted = quick_fusion(misplaced(), tuning="evidence", mu=None).meta.fusion
     assert np.hypot(fitted.psf_fit_shift_x, fitted.psf_fit_shift_y) < 1e-3
     assert np.hypot(fitted.offset_x, fitted.offset_y) == pytest.approx(0.25, abs=2e-3)
 
 
-def test_an_image_that_is_elsewhere_has_an_offset_of_its_own(misplaced, fuse, scene, quality):
+def test_an_image_that_is_elsewhere_has_an_offset_of_its_own(
+    misplaced, quick_fusion, scene, quality_of
+):
     given = misplaced(names=("F182M", "F187N", "F210M"), roll=0.0)
     given[3].meta.wcsinfo.crval2 += 0.06 / 3600
-    result = fuse(given)
+    result = quick_fusion(given)
     applied = result.filter_table["applied_y"]
     assert applied[0] == applied[1]
     assert applied[2] - applied[0] == pytest.approx(0.06, abs=3e-3)
-    assert quality(result, scene) > 44
+    assert quality_of(result, scene) > 44
 
 
-def test_without_structure_headers_are_believed(products, scene, fuse):
+def test_without_structure_headers_are_believed(products, scene, quick_fusion):
     scene.sources = ((0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 2.0),)
     given = [products.cube(scene, WAVE, shape=(13, 14)), products.image(scene, "F210M")]
-    result = fuse(given, rank=1)
+    result = quick_fusion(given, rank=1)
     assert result.meta.fusion.registration == "wcs"
     assert result.meta.fusion.offset_error is None
     assert not result.filter_table["applied_x"].any()
 
 
-def test_a_faint_image_goes_with_the_others(misplaced, fuse):
+def test_a_faint_image_goes_with_the_others(misplaced, quick_fusion):
     given = misplaced(names=("F182M", "F210M"), roll=0.0)
     rng = np.random.default_rng(4)
     given[2].data += (3e4 * rng.standard_normal(SHAPE)).astype(np.float32)
     given[2].err += np.float32(3e4)
-    table = fuse(given).filter_table
+    table = quick_fusion(given).filter_table
     assert np.isnan(table["offset_error"]).tolist() == [False, True]
     assert table["applied_x"][1] == table["applied_x"][0] != 0
 
 
-def test_a_catalogue_agrees_with_the_images(misplaced, fuse, scene, tmp_path):
+def test_a_catalogue_agrees_with_the_images(misplaced, quick_fusion, scene, tmp_path):
     path = tmp_path / "stars.ecsv"
     east, north, *_ = scene.sources[0]
     cos = np.cos(np.deg2rad(scene.dec))
@@ -162,7 +157,7 @@ def test_a_catalogue_agrees_with_the_images(misplaced, fuse, scene, tmp_path):
         f"# %ECSV 1.0\n# ---\n# datatype:\n# - {{name: ra, datatype: float64}}\n"
         f"# - {{name: dec, datatype: float64}}\nra dec\n{ra:.9f} {dec:.9f}\n"
     )
-    result = fuse(misplaced(roll=0.0), sources=str(path))
+    result = quick_fusion(misplaced(roll=0.0), sources=str(path))
     row = result.source_table[0]
     # The product keeps the coordinates of the cube, which are right here.
     assert (row["ra"] - scene.ra) * 3600 * cos == pytest.approx(east, abs=0.01)
@@ -208,6 +203,39 @@ def test_motions_have_honest_errors():
     pulls = np.array(pulls)
     assert np.all(np.abs(pulls.mean(0)) < 0.75)
     assert np.all((np.std(pulls, 0) > 0.4) & (np.std(pulls, 0) < 1.4))
+
+
+def stars(places, *, moved=(0.0, 0.0)):
+    """Image and cube of stars, of which the cube shows the first elsewhere."""
+    y, x = np.indices((90, 96))
+    planes = []
+    for sigma, shift in ((1.0, (0.0, 0.0)), (3.0, moved)):
+        plane = np.zeros(x.shape)
+        for index, (row, column) in enumerate(places):
+            dy, dx = shift if index == 0 else (0.0, 0.0)
+            radius = (y - row - dy) ** 2 + (x - column - dx) ** 2
+            plane += 1e3 * np.exp(-0.5 * radius / sigma**2) / sigma**2
+        planes.append(plane)
+    y, x = np.indices((31, 31)) - 15
+    psfs = [np.exp(-0.5 * (x**2 + y**2) / sigma**2) for sigma in (1.0, 3.0)]
+    psfs = {"psf_image": psfs[0] / psfs[0].sum(), "psf_cube": psfs[1] / psfs[1].sum()}
+    noise = np.random.default_rng(3).standard_normal((30, 32))
+    return planes[0], planes[1][1::3, 1::3] + 0.1 * noise, {**psfs, "factor": 3}
+
+
+def test_parts_of_the_field_that_tell_a_rotation_are_counted():
+    pair = [(20, 20), (70, 75)]
+    several = [*pair, (20, 76), (68, 18), (45, 12), (12, 48), (44, 84), (78, 46)]
+    image, cube, psfs = stars(pair)
+    assert image_motion(image, cube, **psfs).parts < 3
+    image, cube, psfs = stars(several)
+    quiet = image_motion(image, cube, **psfs)
+    assert quiet.parts > 4
+    # One star that the cube shows elsewhere: the others disagree with the rotation it asks for.
+    image, cube, psfs = stars(several, moved=(0.3, -0.3))
+    found = image_motion(image, cube, **psfs)
+    assert abs(found.angle) < 3 * found.angle_spread
+    assert found.angle_spread > 5 * quiet.angle_spread
 
 
 def test_what_has_no_structure_has_no_motion():

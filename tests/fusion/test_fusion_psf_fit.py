@@ -67,6 +67,17 @@ def test_widths_of_the_data_are_found_and_fluxes_are_right(widths):
         assert error[0] < 0.8 * error[1]
 
 
+def test_what_images_leave_at_the_brightest_sources_is_told():
+    data, *_ = make_scene((1.16, 2.3))
+    fit = fuse(data).psf_fit
+    assert fit.left.shape == (2, len(fit.sources)) == (2, min(len(STARS), 3))
+    for x, y in fit.sources:
+        assert min(np.hypot(one[0] - x, one[1] - y) for one in STARS) < 0.5
+    before, after = fit.left
+    assert np.all(after < before)
+    assert after[0] < 0.4 * before[0]  # that of the others is noise
+
+
 def test_gains_and_widths_are_found_together():
     data, _, spectra, _ = make_scene((1.16, 2.3))
     result = fuse(data, FusionSettings(gains="fitted", errors=False))

@@ -51,8 +51,10 @@ def test_step_and_solver_share_their_options():
     assert FusionOptions().solver() == defaults
     for name in shared:
         assert getattr(FusionOptions(), name) == getattr(defaults, name)
-        if name != "sources":  # the step takes a file in place of "given"
+        # The step takes a file in place of "given"; "ifu" is for exposures alone.
+        if name not in ("sources", "resolution"):
             assert step[name].choices == solver[name].choices
+    assert set(step["resolution"].choices) - {"ifu"} == set(solver["resolution"].choices)
     assert all(one.default is not MISSING for one in fields(FusionOptions))
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 from scipy.ndimage import gaussian_filter
 
 from jwst_fusion.bandpass import load_bandpass
@@ -122,6 +123,23 @@ def test_resampling_recovers_the_scene(scene, products, grid, source, tolerance)
     expected = scene.image(target.wcs, target.shape, bandpass, products.imager_sigma)
     found, _ = resample_image(data, np.ones_like(data), np.ones(data.shape, bool), image, target)
     assert np.abs(found - expected).max() < tolerance * expected.max()
+
+
+def airy(image, target, cutoff):
+    """A star that is band-limited at a frequency per pixel of the image, seen on another grid."""
+    x, y = image.pixels(target.sky(*np.indices(target.shape)[::-1]))
+    radius = np.hypot(x - image.shape[1] / 2 - 0.3, y - image.shape[0] / 2 + 0.2)
+    argument = np.pi * cutoff * np.maximum(radius, 1e-6)
+    return (2 * special.j1(argument) / argument) ** 2
+
+
+@pytest.mark.parametrize("shape", [(130, 140), (131, 140)])
+def test_stars_at_the_diffraction_limit_keep_their_peak(grid, shape):
+    image = grid(shape=shape, scale=0.0311, pa=25.0)
+    target = grid(shape=(60, 66), scale=0.1 / 3)
+    data = airy(image, image, 0.45)
+    found, _ = resample_image(data, np.ones_like(data), np.ones(data.shape, bool), image, target)
+    assert np.abs(found - airy(image, target, 0.45)).max() < 1e-3
 
 
 def test_pixels_that_are_not_square(scene, products, grid):

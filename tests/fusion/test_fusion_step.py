@@ -437,6 +437,13 @@ def test_memory_limit(members, fuse):
         fuse(members(filters=("F210M",)), memory_limit=1e-4)
 
 
+def test_resolution_of_the_spectrograph_is_for_exposures(members, fuse):
+    with pytest.raises(ValueError, match=r"resolution is 'ifu', which is for exposures"):
+        fuse(members(filters=("F210M",)), resolution="ifu")
+    with pytest.raises(ValueError, match="add_residual is for exposures"):
+        fuse(members(filters=("F210M",)), add_residual=True)
+
+
 def test_impossible_ranges(members, fuse, caplog):
     given = members(filters=("F210M",))
     with pytest.raises(ValueError, match="wave_min and wave_max leave 0"):
@@ -590,7 +597,7 @@ def test_wild_pixels_are_left_out(scene, products, members, fuse, wave, caplog):
     result = fuse(entries)
     assert quality(scene, products, result, wave) > quality(scene, products, clean, wave) - 1.0
     believed = fuse(entries, outlier_sigma=0.0)
-    assert "images cannot be fitted and stay at a limit" in caplog.text
+    assert "contradict their calibration by means" in caplog.text
     assert quality(scene, products, believed, wave) < quality(scene, products, clean, wave) - 6.0
     measured = [np.asarray(one.weightmap[7], int) & 1 for one in (clean, result)]
     assert 0 < (measured[0] - measured[1]).sum() < measured[0].size / 10

@@ -63,7 +63,7 @@ def page(fused):
 
 EXPECTED = {
     "none": ("good", set(), set()),
-    "psf": ("fault", {"psf", "structure_cube", "chi2_cube"}, {"offset", "unlike", "calibration"}),
+    "psf": ("fault", {"psf", "structure", "chi2_image"}, {"offset", "unlike", "calibration"}),
     "offset": ("fault", {"offset", "chi2_image", "structure"}, {"psf", "unlike"}),
     "dead": ("fault", {"unlike", "chi2_image", "calibration", "offset_unknown"}, {"psf"}),
 }
@@ -202,6 +202,16 @@ def test_every_warning_can_be_reached(fused, key):
     header, tables, level = CHANGES[key]
     product = changed(fused("none").read(), header=header, tables=tables)
     assert {one.level for one in find_findings(product) if one.key == key} == {level}
+
+
+def test_errors_that_data_contradict_are_told_where_they_are_kept(fused):
+    product = fused("none").read()
+    kept = changed(product, header={"FUSNSIMG": 1.0, "FUSCHI2I": 9.0})
+    (found,) = [one for one in find_findings(kept) if one.key == "noise_scale"]
+    assert found.level == "caution"
+    assert "noise_scales is off" in found.text
+    scaled = changed(product, header={"FUSNSIMG": 1.01, "FUSCHI2I": 9.0})
+    assert "noise_scale" not in {one.key for one in find_findings(scaled)}
 
 
 def test_small_offsets_are_no_matter_however_significant(fused):

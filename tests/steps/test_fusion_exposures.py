@@ -74,6 +74,7 @@ def test_products_and_provenance(observed, fused):
         CAL.format(1).replace("_cal", "_fusion_residual"),
         CAL.format(2).replace("_cal", "_fusion_residual"),
         f"{name}_reobserved_f212n_i2d.fits",
+        f"{name}_residual_s3d.fits",
     }
     path = folder / f"{name}_fused_s3d.fits"
     header = fits.getheader(path)
@@ -97,14 +98,31 @@ def test_products_and_provenance(observed, fused):
         assert np.all(model.err[good] > 0)
         # Both exposures and an image saw nearly all of it.
         assert np.mean(np.isin(model.weightmap, (3, 5))) > 0.9
-        with pytest.raises(ValueError, match="those of exposures"):
-            error_of(model)
+        # From the posterior, which is no larger than the cube: of a voxel, ERR.
+        mask, channel = np.zeros(model.data.shape[1:]), np.zeros(len(model.data))
+        mask[8, 8] = channel[20] = 1
+        assert model.dq[20, 8, 8] == 0
+        assert error_of(model, mask, channel) == pytest.approx(model.err[20, 8, 8], rel=0.1)
+        assert "error_of" in header["FUSSUMS"]
+        mask[6:11, 6:11] = 1
+        whole = error_of(model, mask)
+        np.testing.assert_allclose(error_of(path, mask), whole, rtol=1e-4)
+        naive = np.sqrt(np.sum(model.err**2 * mask, axis=(1, 2)))
+        assert np.median(whole / naive) > 1.5
     with datamodels.open(path) as model:
         assert type(model) is datamodels.IFUCubeModel
         _, dec, wavelength = model.meta.wcs(8.0, 8.0, 0.0)
         assert wavelength == pytest.approx(2.10, abs=2e-3)
         assert abs(dec - model.meta.wcsinfo.crval2) < 1 / 3600
+    assert not header["FUSRADD"]
+    assert 2 < abs(header["FUSRSIG"]) < 7
+    with datamodels.open(folder / f"{name}_residual_s3d.fits") as model:
+        assert type(model) is datamodels.IFUCubeModel
+        seen = model.dq == 0
+        assert seen.mean() > 0.9
+        assert np.sqrt(np.mean((model.data[seen] / model.err[seen]) ** 2)) == pytest.approx(1, 0.2)
     page = (folder / f"{name}_fused_report.html").read_text()
+    assert "Strongest residual" in page
     assert CAL.format(1) in page
     assert "F212N" in page
 
@@ -136,13 +154,19 @@ def test_models_without_images(observed, small, tmp_path):
     with datamodels.open(observed.exposures[0]) as model:
         before = model.data.tobytes()
         quick = small | {"wave_max": 2.12, "save_report": True, "output_dir": str(tmp_path)}
+        quick["add_residual"] = True
         result = FusionStep.call(model, **quick)
         assert model.data.tobytes() == before
     assert result.meta.cal_step.fusion == "COMPLETE"
-    assert result.meta.fusion.images == 0
+    assert (result.meta.fusion.images, result.meta.fusion.resolution) == (0, "ifu")
     (page,) = tmp_path.glob("*.html")
     assert "no images" in page.read_text()
+    assert ", added" in page.read_text()
+    assert result.meta.fusion.residual_added
     assert (result.dq == 0).mean() > 0.5
+    # Noise of single voxels is that of the pixels, of which there are as many as spaxels.
+    noise = np.median(result.channel_table["noise"])
+    assert 0.5 * noise < np.nanmedian(result.err) < 2 * noise
 
 
 def test_kinds_of_input_are_not_mixed(observed, products_of_a_cube):
@@ -153,6 +177,8 @@ def test_kinds_of_input_are_not_mixed(observed, products_of_a_cube):
         FusionStep.call([exposure], input="cube")
     with pytest.raises(ValueError, match="is a cube, but input is 'exposures'"):
         FusionStep.call([cube], input="exposures")
+    with pytest.raises(Exception, match="resolution"):
+        FusionStep.call([cube], resolution="slices")
     with pytest.raises(Exception, match="input"):
         FusionStep.call([cube], input="pixels")
 
@@ -204,12 +230,32 @@ def moving(model):
     model.meta.target.type = "MOVING"
 
 
+def without_unit(model):
+    model.meta.bunit_data = None
+
+
+def without_detector(model):
+    model.meta.instrument.detector = None
+
+
+def without_grating(model):
+    model.meta.instrument.grating = "MIRROR"
+
+
+def without_roll(model):
+    model.meta.wcsinfo.roll_ref = None
+
+
 FAULTS = {
     "no WCS": (without_wcs, "has no WCS"),
     "all bad": (all_bad, "no pixel that may be used"),
     "all replaced": (all_replaced, "no pixel that may be used"),
     "no errors": (without_errors, r"without an error (ERR)"),
     "counts": (in_counts, "is in DN/s"),
+    "no unit": (without_unit, "has no unit (keyword BUNIT)"),
+    "no detector": (without_detector, "has the keyword DETECTOR None, which is none of NRS1"),
+    "no grating": (without_grating, "has the keyword GRATING MIRROR, which is none of PRISM"),
+    "no roll": (without_roll, "set the parameter roll_cube"),
     "leakage": (leakage, "IS_IMPRT"),
     "background": (background, "BKGDTARG"),
     "moving": (moving, "moving target"),
@@ -226,6 +272,30 @@ def test_a_single_exposure_that_cannot_be_used_is_skipped(observed, small, name,
     np.testing.assert_array_equal(result.data, model.data)
     assert reason in caplog.text
     assert CAL.format(1) in caplog.text
+    model.close()
+
+
+def test_files_that_cannot_be_read_are_of_no_kind(observed, tmp_path):
+    junk = tmp_path / "junk_cal.fits"
+    junk.write_bytes(b"junk" * 1000)
+    for given in (str(junk), [observed.exposures[0], str(junk)]):
+        with pytest.raises(ValueError, match=r"junk_cal.fits cannot be read as a JWST product"):
+            FusionStep.call(given)
+    for nothing, error in (([], ValueError), (None, TypeError)):
+        with pytest.raises(error, match=r"exposures \(cal\), or"):
+            FusionStep.call(nothing)
+
+
+def test_exposures_of_other_targets_and_times_are_named(observed, caplog):
+    def other(model):
+        model.meta.target.catalog_name = "ELSEWHERE"
+        model.meta.observation.date = "2019-01-01"
+
+    model = changed(observed, 1, other)
+    opened, reasons = FusionStep()._open_exposures([observed.exposures[0], model])
+    assert (len(opened), reasons) == (2, [])
+    assert "The exposures are of several targets (ELSEWHERE, " in caplog.text
+    assert "The exposures were taken within" in caplog.text
     model.close()
 
 
@@ -309,3 +379,44 @@ def test_parameters_that_mean_the_same(caplog):
     # Images tell where the exposures look.
     beside = exposure_settings(FusionOptions(), moving=False, images=True)
     assert (beside.offsets, beside.gains) == ("fitted", "fitted")
+
+
+@pytest.fixture(scope="module")
+def two_cubes(observed, small, tmp_path_factory):
+    """Cubes of neighbouring wavelengths, fused from exposures, in a folder."""
+    folder, made = tmp_path_factory.mktemp("joined"), []
+    for label, low, high in (("blue", 2.095, 2.122), ("red", 2.116, 2.145)):
+        given = small | {"wave_min": low, "wave_max": high, "output_dir": str(folder)}
+        product = FusionStep.call(observed.exposures[0], **given)
+        product.meta.filename = f"x_{label}_fused_s3d.fits"
+        made.append(product)
+    return made, folder
+
+
+def joining(folder):
+    step = FusionStep()
+    step.output_dir, step.save_report = str(folder), True
+    return step
+
+
+def test_joined_cubes_of_exposures(two_cubes, caplog):
+    made, folder = two_cubes
+    (whole,) = joining(folder).join(made, "x")
+    assert whole.meta.fusion.joined == 2
+    assert "The coordinates of the cubes differ" not in caplog.text
+    # Errors of sums are those of the part, where there is one.
+    mask = np.zeros(made[0].data.shape[1:])
+    mask[6:11, 6:11] = 1
+    np.testing.assert_allclose(error_of(whole, mask)[:10], error_of(made[0], mask)[:10], rtol=0.02)
+    page = (folder / "x_fused_report.html").read_text()
+    for label in ("blue", "red"):
+        assert f"x_{label}_fused_s3d.fits" in page
+
+
+def test_coordinates_of_joined_cubes_that_differ_are_named(two_cubes, caplog):
+    made, folder = two_cubes
+    moved = made[1].copy()
+    moved.meta.fusion.registration, moved.meta.fusion.offset_x = "corrected", 0.12
+    (whole,) = joining(folder).join([made[0], moved], "y")
+    assert 'The coordinates of the cubes differ by 0.12"' in caplog.text
+    assert whole.meta.fusion.joined == 2

@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.datamodels import FusedCubeModel
+from jwst_fusion.datamodels import FusedCubeModel, SourceSpectraModel
+from jwst_fusion.simulation.scenes import nebula
 from jwst_fusion.step import FusionPipeline, FusionStep
 
 pytestmark = pytest.mark.slow
@@ -137,7 +138,15 @@ NATIVE = {
 def test_exposures_are_fused_at_their_native_pixels(observed, tmp_path, offline_crds, caplog):
     """No trace model, no outlier detection, no cube; and nothing twice."""
     caplog.set_level(logging.INFO, "jwst_fusion")
-    fused = run(observed, tmp_path, steps={"fusion": NATIVE, "outlier_detection": {"skip": False}})
+    scene = nebula()
+    star = max(scene.sources, key=lambda one: -np.hypot(one.east, one.north))
+    native = NATIVE | {
+        "field_ra": scene.ra + star.east / 3600 / np.cos(np.radians(scene.dec)),
+        "field_dec": scene.dec + star.north / 3600,
+    }
+    fused = run(observed, tmp_path, steps={"fusion": native, "outlier_detection": {"skip": False}})
+    # Parameters of steps that are left out.
+    assert "what is given as cube_build.wavemin, cube_build.wavemax means nothing" in caplog.text
     assert fused.meta.cal_step.fusion == "COMPLETE"
     assert fused.meta.cal_step.adaptive_trace_model is None
     assert fused.meta.fusion.exposures == 2
@@ -148,7 +157,13 @@ def test_exposures_are_fused_at_their_native_pixels(observed, tmp_path, offline_
         f"{observed.product}_fusion_pipeline.json",
         f"{observed.product}_sources_x1d.fits",
     }
-    again = run(observed, tmp_path, steps={"fusion": NATIVE})
+    # The star in the field and no other; its errors are mostly common to all channels.
+    assert len(fused.source_table) == 1
+    with SourceSpectraModel(tmp_path / f"{observed.product}_sources_x1d.fits") as spectra:
+        shared = np.sqrt(np.sum(spectra.covariance_factor[0] ** 2, axis=1))
+        error = spectra.spec[0].spec_table["FLUX_ERROR"]
+        assert np.all((shared > 0) & (shared < 1.001 * error))
+    again = run(observed, tmp_path, steps={"fusion": native})
     assert made(caplog) == ([], ["Fusion of 2 exposures"])
     assert np.array_equal(again.data, fused.data, equal_nan=True)
     # Without images, too; they are needed beside cubes only.

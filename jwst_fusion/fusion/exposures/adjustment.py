@@ -28,9 +28,11 @@ log = logging.getLogger(__name__)
 # last fit, with this part of the usual tolerance: the light of point sources must have settled.
 _ITERATIONS, _MORE, _FINER = 8, 24, 0.1
 _FIRST = 15.0  # standard deviations: residuals beyond are outliers, as at the start of the fusion
-_MOVES = 6  # steps at most
-# Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; of the
-# standard deviation of a width.
+_MOVES, _ROUGH_MOVES = 6, 3  # steps at most, in the last fit and before
+# Of the information on the parameters: in the last fit, whose errors are reported, and before.
+_PRECISE, _COARSE = 0.1, 0.5
+# Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; or, of
+# all parameters, of their standard deviations, whichever is larger.
 _STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
 _SETTLED = 0.3
 _ROUGH = 4.0  # times these suffice in a fit that is not the last one
@@ -100,6 +102,7 @@ class Adjustment:
         self._reference = self._views if pictures else 0
         rows, columns = inputs.domain.inside
         self._middle = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
+        self._half = (columns.stop - columns.start) / 2, (rows.stop - rows.start) / 2
         counts = len(inputs.exposures), len(inputs.images)
         shapes = {
             "offset": (counts[0], 2),
@@ -125,9 +128,11 @@ class Adjustment:
         return len(self._parameters)
 
     @property
-    def moving(self):
-        """Whether coordinates of exposures are fitted."""
-        return any(one.kind in ("x", "y", "roll") for one in self._parameters)
+    def farthest(self):
+        """By how much an exposure was moved at most, at a corner of the product, fine pixels."""
+        half = np.hypot(*self._half)
+        moved = np.hypot(*(self.offsets - self._begin).T) + half * np.abs(np.radians(self.rolls))
+        return float(moved.max())
 
     def width_of(self, kind, *, errors=False):
         """
@@ -239,7 +244,7 @@ class Adjustment:
         if fine:
             groups = problem.solve(start=groups, **accuracy).solution
         before = _misfit(problem, groups)
-        for number in range(_MOVES):
+        for number in range(_MOVES if fine else _ROUGH_MOVES):
             positions = None if problem.prior.sources is None else problem.prior.positions
             farthest = 0.0
             if fitting:
@@ -248,7 +253,13 @@ class Adjustment:
                 farthest = moved.largest
             if self._parameters:
                 if stale:
-                    self.elimination = Elimination(problem, groups, self._parameters, self._middle)
+                    self.elimination = Elimination(
+                        problem,
+                        groups,
+                        self._parameters,
+                        self._middle,
+                        precision=_PRECISE if fine else _COARSE,
+                    )
                 step = self.elimination.step(problem, groups, self._changes)
                 # Halve steps that alternate.
                 step, last = np.where(step * last < 0, step / 2, step), step
@@ -279,10 +290,17 @@ class Adjustment:
         return problem, groups
 
     def keep_told(self):
-        """Go back to the coordinates of exposures whose offsets the scene does not tell."""
+        """
+        Go back to the coordinates of exposures whose offsets the scene does not tell.
+
+        Returns
+        -------
+        bool
+            Whether there are any.
+        """
         untold = np.flatnonzero(self.errors["offset"].max(axis=1) > _UNTOLD)
         if not len(untold):
-            return
+            return False
         text = "The scene does not tell the offsets of %d exposures: their coordinates are believed"
         warn(log, text, len(untold))
         for index in untold:
@@ -297,6 +315,7 @@ class Adjustment:
                 for one, group in zip(self._parameters, self._groups, strict=True)
             ]
         )
+        return True
 
     def _keep(self, chosen):
         """Fit only some of the parameters from now on."""
@@ -324,7 +343,8 @@ class Adjustment:
                 unit = 1.0
                 if one.kind == "level":
                     unit = float(np.median(problem.data[one.places[0][0]].error))
-                limit, beyond = _STILL[one.kind] * unit, _FAR[one.kind] * unit
+                limit = max(_SETTLED * error, _STILL[one.kind] * unit)
+                beyond = _FAR[one.kind] * unit
             largest = max(largest, abs(change) / limit)
             far = max(far, abs(change) / beyond)
         return largest, far

@@ -8,7 +8,9 @@ from astropy.coordinates import SkyCoord
 from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
 from jwst_fusion.fusion.exposures.pointing import common_offset
+from jwst_fusion.fusion.exposures.posterior import scene_posterior
 from jwst_fusion.fusion.exposures.problem import SceneProblem
+from jwst_fusion.fusion.exposures.quick_cube import QuickCube
 from jwst_fusion.fusion.exposures.refinement import refine_spectra
 from jwst_fusion.fusion.exposures.rendering import error_cube, render_cube, source_spectra
 from jwst_fusion.fusion.exposures.result import ExposureFusion
@@ -27,8 +29,10 @@ log = logging.getLogger(__name__)
 _ENOUGH = 500_000
 # Residuals beyond these, in standard deviations, are outliers before the spectra have been fitted
 # to the pixels, and before the last fit. Bright lines that interpolation smears lie below them.
-_SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 _FIRST, _SECOND = 15.0, 10.0
+_SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
+# Pixels of the grid by which exposures must have moved for the quick cube to become sharper.
+_SHARPER = 0.3
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
 _CLEAN = 4  # iterations after outliers have been left out
 
@@ -112,12 +116,14 @@ def fuse_exposures(
     groups = solution.solution
     if product_psf is None:
         product_psf = (inputs.image_psfs or inputs.psfs)[0]
-    error = None
+    covariance = None if slopes is None else fitted.elimination.covariance
+    more = {"slopes": slopes, "covariance": covariance}
+    error = posterior = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-    covariance = None if slopes is None else fitted.elimination.covariance
-    flux, flux_error = source_spectra(
-        problem, groups, _steradian(grid), slopes=slopes, covariance=covariance
+        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **more)
+    flux, flux_error, flux_factor = source_spectra(
+        problem, groups, _steradian(grid), spread, **more
     )
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside
@@ -125,6 +131,7 @@ def fuse_exposures(
     return ExposureFusion(
         cube=render_cube(problem, groups, inputs.domain, product_psf),
         error=error,
+        posterior=posterior,
         wavelength=inputs.axis.wavelength,
         grid=grid,
         coefficients=problem.maps(groups)[:, rows, columns],
@@ -134,6 +141,7 @@ def fuse_exposures(
         image_residuals=image_residuals,
         source_flux=flux,
         source_error=flux_error,
+        source_factor=flux_factor,
         scales=_per_observation(inputs.psfs, views, "scales"),
         image_scales=_per_observation(inputs.image_psfs, problem.data[len(views) :], "scales"),
         offsets=fitted.offsets * grid.scale,
@@ -192,12 +200,13 @@ def _tuned(inputs, positions, settings):
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
     search = isinstance(positions, str)
-    start = np.zeros(2)
+    start, quick = np.zeros(2), _quick_cube(inputs)
     if settings.offsets == "fitted":
-        start = common_offset(inputs)
+        start = common_offset(inputs, quick)
         if start.any():
             inputs.placed[:] = [domain.place(one, inputs.axis, start) for one in inputs.exposures]
-    problem, groups = _begun(inputs, part, None if search else positions, settings)
+            quick = _quick_cube(inputs)
+    problem, groups = _begun(inputs, quick, part, None if search else positions, settings)
     if search:
         limits = {"false_alarms": settings.false_alarms, "max_iterations": settings.max_iterations}
         positions = search_sources(inputs, problem, groups, **limits)
@@ -206,12 +215,12 @@ def _tuned(inputs, positions, settings):
     adjustment = Adjustment(inputs, settings, sourced=positions is not None, offset=start)
     if len(adjustment):
         problem, groups = adjustment.fit(problem, groups, part)
-        if adjustment.moving:
-            adjustment.keep_told()
-            # Spectra of a cube that is sharper now, and fitted to the pixels.
+        moved = adjustment.farthest
+        if adjustment.keep_told() or moved > _SHARPER:
+            # Spectra of a cube that is sharper now.
             if positions is not None:
                 positions = problem.prior.positions
-            problem, groups = _begun(inputs, part, positions, settings)
+            problem, groups = _begun(inputs, _quick_cube(inputs), part, positions, settings)
         views = [one for one in problem.data if one.operator.source is not None]
         covariance = problem.covariance(problem.grams())
         problem.set_spectra(
@@ -240,16 +249,14 @@ def _tuned(inputs, positions, settings):
     return problem, groups, adjustment, slopes, settled
 
 
-def _begun(inputs, part, positions, settings):
+def _quick_cube(inputs):
+    """Quick cube of the exposures where they are placed now."""
+    return QuickCube.of(inputs.exposures, inputs.placed, inputs.domain, inputs.axis)
+
+
+def _begun(inputs, quick, part, positions, settings):
     """Problem of a part of the pixels with the spectra of a quick cube, and its solution."""
-    spectra, mu = first_spectra(
-        inputs.exposures,
-        inputs.placed,
-        inputs.domain,
-        inputs.axis,
-        rank=settings.rank,
-        max_rank=settings.max_rank,
-    )
+    spectra, mu = first_spectra(quick, inputs.axis, rank=settings.rank, max_rank=settings.max_rank)
     log.info("Fusion of %d exposures: rank %d", len(inputs.exposures), spectra.rank)
     if settings.mu is not None:
         mu = np.asarray(settings.mu, float)

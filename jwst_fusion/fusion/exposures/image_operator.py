@@ -3,10 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-import scipy.fft as sf
 
 from jwst_fusion.fusion.exposures.operator import half_plane, psf_modes, to_groups
-from jwst_fusion.fusion.exposures.sampling import embedded, prefilter, restricted, sky_taps
+from jwst_fusion.fusion.exposures.sampling import FineSampler
 from jwst_fusion.fusion.solver.operators import Imager
 
 __all__ = ["ImageOperator"]
@@ -48,9 +47,10 @@ class ImageOperator:
     def __init__(self, grid, psf, axis, responses, positions):
         self.grid, self.axis, self.responses = grid, axis, np.asarray(responses, float)
         self.psf, self._nodes = psf_modes(psf, axis.wavelength)
-        self._fine = tuple(2 * n for n in grid.shape)
-        self._prefilter = prefilter(self._fine)
-        self._taps = [sky_taps(2 * x, 2 * y, self._fine) for x, y in positions]
+        self._samplers = [FineSampler(grid.shape, x, y) for x, y in positions]
+        # Blur and filter have been applied before.
+        unit = np.ones((1, grid.rows, grid.half))
+        self._units = [one.transfer(unit) for one in self._samplers]
         ends = np.cumsum([0, *(len(x) for x, _ in positions)])
         self.parts = [slice(*pair) for pair in pairwise(ends)]
         self.size = int(ends[-1])
@@ -83,16 +83,17 @@ class ImageOperator:
         Returns
         -------
         array (size,)
-            Pixels of all images.
+            Pixels of all images, single precision.
         """
         grid = self.grid
         spectra = half_plane(grid, self.imager.forward_groups(groups))
         if factors is not None:
             spectra *= factors
-        spectra = embedded(spectra, grid.shape) * self._prefilter
-        values = np.empty(self.size)
-        for part, taps, spectrum in zip(self.parts, self._taps, spectra, strict=True):
-            values[part] = taps @ sf.irfft2(spectrum, self._fine, norm="ortho").ravel()
+        values = np.empty(self.size, np.float32)
+        for part, sampler, unit, spectrum in zip(
+            self.parts, self._samplers, self._units, spectra, strict=True
+        ):
+            values[part] = sampler.taps @ sampler.maps(spectrum, unit)[0]
         return values
 
     def adjoint(self, values):
@@ -109,14 +110,13 @@ class ImageOperator:
         array (group, 1, k)
             Component groups.
         """
-        grid = self.grid
-        planes = np.array(
+        values = np.asarray(values, np.float32)
+        spectra = np.array(
             [
-                (taps.T @ values[part]).reshape(self._fine)
-                for part, taps in zip(self.parts, self._taps, strict=True)
+                sampler.spectrum((sampler.transposed @ values[part])[None], unit)
+                for part, sampler, unit in zip(self.parts, self._samplers, self._units, strict=True)
             ]
-        )
-        spectra = restricted(sf.rfft2(planes, norm="ortho") * self._prefilter, grid.shape)
+        ).astype(complex)
         return self.imager.adjoint_groups(to_groups(spectra))
 
     def mean(self, spectra):

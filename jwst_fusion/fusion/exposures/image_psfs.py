@@ -256,9 +256,9 @@ def product_psf(images, psfs, exposures, exposure_psfs, wavelength, *, resolutio
         PSF of each.
     wavelength : array (L,)
         Channels, micrometre.
-    resolution : {"imager", "deconvolved"}
+    resolution : {"imager", "ifu", "deconvolved"}
         Sharpness of the product. "imager" is the PSF of the images or, without any, that of the
-        exposures.
+        exposures, as "ifu" is with images, too.
 
     Returns
     -------
@@ -269,7 +269,7 @@ def product_psf(images, psfs, exposures, exposure_psfs, wavelength, *, resolutio
     if resolution == "deconvolved":
         scale = exposure_psfs[0].pixel_scale
         return PsfCube(np.ones((1, 1, 1)), wavelength[:1], scale, "none")
-    if images:
+    if images and resolution == "imager":
         # of several images of a channel, that with the smallest pixels
         order = sorted(range(len(images)), key=lambda one: images[one].grid.scale)
         chosen = {}

@@ -1,19 +1,20 @@
 """Offsets, rolls, factors, levels and widths of PSFs, fitted together with the scene."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from jwst_fusion.fusion.solver.psf_modes import WIDTHS, mode
-from jwst_fusion.fusion.solver.reactions import settled_reaction, told_covariance
-from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
+from jwst_fusion.fusion.solver.reactions import told_covariance
 
 __all__ = ["Elimination", "Parameter"]
 
-_PRECISION = 0.02  # of the information on a parameter that the solve for its column leaves
-# By which errors of these solves exceed their residuals: the preconditioner is nearly exact.
-_UNSEEN = 3.0
-_ITERATIONS = 30  # of one of them at most
+# By which squared errors of reactions exceed what the preconditioner makes of their residuals.
+_UNSEEN = 2.0
+_ROUNDS = 4  # of solves for the reactions at most
+_INDEPENDENT = 1e-6  # of the largest eigenvalue: combinations below depend on the others
+_BLOCK = 65536  # values at once in single precision
 # Standard deviations, as if the scene were known, that stand for no prior at all: parameters that
 # no data tell apart stay where they are.
 _FREE = 1e4
@@ -62,6 +63,9 @@ class Elimination:
         What is to be fitted.
     middle : tuple of float
         Column and row about which exposures and images roll.
+    precision : float
+        Part of the information on any combination of parameters by which it may come out too large:
+        errors are too small by half of that, and steps are repeated anyway.
 
     Attributes
     ----------
@@ -79,7 +83,7 @@ class Elimination:
               \delta = S^{-1} (J^T W r - J^T W A Q^{-1} g)
 
     where g is what the scene's own equations leave, if they are not solved exactly. S is the
-    inverse of the covariance. It takes a linear solve for each parameter; several steps share it.
+    inverse of the covariance. It takes a linear solve for all parameters; several steps share it.
 
     A Gaussian that widens all PSFs alike can hardly be told from a scene that is smoother than it
     seems. As in `~jwst_fusion.fusion.solver.psf_fit.fit_psf`, such a width moves the point sources
@@ -88,11 +92,10 @@ class Elimination:
     determine the scene, which is the gradient of the determinant in the evidence.
     """
 
-    def __init__(self, problem, groups, parameters, middle):
+    def __init__(self, problem, groups, parameters, middle, *, precision):
         self.parameters, self.middle = list(parameters), middle
         weights = [one.weights for one in problem.data]
         derivatives = self._derivatives(problem, groups)
-        precondition = problem.preconditioner()
         columns, right, own = [], [], []
         for one, pieces in zip(self.parameters, derivatives, strict=True):
             if one.places:
@@ -106,21 +109,20 @@ class Elimination:
             columns.append(column)
         free = np.array([_FREE / np.sqrt(max(one, np.finfo(float).tiny)) for one in own])
         self._width = np.minimum([one.width for one in self.parameters], free)
-        self._reactions = []
-        for one, known, width in zip(right, own, self._width, strict=True):
-            reaction = _react(problem, precondition, one, known, width)
-            self._reactions.append(reaction)
         size = len(self.parameters)
         matrix = np.zeros((size, size))
         for i, (one, column) in enumerate(zip(self.parameters, columns, strict=True)):
             for j, (other, pieces) in enumerate(zip(self.parameters, derivatives, strict=True)):
-                shared = problem.inner(right[i], self._reactions[j])
                 if one.places and other.places:
-                    matrix[i, j] = _overlap(column, pieces) - shared
+                    matrix[i, j] = _overlap(column, pieces)
                 elif not one.places and not other.places:
-                    matrix[i, j] = problem.inner(column, right[j]) - shared
-                else:
-                    matrix[i, j] = shared
+                    matrix[i, j] = problem.inner(column, right[j])
+        # The scene loses what the pixels gain, but gives the sources what their halo takes.
+        signs = np.array([1.0 if one.places else -1.0 for one in self.parameters])
+        self._reactions, shared = _react(
+            problem, right, signs[:, None] * matrix * signs, self._width, precision
+        )
+        matrix -= signs[:, None] * shared * signs
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
         self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
@@ -299,28 +301,91 @@ def _overlap(first, second):
     return total
 
 
-def _react(problem, precondition, rhs, own, width):
-    """Reaction of the scene to one parameter, exact enough for the information on it."""
+def _react(problem, right, known, width, precision):
+    r"""Reactions of the scene to all parameters, exact enough for the information on them.
 
-    def solve(**accuracy):
-        return conjugate_gradients(
-            problem.normal,
-            rhs,
-            precondition,
-            problem.inner,
-            scale=1.0,
-            max_iterations=_ITERATIONS,
-            **accuracy,
-        )
+    Parameters
+    ----------
+    problem : SceneProblem
+        The problem.
+    right : list of array (group, 1, k)
+        What each parameter changes, b.
+    known : array (n, n)
+        Information on the parameters if the scene were known.
+    width : array (n,)
+        Standard deviations of their priors.
+    precision : float
+        As of `Elimination`.
 
-    return settled_reaction(
-        solve,
-        lambda reaction: own - problem.inner(rhs, reaction),
-        lambda information: _PRECISION * max(information, 1 / width**2),
-        first=0.1 * own,
-        unseen=_UNSEEN,
-        norm=1.0,
-    )
+    Returns
+    -------
+    reactions : array (n, group, 1, k)
+        :math:`Q^{-1} b`, single precision.
+    shared : array (n, n)
+        The information that the scene takes, :math:`b^T Q^{-1} b`.
+
+    Notes
+    -----
+    All are found together in the space that the preconditioned residuals of all span (Galerkin;
+    O'Leary 1980, Linear Algebra and its Applications 29, 293, but without a recursion, as two or
+    three rounds suffice). The information is too large by the squared errors, in the norm of Q.
+    """
+    precondition = problem.preconditioner()
+    root = np.sqrt(problem.grid.multiplicity)[:, None, None]
+    shape = right[0].shape
+    scale = 1 / np.sqrt(np.maximum(np.diag(known), np.finfo(float).tiny))
+
+    def flat(groups):  # so that products of rows are inner products
+        return np.ravel(root * groups).astype(np.complex64).view(np.float32)
+
+    def groups_of(row):
+        return row.view(np.complex64).reshape(shape) / root
+
+    both = np.outer(scale, scale)
+    first = known * both + np.diag((scale / width) ** 2)
+    rhs = np.array([flat(one) for one in right])
+    rhs *= scale[:, None].astype(np.float32)
+    left, shared = rhs, np.zeros(known.shape)
+    space = images = np.zeros((0, rhs.shape[1]), np.float32)
+    share = np.zeros((0, len(rhs)))
+    matrix = np.zeros((0, 0))
+    for number in range(_ROUNDS):
+        trial = np.array([flat(precondition(groups_of(one))) for one in left])
+        if number:
+            # About the squared errors, as the preconditioner is nearly the inverse.
+            chosen = _prominent(_UNSEEN * _products(left, trial), first - shared, precision)
+            if not chosen.shape[1]:
+                break
+            trial = chosen.T.astype(np.float32) @ trial
+        image = np.array([flat(problem.normal(groups_of(one))) for one in trial])
+        beside = _products(space, image)
+        matrix = np.block([[matrix, beside], [beside.T, _products(trial, image)]])
+        space, images = np.concatenate([space, trial]), np.concatenate([images, image])
+        target = _products(space, rhs)
+        size = 1 / np.sqrt(np.diag(matrix))
+        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2 * np.outer(size, size))
+        kept = values > _INDEPENDENT * values[-1]
+        vectors = size[:, None] * vectors[:, kept] / np.sqrt(values[kept])
+        share = vectors @ (vectors.T @ target)
+        left = rhs - share.T.astype(np.float32) @ images
+        shared = target.T @ share
+    found = share.T.astype(np.float32) @ space
+    reactions = np.array([groups_of(one) for one in found / scale[:, None].astype(np.float32)])
+    return reactions.astype(np.complex64), shared / both
+
+
+def _products(first, second):
+    """Inner products of the rows of two arrays, summed up in double precision."""
+    parts = np.arange(0, first.shape[1] + _BLOCK, _BLOCK)
+    return sum((first[:, a:b] @ second[:, a:b].T).astype(float) for a, b in pairwise(parts))
+
+
+def _prominent(part, whole, least):
+    """Combinations (n, m) of parameters for which a quadratic form is a large part of another."""
+    values, vectors = np.linalg.eigh((whole + whole.T) / 2)
+    vectors = vectors / np.sqrt(np.maximum(values, np.finfo(float).eps * values[-1]))
+    ratio, turned = np.linalg.eigh(vectors.T @ (part + part.T) @ vectors / 2)
+    return vectors @ turned[:, ratio > least]
 
 
 def _penalty(problem, groups):

@@ -13,17 +13,11 @@ to the highest frequency of the grid; pixels are interpolated along the line.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import scipy.fft as sf
 
-from jwst_fusion.fusion.exposures.sampling import (
-    embedded,
-    line_taps,
-    prefilter,
-    restricted,
-    sky_taps,
-)
+from jwst_fusion.fusion.exposures.sampling import FineSampler, line_taps
 from jwst_fusion.fusion.exposures.slice_lines import trace_slices
 
 __all__ = ["ExposureOperator", "PlacedPixels", "half_plane", "psf_modes", "to_groups"]
@@ -34,7 +28,8 @@ _SPARSE = (
     8  # of so many pixels one stands for the others where blocks of the normal matrix are made
 )
 _TINY = 1e-30  # against division by zero where no pixel of a chunk has weight
-#: Relative singular value below which modes of the PSF are left out.
+#: Relative singular value below which modes of the PSF are left out; and what modes of a component
+#: may leave of the PSF at any channel, relative to the light of all components there.
 MODES = 5e-4
 
 
@@ -156,13 +151,9 @@ class ExposureOperator:
 
     def __init__(self, grid, psf, axis, exposures):
         self.grid, self.axis = grid, axis
-        modes, weights = psf_modes(psf, axis.wavelength)
+        modes, self._weights = psf_modes(psf, axis.wavelength)
         self.otf = grid.otf(modes)[:, :, : grid.half]
-        self.modes = len(modes)
-        self._fine = tuple(2 * n for n in grid.shape)
-        self._otf = self.otf.astype(np.complex64)
-        self._prefilter = prefilter(self._fine).astype(np.float32)
-        self._nodes = axis.interpolated(weights)
+        self._nodes = axis.interpolated(self._weights)
         self.source, self.parts, self._chunks = [], [], []
         self.departure, start, samples = 0.0, 0, [np.zeros((2, 0))]
         offset = 0
@@ -187,8 +178,7 @@ class ExposureOperator:
             self.source.append(np.concatenate(order))
             self.parts.append(slice(first, start))
         self.size, self._samples = start, offset
-        self._taps = sky_taps(*(2 * np.concatenate(samples, axis=1)), self._fine)
-        self._taps_transposed = self._taps.T.tocsr()
+        self._sampler = FineSampler(grid.shape, *np.concatenate(samples, axis=1))
 
     def set_spectra(self, spectra):
         """
@@ -200,21 +190,44 @@ class ExposureOperator:
             On the same channels; the mean is not part of the operator.
         """
         self.rank = spectra.rank
-        self._table = np.concatenate([spectra.basis, self._nodes], axis=1).astype(np.float32)
+        shares = spectra.shares()
+        self._directions = [self._seen_modes(share) for share in shares.T]
+        ends = np.cumsum([0, *(len(one) for one in self._directions)])
+        self._first = ends[:-1]
+        self._columns = [slice(*pair) for pair in pairwise(ends)]
+        # What multiplies the maps of each component through each of its modes.
+        self._weight = np.concatenate([self._nodes @ one.T for one in self._directions], axis=1)
+        basis = np.repeat(spectra.basis, [len(one) for one in self._directions], axis=1)
+        self._table = spectra.axis.product(basis, self._weight).astype(np.float32)
+        self._weight = self._weight.astype(np.float32)
+        self._transfer = [
+            self._sampler.transfer(np.tensordot(one, self.otf, 1)) for one in self._directions
+        ]
+
+    def _seen_modes(self, share):
+        """Combinations (n, m) of modes through which a component is seen.
+
+        The PSF changes with wavelength; that of a component which is a few lines, or which is faint
+        beside others, hardly does.
+        """
+        weighted = share[:, None] * self._weights
+        right = np.linalg.svd(weighted, full_matrices=False)[2]
+        limit = MODES * np.linalg.norm(self._weights, axis=1)
+        for count in range(1, len(right)):
+            left = weighted - weighted @ right[:count].T @ right[:count]
+            if np.all(np.linalg.norm(left, axis=1) < limit):
+                return right[:count]
+        return right
 
     def _maps(self, groups, factors=None):
-        """Spline coefficients of the maps through every mode, (pixel, component x mode)."""
-        grid = self.grid
-        spectra = half_plane(grid, groups).astype(np.complex64)
+        """Spline coefficients of the maps through all modes, (pixel, component and mode)."""
+        spectra = half_plane(self.grid, groups).astype(np.complex64)
         if factors is not None:
             spectra *= factors
-        size = self._fine[0] * self._fine[1]
-        maps = np.empty((size, len(spectra), self.modes), np.float32)
-        for index, spectrum in enumerate(spectra):
-            seen = embedded(spectrum * self._otf, grid.shape) * self._prefilter
-            seen = sf.irfft2(seen, self._fine, norm="ortho")
-            maps[:, index] = seen.reshape(self.modes, -1).T
-        return maps.reshape(len(maps), -1)
+        maps = np.empty((self._sampler.size, self._columns[-1].stop), np.float32)
+        for spectrum, transfer, columns in zip(spectra, self._transfer, self._columns, strict=True):
+            maps[:, columns] = self._sampler.maps(spectrum, transfer).T
+        return maps
 
     def components(self, groups, factors=None):
         """
@@ -236,11 +249,10 @@ class ExposureOperator:
         values : array (n, k)
             Every component at these pixels, single precision.
         """
-        lines = self._taps @ self._maps(groups, factors)
-        nodes = self._nodes.astype(np.float32)
+        lines = self._sampler.taps @ self._maps(groups, factors)
         for part, window, taps, knots in self._chunks:
-            seen = (taps @ lines[window]).reshape(len(taps.indptr) - 1, -1, self.modes)
-            yield part, knots, np.einsum("nkm,nm->nk", seen, knots @ nodes)
+            seen = (taps @ lines[window]) * (knots @ self._weight)
+            yield part, knots, np.add.reduceat(seen, self._first, axis=1)
 
     def forward(self, groups, factors=None):
         """
@@ -258,13 +270,10 @@ class ExposureOperator:
         array (size,)
             Pixels of all exposures in the order of the operator, single precision.
         """
-        lines = self._taps @ self._maps(groups, factors)
+        lines = self._sampler.taps @ self._maps(groups, factors)
         values = np.empty(self.size, np.float32)
         for part, window, taps, knots in self._chunks:
-            table = knots @ self._table
-            seen = (taps @ lines[window]).reshape(len(table), self.rank, self.modes)
-            seen = np.einsum("nkm,nm->nk", seen, table[:, self.rank :])
-            values[part] = np.einsum("nk,nk->n", seen, table[:, : self.rank])
+            values[part] = np.einsum("np,np->n", taps @ lines[window], knots @ self._table)
         return values
 
     def adjoint(self, values):
@@ -282,18 +291,15 @@ class ExposureOperator:
             Component groups.
         """
         grid, values = self.grid, np.asarray(values, np.float32)
-        lines = np.zeros((self._samples, self.rank * self.modes), np.float32)
+        lines = np.zeros((self._samples, self._columns[-1].stop), np.float32)
         for part, window, taps, knots in self._chunks:
-            table = knots @ self._table
-            basis = table[:, : self.rank] * values[part, None]
-            spread = basis[:, :, None] * table[:, None, self.rank :]
-            lines[window] += taps.T @ spread.reshape(len(table), -1)
-        maps = (self._taps_transposed @ lines).reshape(-1, self.rank, self.modes)
+            spread = knots @ self._table
+            spread *= values[part, None]
+            lines[window] += taps.T @ spread
+        maps = self._sampler.transposed @ lines
         spectra = np.empty((self.rank, grid.rows, grid.half), np.complex128)
-        for index in range(self.rank):
-            planes = np.ascontiguousarray(maps[:, index].T).reshape(self.modes, *self._fine)
-            seen = restricted(sf.rfft2(planes, norm="ortho") * self._prefilter, grid.shape)
-            spectra[index] = np.einsum("myx,myx->yx", seen, self._otf.conj())
+        for spectrum, transfer, columns in zip(spectra, self._transfer, self._columns, strict=True):
+            spectrum[:] = self._sampler.spectrum(maps[:, columns].T, transfer)
         return to_groups(spectra)
 
     def mean(self, spectra):
@@ -332,20 +338,26 @@ class ExposureOperator:
         array (group, 1, k, k)
             :math:`\sum_{rs} \bar H_r H_s \sum_i W_i V_k V_l w_r w_s` over the area.
         """
-        count = self.rank * self.modes
+        count = self._columns[-1].stop
         sums = np.zeros((count, count))
         for part, _, _, knots in self._chunks:
             table = knots[::_SPARSE] @ self._table
             weight = weights[part]
             # All of the weight, whichever pixels stand for the others.
             weight = weight[::_SPARSE] * (weight.sum() / max(weight[::_SPARSE].sum(), _TINY))
-            both = table[:, : self.rank, None] * table[:, None, self.rank :]
-            both = both.reshape(len(table), -1) * np.sqrt(weight)[:, None]
-            sums += both.T @ both
-        sums = sums.reshape(self.rank, self.modes, self.rank, self.modes) / area
-        otf = self.otf.reshape(self.modes, -1)
-        half = np.tensordot(sums, otf, ((3,), (0,)))  # k, r, l, group
-        return np.einsum("rg,krlg->gkl", otf.conj(), half, optimize=True)[:, None]
+            table *= np.sqrt(weight)[:, None]
+            sums += table.T @ table
+        sums /= area
+        otf = self.otf.reshape(len(self.otf), -1)
+        otf = np.concatenate([one @ otf for one in self._directions])
+        blocks = np.empty((otf.shape[1], 1, self.rank, self.rank), complex)
+        for index, columns in enumerate(self._columns):
+            seen = sums[: columns.stop, columns] @ otf[columns]
+            seen *= otf[: columns.stop].conj()
+            above = np.add.reduceat(seen, self._first[: index + 1], axis=0).T
+            blocks[:, 0, : index + 1, index] = above
+            blocks[:, 0, index, : index + 1] = above.conj()
+        return blocks
 
     def variance(self, covariance):
         """

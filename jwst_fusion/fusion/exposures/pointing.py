@@ -4,7 +4,6 @@ import logging
 
 import numpy as np
 
-from jwst_fusion.fusion.exposures.quick_cube import quick_cube
 from jwst_fusion.fusion.observed.offset import image_offset
 from jwst_fusion.fusion.observed.photometry import synthetic_image
 from jwst_fusion.fusion.observed.registration import resample_image
@@ -13,8 +12,6 @@ __all__ = ["common_offset"]
 
 log = logging.getLogger(__name__)
 
-# Spaxels of the quick cube, arcsec: about the slices and pixels of the instruments.
-_SPAXEL = 0.1
 # Offsets that are looked for, arcsec: guide stars misplace NIRSpec by 0.1 to 0.3.
 _SEARCH = 0.7
 # Fine pixels: what is less is found together with the scene.
@@ -23,7 +20,7 @@ _SMALL = 1.0
 _AGREE, _SIGMAS = 1.0, 5.0
 
 
-def common_offset(inputs):
+def common_offset(inputs, quick):
     """
     Measure where the exposures look, as the images have it.
 
@@ -31,6 +28,8 @@ def common_offset(inputs):
     ----------
     inputs : Inputs
         Observations.
+    quick : QuickCube
+        Quick cube of the exposures.
 
     Returns
     -------
@@ -46,18 +45,9 @@ def common_offset(inputs):
     """
     domain = inputs.domain
     scale = domain.product.scale
-    factor = max(1, round(_SPAXEL / scale))
-    shape = tuple(size // factor for size in domain.product.shape)
-    if min(shape) < 2 or not inputs.images:
+    cube, factor, shape = quick.cube, quick.factor, quick.cube.shape[1:]
+    if min(domain.product.shape) < 2 * factor or not inputs.images:
         return np.zeros(2)
-    pixels = []
-    for exposure, one in zip(inputs.exposures, inputs.placed, strict=True):
-        used = one.usable
-        x, y = one.x[used] - domain.margin, one.y[used] - domain.margin
-        data, error = (array[used].astype(float) for array in (exposure.data, exposure.err))
-        pixels.append((x, y, inputs.axis.channel(exposure.wavelength[used]), data, error))
-    channels = len(inputs.axis.wavelength)
-    cube = quick_cube(pixels, channels, shape=shape, spaxel=factor)[0]
     rim = int(np.ceil(_SEARCH / (factor * scale)))
     # Whole spaxels, and the rim around them.
     extra = [

@@ -1,5 +1,7 @@
 """The scene that explains every pixel: data, weights and prior in one linear system."""
 
+import zlib
+
 import numpy as np
 from scipy import ndimage
 
@@ -56,6 +58,7 @@ class PixelData:
     def __init__(self, operator, values, error, x, y):
         self.operator = operator
         self.values, self.error = np.asarray(values, np.float32), np.asarray(error, np.float32)
+        self._precision = self.error ** np.float32(-2)
         self.x, self.y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         self.rejected = np.zeros(operator.size, bool)
         self.scales = np.ones(len(operator.parts))
@@ -69,7 +72,7 @@ class PixelData:
     @property
     def weights(self):
         """Inverse variance of every pixel, zero where rejected; single precision."""
-        weights = np.where(self.rejected, 0, self.error ** np.float32(-2))
+        weights = np.where(self.rejected, np.float32(0), self._precision)
         for part, scale in zip(self.operator.parts, self.scales, strict=True):
             weights[part] *= np.float32(scale**-2)
         return weights
@@ -126,7 +129,7 @@ class SceneProblem:
         spectra : SplineSpectra
             Mean and basis spectra, of the same rank.
         """
-        self.spectra = spectra
+        self.spectra, self._known_of = spectra, {}
         for one in self.data:
             one.operator.set_spectra(spectra)
 
@@ -156,7 +159,22 @@ class SceneProblem:
         list of array (group, 1, k, k)
             In the order of the data.
         """
-        return [one.operator.gram(one.weights, one.area) for one in self.data]
+        return self._kept(
+            "grams",
+            self._weighting(),
+            lambda: [one.operator.gram(one.weights, one.area) for one in self.data],
+        )
+
+    def _weighting(self):
+        """Tell weights of the data from others."""
+        return [(one.scales.tobytes(), zlib.crc32(one.rejected)) for one in self.data]
+
+    def _kept(self, name, state, make):
+        """Give what was made last under a name, or make it anew if the state is another one."""
+        if name not in self._known_of or self._known_of[name][0] != state:
+            self._known_of.pop(name, None)  # not two of them at once
+            self._known_of[name] = state, make()
+        return self._known_of[name][1]
 
     def covariance(self, grams):
         """
@@ -172,6 +190,13 @@ class SceneProblem:
         array (group, 1, k, k)
             Inverse of their sum and the prior of the diffuse part.
         """
+        state, present = self._known_of.get("grams", (None, None))
+        if grams is present:
+            state = state, self.mu.tobytes()
+            return self._kept("covariance", state, lambda: self._inverted(grams))
+        return self._inverted(grams)
+
+    def _inverted(self, grams):
         total = sum(grams)
         rank = len(self.mu)
         ridge = _RIDGE * np.einsum("gdaa->gd", total).real.max() / rank
@@ -200,6 +225,10 @@ class SceneProblem:
         callable
             From component groups to component groups.
         """
+        state = self._weighting(), self.mu.tobytes()
+        return self._kept("inverse", state, self._approximate_inverse)
+
+    def _approximate_inverse(self):
         covariance = self.covariance(self.grams())
 
         def precondition(groups):

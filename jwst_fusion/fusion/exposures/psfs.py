@@ -52,7 +52,10 @@ def exposure_psfs(exposures, grid, *, wavelength, source="auto", size=None, **op
     known, psfs = {}, []
     for exposure in exposures:
         if exposure.pa_v3 is None:
-            msg = f"{exposure.name} does not say the telescope's roll (keyword ROLL_REF)"
+            msg = (
+                f"{exposure.name} does not say the telescope's roll (keyword ROLL_REF), which its "
+                "PSF needs: set the parameter roll_cube"
+            )
             raise NotFusableError(msg)
         key = (exposure.instrument, exposure.detector, exposure.grating, round(exposure.pa_v3, 2))
         if key not in known:

@@ -1,12 +1,68 @@
 """A quick native cube from exposures, for the start of the spectra."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-__all__ = ["quick_cube"]
+__all__ = ["QuickCube", "quick_cube"]
+
+# Spaxels, arcsec: about the slices and pixels of the instruments, so that few voxels are empty.
+_SPAXEL = 0.1
 
 # A pixel further than this from the cube is left out of the second pass: in standard deviations
 # and as part of the brightness there, because a cube of interpolated pixels wiggles around stars.
 _OUTLIER, _WIGGLE = 10.0, 0.2
+
+
+@dataclass(frozen=True)
+class QuickCube:
+    """
+    Quick native cube of the product's field.
+
+    Attributes
+    ----------
+    cube, error : array (L, rows, columns)
+        As `quick_cube` gives them.
+    factor : int
+        Fine pixels per spaxel along each side.
+    """
+
+    cube: np.ndarray
+    error: np.ndarray
+    factor: int
+
+    @classmethod
+    def of(cls, exposures, placed, domain, axis):
+        """
+        Make the cube of exposures.
+
+        Parameters
+        ----------
+        exposures : list of ExposureObservation
+            The exposures.
+        placed : list of PlacedPixels
+            Their pixels on the domain.
+        domain : Domain
+            The domain.
+        axis : ChannelAxis
+            Channels of the scene.
+
+        Returns
+        -------
+        QuickCube
+            The cube, of two spaxels along each side at least.
+        """
+        factor = max(1, round(_SPAXEL / domain.product.scale))
+        shape = tuple(max(2, size // factor) for size in domain.product.shape)
+        pixels = []
+        for exposure, one in zip(exposures, placed, strict=True):
+            used = one.usable
+            channel = axis.channel(one.wavelength[used])
+            x, y = one.x[used] - domain.margin, one.y[used] - domain.margin
+            data, error = (array[used].astype(float) for array in (exposure.data, exposure.err))
+            pixels.append((x, y, channel, data, error))
+        found = quick_cube(pixels, len(axis.wavelength), shape=shape, spaxel=factor)
+        return cls(*found, factor)
 
 
 def quick_cube(exposures, channels, *, shape, spaxel):

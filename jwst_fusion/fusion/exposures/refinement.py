@@ -1,10 +1,10 @@
 """Spectra by least squares on the detector pixels, for given maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.linalg as sla
 import scipy.sparse as sp
-
-from jwst_fusion.fusion.exposures.spectra import SplineSpectra
 
 __all__ = ["refine_spectra"]
 
@@ -82,7 +82,8 @@ def refine_spectra(spectra, data, groups, *, covariance=None):
     band[0] += np.tile(_RIDGE * band[0].reshape(knots, rank).mean(0), knots)
     change = sla.solveh_banded(band, rhs.ravel(), lower=True).reshape(knots, rank)
     table = table + change
-    return SplineSpectra(spectra.axis, table[:, 0], table[:, 1:]), _around_knots(blocks)
+    found = replace(spectra, mean=table[:, 0], basis=table[:, 1:])
+    return found, _around_knots(blocks)
 
 
 def _around_knots(blocks):

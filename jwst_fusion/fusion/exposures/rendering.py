@@ -5,7 +5,13 @@ import scipy.fft as sf
 
 from jwst_fusion.fusion.exposures.operator import half_plane, psf_modes
 
-__all__ = ["error_cube", "render_cube", "source_spectra"]
+__all__ = [
+    "amplitude_covariance",
+    "density_levels",
+    "error_cube",
+    "render_cube",
+    "source_spectra",
+]
 
 _LEVELS = 4  # densities of pixels between which errors are interpolated
 _LEAST = 0.02  # of the typical density: where there is less, the prior alone says what is there
@@ -81,7 +87,7 @@ def error_cube(problem, groups, domain, psf, spread=None):
     otf = grid.otf(modes)[:, :, : grid.half].reshape(len(modes), -1)
     basis = problem.spectra.at(wavelength)[1]
     table = (basis[:, :, None] * weights[:, None, :]).reshape(len(wavelength), -1)
-    grams, levels, share = problem.grams(), *_levels(problem, domain)
+    grams, levels, share = problem.grams(), *density_levels(problem, domain)
     cube = np.zeros((len(wavelength), *domain.product.shape), np.float32)
     for level, part in zip(levels, share, strict=True):
         scaled = [gram * factor for gram, factor in zip(grams, level, strict=True)]
@@ -104,8 +110,24 @@ def error_cube(problem, groups, domain, psf, spread=None):
     return np.sqrt(cube, out=cube)
 
 
-def _levels(problem, domain):
-    """Factors on the blocks of each set of pixels at every node; share of each node at pixels."""
+def density_levels(problem, domain):
+    """
+    Densities of pixels for which errors are computed, and where each of them holds.
+
+    Parameters
+    ----------
+    problem : SceneProblem
+        The problem, with its data.
+    domain : Domain
+        The domain.
+
+    Returns
+    -------
+    levels : list of list of float
+        Factors on the blocks of each set of pixels, for each density.
+    share : array (node, ny, nx) of float32
+        Share of each density at the pixels of the product; they sum to one.
+    """
     images = [one.operator.source is None for one in problem.data]
     typical = [len(one.values) / one.area for one in problem.data]
     rows, columns = domain.inside
@@ -171,7 +193,7 @@ def _add_sources(cube, problem, domain, weights, otf, basis, grams):
         cube[:, rows, columns] += extra.reshape(-1, *size).astype(np.float32)
 
 
-def source_spectra(problem, groups, pixel_area, *, slopes=None, covariance=None):
+def source_spectra(problem, groups, pixel_area, spread=None, *, slopes=None, covariance=None):
     """
     Flux densities of the point sources, with errors.
 
@@ -183,6 +205,8 @@ def source_spectra(problem, groups, pixel_area, *, slopes=None, covariance=None)
         Component groups.
     pixel_area : float
         Area of a fine pixel, steradian.
+    spread : array (knots, k + 1, k + 1), optional
+        As in `error_cube`.
     slopes : array (n, J, k), optional
         Derivatives of the amplitudes by other parameters that were fitted.
     covariance : array (n, n), optional
@@ -194,18 +218,48 @@ def source_spectra(problem, groups, pixel_area, *, slopes=None, covariance=None)
         Jy; that of no source has the shape (0, L).
     error : array (J, L)
         Its standard deviation.
+    factor : array (J, L, k)
+        F, the part of the errors that channels share: their covariance is F F^T.
     """
-    basis = problem.spectra.at(problem.spectra.axis.wavelength)[1]
+    wavelength = problem.spectra.axis.wavelength
+    basis = problem.spectra.at(wavelength)[1]
     if problem.prior.sources is None:
-        return np.zeros((0, len(basis))), np.zeros((0, len(basis)))
+        none = np.zeros((0, len(basis)))
+        return none, none, np.zeros((0, *basis.shape))
     amplitudes = problem.prior.amplitudes(groups)
-    known = problem.point_information(problem.grams())
-    count, rank = amplitudes.shape
-    blocks = known.covariance().reshape(count, rank, count, rank)
-    blocks = blocks[np.arange(count), :, np.arange(count)]
     unit = pixel_area * 1e6  # MJy/sr in a pixel to Jy
-    variance = np.einsum("lk,jkm,lm->jl", basis, blocks, basis, optimize=True)
+    blocks = amplitude_covariance(problem, problem.grams(), slopes, covariance)
+    values, vectors = np.linalg.eigh(blocks)
+    factor = basis @ (vectors * np.sqrt(np.maximum(values, 0))[:, None, :])
+    variance = np.sum(factor**2, axis=2)
+    if spread is not None:
+        at = np.rint(problem.spectra.axis.position(wavelength)).astype(np.intp)
+        own = spread[at, 1:, 1:]
+        variance = variance + np.einsum("ja,lab,jb->jl", amplitudes, own, amplitudes, optimize=True)
+    return amplitudes @ basis.T * unit, np.sqrt(variance) * unit, factor * unit
+
+
+def amplitude_covariance(problem, grams, slopes=None, covariance=None):
+    """
+    Covariance of the amplitudes of each point source.
+
+    Parameters
+    ----------
+    problem : SceneProblem
+        The problem, with sources.
+    grams : list of array (group, 1, k, k)
+        Blocks of its normal matrix.
+    slopes, covariance : array, optional
+        As in `source_spectra`.
+
+    Returns
+    -------
+    array (J, k, k)
+        The covariances.
+    """
+    known = problem.point_information(grams).covariance()
+    count, rank = len(problem.prior.positions), len(problem.mu)
+    blocks = known.reshape(count, rank, count, rank)[np.arange(count), :, np.arange(count)]
     if slopes is not None:
-        along = slopes @ basis.T
-        variance += np.einsum("pjl,pq,qjl->jl", along, covariance, along, optimize=True)
-    return amplitudes @ basis.T * unit, np.sqrt(np.maximum(variance, 0)) * unit
+        blocks = blocks + np.einsum("pja,pq,qjb->jab", slopes, covariance, slopes, optimize=True)
+    return blocks

@@ -7,6 +7,7 @@ from astropy.coordinates import SkyCoord
 
 from jwst_fusion.fusion.exposures.spectra import SplineSpectra
 from jwst_fusion.fusion.observed.sky import SkyGrid
+from jwst_fusion.fusion.solver.posterior import CubePosterior
 
 __all__ = ["ExposureFusion"]
 
@@ -22,6 +23,8 @@ class ExposureFusion:
         Fused cube at the resolution of the product's PSF, MJy/sr.
     error : array (L, ny, nx) of float32 or None
         Posterior standard deviation of the same; None if it was not asked for.
+    posterior : `~jwst_fusion.fusion.solver.posterior.CubePosterior` or None
+        Posterior of the cube, for `~jwst_fusion.fusion.error_of`; None without errors.
     wavelength : array (L,)
         Channels, micrometre.
     grid : `~jwst_fusion.fusion.SkyGrid`
@@ -39,6 +42,9 @@ class ExposureFusion:
         Data minus model of each image; NaN likewise.
     source_flux, source_error : array (J, L)
         Flux densities of the point sources and their standard deviations, Jy.
+    source_factor : array (J, L, k)
+        What of these errors channels share, F, Jy: spectrum j has the covariance
+        ``diag(source_error**2 - sum(F**2)) + F F^T``.
     scales, image_scales : array
         Factors on the stated errors of each exposure and image.
     offsets, offset_errors : array (n, 2)
@@ -78,6 +84,7 @@ class ExposureFusion:
 
     cube: np.ndarray
     error: np.ndarray | None
+    posterior: CubePosterior | None
     wavelength: np.ndarray
     grid: SkyGrid
     coefficients: np.ndarray
@@ -87,6 +94,7 @@ class ExposureFusion:
     image_residuals: list
     source_flux: np.ndarray
     source_error: np.ndarray
+    source_factor: np.ndarray
     scales: np.ndarray
     image_scales: np.ndarray
     offsets: np.ndarray

@@ -14,6 +14,7 @@ __all__ = ["ChannelAxis", "SplineSpectra"]
 #: Knots per channel. Lines of the high-resolution gratings are hardly two channels wide: splines
 #: with one knot a channel miss 2 % of their peaks at the channels, 7 % between them.
 KNOTS = 2
+_AT_KNOT = np.array([1.0, 4.0, 1.0]) / 6  # a cubic B-spline at its knots
 _MARGIN = 3  # knots beyond either end, so that all pixels within the channels have four of them
 
 
@@ -147,6 +148,25 @@ class ChannelAxis:
         values = np.pad(values, ((_MARGIN, _MARGIN), (0, 0)), mode="edge")
         return ndimage.spline_filter1d(values, order=3, axis=0, mode="mirror")
 
+    def product(self, first, second):
+        """
+        Splines through the products of two sets of splines at their knots.
+
+        Parameters
+        ----------
+        first, second : array (knots, n)
+            Coefficients.
+
+        Returns
+        -------
+        array (knots, n)
+            Coefficients of the products.
+        """
+        values = [
+            ndimage.convolve1d(one, _AT_KNOT, axis=0, mode="mirror") for one in (first, second)
+        ]
+        return ndimage.spline_filter1d(values[0] * values[1], order=3, axis=0, mode="mirror")
+
 
 @dataclass(frozen=True)
 class SplineSpectra:
@@ -161,14 +181,18 @@ class SplineSpectra:
         Spline coefficients of the mean spectrum, MJy/sr.
     basis : array (knots, k)
         Those of the basis spectra.
+    brightness : array (k,), optional
+        Typical values of the maps of the components, which tell how exactly each must be modelled;
+        all alike by default.
     """
 
     axis: ChannelAxis
     mean: np.ndarray
     basis: np.ndarray
+    brightness: np.ndarray | None = None
 
     @classmethod
-    def through(cls, axis, mean, basis):
+    def through(cls, axis, mean, basis, brightness=None):
         """
         Make the splines through spectra given at the channels.
 
@@ -180,6 +204,8 @@ class SplineSpectra:
             Mean spectrum, finite.
         basis : array (L, k)
             Basis spectra, finite.
+        brightness : array (k,), optional
+            As the attribute.
 
         Returns
         -------
@@ -187,12 +213,27 @@ class SplineSpectra:
             The splines.
         """
         both = axis.interpolated(np.concatenate([np.asarray(mean)[:, None], basis], axis=1))
-        return cls(axis, both[:, 0], both[:, 1:])
+        return cls(axis, both[:, 0], both[:, 1:], brightness)
 
     @property
     def rank(self):
         """Number of basis spectra."""
         return self.basis.shape[1]
+
+    def shares(self):
+        """
+        Share of each component in the light of all, with its sign.
+
+        Returns
+        -------
+        array (L, k)
+            Of unit sum of squares at every channel; zero at channels without light.
+        """
+        basis = self.at(self.axis.wavelength)[1]
+        if self.brightness is not None:
+            basis = basis * self.brightness
+        total = np.linalg.norm(basis, axis=1, keepdims=True)
+        return np.divide(basis, total, out=np.zeros_like(basis), where=total > 0)
 
     def at(self, wavelength):
         """

@@ -5,7 +5,6 @@ import logging
 import numpy as np
 
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion.exposures.quick_cube import quick_cube
 from jwst_fusion.fusion.exposures.spectra import SplineSpectra
 from jwst_fusion.fusion.solver.evidence import gradient_energy
 from jwst_fusion.fusion.solver.subspace import estimate_subspace, separate_smoothness
@@ -14,23 +13,15 @@ __all__ = ["first_spectra"]
 
 log = logging.getLogger(__name__)
 
-_SPAXEL = (
-    0.1  # arcsec: about the slices and pixels of the instruments, so that few voxels are empty
-)
 
-
-def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
+def first_spectra(quick, axis, *, rank, max_rank):
     """
     Estimate the spectral subspace from the exposures themselves.
 
     Parameters
     ----------
-    exposures : list of ExposureObservation
-        The exposures.
-    placed : list of PlacedPixels
-        Their pixels on the domain.
-    domain : Domain
-        The domain.
+    quick : QuickCube
+        Quick cube of the exposures.
     axis : ChannelAxis
         Channels of the scene.
     rank, max_rank : str or int, int
@@ -53,16 +44,7 @@ def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
     Spaxels around stars wiggle, as pixels are interpolated: that adds components, which the fit to
     the pixels itself then turns to what the scene has.
     """
-    factor = max(1, round(_SPAXEL / domain.product.scale))
-    shape = tuple(max(2, size // factor) for size in domain.product.shape)
-    pixels = []
-    for exposure, one in zip(exposures, placed, strict=True):
-        used = one.usable
-        channel = axis.channel(one.wavelength[used])
-        x, y = one.x[used] - domain.margin, one.y[used] - domain.margin
-        data, error = (array[used].astype(float) for array in (exposure.data, exposure.err))
-        pixels.append((x, y, channel, data, error))
-    cube, error = quick_cube(pixels, len(axis.wavelength), shape=shape, spaxel=factor)
+    cube, error, factor = quick.cube, quick.error, quick.factor
     known = np.isfinite(error)
     sigma = np.full(len(error), np.nan)
     some = known.any(axis=(1, 2))
@@ -80,5 +62,7 @@ def first_spectra(exposures, placed, domain, axis, *, rank, max_rank):
     both = np.concatenate([subspace.mean[:, None], subspace.basis], axis=1)
     both = np.stack([np.interp(channel, channel[valid], one[valid]) for one in both.T], axis=1)
     size = np.sqrt(np.mean(both[:, 1:] ** 2, axis=0))
-    spectra = SplineSpectra.through(axis, both[:, 0], both[:, 1:] / size)
-    return spectra, 1 / gradient_energy(subspace.scores * size[:, None, None], factor)
+    scores = subspace.scores * size[:, None, None]
+    brightness = np.sqrt(np.nanmean(scores**2, axis=(1, 2)))
+    spectra = SplineSpectra.through(axis, both[:, 0], both[:, 1:] / size, brightness)
+    return spectra, 1 / gradient_energy(scores, factor)

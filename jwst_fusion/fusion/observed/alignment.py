@@ -28,8 +28,9 @@ _SIGNIFICANT = 5.0
 # field's width.
 _NEGLIGIBLE = 0.1
 # Spaxels, of the place of a source in a cube, whatever the noise: few dithers sample the PSF
-# coarsely, and cubes of two show a field of two stars turned by 0.7 deg.
-_SAMPLING = 0.05
+# coarsely, and cubes of two show a field of two stars turned by 0.7 deg. For rotations it counts
+# where less than so many parts of the field tell them; else these show how far they disagree.
+_SAMPLING, _ENOUGH = 0.05, 4.0
 _FINEST = 0.1  # of what is negligible, the least error that is believed
 _ROUNDS = 3  # of measuring rotation and offset, each of what the one before has left
 
@@ -316,7 +317,8 @@ def _corrections(images, seen, grid, given, found, errors, data):
         return offsets, angles
     rows, columns = (part.stop - part.start for part in grid.inner(fine=True))
     least = float(np.rad2deg(_NEGLIGIBLE / (0.5 * min(rows, columns))))
-    sampled = float(np.rad2deg(2 * _SAMPLING * grid.factor / min(rows, columns)))
+    wobble = float(np.rad2deg(2 * moved / min(rows, columns)))
+    spreads, parts = np.full(len(images), np.inf), np.zeros(len(images))
     places, place_errors, turns = found.copy(), errors.copy(), none.copy()
     turn_errors = np.full(len(images), np.inf)
     for _ in range(_ROUNDS):
@@ -325,11 +327,17 @@ def _corrections(images, seen, grid, given, found, errors, data):
             if offsets.taken[index].any() or angles.taken[index].any():
                 plane = _resample(images[index], grid, place, angle=angles.taken[index, 0])[0]
             motion = image_motion(plane, **seen[index].options(grid))
-            turn_errors[index] = motion.angle_error
+            turn_errors[index], spreads[index] = motion.angle_error, motion.angle_spread
+            parts[index] = motion.parts
             if np.isfinite(motion.angle_error):
                 turns[index] = angles.taken[index] + motion.angle
                 places[index] = offsets.taken[index] + motion.offset
                 place_errors[index] = motion.offset_error
+        # What the cube's sampling does, all images see.
+        known, sampled = np.isfinite(turn_errors), 0.0
+        if known.any():
+            few = np.median(parts[known]) < _ENOUGH
+            sampled = float(np.hypot(np.median(spreads[known]), wobble * few))
         before, angles = angles, Shared.of(turns, turn_errors, least, shared_error=sampled)
         if not angles.taken.any():
             # Without a rotation, offsets are known better than with one that is free.

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from jwst_fusion.fusion.observed.correlation import independent_spaxels
 from jwst_fusion.fusion.observed.photometry import calibrate, synthetic_image
 from jwst_fusion.fusion.solver.data import FusionData
 from jwst_fusion.messages import warn
@@ -142,10 +143,11 @@ def fusion_data(
         The problem.
     """
     sigma, spaxel_weight = cube_weights(cube, err)
+    share = independent_spaxels(cube, psf.cube[len(psf.cube) // 2], factor)
     image_sigma, image_weight = image_arrays(images, image_err)
     return FusionData(
         cube=cube,
-        cube_sigma=sigma,
+        cube_sigma=sigma / np.sqrt(share),
         spaxel_weight=spaxel_weight,
         images=images,
         image_sigma=image_sigma,
@@ -156,6 +158,7 @@ def fusion_data(
         psf_cube=psf.cube,
         factor=factor,
         image_independent=independent,
+        cube_independent=share,
         response_error=told,
     )
 

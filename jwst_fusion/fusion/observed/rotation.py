@@ -15,8 +15,12 @@ _COMPLETE = 0.98
 _FEWEST = 25
 # Residuals of spaxels in squares of this side, two PSFs of the cube, are not independent.
 _BLOCK = 4
+# Parts along each side of the field that are left out in turn: what a few of them decide is not
+# known, whatever the noise.
+_PARTS = 4
 # Rolls in headers are never wrong by more (degrees): what is found beyond is something else.
 _LARGEST_ANGLE = 2.0
+_SINGULAR = 1e12  # condition from which on a part that is left out leaves too little
 _STEPS = 8  # of which two or three are needed
 # Changes at which the iteration ends: fine pixels, and radians, half a thousandth at its ends of a
 # field of 100 fine pixels.
@@ -37,12 +41,19 @@ class Motion:
         By how much the image shows the scene turned from +x to +y, degrees.
     offset_error, angle_error : float
         Standard errors, of the offset per axis; infinite where nothing can be measured.
+    angle_spread : float
+        Standard error of the angle if places of the cube are off for themselves, whatever the
+        noise, degrees.
+    parts : float
+        Number of parts of the field, equally weighty, that tell the angle.
     """
 
     offset: np.ndarray
     angle: float
     offset_error: float
     angle_error: float
+    angle_spread: float = np.inf
+    parts: float = 0.0
 
     @classmethod
     def unknown(cls):
@@ -83,7 +94,8 @@ def image_motion(image, synthetic, *, psf_image, psf_cube, factor):
     Least squares on the derivatives of the image, smoothed to the resolution of the cube (Lucas &
     Kanade 1981), with scale and background free. Errors are those of residuals that are
     correlated within squares of spaxels (cluster-robust covariance, Liang & Zeger 1986), but not
-    less than those of independent ones: what PSFs leave at sources is not white.
+    less than those of independent ones: what PSFs leave at sources is not white. Whether parts of
+    the field agree on the rotation, the jackknife tells (Efron 1982).
     """
     total, share = blur_with_gaps(image, matching_kernel(psf_image, psf_cube, factor))
     fine = total / np.maximum(share, 1e-6)
@@ -117,12 +129,42 @@ def image_motion(image, synthetic, *, psf_image, psf_cube, factor):
         return Motion.unknown()
     residual = target - matrix @ solution
     errors = np.sqrt(_variances(matrix / unit, residual, used)) / unit / solution[3]
+    spread, parts = _spread(matrix / unit, target, used)
     return Motion(
         offset=motion[:2],
         angle=float(np.rad2deg(motion[2])),
         offset_error=float(errors[:2].max()),
         angle_error=float(np.rad2deg(errors[2])),
+        angle_spread=float(np.rad2deg(spread * unit[3] / unit[2])),
+        parts=parts,
     )
+
+
+def _spread(matrix, target, used):
+    """Standard error of the rotation from parts of the field left out in turn, and their number.
+
+    This is the jackknife, in units of the scale; the number is that of parts of equal weight that
+    would tell as much.
+    """
+    rows, columns = (
+        np.minimum(_PARTS * (index - index.min()) // (np.ptp(index) + 1), _PARTS - 1)
+        for index in np.nonzero(used)
+    )
+    part = rows * _PARTS + columns
+    others = np.delete(matrix, 2, axis=1)
+    own = matrix[:, 2] - others @ np.linalg.lstsq(others, matrix[:, 2], rcond=None)[0]
+    told = np.bincount(part, own**2)
+    number = float(told.sum() ** 2 / np.sum(told**2))
+    normal, right = matrix.T @ matrix, matrix.T @ target
+    found = []
+    for one in np.unique(part):
+        inside = part == one
+        rest = normal - matrix[inside].T @ matrix[inside]
+        if np.linalg.cond(rest) > _SINGULAR:
+            return np.inf, number
+        solution = np.linalg.solve(rest, right - matrix[inside].T @ target[inside])
+        found.append(solution[2] / solution[3])
+    return float(np.sqrt((len(found) - 1) * np.var(found))), number
 
 
 def _moved(fine, motion):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 __all__ = ["FusionData"]
+
+# What there is one of for each image.
+_OF_IMAGES = (
+    "images",
+    "image_sigma",
+    "image_weight",
+    "image_independent",
+    "response",
+    "response_error",
+)
 
 
 @dataclass
@@ -43,6 +53,10 @@ class FusionData:
         less than 1 if its own pixels are larger than those of the grid. `image_sigma` is then the
         error of independent pixels with as much information, larger by one over the root of it than
         the noise that the image shows.
+    cube_independent : float, optional
+        Share of the spaxels whose noise is independent, above 0 to 1 (the default): less than 1
+        where a cube has shared the light of pixels out among neighbours. `cube_sigma` is then that
+        of independent spaxels with as much information.
     sources : ndarray (J, 2), optional
         Point sources: x and y in pixels of the images, 0 at the centre of the first.
     response_error : ndarray (F,), optional
@@ -67,6 +81,7 @@ class FusionData:
     psf_cube: np.ndarray
     factor: int
     image_independent: np.ndarray | None = None
+    cube_independent: float = 1.0
     sources: np.ndarray | None = None
     response_error: np.ndarray | None = None
 
@@ -78,7 +93,7 @@ class FusionData:
         if self.response_error is None:
             self.response_error = np.full(len(self.images), np.nan)
         for name in self.__dataclass_fields__:
-            if name not in ("factor", "cube", "images"):
+            if name not in ("factor", "cube", "images", "cube_independent"):
                 setattr(self, name, np.asarray(getattr(self, name), float))
         self.cube, self.images = np.asarray(self.cube), np.asarray(self.images)
         if int(self.factor) != self.factor or self.factor < 2:
@@ -136,10 +151,34 @@ class FusionData:
             msg = f"image_independent must be above 0 and at most 1, got {self.image_independent}"
             raise ValueError(msg)
 
+        if not 0 < self.cube_independent <= 1:
+            msg = f"cube_independent must be above 0 and at most 1, got {self.cube_independent}"
+            raise ValueError(msg)
+
+    def with_images(self, chosen):
+        """Data with some of the images alone.
+
+        Parameters
+        ----------
+        chosen : ndarray (F,) of bool, or of int
+            The images.
+
+        Returns
+        -------
+        FusionData
+            With all that belongs to these images.
+        """
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _OF_IMAGES})
+
     @property
     def image_noise(self):
         """Noise (F,) that pixels of weight 1 show, MJy/sr."""
         return self.image_sigma * np.sqrt(self.image_independent)
+
+    @property
+    def cube_noise(self):
+        """Noise (L,) that spaxels of weight 1 show, MJy/sr."""
+        return self.cube_sigma * np.sqrt(self.cube_independent)
 
 
 def _check_psf(name, psf, nodes):

@@ -377,7 +377,7 @@ def maximise_evidence(
         if noise_scales:
             counts = np.array([system.count_image, system.count_cube])
             misfit = np.maximum(system.misfit(groups), np.finfo(float).tiny)
-            new = np.maximum(counts - determined.fitted, 0.01 * counts) / misfit
+            new = np.maximum(counts - determined.fitted, 0.01 * counts) * system.scatter / misfit
             wanted[-2:] = np.log(np.clip(new, _SCALE_LIMIT**-2, _SCALE_LIMIT**2) / scales)
         change = np.abs(wanted).max()
         if reweight is not None and weighted < _REWEIGHTED and (weighted or change < _ROUGH):

@@ -46,6 +46,8 @@ class WeightedSystem:
         Penalty of the component maps; that of their gradients by default.
     independent : ndarray (F,), optional
         Share of the pixels of each image whose noise is independent; 1 by default.
+    cube_independent : float, optional
+        The same of the spaxels.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class WeightedSystem:
         gaps=None,
         prior=None,
         independent=None,
+        cube_independent=1.0,
     ):
         self.imager, self.spectrometer, self.grid = imager, spectrometer, imager.grid
         self.prior = SobolevPrior(self.grid) if prior is None else prior
@@ -80,6 +83,9 @@ class WeightedSystem:
         if gaps:
             flat = share.reshape(-1)
             flat[gaps[0]] *= np.trace(gaps[1], axis1=1, axis2=2) / len(rows)
+        # Variance that residuals of images and cube show, over that of their errors: those of
+        # spaxels that share their noise are larger.
+        self.scatter = np.array([1.0, cube_independent])
         self.count_cube = len(rows) * float(share.sum())
 
     def with_prior(self, prior, *, alike=False):

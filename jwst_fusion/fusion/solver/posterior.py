@@ -27,20 +27,21 @@ class SourcePosterior:
         x and y, pixels of the cube.
     covariance : ndarray (J, k, k)
         Of the amplitudes of each source in the components.
-    deviation : ndarray (J, L)
-        1-sigma error of the part of each spectrum beyond the components, independent between
-        channels, MJy/sr times pixel.
-    shared : ndarray (J, L)
-        1-sigma error that all channels of a source share, as that of its PSF, in the same unit.
     response : ndarray (k, k, 2 r + 1, 2 r + 1)
         Maps that a free amplitude changes, by the component of the amplitude (second axis).
+    deviation : ndarray (J, L) or None
+        1-sigma error of the part of each spectrum beyond the components, independent between
+        channels, MJy/sr times pixel; None where there is no such part.
+    shared : ndarray (J, L) or None
+        1-sigma error that all channels of a source share, as that of its PSF, in the same unit;
+        None with `deviation`.
     """
 
     positions: np.ndarray
     covariance: np.ndarray
-    deviation: np.ndarray
-    shared: np.ndarray
     response: np.ndarray
+    deviation: np.ndarray | None = field(default=None)
+    shared: np.ndarray | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class CubePosterior:
         PSFs of the cube; one by one pixel of one where it is deconvolved.
     maps : ndarray (k, Y, X)
         Component maps behind the PSF at a middle wavelength.
-    noise : ndarray (L,)
-        Noise of a voxel from which mean and basis were found, MJy/sr.
-    inverse : ndarray (k, k)
+    noise : ndarray (L,) or None
+        Noise of a voxel from which mean and basis were found, MJy/sr; None if `spectra` says what
+        their errors are.
+    inverse : ndarray (k, k) or None
         Inverse scatter of the maps: covariance of the noise of the basis in units of `noise`.
     samples : float
         Spectra from which the mean was found: sum of their weights.
@@ -78,6 +80,8 @@ class CubePosterior:
         axis); it is not part of `covariance`. None where structure is the same everywhere.
     structure : ndarray (k, Y, X) or None
         Variance of this structure at every pixel.
+    spectra : ndarray (L, k + 1, k + 1) or None
+        Covariance of mean and basis in each channel, independent between channels.
     """
 
     covariance: np.ndarray
@@ -86,13 +90,14 @@ class CubePosterior:
     psf_weights: np.ndarray
     psf: np.ndarray
     maps: np.ndarray
-    noise: np.ndarray
-    inverse: np.ndarray
-    samples: float
+    noise: np.ndarray | None = field(default=None)
+    inverse: np.ndarray | None = field(default=None)
+    samples: float = field(default=np.inf)
     residual: np.ndarray | None = field(default=None)
     sources: SourcePosterior | None = field(default=None)
     response: np.ndarray | None = field(default=None)
     structure: np.ndarray | None = field(default=None)
+    spectra: np.ndarray | None = field(default=None)
 
     def cropped(self, rows, columns, factor):
         """Posterior of a part of the cube.
@@ -165,9 +170,13 @@ def sum_variances(posterior, mask, weights=None):
 
     # Noise of mean and basis: independent channels, the same in all pixels.
     seen = np.tensordot(posterior.maps, mask, 2)
-    basis = (mask.sum() ** 2 / posterior.samples) + seen @ posterior.inverse @ seen
-    noise = np.where(np.isfinite(posterior.noise), posterior.noise, 0.0) ** 2 * basis
-    independent = noise
+    independent = np.zeros(len(posterior.basis))
+    if posterior.noise is not None:
+        basis = (mask.sum() ** 2 / posterior.samples) + seen @ posterior.inverse @ seen
+        independent += np.where(np.isfinite(posterior.noise), posterior.noise, 0.0) ** 2 * basis
+    if posterior.spectra is not None:
+        both = np.concatenate([[mask.sum()], seen])
+        independent += np.einsum("a,lab,b->l", both, posterior.spectra, both)
     if posterior.residual is not None:
         independent = independent + _residual_variance(posterior.residual, mask)
     if posterior.sources is not None:
@@ -335,9 +344,10 @@ def _source_terms(posterior, mask, blurred, rows):
         window = _window(blurred, row, column, reach)
         if not np.abs(window).max() > 1e-6:
             continue
-        flux = posterior.psf_weights @ _at(blurred, y + edge[0], x + edge[1])
-        independent += (sources.deviation[j] * flux) ** 2
-        shared[j] = sources.shared[j] * flux
+        if sources.deviation is not None:
+            flux = posterior.psf_weights @ _at(blurred, y + edge[0], x + edge[1])
+            independent += (sources.deviation[j] * flux) ** 2
+            shared[j] = sources.shared[j] * flux
         # (node, k of the maps, k of the amplitude)
         seen = np.einsum("ryx,abyx->rab", window, sources.response)
         change = np.einsum("nra,rab->nb", table, seen)

@@ -34,6 +34,7 @@ _PRECISION = 0.02  # of the information on a parameter that the solve for its co
 _UNSEEN = 20  # by which errors exceed residuals, at most, where data are weighted unevenly
 _DRAFT = 0.02  # accuracy of solves, in posterior standard deviations; reactions mend the rest
 _MATTERS = 0.1  # widths of the priors, from which on PSFs differ
+_BRIGHTEST, _AROUND = 3, 3.0  # sources whose residuals are told, and pixels around each
 _WORSE = 0.02  # relative rise of the misfit from which on a fit is not believed
 
 
@@ -62,6 +63,11 @@ class PsfFit:
         Those of images and cube from which they follow.
     matters : bool
         Whether they differ enough for sources and outliers to be looked for again.
+    sources : ndarray (n, 2)
+        x and y of the brightest point sources, three at most, pixels of the images.
+    left : ndarray (2, n)
+        What the images leave at each of these, with the PSFs given and with those that were found:
+        root mean square of the residuals within 3 pixels, relative to that of the model.
     """
 
     image: np.ndarray
@@ -73,6 +79,8 @@ class PsfFit:
     psf_cube: np.ndarray = field(repr=False)
     given: tuple = field(repr=False)
     matters: bool
+    sources: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    left: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
 
 
 def fit_psf(problem, tuned, settings, before=None):
@@ -124,6 +132,11 @@ def fit_psf(problem, tuned, settings, before=None):
         data = replace(data, psf_image=before.given[0], psf_cube=before.given[1])
     parameters = _Parameters.of(data, sourced=sourced)
     first, start = _objective(problem, tuned), (problem, tuned)
+    if before is None:
+        told = _brightest(problem, tuned) if sourced else np.zeros((0, 2))
+        left = _left_at(told, problem, tuned)
+    else:
+        told, left = before.sources, before.left[0]
     values = np.zeros(len(parameters)) if before is None else parameters.values(before)
     last = np.zeros(len(parameters))
     columns = None
@@ -168,6 +181,7 @@ def fit_psf(problem, tuned, settings, before=None):
         warn(log, "PSFs of other widths do not agree better with the data: those given are used")
         return *start, before
     fit = parameters.result(data, values, errors)
+    fit = replace(fit, sources=told, left=np.array([left, _left_at(told, problem, tuned)]))
     log.info(
         "PSFs of the images wider by a variance of %.3f and %.3f, of the cube by %.3f and %.3f "
         "pixels squared along x and y; the cube shifted by %.3f, %.3f pixels",
@@ -385,6 +399,28 @@ def _share_of_cube(system, tuned):
     image = np.einsum("gdab,gdba->gda", covariance, gram).real
     known = 1 - strength * np.einsum("gdaa->gda", covariance).real
     return 1 - np.clip(image / np.maximum(known, np.finfo(np.float32).eps), 0, 1)
+
+
+def _brightest(problem, tuned):
+    """Positions (n, 2) of the brightest point sources."""
+    sources, subspace = problem.system.prior.sources, problem.subspace
+    white = np.mean(subspace.basis[subspace.valid], axis=0)
+    flux = sources.amplitudes(tuned.solution.solution) @ white
+    return problem.data.sources[np.argsort(-flux)[:_BRIGHTEST]]
+
+
+def _left_at(places, problem, tuned):
+    """Residuals (n,) of the images at places, relative to the light of the model there."""
+    if not len(places):
+        return np.zeros(0)
+    model = problem.images_of(tuned.solution.solution)
+    residual = problem.data.images - model
+    rows, columns = np.indices(model.shape[1:])
+    found = []
+    for x, y in places:
+        near = np.isfinite(residual) & (np.hypot(columns - x, rows - y) < _AROUND)
+        found.append(np.linalg.norm(residual[near]) / np.linalg.norm(model[near]))
+    return np.array(found)
 
 
 def _objective(problem, tuned):

@@ -193,6 +193,7 @@ def whitened_system(data, subspace, compression, boundary, prior=SobolevPrior, d
         gaps,
         prior(grid),
         data.image_independent,
+        data.cube_independent,
     )
 
 

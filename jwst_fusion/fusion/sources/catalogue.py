@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,13 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from astropy.units import Quantity, Unit, UnitBase
 
-__all__ = ["Catalogue", "read_catalogue"]
+from jwst_fusion.messages import warn
+
+__all__ = ["Catalogue", "coordinates_of_images", "read_catalogue"]
+
+log = logging.getLogger(__name__)
+
+_SAME_OFFSET = 0.5  # pixels: images whose offsets differ less have the same coordinates
 
 # Columns by their names in lower case, in the order of preference.
 _PAIRS = (
@@ -100,6 +107,41 @@ def read_catalogue(path):
         msg = f"catalogue of sources {path.name} has no rows"
         raise ValueError(msg)
     return Catalogue(_positions(table, path.name), _names(table, path.name))
+
+
+def coordinates_of_images(grid, offsets, path):
+    """
+    Give a grid the coordinates that a catalogue has, which are those of most images.
+
+    Parameters
+    ----------
+    grid : `~jwst_fusion.fusion.observed.sky.SkyGrid`
+        The grid.
+    offsets : array (image, 2)
+        Offsets along x and y that are taken out of the images, pixels.
+    path : str or `~pathlib.Path`
+        The catalogue, for messages.
+
+    Returns
+    -------
+    `~jwst_fusion.fusion.observed.sky.SkyGrid`
+        The grid, moved by the median of the offsets.
+    """
+    if not len(offsets) or not np.any(offsets):
+        return grid
+    most = np.median(offsets, axis=0)
+    spread = float(np.hypot(*(offsets - most).T).max())
+    if spread > _SAME_OFFSET:
+        warn(
+            log,
+            'Offsets of the images differ by %.3f": the positions of %s are moved by their median',
+            spread * grid.scale,
+            path,
+        )
+    log.info(
+        'The positions of %s are moved with the images, by %+.3f, %+.3f"', path, *most * grid.scale
+    )
+    return grid.shifted(*most)
 
 
 def _positions(table, file):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jwst_fusion.fusion.sources.matched_filter import background_terms
+from jwst_fusion.fusion.sources.psf_shapes import PsfShape
 
 __all__ = ["PointFit", "Stamps", "fit_point"]
 
@@ -156,6 +157,7 @@ def fit_point(stamps, x, y, *, reach, move=True, steps=8):
     """
     start = np.array([x, y], float)
     position, converged = start.copy(), not move
+    stamps = _whitened(stamps)
     for _ in range(steps if move else 0):
         _, normal, right = _equations(stamps, position, _POSITION)
         if not _regular(normal):
@@ -211,12 +213,22 @@ def _regular(normal):
     return np.linalg.eigvalsh(normal / np.outer(size, size))[0] > _SINGULAR
 
 
-def _equations(stamps, position, terms):
-    """Fluxes, and normal equations of position and shape without flux and background."""
-    orders = [(0, 0), *(order for order, _ in terms)]
-    factors = np.array([factor for _, factor in terms])
-    normal, right, linear = np.zeros((len(terms),) * 2), np.zeros(len(terms)), []
-    x, y = position
+@dataclass(frozen=True)
+class _Window:
+    """Pixels of one window in units of their noise, and the space of its backgrounds."""
+
+    shape: PsfShape
+    rows: np.ndarray
+    columns: np.ndarray
+    used: np.ndarray
+    root: np.ndarray
+    data: np.ndarray
+    space: np.ndarray
+
+
+def _whitened(stamps):
+    """Windows of the images; None for those with too few pixels."""
+    found = []
     for shape, rows, columns, values, weights, background in zip(
         stamps.shapes,
         stamps.rows,
@@ -227,24 +239,35 @@ def _equations(stamps, position, terms):
         strict=True,
     ):
         used = weights > 0
-        count = np.count_nonzero(used)
-        if count <= len(background) + 1:
-            linear.append(_Linear(0.0, np.inf, 0.0, 0))
+        if np.count_nonzero(used) <= len(background) + 1:
+            found.append(None)
             continue
         root = np.sqrt(weights[used])
-        # everything in units of the noise of each pixel
-        light = shape(rows - y, columns - x, orders=orders)[:, used] * root
         space = np.linalg.qr((background[:, used] * root).T)[0]
-        space = np.column_stack([space, _orthogonal(light[0], space)])
+        found.append(_Window(shape, rows, columns, used, root, values[used] * root, space))
+    return found
+
+
+def _equations(windows, position, terms):
+    """Fluxes, and normal equations of position and shape without flux and background."""
+    orders = [(0, 0), *(order for order, _ in terms)]
+    factors = np.array([factor for _, factor in terms])
+    normal, right, linear = np.zeros((len(terms),) * 2), np.zeros(len(terms)), []
+    x, y = position
+    for one in windows:
+        if one is None:
+            linear.append(_Linear(0.0, np.inf, 0.0, 0))
+            continue
+        light = one.shape(one.rows - y, one.columns - x, orders=orders)[:, one.used] * one.root
+        space = np.column_stack([one.space, _orthogonal(light[0], one.space)])
         gain = space[:, -1] @ light[0]
         if not gain > 0:
             linear.append(_Linear(0.0, np.inf, 0.0, 0))
             continue
-        data = values[used] * root
-        shares = data @ space
-        residual = data - space @ shares
+        shares = one.data @ space
+        residual = one.data - space @ shares
         flux = float(shares[-1] / gain)
-        freedom = count - space.shape[1]
+        freedom = len(one.data) - space.shape[1]
         linear.append(_Linear(flux, float(1 / gain), float(residual @ residual), freedom))
         # what shows no light says nothing of its position
         if flux > 0:

@@ -58,22 +58,34 @@ class PsfShape:
         """
         along_rows, weights_rows = self._interpolation(rows)
         along_columns, weights_columns = self._interpolation(columns)
-        part = self._taps[along_rows]
-        halves = {
-            dy: np.tensordot(weights_rows[dy], part, (0, 1))[:, along_columns]
-            for dy in {dy for dy, _ in orders}
-        }
-        return np.array([halves[dy] @ weights_columns[dx] for dy, dx in orders])
+        needed = sorted({dy for dy, _ in orders})
+        part = self._taps[along_rows][:, along_columns]
+        halves = np.tensordot(weights_rows[needed], _neighbours(part, len(rows), axis=0), (1, 0))
+        around = _neighbours(halves, len(columns), axis=2)  # tap, derivative, row, column
+        return np.array(
+            [np.tensordot(weights_columns[dx], around[:, needed.index(dy)], 1) for dy, dx in orders]
+        )
 
     def _interpolation(self, distance):
-        """Index (n, 4) of the taps for each distance, and their weights (3, 4) by derivative."""
+        """Taps from the first to the last that distances need, weights (3, 4) by derivative."""
         size = len(self._taps)
         at = (distance[0] + self.reach) * _FINER + self._border
-        whole = int(np.floor(at))
-        index = whole - 1 + _FINER * np.arange(len(distance))[:, None] + np.arange(4)
+        first = int(np.floor(at)) - 1
+        weights = _cubic_weights(at - 1 - first)
+        last = first + _FINER * (len(distance) - 1) + 4
+        if first >= 0 and last <= size:
+            return slice(first, last), weights
         # row and column 0 of the padded array are zero, and stand for all that is farther away
+        index = np.arange(first, last)
         index[(index < 0) | (index >= size)] = 0
-        return index, _cubic_weights(at - whole)
+        return index, weights
+
+
+def _neighbours(taps, count, *, axis):
+    """The four taps around each of some pixels, along a new first axis."""
+    end = _FINER * (count - 1) + 1  # pixels are so many taps apart
+    before = (slice(None),) * axis
+    return np.stack([taps[(*before, slice(t, t + end, _FINER))] for t in range(4)])
 
 
 def _cubic_weights(t):

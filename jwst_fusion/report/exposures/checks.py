@@ -13,11 +13,16 @@ __all__ = [
     "noise_level",
     "offset_level",
     "outlier_level",
+    "structure_level",
 ]
 
 # Scatter of residuals over the stated errors: caution, fault. The errors, the PSF or the
 # calibration are not right then.
 NOISE = (1.5, 2.5)
+# Standard deviations of the strongest sum of residuals, 3 x 3 spaxels and 3 channels, and its part
+# of the brightness there. Of some 10^7 sums of noise the strongest has 5.5; what is less than some
+# per cent of a bright star is rather its PSF.
+STRUCTURE, STRUCTURE_PART = 7.0, 0.05
 # Share of the pixels that were left out; cosmic rays that no step has flagged are below a percent.
 OUTLIERS = (0.02, 0.1)
 
@@ -96,6 +101,7 @@ def find_exposure_findings(product):
     found = [
         *check_convergence(product),
         *_exposures(product),
+        *_residual(product),
         *_images(product),
         *check_dropped(product),
         *_dropped_exposures(product),
@@ -157,6 +163,43 @@ def _exposures(product):
             "note",
             f"{len(moved)} exposures are elsewhere than their coordinates say",
             "The offsets are taken out; the table has them.",
+            "exposures",
+        )
+
+
+def structure_level(header):
+    """
+    Tell whether exposures show light that the scene does not have.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        Primary header of the cube.
+
+    Returns
+    -------
+    str or None
+        "note" if it is significant, "caution" if it is bright as well; None if it is noise, or has
+        been added to the cube.
+    """
+    if header.get("FUSRADD") or not abs(header.get("FUSRSIG", 0.0)) > STRUCTURE:
+        return None
+    return "caution" if header.get("FUSRPART", 0.0) > STRUCTURE_PART else "note"
+
+
+def _residual(product):
+    header = product.header
+    level = structure_level(header)
+    if level:
+        yield Finding(
+            "residual",
+            level,
+            "the exposures show light that the cube does not have",
+            f"{header['FUSRSIG']:+.1f} sigma in 3 x 3 spaxels and 3 channels around "
+            f"{header['FUSRWAVE']:.4f} um, column {header['FUSRX']:.0f}, row {header['FUSRY']:.0f}"
+            f" ({100 * header['FUSRPART']:.1f} % of the brightness there): a spectrum that no "
+            "component has, or another PSF. save_reobserved writes the residuals, add_residual "
+            "adds them.",
             "exposures",
         )
 

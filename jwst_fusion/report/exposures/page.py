@@ -22,6 +22,7 @@ from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
 __all__ = ["exposure_page", "write_exposure_report"]
 
+_RESOLUTIONS = {"imager": "imager", "ifu": "spectrograph", "deconvolved": "deconvolved"}
 _SIGMA = 5.0  # ends of the scale of residual maps, standard deviations
 
 
@@ -130,12 +131,21 @@ def _facts(product):
     return [
         ("Exposures used", f"{header.get('FUSNEXP')} of {header.get('FUSNEXPG')}"),
         ("Images used", f"{header.get('FUSNIMG')} of {header.get('FUSNGIVN')}"),
+        ("Resolution", _RESOLUTIONS.get(header.get("FUSRESOL"), "–")),
         ("Pixels", f'{shape[2]} × {shape[1]} of {product.scale:.3f}"'),
         ("Channels", f"{shape[0]}, {product.wavelength[0]:.3f} to {product.wavelength[-1]:.3f} µm"),
         ("χ², exposures", short(header.get("FUSCHI2C", np.nan))),
+        ("Strongest residual", _strongest(header)),
         ("Largest χ², images", short(header.get("FUSCHI2I", np.nan))),
         ("Signal to noise", f"{middle:.1f} (median)" if np.isfinite(middle) else "–"),
     ]
+
+
+def _strongest(header):
+    if "FUSRSIG" not in header:
+        return "–"
+    added = ", added" if header.get("FUSRADD") else ""
+    return f"{header['FUSRSIG']:+.1f} σ at {header['FUSRWAVE']:.3f} µm{added}"
 
 
 def _exposures(product):

@@ -23,7 +23,7 @@ __all__ = [
 
 # Reduced chi-square of the cube, median over channels: caution, fault.
 CUBE_CHI2 = (2.0, 5.0)
-# Noise relative to the errors.
+# Noise relative to the errors; for a fault that of images times that of the cube.
 NOISE_SCALE = (2.5, 6.0)
 # Residuals of the images beyond noise, relative to them, below which their noise scale matters to
 # nobody: resampling leaves a few tenths of a per cent. Nor does it within half the stated error.
@@ -109,13 +109,16 @@ def check_noise(product, bands):
     """
     told = [one.image for one in bands if one.image.stated > SMALL_STATED]
     largest = max((one.relative for one in told), default=0.0)
+    scales = [max(product.header.get(key, 1.0), 1.0) for key in ("FUSNSIMG", "FUSNSCUB")]
+    # Which of the two a misfit shows in is a matter of weights; a small one of images is none.
+    together = np.prod(scales if level_of(largest, SMALL) else scales[1:])
     for key, name, chi2 in (("FUSNSIMG", "images", "FUSCHI2I"), ("FUSNSCUB", "cube", "FUSCHI2C")):
         value = product.header.get(key, 1.0)
         if value == 1.0 and level_of(np.sqrt(product.header.get(chi2, 1.0)), NOISE_SCALE):
             yield _unscaled(name, np.sqrt(product.header[chi2]))
-        level = level_of(value, NOISE_SCALE)
-        if not level:
+        if not level_of(value, NOISE_SCALE):
             continue
+        level = level_of(max(value, together), NOISE_SCALE)
         text = (
             f"Errors had to be taken {value:.1f} times as large. They are understated, or PSF, "
             "offset or calibration are wrong."

@@ -328,6 +328,18 @@ def tuning_table(product):
                 f"{_number(100 * header['FUSPFERR'], 2)} %",
             ),
         ]
+    told = [number for number in (1, 2, 3) if f"FUSPFB{number}" in header]
+    if told:
+        rows.append(
+            (
+                "Residuals at the brightest sources before and after the fit",
+                ", ".join(
+                    f"{_number(100 * header[f'FUSPFB{number}'], 2)} and "
+                    f"{_number(100 * header[f'FUSPFA{number}'], 2)} %"
+                    for number in told
+                ),
+            )
+        )
     return Table(("Quantity", "Value"), rows)
 
 
