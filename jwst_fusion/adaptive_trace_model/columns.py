@@ -69,8 +69,9 @@ class ColumnFit:
         Columns whose scale is well measured.
     separable : bool
         Whether the source is compact enough to tell its profile from a background.
-    misfit : float
-        Sum over the pixels of chi-square, that of outliers cut.
+    chi2 : ndarray
+        Sum over the pixels of each column of chi-square, that of outliers cut, shape
+        ``(column,)``.
     """
 
     fitted: np.ndarray
@@ -81,7 +82,12 @@ class ColumnFit:
     background_gain: np.ndarray
     trusted: np.ndarray
     separable: bool
-    misfit: float = np.inf
+    chi2: np.ndarray | None = None
+
+    @property
+    def misfit(self):
+        """Sum of chi-square over all columns; infinite before there is a fit."""
+        return np.inf if self.chi2 is None else float(np.sum(self.chi2))
 
 
 def first_columns(data, variance, profile, good, position, background):
@@ -201,7 +207,7 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
         background_gain=background_gain,
         trusted=measured & ((share >= _MIN_SHARE) | bright),
         separable=previous.separable,
-        misfit=float(np.sum(np.minimum(chi2, CLIP**2), where=good)),
+        chi2=np.sum(np.minimum(chi2, CLIP**2), axis=1, where=good),
     )
 
 

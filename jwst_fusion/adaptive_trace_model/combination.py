@@ -166,7 +166,7 @@ def oversample_slice(
         # No source can lose more light than it has.
         local = scale + np.maximum(change, -np.maximum(scale, 0.0))
         seen = np.where(good, _finite(fit.background_at_pixels) + local * at_pixels, 0.0)
-        share, _ = share_of_model(flux, seen, good & np.isfinite(fit.profile), fit.inverse)
+        share = share_of_model(flux, seen, good & np.isfinite(fit.profile), fit.inverse)
         weight = weight * interpolation.apply(share)
     source = interpolation.apply(local) * profile
     around = ndimage.maximum_filter1d(np.abs(local * _finite(fit.profile)), 3, axis=1)

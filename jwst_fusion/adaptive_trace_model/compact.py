@@ -22,6 +22,8 @@ _REACH = 4
 _MIN_STEEP = 50
 #: Scatter of the scales above which a column is lit by a line, and smallest share of such columns.
 _LIT, _LEAST_LIT = 10.0, 0.01
+#: Chi-square per pixel of these above which they do not show the profile.
+_UNLIKE = 2.5
 #: Scale of the other columns, relative to these, below which the source shines in lines only.
 _DARK = 0.02
 #: Smallest step of the model from row to row, in errors of a pixel: five times the noise that the
@@ -176,13 +178,17 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
     if not used.any():
         return []
     observed = np.isfinite(error).any(axis=1)
+    errors = error[observed]
     profile, coordinate, error = profile[used], coordinate[used], error[used]
     source = _local_sum(profile)
     slope = np.abs(np.diff(profile, axis=1))
-    typical = _typical_scale(np.where(np.isfinite(fit.scale), fit.scale, 0.0)[observed])
+    typical, lit = _typical_scale(np.where(np.isfinite(fit.scale), fit.scale, 0.0)[observed])
     if not typical > 0:
         return []
-    smallest = np.maximum(slope_limit * source, _MIN_STEP * np.nanmedian(error) / typical)
+    if not lit.all() and np.median(fit.chi2[observed][lit]) > _UNLIKE:
+        return []  # light that fills the slit, not a source of lines
+    noise = np.nanmedian(errors[lit])
+    smallest = np.maximum(slope_limit * source, _MIN_STEP * noise / typical)
     with np.errstate(invalid="ignore"):
         steep = slope > smallest
     where = 0.5 * (coordinate[:, 1:] + coordinate[:, :-1])[steep]
@@ -195,15 +201,15 @@ def steep_ranges(fit, coordinate, error, *, slope_limit, pad, pitch):
 
 
 def _typical_scale(scale):
-    """Scale of the columns in which the source shines: all of them, or those of its lines."""
-    middle = np.median(scale)
+    """Scale of the columns in which the source shines, and which these are: all, or its lines."""
+    middle, every = np.median(scale), np.ones(len(scale), bool)
     lit = scale > middle + _LIT * max(robust_sigma(scale), np.finfo(float).tiny)
     # A scale that is noise makes no trace, however steep in a few columns.
     if lit.sum() <= _LEAST_LIT * len(scale):
-        return middle
+        return middle, every
     typical = np.median(scale[lit])
     # A red or blue spectrum is bright at one end, but not dark elsewhere.
-    return typical if middle < _DARK * typical else middle
+    return (typical, lit) if middle < _DARK * typical else (middle, every)
 
 
 def _local_sum(profile):

@@ -38,12 +38,9 @@ def share_of_model(flux, model, good, inverse):
 
     Returns
     -------
-    share : ndarray
+    ndarray
         How much of the model is to be used around each pixel, from 0 to 1; 1 where too few pixels
-        can be predicted.
-    errors : tuple of float
-        Root mean square error of the predictions of all pixels, by the model as it is used and by
-        interpolation; NaN if there is none.
+        can be predicted. Shape ``(column, row)``.
 
     Notes
     -----
@@ -54,7 +51,7 @@ def share_of_model(flux, model, good, inverse):
     good = good & (inverse > 0)
     inner = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
     if not inner.any():
-        return np.ones(flux.shape), (np.nan, np.nan)
+        return np.ones(flux.shape)
     root = np.sqrt(inverse[:, 1:-1])
 
     def errors(values):
@@ -73,7 +70,4 @@ def share_of_model(flux, model, good, inverse):
     )
     ratio = np.divide(modelled, linear, out=np.ones_like(linear), where=linear > 0)
     share = np.clip((_REFUSED - ratio) / (_REFUSED - _USED), 0.0, 1.0)
-    share = np.where(count < _LEAST, 1.0, share)
-    used = np.where(share[:, 1:-1] > 0.5, both[1], both[0])
-    total = inner.sum()
-    return share, tuple(float(np.sqrt(np.sum(one**2) / total)) for one in (used, both[0]))
+    return np.where(count < _LEAST, 1.0, share)

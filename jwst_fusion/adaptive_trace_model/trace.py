@@ -50,6 +50,8 @@ _DARK_SKY, _PLATEAU = (0.5, 1.2), 0.2
 #: Signal-to-noise ratio of the brightest pixels of a column that shows no source, by how much that
 #: of the brightest columns exceeds it if a source shines in lines only, and the share of these.
 _DARK, _BRIGHT, _LIT_SHARE = 5.0, 4.0, 0.03
+#: Peak of the profile common to these over their own from which on they show one source.
+_COHERENT = 0.3
 #: Smallest mean squared signal-to-noise ratio of its pixels.
 _MIN_POWER = 4.0
 #: What one number per column has to gain in chi-square to be worth it (Akaike's criterion). A
@@ -90,6 +92,9 @@ class TraceFit:
         :math:`s` at the native pixels, shape ``(column, row)``; 0 outside the slice.
     support : Support
         Where the profile has been seen.
+    chi2 : ndarray
+        Chi-square per pixel of each column, with an error of the source of 5 %, shape
+        ``(column,)``; 0 where there is no good pixel.
     """
 
     knots: UniformKnots
@@ -104,6 +109,7 @@ class TraceFit:
     span: tuple
     pixel_position: np.ndarray
     support: Support
+    chi2: np.ndarray
 
     def position(self, coordinate):
         """
@@ -279,6 +285,7 @@ def fit_trace(
         support=find_support(
             coordinate, columns.weight > 0, pitch=pitch, node_spacing=node_spacing
         ),
+        chi2=columns.chi2 / np.maximum(good.sum(axis=1), 1),
     )
 
 
@@ -348,20 +355,31 @@ def _edge_window(coordinate, low, high, width):
 
 
 def _lit_columns(flux, error, good):
-    """Columns in which a source shines that most columns do not show; none if most show it."""
+    """Columns in which a source shines that most columns do not show; none if most show it.
+
+    With them, how bright they typically are.
+    """
     # Medians of three rows leave single bad pixels out.
-    ratio = np.where(good, flux / np.where(good, error, 1.0), 0.0)
-    size = np.abs(ndimage.median_filter(ratio, (1, 3), mode="nearest"))
-    peak = np.max(size, axis=1)
+    values = ndimage.median_filter(np.where(good, flux, 0.0), (1, 3), mode="nearest")
+    size = np.max(np.abs(values), axis=1)
+    peak = np.max(np.abs(values) / np.where(good, error, np.inf), axis=1)
     bright = np.quantile(peak, 1 - _LIT_SHARE)
     if np.median(peak) > _DARK or bright < _BRIGHT * max(np.median(peak), 1.0):
-        return np.zeros(len(peak), bool)
-    return peak >= bright
+        return np.zeros(len(peak), bool), 0.0
+    lit = peak >= bright
+    return lit, np.median(size[lit])
 
 
 def _median_profile(flux, error, coordinate, good, pitch):
     """Profile common to all columns, from medians in bins of half a pixel."""
-    lit = _lit_columns(flux, error, good)
-    seen = good & lit[:, None] if lit.any() else good
-    collapsed = collapse(flux, error, coordinate, good=seen, step=pitch / 2)
+    lit, size = _lit_columns(flux, error, good)
+    collapsed = None
+    if lit.any():
+        seen = good & lit[:, None]
+        collapsed = collapse(flux, error, coordinate, good=seen, step=pitch / 2)
+        # Tilted lines of light that fills the slit are bright in another row of each column.
+        if not np.nanmax(np.abs(collapsed.flux), initial=0.0) > _COHERENT * size:
+            collapsed = None
+    if collapsed is None:
+        collapsed = collapse(flux, error, coordinate, good=good, step=pitch / 2)
     return np.interp(np.where(good, coordinate, collapsed.center[0]), *collapsed.filled())
