@@ -19,4 +19,5 @@ def get_steps():
         ("jwst_fusion.step.FusionPipeline", "fusion_pipeline", True),
         ("jwst_fusion.step.FusionSpec2Pipeline", "fusion_spec2", True),
         ("jwst_fusion.step.FusionSpec3Pipeline", "fusion_spec3", True),
+        ("jwst_fusion.step.FusionTso3Pipeline", "fusion_tso3", True),
     ]

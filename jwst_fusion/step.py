@@ -13,6 +13,7 @@ _MODULES = {
     "FusionPipeline": "jwst_fusion.steps.fusion_pipeline",
     "FusionSpec2Pipeline": "jwst_fusion.steps.spec2",
     "FusionSpec3Pipeline": "jwst_fusion.steps.spec3",
+    "FusionTso3Pipeline": "jwst_fusion.steps.tso3",
 }
 # Steps within FusionPipeline alone, which its parameter files name.
 _WITHIN = {

@@ -45,7 +45,12 @@ NOT_RUN = {
         "python benchmarks/bench_verdicts.py --output docs/benchmarks/verdicts.rst",
     ): "takes ten minutes",
 }
-LONG = ("strun calwebb_", "strun fusion_pipeline associations/", "strun fusion_spec")
+LONG = (
+    "strun calwebb_",
+    "strun fusion_pipeline associations/",
+    "strun fusion_spec",
+    "strun fusion_tso",
+)
 PRODUCT = "jw09999-o001_t001"
 EXPOSURE = "jw09999001001_02101_00001_nrs1_cal.fits"
 # Names under which pages have the exposure, the cube with its images, and associations.
@@ -122,14 +127,27 @@ def page_folder(stock, tmp_path, monkeypatch):
         table = make_association(science, names, product_name=PRODUCT)
         write_association(table, tmp_path / path)
     write_spec3_association(tmp_path / "spec3_asn.json", [EXPOSURE], product=f"{PRODUCT}_nirspec")
+    write_series(tmp_path / "tso3_asn.json")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_series(path):
+    """A time series and its association."""
+    from jwst_fusion.simulation.observation import write_spec3_association
+    from jwst_fusion.simulation.slits import bright_object_exposure
+
+    name = "jw09999001001_04102_00001_nrs1_calints.fits"
+    with bright_object_exposure(columns=80) as series:
+        series.save(path.with_name(name))
+    write_spec3_association(path, [name], product=f"{PRODUCT}_series")
 
 
 @pytest.fixture
 def machine(stock, offline_crds, monkeypatch):
     """No CRDS server, the aperture model for PSFs, exposures that keep the WCS they have."""
     from jwst.assign_wcs import AssignWcsStep
+    from jwst.pipeline import Tso3Pipeline
 
     from jwst_fusion.simulation import observation
     from jwst_fusion.step import FusionPipeline
@@ -140,6 +158,8 @@ def machine(stock, offline_crds, monkeypatch):
 
     monkeypatch.setattr(AssignWcsStep, "process", keep)
     monkeypatch.setattr(AssignWcsStep, "reference_file_types", ())
+    # of the detection of outliers in images, which asks for them before it is skipped
+    monkeypatch.setattr(Tso3Pipeline, "reference_file_types", ())
     monkeypatch.delenv("STPSF_PATH", raising=False)
     monkeypatch.setenv("HOME", str(stock[0]))
     build = FusionPipeline.build_config.__func__
@@ -167,11 +187,11 @@ def small(stock):
 
 
 def strun(words, stock):
-    from jwst.pipeline import Spec2Pipeline, Spec3Pipeline
+    from jwst.pipeline import Spec2Pipeline, Spec3Pipeline, Tso3Pipeline
     from jwst.stpipe import Step
 
     target = words[0]
-    stages = {"spec2": Spec2Pipeline, "spec3": Spec3Pipeline}
+    stages = {"spec2": Spec2Pipeline, "spec3": Spec3Pipeline, "_tso3": Tso3Pipeline}
     extra = []
     if "fusion_pipeline" in target:
         extra = [
@@ -281,6 +301,7 @@ def test_commands_within_sentences_name_what_exists(command):
         assert words[0] in {alias for _, alias, _ in get_steps()} | {
             "calwebb_spec2",
             "calwebb_spec3",
+            "calwebb_tso3",
         }
     elif program == "jwst-fusion":
         assert words[0] in {"psf", "COMMAND", *cli.COMMANDS}

@@ -25,6 +25,7 @@ PAGES = {
     "fusion_pipeline": "pipelines",
     "fusion_spec2": "pipelines",
     "fusion_spec3": "pipelines",
+    "fusion_tso3": "pipelines",
 }
 _ROW = re.compile(r"^   \* - ``([\w.]+)``\n     - (.*)\n     - ``(.*)``\n     - (\S.*)", re.M)
 _LINE = re.compile(r"^\s*(\w+)\s*=\s*(\w+)\((.*?)\)\s*#\s*(.*)$")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["median_image"]
+__all__ = ["median_image", "median_scatter"]
 
 
 def median_image(flux, error):
@@ -29,10 +29,27 @@ def median_image(flux, error):
     for row in range(shape[0]):
         used = np.isfinite(flux[:, row])
         count = used.sum(axis=0)
-        scatter = np.where(count > 2, np.sqrt(np.pi / 2), 1.0) / np.sqrt(np.maximum(count, 1))
+        scatter = median_scatter(count)
         median[row] = _median(np.where(used, flux[:, row], np.nan))
         spread[row] = _median(np.where(used, error[:, row], np.nan)) * scatter
     return median, spread
+
+
+def median_scatter(count):
+    """
+    Standard deviation of the median of Gaussian values, relative to that of one of them.
+
+    Parameters
+    ----------
+    count : ndarray of int
+        Numbers of values.
+
+    Returns
+    -------
+    ndarray
+        Same shape; that of a mean for one or two values.
+    """
+    return np.where(count > 2, np.sqrt(np.pi / 2), 1.0) / np.sqrt(np.maximum(count, 1))
 
 
 def _median(values):

@@ -19,6 +19,7 @@ from jwst_fusion.messages import warn
 
 __all__ = [
     "PRODUCTS",
+    "bad_pixels",
     "check_shapes",
     "has_type",
     "is_series",
@@ -179,6 +180,26 @@ def check_shapes(model):
                 raise ValueError(msg)
 
 
+def bad_pixels(spectrum):
+    """
+    Find the pixels of a spectrum that must not be used.
+
+    Parameters
+    ----------
+    spectrum : datamodel or slit
+        The spectrum.
+
+    Returns
+    -------
+    ndarray of bool
+        Pixels that are not finite, no measurement, or flagged DO_NOT_USE; shape of the data.
+    """
+    bad = ~(np.abs(np.asarray(spectrum.data)) < _LARGEST)
+    if _has(spectrum, "dq"):
+        bad |= (np.asarray(spectrum.dq) & _DO_NOT_USE) > 0
+    return bad
+
+
 def read_images(spectrum, *, transposed=False):
     """
     Read flux and errors of a spectrum, NaN at pixels that must not be used.
@@ -198,9 +219,7 @@ def read_images(spectrum, *, transposed=False):
         Why there are no data; empty otherwise.
     """
     flux = np.array(spectrum.data, dtype=np.float32)
-    bad = ~(np.abs(flux) < _LARGEST)
-    if _has(spectrum, "dq"):
-        bad |= (np.asarray(spectrum.dq) & _DO_NOT_USE) > 0
+    bad = bad_pixels(spectrum)
     flux[bad] = np.nan
     if bad.all():
         return None, "all pixels are NaN or flagged DO_NOT_USE"

@@ -38,6 +38,7 @@ _POINTING = {"ra": 83.8187, "dec": -5.4083, "roll": 30.0}  # degree, a field in 
 _LRS_V2V3 = {"slit": (-414.27, -400.71), "slitless": (-378.83, -344.94)}  # arcsec, SIAF
 _LRS_APERTURE = {"slit": "MIRIM_SLIT", "slitless": "MIRIM_SLITLESSPRISM"}
 _LRS_ANGLE = 4.8  # degree, SIAF
+_START, _INTEGRATION = 60000.0, 20.0  # MJD; seconds
 
 
 def fixed_slit_exposure(
@@ -197,11 +198,24 @@ def bright_object_exposure(
     model.meta.subarray.name = "SUB512" if grating == "PRISM" else "SUB2048"
     model.meta.visit.tsovisit = True
     model.meta.exposure.nints = len(light_curve)
+    model.int_times = _times(len(light_curve))
     scene = SlitScene() if scene is None else scene
     _place_slit(model, _fixed_place("S1600A1", columns), "S1600A1", 1, scene)
     rng = np.random.default_rng(seed)
     observe_slit(model, scene, unit=unit, noise=noise, rng=rng, light_curve=light_curve)
     return model
+
+
+def _times(count):
+    """Table of the times of integrations."""
+    kind = datamodels.SlitModel().get_dtype("int_times")
+    table = np.zeros(count, kind)
+    table["integration_number"] = np.arange(1, count + 1)
+    start = _START + np.arange(count) * _INTEGRATION / 86400
+    for place in ("MJD_UTC", "BJD_TDB"):
+        for part, fraction in (("start", 0.0), ("mid", 0.5), ("end", 1.0)):
+            table[f"int_{part}_{place}"] = start + fraction * _INTEGRATION / 86400
+    return table
 
 
 def lrs_exposure(

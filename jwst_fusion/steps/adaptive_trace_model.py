@@ -31,6 +31,7 @@ from jwst_fusion.products.exposure import (
     unit_of,
     write_result,
 )
+from jwst_fusion.products.time_series import fill_integrations
 from jwst_fusion.products.traced_exposure import TracedExposure, facts_of, traced_spectrum
 from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.report.names import report_path
@@ -46,6 +47,11 @@ log = logging.getLogger(__name__)
 class _StepOptions:
     """Parameters of the step beside those of the trace model."""
 
+    fill_integrations: bool = option(
+        True,
+        "Fill pixels without data in each integration of a time series with the trace scaled to "
+        "that integration (FLUX_ESTIMATED)",
+    )
     save_report: bool = option(
         False,
         "Save a page (report.html) with pictures and numbers: wiggles before and after, traces, "
@@ -217,6 +223,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 with lock:
                     unit = unit_of(spectrum, model)
                     write_result(spectrum, result, geometry, settings.oversample, unit=unit)
+                    if self._fills(spectrum):
+                        filled, left = fill_integrations(spectrum, native, result, geometry)
+                        counts.update(in_series=filled, left_in_series=left, series=1)
             for key, images in products.items():
                 images.append(None if reason else (result.images[key], geometry.transposed))
         reasons = "; ".join(dict.fromkeys(unused)) or "it holds no slit"
@@ -234,6 +243,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if counts["without_model"]:
             text = "%d detector columns of fitted slices have too few good pixels for the model"
             log.info(text, counts["without_model"])
+        if counts["series"]:
+            text = "%d pixels without data filled in the integrations, %d of the trace left"
+            log.info(text, counts["in_series"], counts["left_in_series"])
         if settings.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
             record_oversampling(model, settings)
@@ -277,7 +289,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 geometry,
                 mode,
                 settings,
-                intermediate=self.save_intermediate_results,
+                intermediate=self.save_intermediate_results or self._fills(spectrum),
                 threads=inner,
             )
             if np.isnan(result.images["flux"]).all():
@@ -289,6 +301,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return
         with ThreadPoolExecutor(threads) as pool:
             yield from pool.map(work, parts)
+
+    def _fills(self, spectrum):
+        """Whether pixels without data are filled in each integration."""
+        return self.fill_integrations and is_series(spectrum)
 
     def _products(self, settings):
         """Names of the images to be saved as intermediate products."""

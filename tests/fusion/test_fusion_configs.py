@@ -77,5 +77,5 @@ def test_all_files_are_run():
     run = {"fusion", "fusion_fixed_target", "fusion_moving_target", "fusion_hand_tuned"}
     elsewhere = {"fusion_validation", "fusion_adaptive_trace_model"}
     pipelines = {path.stem for path in CONFIGS.glob("fusion_pipeline*.asdf")}
-    pipelines |= {"fusion_spec2", "fusion_spec3"}
+    pipelines |= {"fusion_spec2", "fusion_spec3", "fusion_tso3"}
     assert {path.stem for path in CONFIGS.glob("fusion*.asdf")} <= run | elsewhere | pipelines

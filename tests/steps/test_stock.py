@@ -7,15 +7,27 @@ import pytest
 from astropy.io import fits
 from jwst.assign_wcs import AssignWcsStep
 from jwst.extract_1d import Extract1dStep
-from jwst.pipeline import Spec2Pipeline, Spec3Pipeline
+from jwst.pipeline import Spec2Pipeline, Spec3Pipeline, Tso3Pipeline
 from stpipe import config_parser, crds_client
 
 from jwst_fusion.simulation.extraction import write_extraction_parameters
 from jwst_fusion.simulation.observation import write_spec3_association
-from jwst_fusion.step import AdaptiveTraceModelStep, FusionSpec2Pipeline, FusionSpec3Pipeline
+from jwst_fusion.step import (
+    AdaptiveTraceModelStep,
+    FusionSpec2Pipeline,
+    FusionSpec3Pipeline,
+    FusionTso3Pipeline,
+)
 
 # The moment and the name of the class that ran are the only differences allowed.
 ANEW = ("DATE", "CHECKSUM", "DATASUM")
+
+
+PAIRS = [
+    (FusionSpec2Pipeline, Spec2Pipeline),
+    (FusionSpec3Pipeline, Spec3Pipeline),
+    (FusionTso3Pipeline, Tso3Pipeline),
+]
 
 
 class KeepWcs(AssignWcsStep):
@@ -28,9 +40,7 @@ class KeepWcs(AssignWcsStep):
         return model
 
 
-@pytest.mark.parametrize(
-    ("ours", "stock"), [(FusionSpec2Pipeline, Spec2Pipeline), (FusionSpec3Pipeline, Spec3Pipeline)]
-)
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
 def test_only_one_step_differs(ours, stock):
     assert list(ours.step_defs) == list(stock.step_defs)
     differing = [
@@ -43,9 +53,7 @@ def test_only_one_step_differs(ours, stock):
     assert ours.class_alias == stock.class_alias
 
 
-@pytest.mark.parametrize(
-    ("ours", "stock"), [(FusionSpec2Pipeline, Spec2Pipeline), (FusionSpec3Pipeline, Spec3Pipeline)]
-)
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
 def test_parameters_come_from_crds_but_not_for_our_step(ours, stock, monkeypatch, tmp_path):
     asked = []
 
