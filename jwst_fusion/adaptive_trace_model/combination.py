@@ -50,6 +50,9 @@ class OversampledSlice:
         it exists; the model where it was used.
     variances : dict of str to ndarray
         Variances under the names of the input.
+    refused : float
+        Part of the places where the model would have been used at which interpolation predicts the
+        data better and takes its place; 0 without a model.
     """
 
     flux: np.ndarray
@@ -60,6 +63,7 @@ class OversampledSlice:
     spline_full: np.ndarray
     spline_used: np.ndarray
     variances: dict
+    refused: float = 0.0
 
 
 def oversample_slice(
@@ -160,6 +164,7 @@ def oversample_slice(
         np.where(good, _finite(fit.background_at_pixels), 0.0)
     )
     local = np.broadcast_to(scale, at_pixels.shape)
+    refused = 0.0
     if not psf_optimal:
         rest = np.where(good, flux - fit.background_at_pixels - scale * fit.profile, 0.0)
         change = local_scale(_finite(rest), np.where(good, fit.inverse, 0.0), at_pixels)
@@ -167,7 +172,9 @@ def oversample_slice(
         local = scale + np.maximum(change, -np.maximum(scale, 0.0))
         seen = np.where(good, _finite(fit.background_at_pixels) + local * at_pixels, 0.0)
         share = share_of_model(flux, seen, good & np.isfinite(fit.profile), fit.inverse)
+        wanted = np.sum(weight, where=has_native)
         weight = weight * interpolation.apply(share)
+        refused = 1 - float(np.sum(weight, where=has_native) / wanted) if wanted > 0 else 0.0
     source = interpolation.apply(local) * profile
     around = ndimage.maximum_filter1d(np.abs(local * _finite(fit.profile)), 3, axis=1)
     around = _OVERSHOOT * np.take_along_axis(around, nearest, axis=1)
@@ -208,6 +215,7 @@ def oversample_slice(
         spline_full=spline_full,
         spline_used=np.where(used, spline_full, np.nan),
         variances=_masked_variances(propagated, variances, combined, nearest, estimated),
+        refused=refused,
     )
 
 

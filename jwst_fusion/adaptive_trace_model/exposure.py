@@ -20,6 +20,7 @@ from jwst_fusion.numerics.robust import robust_sigma
 __all__ = [
     "ExposureImages",
     "OversampledImages",
+    "SliceRecord",
     "estimate_noise",
     "trace_exposure",
 ]
@@ -49,6 +50,27 @@ class ExposureImages:
     variances: dict = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class SliceRecord:
+    """
+    How the model fared in one slice.
+
+    Parameters
+    ----------
+    outcome : {"fitted", "faint", "failed", "empty"}
+        As in `OversampledImages`.
+    chi2 : float
+        Chi-square per pixel, median of the columns, see `TraceFit`; NaN without a fit.
+    refused : float
+        Part of the places where the model would have been used that are interpolated, see
+        `OversampledSlice`.
+    """
+
+    outcome: str
+    chi2: float = np.nan
+    refused: float = 0.0
+
+
 @dataclass
 class OversampledImages:
     """
@@ -64,6 +86,8 @@ class OversampledImages:
     outcomes : dict of int to str
         By number of the slice: ``fitted``; ``faint``, if it is below the threshold; ``failed``, if
         the fit has no solution; ``empty``, if it holds next to no data.
+    records : dict of int to SliceRecord
+        By number of the slice.
     n_columns_without_model : int
         Columns of fitted slices that hold data, but too few good pixels for a scale.
     """
@@ -71,6 +95,7 @@ class OversampledImages:
     images: dict
     estimated: np.ndarray
     outcomes: dict = field(default_factory=dict)
+    records: dict = field(default_factory=dict)
     n_columns_without_model: int = 0
 
     def count(self, outcome):
@@ -131,8 +156,9 @@ def trace_exposure(native, geometry, mode, settings, *, intermediate=False, thre
                 outcomes = list(pool.map(work, geometry.layouts))
         else:
             outcomes = [work(layout) for layout in geometry.layouts]
-    for layout, (outcome, without_model) in zip(geometry.layouts, outcomes, strict=True):
-        result.outcomes[layout.label] = outcome
+    for layout, (record, without_model) in zip(geometry.layouts, outcomes, strict=True):
+        result.outcomes[layout.label] = record.outcome
+        result.records[layout.label] = record
         result.n_columns_without_model += without_model
     return result
 
@@ -177,10 +203,12 @@ def _trace_slice(layout, native, geometry, mode, settings, result):
         targets, rows, valid, [*(images[name] for name in result.images), sliced.estimated]
     )
     log.debug("slice %d: %s, model used in %s", layout.label, outcome, ranges)
-    without_model = 0
+    without_model, chi2 = 0, np.nan
     if fit is not None:
+        seen = fit.chi2 > 0
+        chi2 = float(np.median(fit.chi2[seen])) if seen.any() else np.nan
         without_model = int(np.sum(np.isfinite(flux).any(axis=1) & ~np.isfinite(fit.scale)))
-    return outcome, without_model
+    return SliceRecord(outcome, chi2, sliced.refused), without_model
 
 
 def _fit(flux, error, coordinate, pitch, mode, settings):

@@ -11,6 +11,7 @@ from jwst_fusion.fusion.exposures.spectra import ChannelAxis
 __all__ = ["ResidualCube", "with_residual"]
 
 _SUM = 3  # spaxels and channels to a side of the sums that are searched for structure
+_WILD = 1e4  # times the usual error, beyond which a cell tells nothing
 _FULL = 0.5  # of the cells of such a sum that need a pixel
 
 
@@ -65,8 +66,8 @@ class ResidualCube:
                 np.floor((at + 0.5) / factor).astype(int) for at in (x + offset[0], y + offset[1])
             )
             channel = np.rint(axis.channel(one.wavelength[used])).astype(int)
-            channel = np.clip(channel, 0, shape[0] - 1)
-            inside = (row >= 0) & (row < shape[1]) & (column >= 0) & (column < shape[2])
+            inside = (channel >= 0) & (channel < shape[0])
+            inside &= (row >= 0) & (row < shape[1]) & (column >= 0) & (column < shape[2])
             used = used[inside]
             cell = np.ravel_multi_index((channel[inside], row[inside], column[inside]), shape)
             # On the brightness scale of the cube.
@@ -96,7 +97,11 @@ class ResidualCube:
             where the scene follows it.
         """
         seen = self.error > 0
-        variance = self.error.astype(float) ** 2
+        # A running sum loses the digits of all others beside a variance of 1e20.
+        usual = np.median(self.error[seen]) if seen.any() else 0.0
+        seen &= self.error < _WILD * usual
+        data = np.where(seen, self.data, 0.0)
+        variance = np.where(seen, self.error.astype(float) ** 2, 0.0)
 
         def summed(values):
             return ndimage.uniform_filter(values, _SUM, mode="constant")
@@ -105,7 +110,7 @@ class ResidualCube:
         enough = summed(seen.astype(float)) > _FULL
         pulls = np.zeros(self.data.shape)
         spread = summed(variance)
-        pulls[enough] = summed(self.data.astype(float))[enough] / np.sqrt(spread[enough] / _SUM**3)
+        pulls[enough] = summed(data)[enough] / np.sqrt(spread[enough] / _SUM**3)
         if not enough.any():
             return np.nan, (0, 0, 0), np.nan
         place = np.unravel_index(np.argmax(np.abs(pulls)), pulls.shape)

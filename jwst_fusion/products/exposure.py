@@ -12,7 +12,7 @@ from stcal.resample.utils import is_flux_density
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
-from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, estimate_noise
+from jwst_fusion.adaptive_trace_model.exposure import ExposureImages, SliceRecord, estimate_noise
 from jwst_fusion.adaptive_trace_model.integrations import median_image
 from jwst_fusion.adaptive_trace_model.slices import oversampled_position
 from jwst_fusion.messages import warn
@@ -26,6 +26,8 @@ __all__ = [
     "make_product",
     "read_images",
     "record_oversampling",
+    "record_slices",
+    "slice_records",
     "spectra",
     "unit_of",
     "write_result",
@@ -67,6 +69,14 @@ _KEYWORDS = {
     },
     "sums": {"title": "Errors of sums", "type": "string", "fits_keyword": "TRCSUMS"},
 }
+# Columns of the table of slices: chi-square per pixel, part of the model that was refused.
+_SLICES = [
+    {"name": "slit", "datatype": ["ascii", 20]},
+    {"name": "slice", "datatype": "int32"},
+    {"name": "outcome", "datatype": ["ascii", 8]},
+    {"name": "chi2", "datatype": "float32"},
+    {"name": "refused", "datatype": "float32"},
+]
 _SUMS = "jwst_fusion.adaptive_trace_model.error_of; rows are correlated"
 #: Flux whose square is beyond single precision is not a measurement; in any unit of the pipeline.
 _LARGEST = 1e18
@@ -350,6 +360,54 @@ def record_oversampling(model, settings):
     model.meta.trace.oversample = float(settings.oversample)
     model.meta.trace.psf_optimal = bool(settings.psf_optimal)
     model.meta.trace.sums = _SUMS
+
+
+def record_slices(model, found):
+    """
+    Write into an exposure how the trace model fared in each slice or slit.
+
+    Parameters
+    ----------
+    model : IFUImageModel, SlitModel or MultiSlitModel
+        The exposure, changed in place: table ``trace_slices`` (extension TRACESLICES).
+    found : sequence of (str, int, SliceRecord)
+        Name of the slit, number of the slice, and its record.
+    """
+    schema = {"title": "Trace model by slice", "fits_hdu": "TRACESLICES", "datatype": _SLICES}
+    model.extend_schema({"type": "object", "properties": {"trace_slices": schema}})
+    table = np.zeros(len(found), model.get_dtype("trace_slices"))
+    for row, (slit, number, record) in zip(table, found, strict=True):
+        name = slit.encode("ascii", "replace")
+        row[0], row[1], row[2] = name, number, record.outcome.encode("ascii")
+        row[3], row[4] = record.chi2, record.refused
+    model.trace_slices = table
+
+
+def slice_records(model):
+    """
+    Read how the trace model fared in each slice or slit.
+
+    Parameters
+    ----------
+    model : IFUImageModel, SlitModel or MultiSlitModel
+        A product of the step.
+
+    Returns
+    -------
+    dict of str to dict of int to SliceRecord
+        By name of the slit (empty for an IFU) and number of the slice; empty for products of
+        versions that did not write it.
+    """
+    table = getattr(model, "trace_slices", None)
+    found = {}
+    for row in () if table is None else np.asarray(table):
+        slit, outcome = (
+            bytes(row[key]).decode() if isinstance(row[key], bytes) else str(row[key])
+            for key in ("slit", "outcome")
+        )
+        record = SliceRecord(outcome.strip(), float(row["chi2"]), float(row["refused"]))
+        found.setdefault(slit.strip(), {})[int(row["slice"])] = record
+    return found
 
 
 def make_product(model, images):

@@ -1,6 +1,6 @@
 """Read exposures before and after the trace model as arrays, from files or datamodels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from stdatamodels.jwst.datamodels import dqflags
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import find_mode
 from jwst_fusion.adaptive_trace_model.slices import oversampled_size
-from jwst_fusion.products.exposure import read_images, spectra, unit_of
+from jwst_fusion.products.exposure import read_images, slice_records, spectra, unit_of
 from jwst_fusion.products.open import open_model
 
 __all__ = [
@@ -43,6 +43,8 @@ class TracedSpectrum:
         Flux and trace model on the oversampled rows, per native pixel; NaN where there is none.
     factor : float
         Oversampling factor.
+    records : dict of int to SliceRecord
+        How the model fared in each slice; empty if the product does not say it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class TracedSpectrum:
     after: np.ndarray
     model: np.ndarray
     factor: float
+    records: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def exposure_of(native, product, source, name):
             "is that the exposure it was made of?"
         )
         raise ValueError(msg)
-    found, filled = [], 0
+    found, filled, records = [], 0, slice_records(product)
     for one, other in zip(before, after, strict=True):
         if not other.hasattr("trace_model") or other.trace_model is None:
             continue
@@ -181,7 +184,8 @@ def exposure_of(native, product, source, name):
         images, reason = read_images(one, transposed=geometry.transposed)
         if images is None:
             continue
-        found.append(_spectrum(one, other, geometry, images, unit_of(one, native), source))
+        unit, fared = unit_of(one, native), records.get(_name(one), {})
+        found.append(_spectrum(one, other, geometry, images, unit, source, fared))
         filled += int(np.sum((np.asarray(other.dq) & dqflags.pixel["FLUX_ESTIMATED"]) > 0))
     if not found:
         msg = f"{name} has no trace model"
@@ -248,6 +252,7 @@ def traced_spectrum(spectrum, geometry, native, result, factor):
         after=result.images["flux"].copy() if factor > 1 else native.flux,
         model=result.images["spline_used"].copy(),
         factor=float(factor),
+        records=dict(result.records),
     )
 
 
@@ -255,7 +260,7 @@ def _name(spectrum):
     return str(getattr(spectrum, "name", None) or "")
 
 
-def _spectrum(before, after, geometry, images, unit, source):
+def _spectrum(before, after, geometry, images, unit, source, records):
     def engine(values):
         values = np.asarray(values)
         values = values.reshape(values.shape[-2:]) if len(values) == 1 else values
@@ -275,7 +280,9 @@ def _spectrum(before, after, geometry, images, unit, source):
         if is_flux_density(unit):
             # The flux of a pixel was shared among its parts.
             flux, model = flux * factor, model * factor
-    return TracedSpectrum(_name(before), geometry, images.flux, images.error, flux, model, factor)
+    return TracedSpectrum(
+        _name(before), geometry, images.flux, images.error, flux, model, factor, records
+    )
 
 
 def _factor(before, after, ratio):

@@ -27,6 +27,7 @@ from jwst_fusion.products.exposure import (
     make_product,
     read_images,
     record_oversampling,
+    record_slices,
     spectra,
     unit_of,
     write_result,
@@ -205,7 +206,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         """Trace the spectra of an exposure of a known mode, write the results, set the status."""
         parts = spectra(model)
         products = {key: [] for key in self._products(settings)}
-        counts, unused, traced = Counter(), [], []
+        counts, unused, traced, fared = Counter(), [], [], []
         # Datamodels, files and WCS are not made for use in several threads at a time.
         lock = Lock()
         for spectrum, (geometry, native, result, reason) in zip(
@@ -215,6 +216,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
                 unused.append(reason)
             else:
                 counts.update(result.outcomes.values())
+                slit = str(getattr(spectrum, "name", None) or "")
+                fared += [(slit, *one) for one in result.records.items()]
                 counts.update(without_model=result.n_columns_without_model)
                 counts.update(filled=int(result.estimated.sum()))
                 if self.save_report:
@@ -249,6 +252,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if settings.oversample > 1:
             log.info("%d oversampled pixels without data filled", counts["filled"])
             record_oversampling(model, settings)
+        record_slices(model, fared)
         self.set_status(model, "COMPLETE")
         for key, images in products.items():
             self._save_product(model, images, PRODUCTS[key])

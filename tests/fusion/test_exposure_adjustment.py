@@ -1,6 +1,7 @@
 """What differs between exposures and images is found with the scene, whatever PSFs they have."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import exposure_scene
 import numpy as np
@@ -21,6 +22,7 @@ from exposure_scene import (
 )
 
 from jwst_fusion.fusion import ExposureSettings, fuse_exposures
+from jwst_fusion.fusion.exposures import nuisance
 from jwst_fusion.metrics import psnr
 
 MIDDLE = (SIZE - 1) / 2
@@ -246,3 +248,21 @@ def test_a_field_without_structure_keeps_its_coordinates(monkeypatch, caplog):
     )
     assert not found.offsets.any()
     assert "their coordinates are believed" in caplog.text
+
+
+def test_what_no_pixel_tells_does_not_spoil_the_rest():
+    """An exposure whose pixels are all rejected: nothing reacts to its factor."""
+    shape, rng = (6, 1, 3), np.random.default_rng(2)
+    problem = SimpleNamespace(
+        preconditioner=lambda: lambda groups: groups,
+        grid=SimpleNamespace(multiplicity=np.ones(shape[0])),
+        normal=lambda groups: 1.1 * groups,
+    )
+    change = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    known = np.diag([100.0, 0.0])
+    reactions, shared = nuisance._react(
+        problem, [change, np.zeros(shape, complex)], known, np.ones(2), 1e-3
+    )
+    np.testing.assert_allclose(reactions[0], change / 1.1, rtol=1e-5)
+    assert np.abs(reactions[1]).max() == 0
+    np.testing.assert_allclose(shared, [[np.sum(np.abs(change) ** 2) / 1.1, 0], [0, 0]], rtol=1e-5)

@@ -108,3 +108,16 @@ def test_noise_has_no_structure():
 )
 def test_level_of_structure(header, level):
     assert structure_level(header) == level
+
+
+def test_one_voxel_without_weight_hides_nothing():
+    """Running sums lose all digits beside a variance of 1e20."""
+    rng = np.random.default_rng(4)
+    data = rng.normal(0, 1, (12, 20, 20)).astype(np.float32)
+    error = np.ones_like(data)
+    error[3, 4, 5] = 1e10
+    data[8, 10, 10] += 60
+    found, place, scatter = ResidualCube(data, error).structure()
+    assert place == pytest.approx((8, 10, 10), abs=1)
+    assert found == pytest.approx(60 / np.sqrt(27), abs=3)
+    assert 0.9 < scatter < 1.6

@@ -78,3 +78,9 @@ def test_errors_and_noise_scale_know_of_shared_noise(products, scene, gaussian_p
     good = result.dq == 0
     pull = np.quantile(np.abs(result.data - truth)[good] / result.err[good], 0.683)
     assert 0.6 < pull < 1.25
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_psf_of_few_pixels_is_no_obstacle(size):
+    kernel = np.full((size, size), 1 / size**2)
+    assert independent_spaxels(noisy(shared=False), kernel, 2) == 1.0

@@ -352,3 +352,19 @@ def test_finer_pixels_share_noise(products):
     assert np.std(means) == pytest.approx(np.median(errors) / 60, rel=0.25)
     # What the pixels show is less, as one over the root of the share.
     assert np.mean(spread) == pytest.approx(np.median(errors) * np.sqrt(share), rel=0.05)
+
+
+def test_the_rest_of_a_mosaic_changes_nothing(grid):
+    """A cut-out and the mosaic that it lies in give the same."""
+    rng = np.random.default_rng(6)
+    large = grid(shape=(420, 430), scale=0.0312)
+    sky = gaussian_filter(rng.normal(0, 1, large.shape), 2.0)
+    err, good = np.full(large.shape, 0.1), np.ones(large.shape, bool)
+    target = grid(shape=(60, 66), scale=0.1 / 3).shifted(0.03, -0.02)
+    whole = resample_image(sky, err, good, large, target)
+    inner = (slice(60, -60), slice(60, -60))
+    small = large.cropped(tuple(slice(60, size - 60) for size in large.shape))
+    part = resample_image(sky[inner], err[inner], good[inner], small, target)
+    for one, other in zip(whole, part, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4, equal_nan=True)
+    assert np.isfinite(whole[0]).all()

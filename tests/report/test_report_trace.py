@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from jwst_fusion.command import main as cli
+from jwst_fusion.products.exposure import slice_records
+from jwst_fusion.products.open import open_model
 from jwst_fusion.products.traced_exposure import exposure_of
 from jwst_fusion.report.page import LARGEST_PAGE
 from jwst_fusion.report.trace.page import trace_page
@@ -141,3 +143,36 @@ def test_a_model_that_does_not_follow_the_trace_is_a_fault():
     page = trace_page(exposure_of(native, result, "x", "x"))
     assert page.verdict[0] == "fault"
     assert page.findings[0].key == "wiggles"
+
+
+def test_slices_keep_how_the_model_fared(star, tmp_path):
+    with open_model(star / f"{NAME}.fits") as product:
+        records = slice_records(product)[""]
+        copied = product.copy()
+    copied.save(tmp_path / "again.fits")
+    with open_model(tmp_path / "again.fits") as again:
+        assert repr(slice_records(again)) == repr({"": records})
+    fitted = [one for one in records.values() if one.outcome == "fitted"]
+    assert 2 < len(fitted) < len(records)
+    assert all(0.5 < one.chi2 < 1.5 and one.refused < 0.2 for one in fitted)
+    assert all(np.isnan(one.chi2) for one in records.values() if one.outcome == "faint")
+    text = (star / f"{NAME}_report.html").read_text(encoding="utf-8")
+    rows = rows_of(text, "slices")
+    assert 0.5 < float(rows[0][5]) < 1.5
+    assert rows[-1][5] == "–"
+
+
+def test_what_is_wrong_away_from_the_peak_is_told():
+    """Beside the star, light that comes and goes with the wavelength: no profile describes it."""
+    native = fixed_slit_exposure(scenes=[STAR], single=True, names=("S200A1",), columns=260)
+    clean = AdaptiveTraceModelStep.call(native, oversample=2.0)
+    keys = [one.key for one in trace_page(exposure_of(native, clean, "x", "x")).findings]
+    assert "chi2" not in keys
+    rows = np.arange(native.data.shape[0])[:, None]
+    columns = np.arange(native.data.shape[1])
+    pattern = np.sin(columns / 4.0 + rows * 1.3) * 25 * np.nanmedian(native.err)
+    native.data = (native.data + pattern).astype(np.float32)
+    result = AdaptiveTraceModelStep.call(native, oversample=2.0)
+    page = trace_page(exposure_of(native, result, "x", "x"))
+    assert "chi2" in [one.key for one in page.findings]
+    assert page.verdict[0] != "good"

@@ -333,7 +333,10 @@ def _react(problem, right, known, width, precision):
     precondition = problem.preconditioner()
     root = np.sqrt(problem.grid.multiplicity)[:, None, None]
     shape = right[0].shape
-    scale = 1 / np.sqrt(np.maximum(np.diag(known), np.finfo(float).tiny))
+    # What no pixel tells changes nothing, and the scene does not react to it.
+    told = np.diag(known) > np.finfo(np.float32).tiny
+    scale = np.where(told, 1 / np.sqrt(np.where(told, np.diag(known), 1.0)), 0.0)
+    back = np.where(told, np.sqrt(np.where(told, np.diag(known), 1.0)), 0.0)
 
     def flat(groups):  # so that products of rows are inner products
         return np.ravel(root * groups).astype(np.complex64).view(np.float32)
@@ -362,7 +365,8 @@ def _react(problem, right, known, width, precision):
         matrix = np.block([[matrix, beside], [beside.T, _products(trial, image)]])
         space, images = np.concatenate([space, trial]), np.concatenate([images, image])
         target = _products(space, rhs)
-        size = 1 / np.sqrt(np.diag(matrix))
+        size = np.diag(matrix)
+        size = np.where(size > 0, 1 / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
         values, vectors = np.linalg.eigh((matrix + matrix.T) / 2 * np.outer(size, size))
         kept = values > _INDEPENDENT * values[-1]
         vectors = size[:, None] * vectors[:, kept] / np.sqrt(values[kept])
@@ -370,8 +374,8 @@ def _react(problem, right, known, width, precision):
         left = rhs - share.T.astype(np.float32) @ images
         shared = target.T @ share
     found = share.T.astype(np.float32) @ space
-    reactions = np.array([groups_of(one) for one in found / scale[:, None].astype(np.float32)])
-    return reactions.astype(np.complex64), shared / both
+    reactions = np.array([groups_of(one) for one in found * back[:, None].astype(np.float32)])
+    return reactions.astype(np.complex64), shared * np.outer(back, back)
 
 
 def _products(first, second):

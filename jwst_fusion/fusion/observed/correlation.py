@@ -55,7 +55,8 @@ def independent_spaxels(cube, psf_cube, factor):
     middle = psf_cube.shape[0] // 2
     start = middle % factor
     seen = psf_cube[start::factor, start::factor]
-    own = fft.irfft2(np.abs(fft.rfft2(seen, [2 * n for n in seen.shape])) ** 2)
+    size = [2 * max(n, _REACH + 1) for n in seen.shape]
+    own = fft.irfft2(np.abs(fft.rfft2(seen, size)) ** 2, size)
     own = _near(own / own[0, 0])
     excess = np.tensordot(lags, own, 2) - 1.0
     factor_of_variance = 1.0 + float(np.median(excess))

@@ -26,6 +26,7 @@ __all__ = [
 _ORDER = 5
 _FINER = 2  # by which images are oversampled before splines interpolate them
 _REACH = 6  # pixels, within which neighbours count for the variance of what is interpolated
+_MARGIN = 64  # pixels around what is asked for: the edges of a cut-out reach no further
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,14 @@ def resample_image(data, err, good, source, target):
     inside &= ~near[tuple(nearest)]
     if not inside.any():
         return np.full(target.shape, np.nan), np.full(target.shape, np.nan)
+    # A mosaic may be many times larger than what is asked for.
+    cut = tuple(
+        slice(max(int(one[inside].min()) - _MARGIN, 0), int(one[inside].max()) + _MARGIN + 1)
+        for one in nearest
+    )
+    start = np.array([one.start for one in cut])[:, None, None]
+    position = np.where(inside, position - start, 0)
+    data, err, good = data[cut], err[cut], good[cut]
     value = _interpolated(_fill(data, good), position)
     variance = _propagate(_fill(err, good) ** 2, position) / independent_share(source, target)
     return np.where(inside, value, np.nan), np.where(inside, np.sqrt(variance), np.nan)

@@ -160,7 +160,7 @@ def _spread(matrix, target, used):
     for one in np.unique(part):
         inside = part == one
         rest = normal - matrix[inside].T @ matrix[inside]
-        if np.linalg.cond(rest) > _SINGULAR:
+        if not np.linalg.cond(rest) < _SINGULAR:
             return np.inf, number
         solution = np.linalg.solve(rest, right - matrix[inside].T @ target[inside])
         found.append(solution[2] / solution[3])

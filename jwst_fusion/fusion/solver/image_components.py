@@ -17,6 +17,7 @@ _SIGNIFICANCE = 2.0
 # Noise of a pattern in units of the cube's noise times the pattern above which it tells nothing.
 _NOISY = 0.5
 _LEAST = 8  # spaxels that images and cube have in common
+_COVERED = 0.5  # of the spaxels that the best image covers, for another to count
 
 
 def with_image_components(data, subspace, *, max_rank):
@@ -67,7 +68,9 @@ def with_image_components(data, subspace, *, max_rank):
     channels, count = len(sigma) - subspace.rank, patterns.shape[1]
     # The largest singular value of noise has a scatter of one half at most.
     edge = np.sqrt(max(channels, 1)) + np.sqrt(count) + 0.5 * _SIGNIFICANCE
-    found = min(int(np.sum(values > edge * subspace.noise)), room)
+    # The noise of single spaxels is less than that of patterns where neighbours share it.
+    noise = subspace.noise / np.sqrt(data.cube_independent)
+    found = min(int(np.sum(values > edge * noise)), room)
     if not found:
         return subspace
     spectra = spectra[:, :found]
@@ -110,6 +113,10 @@ def _patterns(data, subspace):
         found.append(np.where(whole, smooth / np.where(whole, area, 1), np.nan))
         noises.append(noise)
     found = np.array(found)
+    # An image of another part of the field must not hide what the others show.
+    covered = np.sum(np.isfinite(found) & known, axis=(1, 2))
+    kept = covered >= _COVERED * covered.max(initial=1)
+    found, noises = found[kept], [one for one, keep in zip(noises, kept, strict=True) if keep]
     both = known & np.isfinite(found).all(0)
     if both.sum() < _LEAST:
         return np.zeros((int(known.sum()), 0))

@@ -194,7 +194,7 @@ def sharper_than_psf(data):
     level = _medians(cube)
     smooth = ndi.median_filter(np.where(known, cube, level), size=(_SPECTRAL, 1, 1))
     limit = _GUARD_MARGIN * sharpest_contrast(data.psf_cube, data.factor)
-    sigma = data.cube_sigma[live, None, None]
+    sigma = data.cube_noise[live, None, None]
     for part in (cube - smooth, np.where(known, smooth - level, np.nan)):
         scatter = np.maximum(sigma, sigma_of_median(_medians(np.abs(part))))
         found.voxels[live] |= _isolated(part, _GUARD, limit, scatter=scatter)
@@ -239,7 +239,7 @@ def residual_outliers(data, images_model, cube_model, limit):
             worst = max(worst, np.abs(residual[found.images[f]]).max() / scatter)
     contrast = _MARGIN * sharpest_contrast(data.psf_cube, data.factor)
     live = np.flatnonzero(np.isfinite(data.cube_sigma))
-    root = np.sqrt(data.spaxel_weight) / data.cube_sigma[live, None, None]
+    root = np.sqrt(data.spaxel_weight) / data.cube_noise[live, None, None]
     residual = np.where(root > 0, (data.cube[live] - cube_model[live]) * root, np.nan)
     scatter = sigma_of_median(_medians(np.abs(residual)))
     scatter = np.maximum(scatter, max(np.median(scatter), _SMALLEST_SCATTER))

@@ -27,8 +27,13 @@ _WIGGLES = 0.05
 _BRIGHT = 10.0
 # Median residual near the peak, in errors, from which on the model misses part of the flux.
 _MISFIT = 5.0
+# Chi-square per pixel of a whole slice, and part of the model that was refused, from which on the
+# model does not describe the slice. The model's own error of 5 % is in the first.
+_CHI2, _REFUSED = 2.0, 0.5
 # Largest number of rows of the table of slices.
 _LISTED = 60
+# Number of slices that a finding names.
+_NAMED = 12
 
 
 def write_trace_report(path, exposure, *, parameters=()):
@@ -207,7 +212,45 @@ def _findings(exposure, slices, wiggles):
                 "traces",
             )
         )
+    found += _away_from_the_peak(slices, bright)
     return found
+
+
+def _away_from_the_peak(slices, bright):
+    """Findings on whole slices: where the model does not describe them."""
+    found = []
+    wrong = [one for one in slices if one.chi2 > _CHI2]
+    if wrong:
+        found.append(
+            Finding(
+                "chi2",
+                "caution" if 2 * len(wrong) > len(bright) else "note",
+                f"the model does not describe {len(wrong)} slices as a whole",
+                "Chi-square per pixel of the whole slice, with an error of the model of 5 % "
+                f"(right: 1): {_named(wrong, lambda one: short(one.chi2))}. Several sources, a "
+                "background with structure, or errors that are too small.",
+                "slices",
+            )
+        )
+    refused = [one for one in bright if one.refused > _REFUSED]
+    if refused:
+        found.append(
+            Finding(
+                "refused",
+                "note",
+                f"interpolation took the place of the model in {len(refused)} slices",
+                "It predicts pixels from their neighbours better there; part of the steep places: "
+                f"{_named(refused, lambda one: f'{100 * one.refused:.0f} %')}.",
+                "slices",
+            )
+        )
+    return found
+
+
+def _named(slices, value):
+    """Names of some slices with a value each."""
+    text = ", ".join(f"{one.name}: {value(one)}" for one in slices[:_NAMED])
+    return f"{text} …" if len(slices) > _NAMED else text
 
 
 def _wiggle_parts(exposure, shown, wiggles):
@@ -245,11 +288,21 @@ def _slice_parts(exposure, slices):
     for one in slices[:_LISTED]:
         use = f"{100 * one.used:.0f}"
         kind = "model" if one.used >= _USED else "linear interpolation"
-        rows.append((one.name, short(one.significance), use, kind))
+        chi2 = short(one.chi2) if np.isfinite(one.chi2) else "–"
+        refused = f"{100 * one.refused:.0f}"
+        rows.append((one.name, short(one.significance), use, kind, refused, chi2))
     table = Table(
-        ("Slice", "Peak [σ of a pixel]", "Model used near it [%]", "So it is mostly"),
+        (
+            "Slice",
+            "Peak [σ of a pixel]",
+            "Model used near it [%]",
+            "So it is mostly",
+            "Model refused [%]",
+            "Chi-square per pixel",
+        ),
         rows,
-        "Brightest first. The peak is the largest median over wavelength above that of the slice.",
+        "Brightest first. The peak is the largest median over wavelength above that of the slice. "
+        "The model is refused where interpolation predicts pixels from their neighbours better.",
     )
     parts = [[profile_picture(slices[:_SHOWN], exposure.unit)], table]
     if len(slices) > _LISTED:

@@ -47,6 +47,12 @@ class TracedSlice:
         Size of a native pixel along the slit.
     factor : float
         Oversampling factor.
+    chi2 : float
+        Chi-square per pixel of the fit, median of the columns, with an error of the model of 5 %;
+        NaN if there is none or it is not known.
+    refused : float
+        Part of the places where the model would have been used that are interpolated, since
+        interpolation predicts the data better there.
     """
 
     name: str
@@ -60,6 +66,8 @@ class TracedSlice:
     fine_error: np.ndarray
     pitch: float
     factor: float
+    chi2: float = np.nan
+    refused: float = 0.0
 
     @cached_property
     def profile(self):
@@ -224,6 +232,7 @@ def _cut(spectrum, layout, name):
         np.where(valid, image[inside, columns], np.nan).astype(float)
         for image in (spectrum.after, spectrum.model)
     )
+    record = spectrum.records.get(layout.label)
     fine = interpolate_smooth(coordinate, np.isfinite(coordinate), position)
     owner = np.clip(np.round(position).astype(int), 0, flux.shape[1] - 1)
     error = layout.cut(spectrum.error)
@@ -241,4 +250,6 @@ def _cut(spectrum, layout, name):
         fine_error=np.take_along_axis(error, np.broadcast_to(owner, after.shape), axis=1),
         pitch=row_pitch(coordinate),
         factor=spectrum.factor,
+        chi2=record.chi2 if record else np.nan,
+        refused=record.refused if record else 0.0,
     )
