@@ -419,7 +419,9 @@ def _left_at(places, problem, tuned):
     found = []
     for x, y in places:
         near = np.isfinite(residual) & (np.hypot(columns - x, rows - y) < _AROUND)
-        found.append(np.linalg.norm(residual[near]) / np.linalg.norm(model[near]))
+        light = np.linalg.norm(model[near])
+        # A source beside all images leaves nothing in them.
+        found.append(np.linalg.norm(residual[near]) / light if light > 0 else 0.0)
     return np.array(found)
 
 
