@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from jwst_fusion.hifred.response.build import build_terms
+from jwst_fusion.hifred.response.energies import interpolation, thinned
 from jwst_fusion.hifred.response.response import Response
 
 __all__ = ["HifredData", "coarse_response", "nodes_in_band"]
@@ -131,6 +132,8 @@ def coarse_response(
     mean=False,
     arf=None,
     exposure=1.0,
+    efficiency=None,
+    efficiency_nodes=None,
     background=None,
     mask=None,
 ):
@@ -155,6 +158,10 @@ def coarse_response(
         Effective area per energy.
     exposure : float
         Exposure time; multiplies the response.
+    efficiency : ndarray (m, n) or (k, m, n), optional
+        Relative area of the coarse pixels, one map or one per node in energy.
+    efficiency_nodes : ndarray (k,), optional
+        Positions of the maps as indices of energies.
     background : ndarray (L, m, n), optional
         Expected background, in the unit of the data.
     mask : ndarray of bool (L, m, n), optional
@@ -170,7 +177,28 @@ def coarse_response(
     terms = [(energies, a, sparse.csr_array(pixels @ b)) for energies, a, b in terms]
     if mean:
         terms = [(energies, a, _rows_to_one(b)) for energies, a, b in terms]
+    if efficiency is not None:
+        terms = _with_efficiency(terms, efficiency, efficiency_nodes, shape[0])
     return Response(shape, image, terms=terms, background=background, mask=mask)
+
+
+def _with_efficiency(terms, stack, nodes, size):
+    """Terms times maps on the coarse pixels, linear in energy between the nodes."""
+    stack = stack if stack.ndim == 3 else stack[None]
+    weights = np.ones((1, size))
+    if len(stack) > 1:
+        kept = thinned("vignetting", stack, nodes)
+        weights, stack = interpolation(nodes[kept], size), stack[kept]
+    found = []
+    for energies, a, b in terms:
+        for weight, image in zip(weights, stack, strict=True):
+            part = weight[energies]
+            if part.any():
+                area = sparse.csr_array(a @ sparse.diags_array(part))
+                found.append(
+                    (energies, area, sparse.csr_array(sparse.diags_array(image.ravel()) @ b))
+                )
+    return found
 
 
 def _rows_to_one(matrix):

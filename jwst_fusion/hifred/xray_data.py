@@ -1,15 +1,16 @@
 """From two count cubes and the responses of their telescopes to the data of a fusion."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
-from scipy import sparse
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
 from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.xray.cameras import CCD_CAMERAS
 from jwst_fusion.hifred.xray.ogip import read_rmf
 from jwst_fusion.hifred.xray.spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
 from jwst_fusion.messages import warn
@@ -19,7 +20,12 @@ __all__ = ["data_from_counts", "sort_cubes"]
 log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # of the highest energy; edges that agree within it are taken to be the same
-_SAME_VIGNETTING = 0.02  # change over the energies up to which a mean vignetting needs no warning
+# Widths of the spectral responses of X and Y whose ratio is less than this are the same: there is
+# nothing to gain.
+_SHARPER = 1.5
+# Counts of the neighbours of a pixel without any: by chance it has none with a probability of
+# exp(-25), and no telescope's PSF leaves a hole of one pixel.
+_NEIGHBOURS = 25.0
 
 
 def sort_cubes(first, second, responses):
@@ -84,6 +90,8 @@ def data_from_counts(first, second, responses, options):
     x, y, edges_x, edges_y = sort_cubes(first, second, responses)
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]
+    _check_resolutions(x, y, responses, edges)
+    x, y = _without_missing(x), _without_missing(y)
     psf, nodes = _psf(responses, x, edges, options)
     x = _near_coarse(x, y, psf, options.margin)
     given = edges_x[channels_x.start : channels_x.stop + 1]
@@ -116,10 +124,13 @@ def data_from_counts(first, second, responses, options):
     if not covered.all():
         log.info("%d of %d pixels of %s lie on %s", covered.sum(), covered.size, y.name, x.name)
     good_y = y.good[channels_y] & covered
+    efficiency, efficiency_nodes = _vignetting(y, channels_y, edges, edges)
     response_y = coarse_response(
         shape,
-        _vignetted(pixels, y, channels_y),
+        pixels,
         y.counts.shape[1:],
+        efficiency=efficiency,
+        efficiency_nodes=efficiency_nodes,
         psf=psf,
         nodes=nodes,
         arf=arf_y,
@@ -181,6 +192,16 @@ def _edges(cube, rmf, letter):
         )
         raise ValueError(msg)
     rmf = read_rmf(rmf)
+    axes = [str(cube.header.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2, 3)]
+    xmm = str(cube.header.get("TELESCOP", rmf.telescope)).strip().upper() == "XMM"
+    if xmm and "PI" in axes:
+        axis = axes.index("PI") + 1
+        msg = (
+            f"{cube.name} has an axis PI, which XMM-Newton counts in eV, while the channels of the "
+            f"RMF {rmf.name} are wider: set CUNIT{axis} to eV, or CTYPE{axis} to CHANNEL if they "
+            "are those of the RMF"
+        )
+        raise ValueError(msg)
     if rmf.channels is None:
         msg = f"{cube.name} numbers its channels, but the RMF {rmf.name} has no EBOUNDS"
         raise ValueError(msg)
@@ -218,7 +239,7 @@ def _band(x, y, edges_x, edges_y, band):
 
 
 def _vignetting(cube, channels, given, edges):
-    """Vignetting of X with the places of its channels among the energies of Z."""
+    """Vignetting on a cube's own pixels, with the places of its channels among those of Z."""
     if cube.vignetting is None or cube.vignetting.ndim == 2:
         return cube.vignetting, None
     middle = 0.5 * (edges[1:] + edges[:-1])
@@ -226,17 +247,55 @@ def _vignetting(cube, channels, given, edges):
     return cube.vignetting[channels], places
 
 
-def _vignetted(pixels, cube, channels):
-    """Vignetting of the coarse telescope is given on its own pixels."""
-    if cube.vignetting is None:
-        return pixels
-    image = cube.vignetting
-    if image.ndim == 3:
-        image = image[channels]
-        if np.ptp(image, axis=0).max() > _SAME_VIGNETTING:
-            warn(log, "%s: its vignetting varies with energy; the mean is used", cube.name)
-        image = image.mean(axis=0)
-    return sparse.diags_array(image.ravel()) @ pixels
+def _check_resolutions(x, y, responses, edges):
+    """Refuse a Y that resolves energies no better than X: the result would be no sharper."""
+    middle = 0.5 * (edges[0] + edges[-1])
+    widths = []
+    for letter in "xy":
+        path = responses.get(f"rmf_{letter}")
+        widths.append(None if path is None else read_rmf(path).width_at(middle))
+    if None not in widths:
+        if widths[0] >= _SHARPER * widths[1]:
+            return
+        said = f"their RMFs are {1e3 * widths[0]:.3g} and {1e3 * widths[1]:.3g} eV wide at "
+        said += f"{middle:.3g} keV"
+    else:
+        cameras = [str(cube.header.get("INSTRUME", "")).strip().upper() for cube in (x, y)]
+        if not all(camera in CCD_CAMERAS for camera in cameras):
+            return
+        said = f"both cameras ({cameras[0]} and {cameras[1]}) are CCDs"
+    msg = (
+        f"{x.name} and {y.name} have the same spectral resolution, {said}: nothing to fuse. Give "
+        "one of them and a cube with finer channels, as of XRISM Resolve; add cubes of like cameras"
+    )
+    raise ValueError(msg)
+
+
+def _without_missing(cube):
+    """A cube without pixels that have no counts where all around them have many."""
+    image = np.where(cube.good, cube.counts, 0.0).sum(axis=0)
+    used = cube.good.any(axis=0)
+    if cube.vignetting is not None:
+        used = used & (cube.vignetting.reshape(-1, *image.shape).max(axis=0) > 0)
+    padded = np.pad(np.where(used, image, np.nan), 1, constant_values=np.nan)
+    rows, columns = image.shape
+    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    around = np.sort([padded[i : i + rows, j : j + columns] for i, j in shifts], axis=0)
+    # NaN come last; one neighbour may be missing as well where there are five or more
+    present = np.isfinite(around).sum(axis=0)
+    typical = np.where(present > 4, around[1], np.where(present > 2, around[0], 0.0))
+    missing = used & (image == 0) & (typical >= _NEIGHBOURS)
+    if not missing.any():
+        return cube
+    warn(
+        log,
+        "%s: pixels without a count whose neighbours have %d and more are taken to be missing and "
+        "are not used: %s (x, y from 0)",
+        cube.name,
+        round(float(typical[missing].min())),
+        ", ".join(f"({column}, {row})" for row, column in np.argwhere(missing)[:9]),
+    )
+    return replace(cube, good=cube.good & ~missing)
 
 
 def _psf(responses, x, edges, options):

@@ -16,7 +16,7 @@ from jwst_fusion.hifred.pairing import pixel_matrix, roles
 from jwst_fusion.hifred.psf_image import gaussian_psf, read_psf_image
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
-from jwst_fusion.hifred.xray_data import data_from_counts
+from jwst_fusion.hifred.xray_data import data_from_counts, sort_cubes
 from jwst_fusion.products.fits_product import FitsProduct, energy_header
 from jwst_fusion.simulation.xray import xray_pair
 from jwst_fusion.simulation.xray_files import write_xray_pair
@@ -124,7 +124,7 @@ BAD = {
     "below zero": ({"CRVAL3": -3.0}, "negative"),
     "negative": ({"data": COUNTS - 5}, "negative voxels: counts are needed"),
     "no time": ({"EXPOSURE": -1.0}, "EXPOSURE = -1"),
-    "grouped": ({"CTYPE3": "PI", "CDELT3": 2.0}, "does not count single channels"),
+    "grouped": ({"CTYPE3": "PI", "CUNIT3": "", "CDELT3": 2.0}, "does not count single channels"),
 }
 
 
@@ -547,3 +547,86 @@ def test_products_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         product.save(str(tmp_path / "c.fits"))
     assert [p.name for p in tmp_path.iterdir()] == ["a_hifred.fits"]
+
+
+def test_exposure_maps_in_seconds(tmp_path):
+    image = np.linspace(500.0, 1000.0, 20).reshape(4, 5)
+    shade = fits.ImageHDU(image, name="VIGNETTING")
+    path = cube_file(tmp_path / "a.fits", COUNTS, None, shade, EXPOSURE=1000.0)
+    with pytest.raises(ValueError, match=r"a\.fits has VIGNETTING up to 1000: .* set its BUNIT"):
+        read_counts(path)
+    shade.header["BUNIT"] = "S"
+    cube = read_counts(cube_file(tmp_path / "a.fits", COUNTS, None, shade, EXPOSURE="1000."))
+    assert np.allclose(cube.vignetting, image / 1000)
+
+
+def test_counts_that_are_rates_are_said(tmp_path, caplog):
+    read_counts(cube_file(tmp_path / "a.fits", COUNTS * 0.37))
+    assert "are no whole numbers: counts are needed" in caplog.text
+    with pytest.raises(ValueError, match="CRVAL3 = 'low': expected a number"):
+        read_counts(cube_file(tmp_path / "b.fits", CRVAL3="low"))
+
+
+@pytest.fixture
+def changed(small, options):
+    """Function that makes data of the pair with other cubes."""
+    members = collect_hifred_members(str(small[1]))
+    x, y = (read_counts(cube) for cube in members.cubes)
+
+    def make(*, change_x=None, change_y=None, **responses):
+        cubes = replace(x, **(change_x or {})), replace(y, **(change_y or {}))
+        return data_from_counts(*cubes, {**members.responses, **responses}, options)[0]
+
+    return SimpleNamespace(x=x, y=y, make=make, files=members.responses)
+
+
+def test_pi_in_electronvolts_is_no_channel(tmp_path, changed):
+    """XMM-Newton counts PI in eV; its matrices have channels of 5 eV."""
+    edges = 5e-3 * np.arange(301)
+    write_rmf(tmp_path / "pn.rmf", np.eye(300), edges, edges, first_channel=0)
+    keys = {"CTYPE3": "PI", "CUNIT3": "", "CRVAL3": 100.0, "CRPIX3": 1.0, "CDELT3": 1.0}
+    path = cube_file(tmp_path / "x.fits", **keys, TELESCOP="XMM")
+    cube = read_counts(path)
+    with pytest.raises(ValueError, match="axis PI, which XMM-Newton counts in eV"):
+        sort_cubes(cube, changed.y, {"rmf_x": tmp_path / "pn.rmf"})
+    in_ev = read_counts(cube_file(tmp_path / "x.fits", **{**keys, "CUNIT3": "eV"}))
+    assert np.allclose(in_ev.energies[[0, -1]], [0.0995, 0.1055])
+    numbered = read_counts(cube_file(path, **{**keys, "CTYPE3": "CHANNEL"}, TELESCOP="XMM"))
+    assert numbered.first_channel == 100
+
+
+def test_missing_pixels_are_found(changed, caplog):
+    """The pixel that Resolve lacks has no counts among neighbours that have many."""
+    counts = changed.y.counts.copy()
+    row, column = 4, 3
+    assert counts[:, 3:6, 2:5].sum(axis=0).min() > 25
+    counts[:, row, column] = 0
+    mask = changed.make(change_y={"counts": counts}).response_y.mask
+    expected = changed.make().response_y.mask.copy()
+    expected[:, row, column] = False
+    assert np.array_equal(mask, expected)
+    assert f"are not used: ({column}, {row})" in caplog.text
+
+
+def test_cameras_alike_are_refused(changed):
+    """MOS and pn resolve energies alike, whatever the widths of their channels."""
+    cameras = {
+        f"change_{letter}": {"header": fits.Header({"INSTRUME": name})}
+        for letter, name in (("x", "EMOS1"), ("y", "EPN"))
+    }
+    with pytest.raises(ValueError, match=r"resolution, both cameras \(EMOS1 and EPN\)"):
+        changed.make(**cameras)
+    with pytest.raises(ValueError, match="same spectral resolution, their RMFs are"):
+        changed.make(rmf_y=changed.files["rmf_x"])
+
+
+def test_efficiency_of_coarse_pixels_may_vary_with_energy(changed):
+    """Pixels of a calorimeter differ by up to 30 % at low energies and less at high ones."""
+    rng = np.random.default_rng(2)
+    low = rng.uniform(0.7, 1.0, changed.y.counts.shape[1:])
+    part = np.linspace(0, 1, len(changed.y.counts))[:, None, None]
+    maps = (1 - part) * low + part
+    plain = changed.make().response_y
+    shaded = changed.make(change_y={"vignetting": maps}).response_y
+    cube = rng.random(plain.shape)
+    assert np.allclose(shaded.forward(cube), plain.forward(cube) * maps, rtol=1e-9)

@@ -250,3 +250,138 @@ def test_edges_tolerate_single_precision_only():
         contiguous(low, high - 0.001, "x")
     with pytest.raises(ValueError, match="do not rise"):
         contiguous(low[::-1], high[::-1], "x")
+
+
+def test_extensions_are_known_by_their_class(tmp_path, matrix):
+    """The Chandra Source Catalog calls them RSP_MATRIX; others have names of their own."""
+    path = rebuilt(tmp_path / "a.rmf", single_group(matrix), {"TLMIN4": 1}, name="ANY")
+    with fits.open(path, "update") as hdus:
+        hdus[1].header.update({"HDUCLAS1": "RESPONSE", "HDUCLAS2": "RSP_MATRIX"})
+    assert np.allclose(read_rmf(path).matrix.toarray(), matrix, rtol=1e-6)
+    write_arf(tmp_path / "a.arf", np.ones(40), ENERGIES)
+    with fits.open(tmp_path / "a.arf", "update") as hdus:
+        hdus[1].name = "AREA"
+    assert np.allclose(read_arf(tmp_path / "a.arf").area, 1.0)
+
+
+@pytest.mark.parametrize("units", [("KEV", "CM2"), ("eV", "cm^2"), ("kev", "cm2"), ("EV", "M**2")])
+def test_units_in_any_spelling(tmp_path, units):
+    scale, area = 1e3 if units[0].lower() == "ev" else 1.0, 1e-4 if "M*" in units[1] else 1.0
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("ENERG_LO", "D", unit=units[0], array=scale * ENERGIES[:-1]),
+            fits.Column("ENERG_HI", "D", unit=units[0], array=scale * ENERGIES[1:]),
+            fits.Column("SPECRESP", "D", unit=units[1], array=np.full(40, 7.0 * area)),
+        ],
+        name="SPECRESP",
+    )
+    table.writeto(tmp_path / "a.arf")
+    arf = read_arf(tmp_path / "a.arf")
+    assert np.allclose(arf.energies, ENERGIES)
+    assert np.allclose(arf.area, 7.0)
+
+
+def test_small_areas_are_told_by_class_and_unit(tmp_path, matrix):
+    """An area of 0.3 cm2 is no efficiency, and one in m2 none of 1e-4."""
+    full = rebuilt(tmp_path / "a.rmf", single_group(0.3 * matrix), {"HDUCLAS3": "FULL"})
+    assert read_rmf(full).contains_area
+    for unit, factor in (("cm2", 1.0), ("M**2", 1e-4)):
+        columns = single_group(0.3 * factor * matrix)
+        columns[5].unit = unit
+        rmf = read_rmf(rebuilt(tmp_path / "b.rmf", columns))
+        assert rmf.contains_area
+        assert np.allclose(rmf.matrix.toarray(), 0.3 * matrix, rtol=1e-5)
+    columns = single_group(0.3 * matrix)
+    columns[5].unit = "cm2"
+    # the class goes before the unit
+    assert not read_rmf(rebuilt(tmp_path / "c.rmf", columns, {"HDUCLAS3": "REDIST"})).contains_area
+
+
+def test_slightly_negative_values_leave_the_sums_of_rows(tmp_path, matrix, caplog):
+    noisy = matrix.copy()
+    noisy[-4:, 5] -= 1e-4
+    rmf = read_rmf(rebuilt(tmp_path / "a.rmf", single_group(noisy)))
+    assert rmf.matrix.data.min() >= 0
+    assert np.allclose(np.asarray(rmf.matrix.sum(axis=0)).ravel(), noisy.sum(axis=0), rtol=1e-6)
+    assert "4 of 1200 values are negative, down to -0.0001; set to zero" in caplog.text
+
+
+def test_energies_without_width_are_left_out(tmp_path, matrix, caplog):
+    columns = single_group(matrix)
+    low, high = ENERGIES[:-1].copy(), ENERGIES[1:].copy()
+    low[-1] = high[-1]
+    columns[0].array, columns[1].array = low, high
+    rmf = read_rmf(rebuilt(tmp_path / "a.rmf", columns))
+    assert rmf.matrix.shape == (30, 39)
+    assert np.allclose(rmf.matrix.toarray(), matrix[:, :-1], rtol=1e-6)
+    assert "1 of 40 energies in MATRIX have no width" in caplog.text
+
+
+def test_channels_that_only_fit_from_one(tmp_path, matrix, caplog):
+    """EBOUNDS counts from 0, F_CHAN from 1, and no TLMIN says so."""
+    path = rebuilt(tmp_path / "a.rmf", single_group(matrix, first=1), first=0)
+    rmf = read_rmf(path)
+    assert np.allclose(rmf.matrix.toarray(), matrix, rtol=1e-6)
+    assert rmf.first_channel == 0
+    assert "F_CHAN counts channels from 1, its EBOUNDS from 0" in caplog.text
+
+
+def test_channels_that_may_be_shifted_are_doubted(tmp_path, caplog):
+    """Where both counts fit, that of EBOUNDS is taken, and the distance of the peaks is said."""
+    narrow = np.zeros((30, 40))
+    edges = np.interp(0.5 * (ENERGIES[1:] + ENERGIES[:-1]), CHANNELS, np.arange(31))
+    narrow[edges.astype(int), np.arange(40)] = 1.0
+    write_rmf(tmp_path / "a.rmf", narrow, ENERGIES, CHANNELS, first_channel=1)
+    with fits.open(tmp_path / "a.rmf", "update") as hdus:
+        del hdus[1].header["TLMIN4"], hdus[1].header["TLMAX4"]
+        hdus[2].data["CHANNEL"] -= 1
+    assert read_rmf(tmp_path / "a.rmf").first_channel == 0
+    assert "has no TLMIN of F_CHAN" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "message"),
+    [
+        (1, "TLMIN4", "one", "has TLMIN4 = 'one': expected a whole number"),
+        (1, "DETCHANS", 30.5, "has DETCHANS = 30.5: expected a whole number"),
+        (1, "DETCHANS", True, "has DETCHANS = True"),
+        (2, "CHANNEL", 7, r"column CHANNEL of EBOUNDS is damaged \(7, 7, 7, 7"),
+        (1, "MATRIX", np.nan, "1200 of 1200 values are not finite"),
+    ],
+)
+def test_damaged_keywords_and_columns_are_named(tmp_path, matrix, table, key, value, message):
+    path = rebuilt(tmp_path / "damaged.rmf", single_group(matrix), {"TLMIN4": 1})
+    with fits.open(path, "update") as hdus:
+        if key in ("CHANNEL", "MATRIX"):
+            hdus[table].data[key] = value
+        else:
+            hdus[table].header[key] = value
+    with pytest.raises(ValueError, match=message) as error:
+        read_rmf(path)
+    assert "damaged.rmf" in str(error.value)
+
+
+def test_numbers_as_text_are_numbers(tmp_path, matrix):
+    keys = {"TLMIN4": "1", "DETCHANS": "30"}
+    path = rebuilt(tmp_path / "a.rmf", single_group(matrix), keys, first=1)
+    assert np.allclose(read_rmf(path).matrix.toarray(), matrix, rtol=1e-6)
+    write_arf(tmp_path / "a.arf", np.ones(40), ENERGIES, exposure=5e4)
+    fits.setval(tmp_path / "a.arf", "EXPOSURE", value="5e4", ext=1)
+    assert read_arf(tmp_path / "a.arf").exposure == 5e4
+    fits.setval(tmp_path / "a.arf", "EXPOSURE", value="long", ext=1)
+    with pytest.raises(ValueError, match="EXPOSURE = 'long': expected a number"):
+        read_arf(tmp_path / "a.arf")
+
+
+def test_a_matrix_that_is_an_image_is_named(tmp_path):
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(np.ones((4, 4)), name="MATRIX")]
+    fits.HDUList(hdus).writeto(tmp_path / "a.rmf")
+    with pytest.raises(ValueError, match="extension MATRIX is an image"):
+        read_rmf(tmp_path / "a.rmf")
+
+
+def test_width_at_is_that_of_the_main_peak(tmp_path, matrix):
+    write_rmf(tmp_path / "a.rmf", matrix, ENERGIES, CHANNELS)
+    rmf = read_rmf(tmp_path / "a.rmf")
+    assert rmf.width_at(0.7) == pytest.approx(0.05 * 2.355, abs=0.03)
+    assert rmf.width_at(3.0) is None

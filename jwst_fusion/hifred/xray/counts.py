@@ -15,7 +15,14 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.hifred.xray.energy_grid import contiguous
-from jwst_fusion.hifred.xray.fits_tables import column, existing_file, open_fits, unit_factor
+from jwst_fusion.hifred.xray.fits_tables import (
+    column,
+    existing_file,
+    header_number,
+    open_fits,
+    unit_factor,
+    unit_of,
+)
 from jwst_fusion.messages import warn
 
 __all__ = ["CountCube", "read_counts"]
@@ -28,6 +35,10 @@ _CHANNEL_AXES = ("PI", "PHA", "CHANNEL", "CHAN")
 _EXPOSURES = ("EXPOSURE", "LIVETIME", "ONTIME", "EXPTIME")
 _DO_NOT_USE = 1  # bit of DQ
 _MOST = 1e15  # counts; larger values are fill values
+_ROUNDING = 1e-3  # counts; of values in single precision
+# VIGNETTING relative to the ARF reaches this where the ARF is that of a mean pixel; larger values
+# are in seconds.
+_RELATIVE = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class CountCube:
     background : ndarray (channel, y, x) or None
         Expected counts of the background.
     vignetting : ndarray (y, x) or (channel, y, x) or None
-        Effective area relative to that on the axis.
+        Effective area relative to that of the ARF, such as that on the axis.
     name : str
         File name.
     path : `~pathlib.Path` or None
@@ -146,8 +157,9 @@ def read_counts(path):
         primary one, else the first. One axis has CTYPE ENER (with CUNIT eV, keV, ...) or counts
         channels (CTYPE PI, PHA or CHANNEL); the other two are on the sky or have no CTYPE. A table
         EBOUNDS with E_MIN and E_MAX takes the place of a linear energy axis. Extensions DQ (bit 1:
-        do not use), BACKGROUND (expected counts) and VIGNETTING are used where they are present;
-        the exposure time is EXPOSURE, LIVETIME, ONTIME or EXPTIME.
+        do not use), BACKGROUND (expected counts) and VIGNETTING (relative area, or an exposure map
+        with BUNIT s, which is divided by the exposure) are used where they are present; the
+        exposure time is EXPOSURE, LIVETIME, ONTIME or EXPTIME.
 
     Returns
     -------
@@ -176,6 +188,9 @@ def read_counts(path):
         }
         energies, first, reverse = _energies(hdus, header, axis, kind, len(data), path)
         exposure = _exposure((hdus[0].header, header), path)
+        if extras["VIGNETTING"] is not None:
+            unit = str(hdus["VIGNETTING"].header.get("BUNIT", "")).strip()
+            extras["VIGNETTING"] = _relative(extras["VIGNETTING"], unit, exposure, path)
         wcs = _celestial(header, axis)
         kept = hdus[0].header.copy(strip=True) if image is not hdus[0] else fits.Header()
         kept.extend(header.copy(strip=True), unique=True)
@@ -253,12 +268,16 @@ def _extra(hdus, name, image, order, shape, path):
 
 def _energies(hdus, header, axis, kind, count, path):
     """Edges (ascending) or None, number of the first channel or None, whether to reverse."""
-    start, step = header.get(f"CRVAL{axis}", 1.0), header.get(f"CDELT{axis}")
+
+    def number(key, default):
+        return header_number(header, f"{key}{axis}", path, default=default)
+
+    start, step = number("CRVAL", 1.0), number("CDELT", None)
     if step is None:
-        step = header.get(f"CD{axis}_{axis}", 1.0)
+        step = number(f"CD{axis}_", 1.0)
     else:
-        step *= header.get(f"PC{axis}_{axis}", 1.0)
-    centres = start + (np.arange(count) + 1 - header.get(f"CRPIX{axis}", 1.0)) * step
+        step *= number(f"PC{axis}_", 1.0)
+    centres = start + (np.arange(count) + 1 - number("CRPIX", 1.0)) * step
     if "EBOUNDS" in hdus:
         table = hdus["EBOUNDS"]
         factor = unit_factor(table, "E_MIN", u.keV, path)
@@ -269,6 +288,8 @@ def _energies(hdus, header, axis, kind, count, path):
         reverse = count > 1 and low[1] < low[0]
         order = slice(None, None, -1 if reverse else 1)
         return contiguous(low[order], high[order], f"EBOUNDS of {path}"), None, reverse
+    if kind == "channel" and str(header.get(f"CUNIT{axis}", "")).strip().lower() in ("ev", "kev"):
+        kind = "energy"  # as PI of XMM-Newton, which is in eV
     if kind == "channel":
         if step != 1 or abs(centres[0] - round(centres[0])) > 1e-6:
             msg = f"{path}: its channel axis does not count single channels (CDELT{axis} = {step})"
@@ -276,7 +297,7 @@ def _energies(hdus, header, axis, kind, count, path):
         return None, round(centres[0]), False
     text = str(header.get(f"CUNIT{axis}", "")).strip()
     try:
-        factor = u.Unit(text).to(u.keV)
+        factor = unit_of(text).to(u.keV)
     except (ValueError, u.UnitConversionError) as error:
         msg = f"{path} has energies in {text!r}: set CUNIT{axis} to keV or eV"
         raise ValueError(msg) from error
@@ -294,14 +315,32 @@ def _energies(hdus, header, axis, kind, count, path):
 def _exposure(headers, path):
     for header in headers:
         for key in _EXPOSURES:
-            value = header.get(key)
+            value = header_number(header, key, path)
             if value is None:
                 continue
-            if not (isinstance(value, (int, float)) and np.isfinite(value) and value > 0):
+            if value <= 0:
                 msg = f"{path} has {key} = {value!r}: expected a positive number of seconds"
                 raise ValueError(msg)
-            return float(value)
+            return value
     return None
+
+
+def _relative(image, unit, exposure, path):
+    """VIGNETTING as an area relative to that of the ARF, from a map that may be in seconds."""
+    try:
+        seconds = unit_of(unit).to(u.s) if unit else None
+    except (ValueError, u.UnitConversionError):
+        seconds = None
+    if seconds is not None and exposure is not None:
+        return image * (seconds / exposure)
+    top = float(np.nanmax(image))
+    if top <= _RELATIVE:
+        return image
+    msg = (
+        f"{path} has VIGNETTING up to {top:.6g}: expected the area relative to that of the ARF; "
+        "for an exposure map in seconds set its BUNIT to s and EXPOSURE to the exposure time"
+    )
+    raise ValueError(msg)
 
 
 def _celestial(header, axis):
@@ -333,4 +372,14 @@ def _counts(data, flags, name):
             "the extension BACKGROUND instead of subtracted"
         )
         raise ValueError(msg)
+    broken = np.count_nonzero(np.abs(data - np.round(data)) > _ROUNDING)
+    if broken:
+        warn(
+            log,
+            "%s: %d of %d voxels are no whole numbers: counts are needed, not rates or counts that "
+            "were corrected or resampled",
+            name,
+            broken,
+            data.size,
+        )
     return data, good

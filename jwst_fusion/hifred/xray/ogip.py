@@ -14,19 +14,25 @@ from scipy import sparse
 from jwst_fusion.hifred.xray.energy_grid import contiguous, interpolation_weights
 from jwst_fusion.hifred.xray.fits_tables import (
     column,
-    column_name,
     existing_file,
+    header_number,
     open_fits,
+    tables_of,
     unit_factor,
 )
+from jwst_fusion.hifred.xray.ogip_matrix import MatrixTable, energies_of
 from jwst_fusion.messages import warn
 
-__all__ = ["Arf", "Rmf", "read_arf", "read_rmf"]
+__all__ = ["Arf", "Rmf", "read_arf", "read_ebounds", "read_rmf"]
 
 log = logging.getLogger(__name__)
 
 # Names that the extension has in files of different age and kind.
-_MATRICES = ("MATRIX", "SPECRESP MATRIX")
+_MATRICES = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
+# HDUCLAS3 of matrices without and with the area of the telescope; DETECTOR has the efficiency of
+# the detector alone.
+_PROBABILITY = ("REDIST", "DETECTOR")
+_FULL = "FULL"
 # No redistribution gives more than one count per photon: larger sums of a row are areas (cm2), or
 # else, beyond the second limit, faults of the file; below it they are rounding.
 _AREA = 2.0
@@ -52,6 +58,8 @@ class Rmf:
         Whether the matrix holds the effective area.
     name : str
         File name.
+    telescope : str
+        TELESCOP of the header, in capital letters; empty if it is not said.
     """
 
     matrix: sparse.csr_array
@@ -60,6 +68,36 @@ class Rmf:
     first_channel: int
     contains_area: bool
     name: str
+    telescope: str = ""
+
+    def width_at(self, energy):
+        """
+        Return the spectral resolution.
+
+        Parameters
+        ----------
+        energy : float
+            Energy, keV.
+
+        Returns
+        -------
+        float or None
+            Full width at half maximum of the response to that energy, keV; None without energies
+            of the channels, or if the energy lies beyond the matrix.
+        """
+        column = int(np.searchsorted(self.energies, energy)) - 1
+        if self.channels is None or not 0 <= column < self.energies.size - 1:
+            return None
+        row = self.matrix[:, [column]].toarray().ravel() / np.diff(self.channels)
+        if not row.any():
+            return None
+        peak = int(row.argmax())
+        # the main peak alone, not escape peaks
+        below = np.flatnonzero(row[:peak] < 0.5 * row[peak])
+        above = np.flatnonzero(row[peak:] < 0.5 * row[peak])
+        low = below[-1] + 1 if below.size else 0
+        high = peak + above[0] if above.size else row.size
+        return float(self.channels[high] - self.channels[low])
 
 
 @dataclass(frozen=True)
@@ -132,15 +170,18 @@ def read_rmf(path):
     path : str or `~pathlib.Path`
         FITS file with an extension MATRIX or SPECRESP MATRIX, and mostly EBOUNDS. Rows may be of
         fixed or variable length; F_CHAN and N_CHAN may be numbers or vectors; channels are counted
-        from TLMIN of F_CHAN, else from the first channel in EBOUNDS, else from 1. Several MATRIX
-        extensions are added, those of coarser energies spread over the finer ones.
+        from TLMIN of F_CHAN, else from the first channel in EBOUNDS (unless the rows show that it
+        is not so, with a warning), else from 1. Several MATRIX extensions are added, those of
+        coarser energies spread over the finer ones. Energies of no width are left out, and slightly
+        negative values are set to zero, both with a warning.
 
     Returns
     -------
     Rmf
-        The matrix. It is taken to contain the area if its rows sum to more than 2, or if HDUCLAS3
-        is FULL. Other rows that sum to more than one are normalised, with a warning; those that
-        sum to less keep what they lose.
+        The matrix. Whether it contains the area is told by HDUCLAS3 (FULL; REDIST and DETECTOR do
+        not), else by the unit of MATRIX; if neither says it, by rows that sum to more than 2. Other
+        rows that sum to more than one are normalised, with a warning; those that sum to less keep
+        what they lose.
 
     Raises
     ------
@@ -151,20 +192,56 @@ def read_rmf(path):
     """
     path = existing_file(path, "RMF")
     with open_fits(path, "RMF") as hdus:
-        tables = [hdu for hdu in hdus if hdu.name.strip().upper() in _MATRICES]
+        tables = tables_of(hdus, _MATRICES, ("RESPONSE", "RSP_MATRIX"), path, "the RMF")
         if not tables:
             names = ", ".join(hdu.name or "?" for hdu in hdus)
             msg = f"the RMF {path} has no extension MATRIX or SPECRESP MATRIX, only {names}"
             raise ValueError(msg)
-        bounds = hdus["EBOUNDS"] if "EBOUNDS" in hdus else None
+        bounds = _bounds(hdus, path)
         channels, numbers = _channels(bounds, path) if bounds is not None else (None, None)
-        parts = [_Part(table, numbers, path) for table in tables]
+        parts = [MatrixTable(table, channels, numbers, path) for table in tables]
+        telescope = str(tables[0].header.get("TELESCOP", "")).strip().upper()
     count = channels.size - 1 if channels is not None else max(part.count for part in parts)
     finest = max(parts, key=lambda part: part.energies.size)
+    area = _contains_area(parts, path)
     matrix = sum(_onto(part, finest.energies, count, path) for part in parts)
-    matrix = sparse.csr_array(matrix)
-    matrix, area = _normalised(matrix, any(part.full for part in parts), path)
-    return Rmf(matrix, finest.energies, channels, finest.first, area, path.name)
+    matrix = _normalised(sparse.csr_array(matrix), area, path)
+    first = finest.first if numbers is None else int(numbers[0])
+    return Rmf(matrix, finest.energies, channels, first, area, path.name, telescope)
+
+
+def read_ebounds(path):
+    """
+    Read the nominal energies of the channels of a redistribution matrix.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        FITS file with an extension EBOUNDS.
+
+    Returns
+    -------
+    edges : ndarray (channel + 1,)
+        Edges of the channels, keV, ascending.
+    first_channel : int
+        Number of the first channel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it has no such extension, or a damaged one.
+    """
+    path = existing_file(path, "RMF")
+    with open_fits(path, "RMF") as hdus:
+        bounds = _bounds(hdus, path)
+        if bounds is None:
+            names = ", ".join(hdu.name or "?" for hdu in hdus)
+            msg = f"the RMF {path} has no extension EBOUNDS, only {names}"
+            raise ValueError(msg)
+        edges, numbers = _channels(bounds, path)
+    return edges, int(numbers[0])
 
 
 def read_arf(path):
@@ -190,65 +267,57 @@ def read_arf(path):
     """
     path = existing_file(path, "ARF")
     with open_fits(path, "ARF") as hdus:
-        if "SPECRESP" not in hdus:
+        tables = tables_of(hdus, ("SPECRESP",), ("RESPONSE", "SPECRESP"), path, "the ARF")
+        if not tables:
             names = ", ".join(hdu.name or "?" for hdu in hdus)
             msg = f"the ARF {path} has no extension SPECRESP, only {names}"
             raise ValueError(msg)
-        table = hdus["SPECRESP"]
-        energies, order = _energies(table, path)
+        table = tables[0]
+        energies, order = energies_of(table, path)
         area = np.asarray(column(table, "SPECRESP", path), float)[order]
         area = area * unit_factor(table, "SPECRESP", u.cm**2, path)
-        exposure = table.header.get("EXPOSURE")
+        exposure = header_number(table.header, "EXPOSURE", path)
     if not np.isfinite(area).all() or (area < 0).any() or not area.any():
         msg = f"the ARF {path} has areas that are negative or not finite, or none but zero"
         raise ValueError(msg)
-    return Arf(area, energies, None if exposure is None else float(exposure), path.name)
+    if exposure is not None and exposure <= 0:
+        exposure = None  # areas that belong to no observation have zero
+    return Arf(area, energies, exposure, path.name)
 
 
-class _Part:
-    """One MATRIX extension as triplets (channel index, energy index, value)."""
-
-    def __init__(self, table, numbers, path):
-        self.energies, order = _energies(table, path)
-        self.full = str(table.header.get("HDUCLAS3", "")).strip().upper() == "FULL"
-        first = [np.atleast_1d(row) for row in column(table, "F_CHAN", path)]
-        number = [np.atleast_1d(row) for row in column(table, "N_CHAN", path)]
-        groups = np.asarray(column(table, "N_GRP", path), int)
-        values = column(table, "MATRIX", path)
-        place = table.columns.names.index(column_name(table, "F_CHAN")) + 1
-        self.first = table.header.get(f"TLMIN{place}")
-        if self.first is None:
-            used = [f[0] for f, n, g in zip(first, number, groups, strict=True) if g and n[0]]
-            lowest = min(used, default=1)
-            self.first = int(numbers[0]) if numbers is not None else min(1, int(lowest))
-        channels, energies, found = [], [], []
-        for place, row in enumerate(order):
-            count = groups[row]
-            if count > min(first[row].size, number[row].size):
-                msg = f"the RMF {path}: row {row} of {table.name} has {count} groups, fewer F_CHAN"
-                raise ValueError(msg)
-            spans = [
-                np.arange(start, start + length)
-                for start, length in zip(first[row][:count], number[row][:count], strict=True)
-            ]
-            index = np.concatenate([*spans, np.zeros(0, int)]).astype(int) - self.first
-            data = np.atleast_1d(np.asarray(values[row], float))
-            if data.size < index.size:
-                msg = (
-                    f"the RMF {path}: row {row} of {table.name} has {data.size} values for "
-                    f"{index.size} channels"
-                )
-                raise ValueError(msg)
-            channels.append(index)
-            energies.append(np.full(index.size, place))
-            found.append(data[: index.size])
-        self.channels, self.columns = np.concatenate(channels), np.concatenate(energies)
-        self.values = np.concatenate(found)
-        declared = int(table.header.get("DETCHANS", 0))
-        self.count = max(declared, int(self.channels.max(initial=-1)) + 1)
-        if not np.isfinite(self.values).all() or (self.values < 0).any():
-            msg = f"the RMF {path} has values that are negative or not finite in {table.name}"
-            raise ValueError(msg)
+def _contains_area(parts, path):
+    """Tell whether matrices hold the area, which all of a file do or none."""
+    said = {part.declared for part in parts}
+    top = max(part.largest_sum() for part in parts)
+    if not top:
+        msg = f"the RMF {path} is zero throughout"
+        raise ValueError(msg)
+    units = [part.factor is not None for part in parts]
+    if _FULL in said or (not said & set(_PROBABILITY) and any(units)):
+        for part in parts:
+            if part.factor is not None and part.factor != 1.0:
+                part.values *= part.factor
+        return True
+    if top <= _AREA:
+        if not said & set(_PROBABILITY) and top < 0.5 and len(parts) == 1:
+            warn(
+                log,
+                "The RMF %s says neither by HDUCLAS3 nor by a unit of MATRIX whether it holds the "
+                "area; its rows sum to %.3g at most, which is taken for an efficiency",
+                path.name,
+                top,
+            )
+        return False
+    if said & set(_PROBABILITY):
+        warn(
+            log,
+            "The RMF %s has HDUCLAS3 = %s, but its rows sum to %.3g at most, which only areas can: "
+            "it is taken to hold the area",
+            path.name,
+            ", ".join(sorted(said)),
+            top,
+        )
+    return True
 
 
 def _onto(part, energies, count, path):
@@ -259,27 +328,21 @@ def _onto(part, energies, count, path):
             f"{count} from {part.first} on (TLMIN of F_CHAN, EBOUNDS)"
         )
         raise ValueError(msg)
-    shape = (count, part.energies.size - 1)
-    # 32 bits are enough for indices, whose type sparse arrays keep
-    places = tuple(one.astype(np.int32) for one in (part.channels, part.columns))
-    matrix = sparse.csr_array((part.values, places), shape)
+    matrix = part.matrix(count)
     if part.energies.size == energies.size and np.allclose(part.energies, energies, rtol=1e-5):
         return matrix
     middle = 0.5 * (energies[1:] + energies[:-1])
     coarse = np.searchsorted(part.energies, middle).astype(np.int32) - 1
-    inside = (coarse >= 0) & (coarse < shape[1])
+    inside = (coarse >= 0) & (coarse < matrix.shape[1])
     ones = np.ones(np.count_nonzero(inside))
     spread = (ones, (coarse[inside], np.flatnonzero(inside).astype(np.int32)))
-    return matrix @ sparse.csr_array(spread, (shape[1], middle.size))
+    return matrix @ sparse.csr_array(spread, (matrix.shape[1], middle.size))
 
 
-def _normalised(matrix, full, path):
+def _normalised(matrix, area, path):
+    if area:
+        return matrix
     sums = np.asarray(matrix.sum(axis=0)).ravel()
-    if not sums.any():
-        msg = f"the RMF {path} is zero throughout"
-        raise ValueError(msg)
-    if full or sums.max() > _AREA:
-        return matrix, True
     large = sums > _NORMALISED
     if large.any():
         warn(
@@ -291,27 +354,35 @@ def _normalised(matrix, full, path):
             sums.max(),
         )
         matrix = matrix @ sparse.diags_array(np.where(large, 1 / np.where(large, sums, 1.0), 1.0))
-    return sparse.csr_array(matrix), False
+    return sparse.csr_array(matrix)
+
+
+def _bounds(hdus, path):
+    """Table EBOUNDS, or None."""
+    found = tables_of(hdus, ("EBOUNDS",), ("RESPONSE", "EBOUNDS"), path, "the RMF")
+    return found[0] if found else None
 
 
 def _channels(bounds, path):
-    number = np.asarray(column(bounds, "CHANNEL", path), int)
-    order = np.argsort(number)
+    """Edges of the channels, keV, and their numbers."""
+    number = np.asarray(column(bounds, "CHANNEL", path), float)
+    order = np.argsort(number, kind="stable")
+    whole = np.isfinite(number).all() and (number == np.round(number)).all()
+    if not whole or (np.diff(number[order]) != 1).any():
+        shown = ", ".join(f"{value:g}" for value in number[:4])
+        msg = (
+            f"the RMF {path}: the column CHANNEL of EBOUNDS is damaged ({shown}, ...): expected "
+            "consecutive whole numbers; take the file from the archive again or number them anew"
+        )
+        raise ValueError(msg)
     low = np.asarray(column(bounds, "E_MIN", path), float)[order]
     high = np.asarray(column(bounds, "E_MAX", path), float)[order]
     factor = unit_factor(bounds, "E_MIN", u.keV, path)
     if low.size > 1 and low[1] < low[0]:
         msg = f"the RMF {path} has channels of falling energy (EBOUNDS): only rising ones are read"
         raise ValueError(msg)
-    return contiguous(low * factor, high * factor, f"EBOUNDS of {path}"), number[order]
-
-
-def _energies(table, path):
-    low = np.asarray(column(table, "ENERG_LO", path), float)
-    high = np.asarray(column(table, "ENERG_HI", path), float)
-    order = np.argsort(low, kind="stable")
-    factor = unit_factor(table, "ENERG_LO", u.keV, path)
-    return contiguous(low[order] * factor, high[order] * factor, f"{table.name} of {path}"), order
+    edges = contiguous(low * factor, high * factor, f"EBOUNDS of {path}")
+    return edges, number[order].astype(int)
 
 
 def _span(edges):
