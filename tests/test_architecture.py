@@ -17,6 +17,7 @@ PACKAGE = Path(jwst_fusion.__file__).parent
 #: package itself, which loads the engines when they are asked for and knows the version.
 FLOORS = (
     {"errors", "messages", "parameters", "process"},
+    {"input_files"},
     {"numerics"},
     {"bandpass"},
     {"psf"},

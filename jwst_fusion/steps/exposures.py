@@ -11,6 +11,7 @@ from jwst.stpipe import query_step_status
 
 from jwst_fusion.associations import collect_members
 from jwst_fusion.associations.headers import read_headers
+from jwst_fusion.input_files import one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import check_fits, open_model
 
@@ -77,7 +78,7 @@ def check_readable(member):
     try:
         check_fits(Path(member))
     except OSError as error:
-        msg = f"{member} cannot be read as a JWST product: {error}"
+        msg = f"{member} cannot be read as a JWST product: {one_line(error)}"
         raise ValueError(msg) from error
 
 
