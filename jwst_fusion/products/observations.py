@@ -15,6 +15,7 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.observation import CubeObservation, ImageObservation
 from jwst_fusion.fusion.observed.photometry import noise_of_cube, noise_of_image
 from jwst_fusion.fusion.observed.sky import SkyGrid, crop_to_grid
+from jwst_fusion.input_files import reading
 from jwst_fusion.messages import warn
 from jwst_fusion.products.keywords import (
     band_name,
@@ -90,11 +91,27 @@ def open_cube(member):
         If the file cannot be read, units cannot be converted or arrays do not match.
     """
     model = open_model(member)
-    if model is not member:
-        preserve_keywords(model, member)
-    name = _name(model, member)
+    name = str(member)
+    try:
+        name = _name(model, member)
+        with reading(name):
+            if model is not member:
+                preserve_keywords(model, member)
+            return _cube(model, name), model
+    except BaseException:
+        if model is not member:
+            model.close()
+        raise
+
+
+def _cube(model, name):
+    """Arrays and metadata of an open cube."""
     if isinstance(model, datamodels.IFUImageModel):
         msg = f"{name} is an exposure, not a cube: run fusion_pipeline, or cube_build before fusion"
+        raise ValueError(msg)
+    if not isinstance(model, datamodels.IFUCubeModel):
+        kind = type(model).__name__
+        msg = f"{name} is a {kind}, not a cube (keyword DATAMODL, IFUCubeModel expected)"
         raise ValueError(msg)
     data, err, dq = _arrays(model, name, ndim=3)
     factor = surface_brightness_factor(model, name)
@@ -104,7 +121,7 @@ def open_cube(member):
     err, good = _errors(data, err, good, name)
     grid = SkyGrid(celestial_wcs(model, name), data.shape[1:])
     instrument = model.meta.instrument
-    cube = CubeObservation(
+    return CubeObservation(
         data=data,
         err=err,
         good=good,
@@ -120,7 +137,6 @@ def open_cube(member):
         moving=moves(model),
         target=target_position(model),
     )
-    return cube, model
 
 
 def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=None):
@@ -156,55 +172,65 @@ def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=
         If the file cannot be read, units cannot be converted or arrays do not match.
     """
     model = open_model(member)
-    name = _name(model, member)
     try:
-        data, err, dq = _arrays(model, name, ndim=2)
-        wht = model.wht if model.hasattr("wht") else None
-        image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
-        filter_name = band_name(model)
-        if not filter_name:
-            msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
-            raise NotFusableError(msg)
-        if target is not None:
-            image_grid = _follow(image_grid, target_position(model), target, name)
-        if grid is not None:
-            x, y = (offsets or {}).get(filter_name, (0.0, 0.0))
-            grid = grid.shifted(x / grid.scales[0], y / grid.scales[1])
-            border = border + int(np.ceil(reach / image_grid.scale))
-            window = crop_to_grid(image_grid, grid, border=border)
-            if window is None:
-                msg = (
-                    f"{name} (footprint {image_grid.describe()}) does not overlap with the cube "
-                    f"(footprint {grid.describe()})"
-                )
-                raise NotFusableError(msg)
-            data, err, dq = data[window], err[window], dq[window]
-            wht = None if wht is None else wht[window]
-            image_grid = image_grid.cropped(window)
-        factor = surface_brightness_factor(model, name)
-        good = _usable(data, dq, wht, name)
-        # Copies: the arrays must outlive the file.
-        data, err = np.array(data, float) * factor, np.array(err, float) * factor
-        err, good = _errors(data, err, good, name)
-        pixfrac = model.meta.resample.pixfrac
-        if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
-            pixfrac = 1.0
-        return ImageObservation(
-            data=data,
-            err=err,
-            good=good,
-            grid=image_grid,
-            pa_v3=pa_v3(model),
-            instrument=(model.meta.instrument.name or "").upper(),
-            filter=filter_name,
-            detector=(model.meta.instrument.detector or "").upper(),
-            name=name,
-            pixfrac=pixfrac,
-            date=_date(model),
-        )
+        name = _name(model, member)
+        with reading(name):
+            return _image(model, name, grid, border, reach, offsets or {}, target)
     finally:
         if model is not member:
             model.close()
+
+
+def _image(model, name, grid, border, reach, offsets, target):
+    """Arrays and metadata of an open image."""
+    if not isinstance(model, (datamodels.ImageModel, datamodels.SlitModel)):
+        kind = type(model).__name__
+        msg = f"{name} is a {kind}, not an image (keyword DATAMODL, ImageModel expected)"
+        raise ValueError(msg)
+    data, err, dq = _arrays(model, name, ndim=2)
+    wht = model.wht if model.hasattr("wht") else None
+    image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
+    filter_name = band_name(model)
+    if not filter_name:
+        msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
+        raise NotFusableError(msg)
+    if target is not None:
+        image_grid = _follow(image_grid, target_position(model), target, name)
+    if grid is not None:
+        x, y = offsets.get(filter_name, (0.0, 0.0))
+        grid = grid.shifted(x / grid.scales[0], y / grid.scales[1])
+        border = border + int(np.ceil(reach / image_grid.scale))
+        window = crop_to_grid(image_grid, grid, border=border)
+        if window is None:
+            msg = (
+                f"{name} (footprint {image_grid.describe()}) does not overlap with the cube "
+                f"(footprint {grid.describe()})"
+            )
+            raise NotFusableError(msg)
+        data, err, dq = data[window], err[window], dq[window]
+        wht = None if wht is None else wht[window]
+        image_grid = image_grid.cropped(window)
+    factor = surface_brightness_factor(model, name)
+    good = _usable(data, dq, wht, name)
+    # Copies: the arrays must outlive the file.
+    data, err = np.array(data, float) * factor, np.array(err, float) * factor
+    err, good = _errors(data, err, good, name)
+    pixfrac = model.meta.resample.pixfrac
+    if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
+        pixfrac = 1.0
+    return ImageObservation(
+        data=data,
+        err=err,
+        good=good,
+        grid=image_grid,
+        pa_v3=pa_v3(model),
+        instrument=(model.meta.instrument.name or "").upper(),
+        filter=filter_name,
+        detector=(model.meta.instrument.detector or "").upper(),
+        name=name,
+        pixfrac=pixfrac,
+        date=_date(model),
+    )
 
 
 def _follow(grid, own, target, name):

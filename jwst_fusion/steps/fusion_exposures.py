@@ -17,6 +17,7 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposure_options import check_exposure_options
 from jwst_fusion.fusion.exposure_run import fuse_observed_exposures, observed_field
 from jwst_fusion.fusion.observed.alignment import filter_offsets
+from jwst_fusion.input_files import reading
 from jwst_fusion.messages import collected_warnings, warn
 from jwst_fusion.products.exposure_cube import (
     blended_template,
@@ -209,7 +210,8 @@ class ExposureFusionMixin:
             try:
                 name = str(model.meta.filename or _name(member))
                 _check_role(model, name)
-                parts = read_ifu_exposure(model)
+                with reading(name):
+                    parts = read_ifu_exposure(model)
                 if model is not member:
                     # Copies: the arrays must outlive the file.
                     parts = [_kept(one) for one in parts]

@@ -109,9 +109,15 @@ class FusionPipeline(Reusable, Pipeline):
         `~stpipe.config_parser.ConfigObj`
             Parameters by step; none of the trace model and of the fusion.
         """
-        config = super().get_config_from_reference(
-            dataset, disable=disable, crds_observatory=crds_observatory
-        )
+        try:
+            config = super().get_config_from_reference(
+                dataset, disable=disable, crds_observatory=crds_observatory
+            )
+        except Exception:
+            # It opens the input for its keywords. What is wrong with that is said in our words.
+            if not isinstance(dataset, dict):
+                sort_members(dataset)
+            raise
         steps = config.get("steps", {})
         for name in set(steps) - set(cls.step_defs):
             del steps[name]
