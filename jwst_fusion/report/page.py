@@ -205,7 +205,9 @@ def _fitting(images):
 def _render(page, inline, folder):
     level, verdict = page.verdict
     template = Template((files("jwst_fusion.report") / "page.html").read_text(encoding="utf-8"))
-    anchors = "".join(f'<a href="#{one.anchor}">{_text(one.title)}</a>' for one in page.sections)
+    anchors = "".join(
+        f'<a href="#{_text(one.anchor)}">{_text(one.title)}</a>' for one in page.sections
+    )
     return template.substitute(
         title=_text(page.title),
         subtitle=_text(page.subtitle),
@@ -224,7 +226,7 @@ def _render(page, inline, folder):
 
 
 def _finding(one):
-    link = f' <a href="#{one.section}">See below</a>' if one.section else ""
+    link = f' <a href="#{_text(one.section)}">See below</a>' if one.section else ""
     return (
         f'<li class="{one.level}" data-key="{_text(one.key)}"><span class="mark" '
         f'aria-hidden="true">{_MARKS[one.level]}</span><div><strong>'
@@ -244,7 +246,8 @@ def _section(section, inline, folder):
         else:
             parts.append(_figures(part, inline, folder))
     return (
-        f'<section id="{section.anchor}"><h2>{_text(section.title)}</h2>{"".join(parts)}</section>'
+        f'<section id="{_text(section.anchor)}"><h2>{_text(section.title)}</h2>'
+        f"{''.join(parts)}</section>"
     )
 
 

@@ -109,15 +109,18 @@ class FusionPipeline(Reusable, Pipeline):
         `~stpipe.config_parser.ConfigObj`
             Parameters by step; none of the trace model and of the fusion.
         """
+        find = super().get_config_from_reference
         try:
-            config = super().get_config_from_reference(
-                dataset, disable=disable, crds_observatory=crds_observatory
-            )
+            config = find(dataset, disable=disable, crds_observatory=crds_observatory)
         except Exception:
-            # It opens the input for its keywords. What is wrong with that is said in our words.
-            if not isinstance(dataset, dict):
-                sort_members(dataset)
-            raise
+            if isinstance(dataset, dict):
+                raise
+            # It reads keywords of the first member from its extension ASDF only. What is wrong
+            # with the input is said in our words; if nothing is, its header is asked.
+            _, exposures, cubes = sort_members(dataset)
+            with _first_member([*exposures, *cubes]) as first:
+                keywords, observatory = first.get_crds_parameters(), first.crds_observatory
+            config = find(keywords, disable=disable, crds_observatory=observatory)
         steps = config.get("steps", {})
         for name in set(steps) - set(cls.step_defs):
             del steps[name]
@@ -476,6 +479,20 @@ def _open_product(path):
     """Open a fused cube with its provenance, or the unmodified cube if it could not be fused."""
     complete = read_headers(path)[0].get("S_FUSION") == "COMPLETE"
     return FusedCubeModel(path) if complete else open_model(path)
+
+
+@contextmanager
+def _first_member(members):
+    """Open the first member of the science; what it opens, it closes."""
+    if not members:
+        msg = "the input has no exposure or cube (science): nothing can be fused"
+        raise ValueError(msg)
+    model = open_model(members[0])
+    try:
+        yield model
+    finally:
+        if model is not members[0]:
+            model.close()
 
 
 def _stem(path):
