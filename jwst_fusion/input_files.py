@@ -33,6 +33,8 @@ _ARRAYS = {
     "MultiSlitModel": ("SCI", "ERR", "DQ"),
     "SlitModel": ("SCI", "ERR", "DQ"),
 }
+# What wcslib says of its own code.
+_PLACE = re.compile(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+:? ")
 # How messages of an error are shortened.
 _LONGEST = 300
 
@@ -344,7 +346,7 @@ def one_line(error):
     str
         The first line of what it says, preceded by its type unless it is one that users know.
     """
-    text = " ".join(str(error).split())
+    text = _PLACE.sub("", " ".join(str(error).split()))
     text = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
     if type(error) in (ValueError, OSError) and text:
         return text

@@ -159,6 +159,9 @@ def _check_values(info, name):
         for key in ("crpix", "crval", "cdelt"):
             value = info.get(f"{key}{axis}")
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is None and key != "cdelt":
+                msg = f"{name} does not say {key.upper()}{axis}, or not as a number"
+                raise ValueError(msg)
             if value is not None and not (number and np.isfinite(value)):
                 msg = f"{name} has {key.upper()}{axis} = {value!r}: a finite number is needed"
                 raise ValueError(msg)

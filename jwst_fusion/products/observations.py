@@ -35,6 +35,13 @@ log = logging.getLogger(__name__)
 
 #: No source is that bright; larger values are left over from bad pixels (MJy/sr).
 BRIGHTEST = 1e12
+# Errors relative to the median of all, below which a pixel is not used.
+_SMALLEST = 1e-3
+# Errors in units of the scatter that are said: pixels share light and noise, sources scatter; but
+# not by this factor.
+_MISFIT = 100.0
+_PLANES = 32  # channels in which this is looked at
+_FEWEST = 16  # good pixels of a channel that tell a scatter
 
 
 def read_cube(member):
@@ -119,6 +126,10 @@ def _cube(model, name):
     if factor != 1:
         data, err = data * np.float32(factor), err * np.float32(factor)
     err, good = _errors(data, err, good, name)
+    _check_scatter(data, err, good, name)
+    if not model.meta.instrument.name:
+        text = "%s does not say its instrument (keyword INSTRUME): PSF and LSF of NIRSpec are taken"
+        warn(log, text, name, kind="no_instrument")
     grid = SkyGrid(celestial_wcs(model, name), data.shape[1:])
     instrument = model.meta.instrument
     return CubeObservation(
@@ -215,6 +226,7 @@ def _image(model, name, grid, border, reach, offsets, target):
     # Copies: the arrays must outlive the file.
     data, err = np.array(data, float) * factor, np.array(err, float) * factor
     err, good = _errors(data, err, good, name)
+    _check_scatter(data, err, good, name)
     pixfrac = model.meta.resample.pixfrac
     if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
         pixfrac = 1.0
@@ -287,6 +299,15 @@ def _errors(data, err, good, name):
         known = np.isfinite(err) & (err > 0) & (err < BRIGHTEST)
     if not good.any():
         return err, good
+    if (known & good).any():
+        # Errors are never much smaller than the noise of a readout: such weights are no weights.
+        floor = _SMALLEST * float(np.median(err[known & good]))
+        with np.errstate(invalid="ignore"):
+            tiny = known & good & (err < floor)
+        if tiny.any():
+            text = "%s: %d pixels whose errors are less than %g of the median are not used"
+            warn(log, text, name, np.count_nonzero(tiny), _SMALLEST, kind="tiny_errors")
+            good = good & ~tiny
     if not (known & good).any():
         text = "%s has no errors (extension ERR): they are estimated from the data"
         warn(log, text, name, kind="no_errors")
@@ -299,6 +320,35 @@ def _errors(data, err, good, name):
         lost = np.count_nonzero(good & ~known)
         warn(log, "%s: %d pixels without an error are not used", name, lost)
     return err, good & known
+
+
+def _check_scatter(data, err, good, name):
+    """Refuse data without any structure; warn of errors that do not fit their scatter at all."""
+    if good.any() and np.ptp(data[good]) == 0:
+        msg = f"{name} has the value {data[good][0]:g} in all good pixels: it holds no observation"
+        raise NotFusableError(msg)
+    planes = data[None] if data.ndim == 2 else data
+    some = np.unique(np.linspace(0, len(planes) - 1, _PLANES).astype(int))
+    ratios = []
+    for plane in some:
+        there = good[None][plane] if data.ndim == 2 else good[plane]
+        if np.count_nonzero(there) < _FEWEST:
+            continue
+        image = np.where(there, planes[plane], np.nan)[None].astype(float)
+        try:
+            sigma = float(noise_of_image(image)[0])
+        except ValueError:  # no four neighbours are good
+            continue
+        error = float(np.median((err[None] if data.ndim == 2 else err)[plane][there]))
+        if sigma > 0 and error > 0:
+            ratios.append(error / sigma)
+    ratio = float(np.median(ratios)) if ratios else 1.0
+    if not 1 / _MISFIT < ratio < _MISFIT:
+        text = (
+            "%s: its errors (extension ERR) are %.2g times the scatter of neighbouring pixels, "
+            "which no observation explains: look at ERR and its unit"
+        )
+        warn(log, text, name, ratio, kind="scale_of_errors")
 
 
 def _name(model, member):

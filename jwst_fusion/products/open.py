@@ -77,7 +77,8 @@ def open_model(path, **kwargs):
             warnings.simplefilter("error", NoTypeWarning)
             return datamodels.open(str(path), **kwargs)
     except NoTypeWarning:
-        msg = f"{path} is not a JWST product: it has no keyword DATAMODL"
+        msg = f"{path} is not a JWST product: it has no keyword DATAMODL, or one that "
+        msg += "names no data model of jwst"
     except FileNotFoundError:
         raise
     except Exception as error:  # jwst, asdf, gwcs and astropy have many

@@ -109,18 +109,9 @@ class FusionPipeline(Reusable, Pipeline):
         `~stpipe.config_parser.ConfigObj`
             Parameters by step; none of the trace model and of the fusion.
         """
-        find = super().get_config_from_reference
-        try:
-            config = find(dataset, disable=disable, crds_observatory=crds_observatory)
-        except Exception:
-            if isinstance(dataset, dict):
-                raise
-            # It reads keywords of the first member from its extension ASDF only. What is wrong
-            # with the input is said in our words; if nothing is, its header is asked.
-            _, exposures, cubes = sort_members(dataset)
-            with _first_member([*exposures, *cubes]) as first:
-                keywords, observatory = first.get_crds_parameters(), first.crds_observatory
-            config = find(keywords, disable=disable, crds_observatory=observatory)
+        config = super().get_config_from_reference(
+            dataset, disable=disable, crds_observatory=crds_observatory
+        )
         steps = config.get("steps", {})
         for name in set(steps) - set(cls.step_defs):
             del steps[name]
@@ -131,6 +122,18 @@ class FusionPipeline(Reusable, Pipeline):
             config.pop(name, None)
         cls._referenced = {name: dict(one) for name, one in config.get("steps", {}).items()}
         return config
+
+    @classmethod
+    def _get_crds_parameters(cls, dataset):
+        """Keywords of the first member, for which CRDS selects parameters."""
+        try:
+            return super()._get_crds_parameters(dataset)
+        except Exception:
+            # It reads them from the extension ASDF only. What is wrong with the input is said in
+            # our words; if nothing is, the header is asked.
+            _, exposures, cubes = sort_members(dataset)
+            with _first_member([*exposures, *cubes]) as first:
+                return first.get_crds_parameters(), first.crds_observatory
 
     @classmethod
     def build_config(cls, input, **kwargs):
