@@ -324,7 +324,7 @@ def _errors(data, err, good, name):
 
 def _check_scatter(data, err, good, name):
     """Refuse data without any structure; warn of errors that do not fit their scatter at all."""
-    if good.any() and np.ptp(data[good]) == 0:
+    if good.any() and np.ptp(data[good]) == 0 and data[good][0] != 0:
         msg = f"{name} has the value {data[good][0]:g} in all good pixels: it holds no observation"
         raise NotFusableError(msg)
     planes = data[None] if data.ndim == 2 else data

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import asdf
+from astropy.io.fits.card import Undefined
 from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels.exceptions import NoTypeWarning
 from stdatamodels.jwst import datamodels
@@ -75,7 +76,7 @@ def open_model(path, **kwargs):
         check_fits(path)
         with warnings.catch_warnings(), fast_files():
             warnings.simplefilter("error", NoTypeWarning)
-            return datamodels.open(str(path), **kwargs)
+            return _without_undefined(datamodels.open(str(path), **kwargs))
     except NoTypeWarning:
         msg = f"{path} is not a JWST product: it has no keyword DATAMODL, or one that "
         msg += "names no data model of jwst"
@@ -86,6 +87,14 @@ def open_model(path, **kwargs):
         msg = f"{path} cannot be read as {kind}: {one_line(error)}"
         raise ValueError(msg) from error
     raise ValueError(msg)
+
+
+def _without_undefined(model):
+    """Keywords without a value, which FITS allows and ASDF cannot write, as None."""
+    for entry in model.instance.get("extra_fits", {}).values():
+        for card in entry.get("header", []):
+            card[1:2] = [None if isinstance(card[1], Undefined) else card[1]]
+    return model
 
 
 def _check_members(path):

@@ -19,6 +19,7 @@ __all__ = [
     "check_exposures",
     "check_names",
     "check_readable",
+    "keywords_of_first",
     "needs_preparation",
     "oversampling",
     "prepare_together",
@@ -59,6 +60,40 @@ def sort_members(init):
         if isinstance(member, str):
             check_readable(member)
     return members, list(members.exposures), list(members.cubes)
+
+
+def keywords_of_first(init):
+    """
+    Return what CRDS needs to know of the first member of the science.
+
+    Parameters
+    ----------
+    init : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+        See `sort_members`, which says what is wrong with it.
+
+    Returns
+    -------
+    keywords : dict
+        Its metadata.
+    observatory : str
+        Name of the observatory.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a file cannot be read.
+    """
+    _, exposures, cubes = sort_members(init)
+    if not exposures and not cubes:
+        msg = "the input has no exposure or cube (science): nothing can be fused"
+        raise ValueError(msg)
+    first = [*exposures, *cubes][0]
+    model = open_model(first)
+    try:
+        return model.get_crds_parameters(), model.crds_observatory
+    finally:
+        if model is not first:
+            model.close()
 
 
 def check_readable(member):

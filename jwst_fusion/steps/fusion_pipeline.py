@@ -27,6 +27,7 @@ from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
 from jwst_fusion.steps.exposures import (
     check_exposures,
     check_names,
+    keywords_of_first,
     needs_preparation,
     oversampling,
     prepare_together,
@@ -131,9 +132,7 @@ class FusionPipeline(Reusable, Pipeline):
         except Exception:
             # It reads them from the extension ASDF only. What is wrong with the input is said in
             # our words; if nothing is, the header is asked.
-            _, exposures, cubes = sort_members(dataset)
-            with _first_member([*exposures, *cubes]) as first:
-                return first.get_crds_parameters(), first.crds_observatory
+            return keywords_of_first(dataset)
 
     @classmethod
     def build_config(cls, input, **kwargs):
@@ -482,20 +481,6 @@ def _open_product(path):
     """Open a fused cube with its provenance, or the unmodified cube if it could not be fused."""
     complete = read_headers(path)[0].get("S_FUSION") == "COMPLETE"
     return FusedCubeModel(path) if complete else open_model(path)
-
-
-@contextmanager
-def _first_member(members):
-    """Open the first member of the science; what it opens, it closes."""
-    if not members:
-        msg = "the input has no exposure or cube (science): nothing can be fused"
-        raise ValueError(msg)
-    model = open_model(members[0])
-    try:
-        yield model
-    finally:
-        if model is not members[0]:
-            model.close()
 
 
 def _stem(path):
