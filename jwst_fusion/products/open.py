@@ -90,10 +90,10 @@ def open_model(path, **kwargs):
 
 
 def _without_undefined(model):
-    """Keywords without a value, which FITS allows and ASDF cannot write, as None."""
+    """Keywords without a value, which FITS allows and ASDF cannot write, as empty text."""
     for entry in model.instance.get("extra_fits", {}).values():
         for card in entry.get("header", []):
-            card[1:2] = [None if isinstance(card[1], Undefined) else card[1]]
+            card[1:2] = ["" if isinstance(card[1], Undefined) else card[1]]
     return model
 
 

@@ -129,9 +129,7 @@ class FusionPipeline(Reusable, Pipeline):
         """Keywords of the first member, for which CRDS selects parameters."""
         try:
             return super()._get_crds_parameters(dataset)
-        except Exception:
-            # It reads them from the extension ASDF only. What is wrong with the input is said in
-            # our words; if nothing is, the header is asked.
+        except Exception:  # it needs ASDF, and has no words for what is wrong with the input
             return keywords_of_first(dataset)
 
     @classmethod
