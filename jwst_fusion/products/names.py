@@ -12,7 +12,7 @@ __all__ = ["check_name", "member_file", "read_association"]
 log = logging.getLogger(__name__)
 
 # Characters; a file system takes 255, of which suffixes and the mark of a partial file need some.
-_LONGEST = 200
+_LONGEST = 190
 _LARGEST = 50_000_000  # bytes of an association; one of 1000 exposures has 200 kB
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 

@@ -3,7 +3,6 @@
 import base64
 import html
 import math
-import os
 import shutil
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,6 +10,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
+from jwst_fusion.partial_files import left_folders, partial_path, sweep
 from jwst_fusion.report.names import figure_folder
 from jwst_fusion.report.picture import Picture, encode
 
@@ -165,8 +165,10 @@ def write_page(path, page):
     inline = _fitting(images)
     text = _render(page, inline, figure_folder(path).name)
     folder = figure_folder(path)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    new = folder.with_name(f".{os.getpid()}.{folder.name}")
+    partial, new = partial_path(path), partial_path(folder)
+    sweep(path)
+    for one in left_folders(folder):
+        shutil.rmtree(one, ignore_errors=True)
     try:
         new.mkdir(parents=True)
         for name, data in images.items():

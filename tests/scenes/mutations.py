@@ -141,7 +141,7 @@ def _change_json(path, first, second, value):
         del owner[key]
     else:
         owner[key] = value
-    if second % 11 == 0:
+    if second % 11 == 0 and isinstance(product.get("members"), list):
         product["members"].append(dict(member))
     path.write_text(json.dumps(table))
 
