@@ -16,7 +16,8 @@ PACKAGE = Path(jwst_fusion.__file__).parent
 #: Rooms from the bottom to the top: each imports only rooms of lines above its own. "" is the
 #: package itself, which loads the engines when they are asked for and knows the version.
 FLOORS = (
-    {"errors", "messages", "parameters", "process"},
+    {"errors", "messages", "parameters", "partial_files", "process"},
+    {"input_files"},
     {"numerics"},
     {"bandpass"},
     {"psf"},

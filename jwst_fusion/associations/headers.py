@@ -5,6 +5,8 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from jwst_fusion.input_files import one_line
+
 __all__ = ["is_exposure", "read_headers"]
 
 _BLOCK = 2880  # bytes of a FITS block
@@ -68,10 +70,11 @@ def is_exposure(path):
     """
     try:
         primary, _ = read_headers(path)
-    except OSError as error:
-        msg = f"{path} cannot be read as a JWST product: {error}"
+        kind = primary.get("DATAMODL")
+    except Exception as error:  # astropy has many for damaged headers
+        msg = f"{path} cannot be read as a JWST product: {one_line(error)}"
         raise ValueError(msg) from error
-    return primary.get("DATAMODL") in ("IFUImageModel", "ImageModel")
+    return kind in ("IFUImageModel", "ImageModel")
 
 
 def _header(stream, path, *, end_allowed=False):

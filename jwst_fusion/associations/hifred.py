@@ -1,6 +1,5 @@
 """Members of one HIFReD fusion, from files, cubes or an association, and its rule."""
 
-import json
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,8 @@ from jwst.associations.lib.rules_level3_base import DMS_Level3_Base
 from jwst.associations.registry import RegistryMarker
 from jwst.datamodels import ModelContainer, ModelLibrary
 
-from jwst_fusion.associations.members import relative_name, stem
+from jwst_fusion.associations.members import check_table, relative_name, stem
+from jwst_fusion.products.names import check_name, member_file, read_association
 
 __all__ = ["Asn_Hifred", "HifredMembers", "collect_hifred_members", "make_hifred_association"]
 
@@ -172,7 +172,8 @@ def collect_hifred_members(init):
             _existing(init, "input file")
             msg = f"{init} is one file: give an association or a list of two cubes"
             raise ValueError(msg)
-        return _from_file(_existing(init, "association"))
+        path = Path(init)
+        return _from_table(read_association(path), path.parent, table_name=path.name)
     if isinstance(init, dict):
         return _from_table(init, Path()) if "products" in init else _from_names(init)
     if isinstance(init, ModelContainer):
@@ -192,15 +193,6 @@ def collect_hifred_members(init):
     raise TypeError(msg)
 
 
-def _from_file(path):
-    try:
-        table = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as error:
-        msg = f"{path} is not an association: {error}"
-        raise ValueError(msg) from error
-    return _from_table(table, path.parent, table_name=path.name)
-
-
 def _from_table(table, folder, *, table_name=None):
     name = table_name or "association"
     try:
@@ -209,12 +201,13 @@ def _from_table(table, folder, *, table_name=None):
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         msg = f"{name} is not an association of one product whose members have expname and exptype"
         raise ValueError(msg) from error
+    check_table(table, name)
     cubes, responses = [], {}
     for file, exptype in members:
         if exptype not in ("science", *_RESPONSES):
             log.info("Member %s of type %s is not used by HIFReD", file, exptype)
             continue
-        path = str(_existing(folder / file, f"{name}: {exptype}"))
+        path = str(member_file(folder, file, name))
         if exptype == "science":
             cubes.append(path)
         elif exptype in responses:
@@ -246,10 +239,12 @@ def _checked(members):
     for cube in members.cubes:
         if isinstance(cube, (str, Path)):
             _existing(cube, "cube")
+    if not members.product_name:
+        first = next((c for c in members.cubes if isinstance(c, (str, Path))), None)
+        members = replace(members, product_name=None if first is None else stem(str(first)))
     if members.product_name:
-        return members
-    first = next((c for c in members.cubes if isinstance(c, (str, Path))), None)
-    return replace(members, product_name=None if first is None else stem(str(first)))
+        check_name(members.product_name, members.table_name or "the input")
+    return members
 
 
 def _existing(path, kind):

@@ -1,6 +1,5 @@
 """Members of one fusion, cubes and images, from files, models or an association."""
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.associations.headers import is_exposure
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
 from jwst_fusion.messages import warn
+from jwst_fusion.products.names import check_name, member_file, read_association
 from jwst_fusion.products.open import open_model
 
 __all__ = [
@@ -153,7 +153,8 @@ def collect_members(init):
     """
     if isinstance(init, (str, Path)):
         if Path(init).suffix.lower() == ".json":
-            return _from_file(Path(init))
+            path = Path(init)
+            return _from_table(read_association(path), path.parent, table_name=path.name)
         init = [str(init)]
     if isinstance(init, dict):
         return _from_table(init, Path())
@@ -213,18 +214,6 @@ def split_science(members):
     return exposures, cubes
 
 
-def _from_file(path):
-    if not path.is_file():
-        msg = f"association {path} does not exist"
-        raise FileNotFoundError(msg)
-    try:
-        table = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as error:
-        msg = f"{path} is not an association: {error}"
-        raise ValueError(msg) from error
-    return _from_table(table, path.parent, table_name=path.name)
-
-
 def _from_table(table, folder, *, table_name=None):
     name = table_name or "association"
     try:
@@ -236,17 +225,20 @@ def _from_table(table, folder, *, table_name=None):
     if len(table["products"]) > 1:
         msg = f"{name} has {len(table['products'])} products: write one association a product"
         raise ValueError(msg)
+    check_table(table, name)
     found = []
     for file, exptype in members:
         if exptype not in _ROLES:
             log.info("Member %s of type %s is not used in a fusion", file, exptype)
             continue
-        file = folder / file
-        # A fusion of cubes does not need the background; whoever does opens it.
-        if exptype != "background" and not file.is_file():
-            msg = f"{name} names {file}, which does not exist"
-            raise FileNotFoundError(msg)
-        found.append((str(file), exptype))
+        try:
+            path = member_file(folder, file, name)
+        except FileNotFoundError:
+            # A fusion of cubes does not need the background; whoever does opens it.
+            if exptype != "background":
+                raise
+            path = folder / file
+        found.append((str(path), exptype))
     return _sort(
         found, product_name=product.get("name"), asn_id=table.get("asn_id"), table_name=table_name
     )
@@ -296,7 +288,31 @@ def _role_of_model(model):
     return "other"
 
 
+def check_table(table, name):
+    """
+    Refuse an association whose names would be bad ones for products.
+
+    Parameters
+    ----------
+    table : dict
+        The association, of one product.
+    name : str
+        Its name, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the name of the product or the identifier are not plain names.
+    """
+    (product,) = table["products"]
+    if product.get("name") is not None:
+        check_name(product["name"], name)
+    if table.get("asn_id") is not None:
+        check_name(table["asn_id"], name, "identifier (asn_id)")
+
+
 def _sort(found, *, product_name=None, asn_id=None, table_name=None):
+    found = _each_once(found)
     science = [member for member, role in found if role == "science"]
     kinds = [_is_exposure(member) for member in science]
     cubes = tuple(member for member, exposure in zip(science, kinds, strict=True) if not exposure)
@@ -308,7 +324,20 @@ def _sort(found, *, product_name=None, asn_id=None, table_name=None):
         warn(log, "%s is neither a cube nor an image and is not used", _name(member))
     if not product_name and science:
         product_name = stem(_name(science[0]))
+    if product_name:
+        check_name(product_name, table_name or "the input")
     return FusionMembers(cubes, images, product_name, asn_id, table_name, backgrounds, exposures)
+
+
+def _each_once(found):
+    """Leave out members that are listed a second time: their data would count twice."""
+    kept = {}
+    for member, role in found:
+        key = Path(member).resolve() if isinstance(member, str) else id(member)
+        if (key, role) in kept:
+            warn(log, "%s is listed twice: it is used once", _name(member))
+        kept.setdefault((key, role), (member, role))
+    return list(kept.values())
 
 
 def _is_exposure(member):

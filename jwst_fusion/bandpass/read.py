@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from jwst_fusion.bandpass.curve import Bandpass
+from jwst_fusion.input_files import check_whole, one_line
 
 __all__ = ["read_bandpass"]
 
@@ -79,11 +80,12 @@ def _from_fits(path):
         with warnings.catch_warnings():
             # Warn of faults of a header before the file fails, if it does.
             warnings.simplefilter("ignore", AstropyUserWarning)
+            check_whole(path)
             with fits.open(path, memmap=False) as hdus:
                 found, seen = _find_table(hdus)
     except Exception as error:
         # A corrupt file fails in many ways, not only with OSError.
-        msg = f"the throughput file {path} is not a readable FITS file: {error}"
+        msg = f"the throughput file {path} is not a readable FITS file: {one_line(error)}"
         raise ValueError(msg) from error
     if found is None:
         msg = (

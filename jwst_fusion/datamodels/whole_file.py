@@ -1,10 +1,10 @@
 """Files that are written as a whole or not at all, under the name of a type that jwst knows."""
 
-import os
-from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["WholeFile", "renamed_when_complete"]
+from jwst_fusion.partial_files import renamed_when_complete
+
+__all__ = ["WholeFile"]
 
 
 class WholeFile:
@@ -59,26 +59,3 @@ class WholeFile:
                 super().to_fits(str(partial), *args, **kwargs)
         finally:
             self._final_name = None
-
-
-@contextmanager
-def renamed_when_complete(path):
-    """
-    Let a file be written under another name, and rename it when it is complete.
-
-    Parameters
-    ----------
-    path : `~pathlib.Path`
-        The file; one that exists is replaced.
-
-    Yields
-    ------
-    `~pathlib.Path`
-        Where to write. What is there after an error is deleted.
-    """
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from jwst_fusion.input_files import check_whole, one_line
+
 __all__ = ["StoredArrays", "stored_arrays", "stored_items"]
 
 _KEYS = ("ctype", "crpix", "crval", "cunit", "cdelt")  # of the two axes of the sky
@@ -101,7 +103,7 @@ def stored_arrays(product, extensions, *, slit=None):
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file is not FITS, or there is no such slit.
+        If the file is not FITS or damaged, or there is no such slit.
     """
     if isinstance(product, (str, Path)):
         path = Path(product)
@@ -109,10 +111,11 @@ def stored_arrays(product, extensions, *, slit=None):
             msg = f"product: file {path} does not exist"
             raise FileNotFoundError(msg)
         try:
+            check_whole(path)
             with fits.open(path, memmap=False) as hdus:
                 return _of_extensions(path.name, hdus, extensions, slit)
-        except OSError as error:
-            msg = f"{path} cannot be read as a FITS file: {error}"
+        except (OSError, TypeError, KeyError, fits.VerifyError) as error:
+            msg = f"{path} cannot be read as a FITS file: {one_line(error)}"
             raise ValueError(msg) from error
     hdus = getattr(product, "hdus", product)
     if isinstance(hdus, fits.HDUList):

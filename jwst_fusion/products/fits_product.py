@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from astropy.io import fits
 
-from jwst_fusion.datamodels.whole_file import renamed_when_complete
+from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["FitsProduct", "energy_header", "pairs_table"]
 

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 
 from jwst_fusion.bandpass.names import band_of_wheels
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.input_files import one_line
 
 __all__ = [
     "band_name",
@@ -19,6 +20,9 @@ __all__ = [
 ]
 
 _MJY_SR = u.MJy / u.sr
+# Sides of pixels, arcsec: those of JWST are 0.03 to 0.7, resampled or binned ones a few times that.
+_PIXEL = 1e-3, 30.0
+_STRETCHED = 20.0  # ratio of the sides of a pixel; those of products are 1
 
 
 def surface_brightness_factor(model, name):
@@ -111,11 +115,16 @@ def celestial_wcs(model, name):
     ------
     NotFusableError
         If the model has no celestial coordinates.
+    ValueError
+        If they make no sense; the message names the keywords.
     """
     info = model.meta.wcsinfo.instance
     types = [str(info.get(f"ctype{axis}", "")) for axis in (1, 2)]
     header = fits.Header()
-    if all(kind[:4] in ("RA--", "DEC-") for kind in types):
+    keywords = all(kind[:4] in ("RA--", "DEC-") for kind in types)
+    if keywords:
+        _check_values(info, name)
+    if keywords:
         matrix = "cd" if info.get("cd1_1") is not None else "pc"
         keys = [f"{key}{axis}" for key in ("ctype", "crpix", "crval", "cunit") for axis in (1, 2)]
         keys += [f"{matrix}{i}_{j}" for i in (1, 2) for j in (1, 2)]
@@ -125,14 +134,63 @@ def celestial_wcs(model, name):
         header["RADESYS"] = model.meta.coordinates.reference_frame or "ICRS"
     elif model.data.ndim == 2 and model.meta.hasattr("wcs"):
         header = model.meta.wcs.to_fits_sip(max_pix_error=0.02, verbose=False)
-    wcs = WCS(header, naxis=2)
+    try:
+        wcs = WCS(header, naxis=2)
+        wcs.wcs.set()
+    except Exception as error:  # wcslib has many
+        msg = (
+            f"{name} has sky coordinates that cannot be used ({one_line(error)}): correct the "
+            "keywords CTYPE, CUNIT, CRPIX, CRVAL, CDELT and PC or CD of axes 1 and 2"
+        )
+        raise ValueError(msg) from error
     if not wcs.has_celestial:
         msg = (
             f"{name} has no celestial WCS (CTYPE1 and CTYPE2 are {types}): run it through "
             "cube_build or resample with sky coordinates"
         )
         raise NotFusableError(msg)
+    _check_matrix(wcs, name)
     return wcs
+
+
+def _check_values(info, name):
+    """Refuse values of keywords that are no numbers or no place on the sky."""
+    for axis in (1, 2):
+        for key in ("crpix", "crval", "cdelt"):
+            value = info.get(f"{key}{axis}")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is None and key != "cdelt":
+                msg = f"{name} does not say {key.upper()}{axis}, or not as a number"
+                raise ValueError(msg)
+            if value is not None and not (number and np.isfinite(value)):
+                msg = f"{name} has {key.upper()}{axis} = {value!r}: a finite number is needed"
+                raise ValueError(msg)
+        latitude = str(info.get(f"ctype{axis}")).startswith("DEC")
+        if latitude and abs(info.get(f"crval{axis}") or 0) > 90:
+            msg = f"{name} has CRVAL{axis} = {info[f'crval{axis}']}: declinations reach 90 degrees"
+            raise ValueError(msg)
+
+
+def _check_matrix(wcs, name):
+    """Refuse pixels without area, or of other sizes than those of any telescope."""
+    matrix = wcs.pixel_scale_matrix * 3600
+    keys = "CD1_1, CD1_2, CD2_1, CD2_2" if wcs.wcs.has_cd() else "CDELT1, CDELT2, PC1_1, ..."
+    if not np.isfinite(matrix).all():
+        msg = f"{name} has pixels of no size: {keys} must be finite numbers"
+        raise ValueError(msg)
+    largest, smallest = np.linalg.svd(matrix, compute_uv=False)
+    if not (smallest > 0 and largest / smallest < _STRETCHED):
+        msg = (
+            f"{name} has pixels of {largest:.3g} by {smallest:.3g} arcsec, which show no area of "
+            f"the sky: correct {keys}"
+        )
+        raise ValueError(msg)
+    if not (_PIXEL[0] < smallest and largest < _PIXEL[1]):
+        msg = (
+            f"{name} has pixels of {largest:.3g} by {smallest:.3g} arcsec, which are not those of "
+            f"any image or cube of JWST: correct {keys}"
+        )
+        raise ValueError(msg)
 
 
 def band_name(model):

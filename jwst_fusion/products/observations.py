@@ -15,6 +15,7 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.observation import CubeObservation, ImageObservation
 from jwst_fusion.fusion.observed.photometry import noise_of_cube, noise_of_image
 from jwst_fusion.fusion.observed.sky import SkyGrid, crop_to_grid
+from jwst_fusion.input_files import reading
 from jwst_fusion.messages import warn
 from jwst_fusion.products.keywords import (
     band_name,
@@ -34,6 +35,13 @@ log = logging.getLogger(__name__)
 
 #: No source is that bright; larger values are left over from bad pixels (MJy/sr).
 BRIGHTEST = 1e12
+# Errors relative to the median of all, below which a pixel is not used.
+_SMALLEST = 1e-3
+# Errors in units of the scatter that are said: pixels share light and noise, sources scatter; but
+# not by this factor.
+_MISFIT = 100.0
+_PLANES = 32  # channels in which this is looked at
+_FEWEST = 16  # good pixels of a channel that tell a scatter
 
 
 def read_cube(member):
@@ -90,11 +98,27 @@ def open_cube(member):
         If the file cannot be read, units cannot be converted or arrays do not match.
     """
     model = open_model(member)
-    if model is not member:
-        preserve_keywords(model, member)
-    name = _name(model, member)
+    name = str(member)
+    try:
+        name = _name(model, member)
+        with reading(name):
+            if model is not member:
+                preserve_keywords(model, member)
+            return _cube(model, name), model
+    except BaseException:
+        if model is not member:
+            model.close()
+        raise
+
+
+def _cube(model, name):
+    """Arrays and metadata of an open cube."""
     if isinstance(model, datamodels.IFUImageModel):
         msg = f"{name} is an exposure, not a cube: run fusion_pipeline, or cube_build before fusion"
+        raise ValueError(msg)
+    if not isinstance(model, datamodels.IFUCubeModel):
+        kind = type(model).__name__
+        msg = f"{name} is a {kind}, not a cube (keyword DATAMODL, IFUCubeModel expected)"
         raise ValueError(msg)
     data, err, dq = _arrays(model, name, ndim=3)
     factor = surface_brightness_factor(model, name)
@@ -102,9 +126,13 @@ def open_cube(member):
     if factor != 1:
         data, err = data * np.float32(factor), err * np.float32(factor)
     err, good = _errors(data, err, good, name)
+    _check_scatter(data, err, good, name)
+    if not model.meta.instrument.name:
+        text = "%s does not say its instrument (keyword INSTRUME): PSF and LSF of NIRSpec are taken"
+        warn(log, text, name, kind="no_instrument")
     grid = SkyGrid(celestial_wcs(model, name), data.shape[1:])
     instrument = model.meta.instrument
-    cube = CubeObservation(
+    return CubeObservation(
         data=data,
         err=err,
         good=good,
@@ -120,7 +148,6 @@ def open_cube(member):
         moving=moves(model),
         target=target_position(model),
     )
-    return cube, model
 
 
 def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=None):
@@ -156,55 +183,66 @@ def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=
         If the file cannot be read, units cannot be converted or arrays do not match.
     """
     model = open_model(member)
-    name = _name(model, member)
     try:
-        data, err, dq = _arrays(model, name, ndim=2)
-        wht = model.wht if model.hasattr("wht") else None
-        image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
-        filter_name = band_name(model)
-        if not filter_name:
-            msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
-            raise NotFusableError(msg)
-        if target is not None:
-            image_grid = _follow(image_grid, target_position(model), target, name)
-        if grid is not None:
-            x, y = (offsets or {}).get(filter_name, (0.0, 0.0))
-            grid = grid.shifted(x / grid.scales[0], y / grid.scales[1])
-            border = border + int(np.ceil(reach / image_grid.scale))
-            window = crop_to_grid(image_grid, grid, border=border)
-            if window is None:
-                msg = (
-                    f"{name} (footprint {image_grid.describe()}) does not overlap with the cube "
-                    f"(footprint {grid.describe()})"
-                )
-                raise NotFusableError(msg)
-            data, err, dq = data[window], err[window], dq[window]
-            wht = None if wht is None else wht[window]
-            image_grid = image_grid.cropped(window)
-        factor = surface_brightness_factor(model, name)
-        good = _usable(data, dq, wht, name)
-        # Copies: the arrays must outlive the file.
-        data, err = np.array(data, float) * factor, np.array(err, float) * factor
-        err, good = _errors(data, err, good, name)
-        pixfrac = model.meta.resample.pixfrac
-        if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
-            pixfrac = 1.0
-        return ImageObservation(
-            data=data,
-            err=err,
-            good=good,
-            grid=image_grid,
-            pa_v3=pa_v3(model),
-            instrument=(model.meta.instrument.name or "").upper(),
-            filter=filter_name,
-            detector=(model.meta.instrument.detector or "").upper(),
-            name=name,
-            pixfrac=pixfrac,
-            date=_date(model),
-        )
+        name = _name(model, member)
+        with reading(name):
+            return _image(model, name, grid, border, reach, offsets or {}, target)
     finally:
         if model is not member:
             model.close()
+
+
+def _image(model, name, grid, border, reach, offsets, target):
+    """Arrays and metadata of an open image."""
+    if not isinstance(model, (datamodels.ImageModel, datamodels.SlitModel)):
+        kind = type(model).__name__
+        msg = f"{name} is a {kind}, not an image (keyword DATAMODL, ImageModel expected)"
+        raise ValueError(msg)
+    data, err, dq = _arrays(model, name, ndim=2)
+    wht = model.wht if model.hasattr("wht") else None
+    image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
+    filter_name = band_name(model)
+    if not filter_name:
+        msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
+        raise NotFusableError(msg)
+    if target is not None:
+        image_grid = _follow(image_grid, target_position(model), target, name)
+    if grid is not None:
+        x, y = offsets.get(filter_name, (0.0, 0.0))
+        grid = grid.shifted(x / grid.scales[0], y / grid.scales[1])
+        border = border + int(np.ceil(reach / image_grid.scale))
+        window = crop_to_grid(image_grid, grid, border=border)
+        if window is None:
+            msg = (
+                f"{name} (footprint {image_grid.describe()}) does not overlap with the cube "
+                f"(footprint {grid.describe()})"
+            )
+            raise NotFusableError(msg)
+        data, err, dq = data[window], err[window], dq[window]
+        wht = None if wht is None else wht[window]
+        image_grid = image_grid.cropped(window)
+    factor = surface_brightness_factor(model, name)
+    good = _usable(data, dq, wht, name)
+    # Copies: the arrays must outlive the file.
+    data, err = np.array(data, float) * factor, np.array(err, float) * factor
+    err, good = _errors(data, err, good, name)
+    _check_scatter(data, err, good, name)
+    pixfrac = model.meta.resample.pixfrac
+    if pixfrac is None and model.meta.cal_step.resample == "COMPLETE":
+        pixfrac = 1.0
+    return ImageObservation(
+        data=data,
+        err=err,
+        good=good,
+        grid=image_grid,
+        pa_v3=pa_v3(model),
+        instrument=(model.meta.instrument.name or "").upper(),
+        filter=filter_name,
+        detector=(model.meta.instrument.detector or "").upper(),
+        name=name,
+        pixfrac=pixfrac,
+        date=_date(model),
+    )
 
 
 def _follow(grid, own, target, name):
@@ -261,6 +299,15 @@ def _errors(data, err, good, name):
         known = np.isfinite(err) & (err > 0) & (err < BRIGHTEST)
     if not good.any():
         return err, good
+    if (known & good).any():
+        # Errors are never much smaller than the noise of a readout: such weights are no weights.
+        floor = _SMALLEST * float(np.median(err[known & good]))
+        with np.errstate(invalid="ignore"):
+            tiny = known & good & (err < floor)
+        if tiny.any():
+            text = "%s: %d pixels whose errors are less than %g of the median are not used"
+            warn(log, text, name, np.count_nonzero(tiny), _SMALLEST, kind="tiny_errors")
+            good = good & ~tiny
     if not (known & good).any():
         text = "%s has no errors (extension ERR): they are estimated from the data"
         warn(log, text, name, kind="no_errors")
@@ -273,6 +320,35 @@ def _errors(data, err, good, name):
         lost = np.count_nonzero(good & ~known)
         warn(log, "%s: %d pixels without an error are not used", name, lost)
     return err, good & known
+
+
+def _check_scatter(data, err, good, name):
+    """Refuse data without any structure; warn of errors that do not fit their scatter at all."""
+    if good.any() and np.ptp(data[good]) == 0 and data[good][0] != 0:
+        msg = f"{name} has the value {data[good][0]:g} in all good pixels: it holds no observation"
+        raise NotFusableError(msg)
+    planes = data[None] if data.ndim == 2 else data
+    some = np.unique(np.linspace(0, len(planes) - 1, _PLANES).astype(int))
+    ratios = []
+    for plane in some:
+        there = good[None][plane] if data.ndim == 2 else good[plane]
+        if np.count_nonzero(there) < _FEWEST:
+            continue
+        image = np.where(there, planes[plane], np.nan)[None].astype(float)
+        try:
+            sigma = float(noise_of_image(image)[0])
+        except ValueError:  # no four neighbours are good
+            continue
+        error = float(np.median((err[None] if data.ndim == 2 else err)[plane][there]))
+        if sigma > 0 and error > 0:
+            ratios.append(error / sigma)
+    ratio = float(np.median(ratios)) if ratios else 1.0
+    if not 1 / _MISFIT < ratio < _MISFIT:
+        text = (
+            "%s: its errors (extension ERR) are %.2g times the scatter of neighbouring pixels, "
+            "which no observation explains: look at ERR and its unit"
+        )
+        warn(log, text, name, ratio, kind="scale_of_errors")
 
 
 def _name(model, member):

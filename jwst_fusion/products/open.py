@@ -5,13 +5,14 @@ import warnings
 from pathlib import Path
 
 import asdf
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.io.fits.card import Undefined
 from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels.exceptions import NoTypeWarning
 from stdatamodels.jwst import datamodels
 
+from jwst_fusion.input_files import check_whole, is_fits_name, one_line
 from jwst_fusion.process import without_garbage_collection
+from jwst_fusion.products.names import check_name, member_file, read_association
 
 __all__ = ["INPUT_TYPES", "check_fits", "fast_files", "open_model"]
 
@@ -63,45 +64,69 @@ def open_model(path, **kwargs):
         msg = f"expected a file name or a JWST datamodel, got {type(path).__name__}"
         raise TypeError(msg)
     path = Path(path)
+    check_name(path.name, "the input", "file")
     if not path.is_file():
         msg = f"input file {path} does not exist"
         raise FileNotFoundError(msg)
     try:
         if path.suffix.lower() == ".json":
+            _check_members(path)
             with fast_files():
                 return ModelContainer(str(path))
         check_fits(path)
         with warnings.catch_warnings(), fast_files():
             warnings.simplefilter("error", NoTypeWarning)
-            return datamodels.open(str(path), **kwargs)
+            return _without_undefined(datamodels.open(str(path), **kwargs))
     except NoTypeWarning:
-        msg = f"{path} is not a JWST product: it has no keyword DATAMODL"
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        msg = f"{path} is not a JWST product: it has no keyword DATAMODL, or one that "
+        msg += "names no data model of jwst"
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # jwst, asdf, gwcs and astropy have many
         kind = "an association" if path.suffix.lower() == ".json" else "a JWST product"
-        msg = f"{path} cannot be read as {kind}: {error}"
+        msg = f"{path} cannot be read as {kind}: {one_line(error)}"
+        raise ValueError(msg) from error
     raise ValueError(msg)
+
+
+def _without_undefined(model):
+    """Keywords without a value, which FITS allows and ASDF cannot write, as empty text."""
+    for entry in model.instance.get("extra_fits", {}).values():
+        for card in entry.get("header", []):
+            card[1:2] = ["" if isinstance(card[1], Undefined) else card[1]]
+    return model
+
+
+def _check_members(path):
+    """Check names and files of an association that jwst opens."""
+    table = read_association(path)
+    for product in table.get("products", []):
+        if product.get("name") is not None:
+            check_name(product["name"], path.name)
+        for member in product["members"]:
+            check_fits(member_file(path.parent, member["expname"], path.name))
 
 
 def check_fits(path):
     """
-    Check that a FITS file is whole, before any of its arrays is touched.
+    Check that a file is whole, before any of its arrays is touched.
 
     Parameters
     ----------
     path : `~pathlib.Path`
-        The file; files that do not have a FITS name are not looked at.
+        The file, FITS or ASDF; files of other names are not looked at.
 
     Raises
     ------
     OSError
-        If the file is empty, truncated, or not FITS.
+        If the file is empty, truncated, damaged, or not FITS.
     """
-    if not any(path.name.lower().endswith(ext) for ext in (".fits", ".fit", ".fits.gz")):
-        return
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AstropyUserWarning)
-        with fits.open(path, memmap=False, lazy_load_hdus=False):
-            pass
-    for warning in caught:
-        if "truncated" in str(warning.message):
-            raise OSError(str(warning.message))
+    if is_fits_name(path):
+        check_whole(path)
+    elif path.suffix.lower() == ".asdf":
+        # Blocks of ASDF have checksums of their own.
+        try:
+            with asdf.open(path, lazy_load=False, memmap=False, validate_checksums=True):
+                pass
+        except Exception as error:  # asdf and its extensions have many
+            raise OSError(one_line(error)) from error

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from stdatamodels import fits_support
 
-from jwst_fusion.datamodels.whole_file import WholeFile, renamed_when_complete
+from jwst_fusion.datamodels.whole_file import WholeFile
+from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["in_memory_file", "save_whole"]
 

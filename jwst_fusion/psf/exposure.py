@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.bandpass import load_bandpass
+from jwst_fusion.input_files import check_whole, one_line
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 
 __all__ = ["StarExposure", "read_star"]
@@ -83,12 +84,17 @@ def read_star(path, *, parameter="path"):
         msg = f"{parameter}: the exposure of a star {path} does not exist"
         raise FileNotFoundError(msg)
     try:
+        check_whole(path)
         with fits.open(path, memmap=False) as hdus, warnings.catch_warnings():
             # About keywords that have been renamed since.
             warnings.simplefilter("ignore", FITSFixedWarning)
             return _exposure(hdus, f"{parameter}: {path}")
-    except (OSError, KeyError, TypeError) as error:
-        msg = f"{parameter}: {path} cannot be read as an image (i2d) or cube (s3d): {error}"
+    except Exception as error:  # astropy and wcslib have many
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        msg = (
+            f"{parameter}: {path} cannot be read as an image (i2d) or cube (s3d): {one_line(error)}"
+        )
         raise ValueError(msg) from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.input_files import check_whole, memory_of_machine, one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.cube import PsfCube
@@ -159,13 +160,18 @@ def _read_asdf(path):
     import asdf
 
     try:
-        with asdf.open(path, memmap=False, lazy_load=False) as file:
+        with asdf.open(path, memmap=False, lazy_load=False, validate_checksums=True) as file:
             found = {key: file.tree.get(key) for key in ("psf", "pixel_scale", "wavelength")}
+            # A shape may be declared that the file's bytes do not fill.
+            sizes = [np.size(value) for value in found.values()]
+            if 8 * sum(sizes) > memory_of_machine():
+                msg = f"it declares {sum(sizes):.3g} numbers, more than the memory can hold"
+                raise ValueError(msg)
             found = {
                 key: np.array(value, float) for key, value in found.items() if value is not None
             }
-    except (OSError, TypeError, ValueError, RuntimeError) as error:
-        msg = f"the PSF file {path} is not a readable ASDF file: {error}"
+    except Exception as error:  # asdf and its extensions have many
+        msg = f"the PSF file {path} is not a readable ASDF file: {one_line(error)}"
         raise ValueError(msg) from error
     missing = [key for key in ("psf", "pixel_scale", "wavelength") if key not in found]
     if missing:
@@ -176,6 +182,7 @@ def _read_asdf(path):
 
 def _read_fits(path):
     try:
+        check_whole(path)
         with fits.open(path, memmap=False) as hdus:
             names = {hdu.name: hdu for hdu in hdus if hdu.is_image and hdu.data is not None}
             if not names:
@@ -186,8 +193,10 @@ def _read_fits(path):
             header = names[chosen].header
             table = hdus["WAVELENGTH"].data if "WAVELENGTH" in hdus else None
             wavelength = None if table is None else np.array(table["WAVELENGTH"], dtype=float)
-    except OSError as error:
-        msg = f"the PSF file {path} is not a readable FITS file: {error}"
+    except Exception as error:  # astropy has many
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        msg = f"the PSF file {path} is not a readable FITS file: {one_line(error)}"
         raise ValueError(msg) from error
     if "PIXELSCL" not in header:
         msg = f"the PSF file {path} lacks the keyword PIXELSCL, the pixel in arcsec"

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+from jwst_fusion.input_files import check_whole
 from jwst_fusion.process import without_warnings
 
 __all__ = ["OpticalModel", "data_fingerprint", "data_version", "find_data", "wavefront_map_of_date"]
@@ -344,6 +345,7 @@ def _load_map(model, path):
     from astropy.io import fits
 
     try:
+        check_whole(path)
         with fits.open(path) as hdus:
             measured = "RESULT_PHASE" in hdus
             image = hdus[1 if measured else 0].data

@@ -3,7 +3,6 @@
 import base64
 import html
 import math
-import os
 import shutil
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,6 +10,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
+from jwst_fusion.partial_files import left_folders, partial_path, sweep
 from jwst_fusion.report.names import figure_folder
 from jwst_fusion.report.picture import Picture, encode
 
@@ -165,8 +165,10 @@ def write_page(path, page):
     inline = _fitting(images)
     text = _render(page, inline, figure_folder(path).name)
     folder = figure_folder(path)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    new = folder.with_name(f".{os.getpid()}.{folder.name}")
+    partial, new = partial_path(path), partial_path(folder)
+    sweep(path)
+    for one in left_folders(folder):
+        shutil.rmtree(one, ignore_errors=True)
     try:
         new.mkdir(parents=True)
         for name, data in images.items():
@@ -205,7 +207,9 @@ def _fitting(images):
 def _render(page, inline, folder):
     level, verdict = page.verdict
     template = Template((files("jwst_fusion.report") / "page.html").read_text(encoding="utf-8"))
-    anchors = "".join(f'<a href="#{one.anchor}">{_text(one.title)}</a>' for one in page.sections)
+    anchors = "".join(
+        f'<a href="#{_text(one.anchor)}">{_text(one.title)}</a>' for one in page.sections
+    )
     return template.substitute(
         title=_text(page.title),
         subtitle=_text(page.subtitle),
@@ -224,7 +228,7 @@ def _render(page, inline, folder):
 
 
 def _finding(one):
-    link = f' <a href="#{one.section}">See below</a>' if one.section else ""
+    link = f' <a href="#{_text(one.section)}">See below</a>' if one.section else ""
     return (
         f'<li class="{one.level}" data-key="{_text(one.key)}"><span class="mark" '
         f'aria-hidden="true">{_MARKS[one.level]}</span><div><strong>'
@@ -244,7 +248,8 @@ def _section(section, inline, folder):
         else:
             parts.append(_figures(part, inline, folder))
     return (
-        f'<section id="{section.anchor}"><h2>{_text(section.title)}</h2>{"".join(parts)}</section>'
+        f'<section id="{_text(section.anchor)}"><h2>{_text(section.title)}</h2>'
+        f"{''.join(parts)}</section>"
     )
 
 

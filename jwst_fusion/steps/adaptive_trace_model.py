@@ -16,6 +16,7 @@ from jwst_fusion.adaptive_trace_model.exposure import trace_exposure
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
+from jwst_fusion.input_files import reading
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.cores import SHARES, count_cores
 from jwst_fusion.parameters import option, options_of, spec_of
@@ -193,8 +194,10 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if mode is None:
             self.skip_model(model, f"{name}: {reason}")
             return
-        check_shapes(model)
-        if settings.oversample > 1 and any(is_series(spectrum) for spectrum in spectra(model)):
+        with reading(name):
+            check_shapes(model)
+            series = any(is_series(spectrum) for spectrum in spectra(model))
+        if settings.oversample > 1 and series:
             reason = "a time series cannot be oversampled, it needs oversample=1"
             self.skip_model(model, f"{name}: {reason}")
             return
@@ -210,7 +213,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         # Datamodels, files and WCS are not made for use in several threads at a time.
         lock = Lock()
         for spectrum, (geometry, native, result, reason) in zip(
-            parts, self._trace(parts, mode, settings, threads, lock), strict=True
+            parts, self._trace(parts, name, mode, settings, threads, lock), strict=True
         ):
             if reason:
                 unused.append(reason)
@@ -274,13 +277,13 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         path = write_trace_report(report_path(product), exposure, parameters=parameters)
         log.info("Saved report in %s", path)
 
-    def _trace(self, parts, mode, settings, threads, lock):
+    def _trace(self, parts, name, mode, settings, threads, lock):
         """Yield geometry, exposure, result and why there is none for each spectrum."""
         # Threads work on several slits, or on the slices of a single exposure.
         inner = threads if len(parts) == 1 else 1
 
         def work(spectrum):
-            with lock:
+            with lock, reading(name):
                 try:
                     geometry = make_geometry(mode.geometry, spectrum)
                 except GeometryError as error:

@@ -11,6 +11,7 @@ from jwst.stpipe import query_step_status
 
 from jwst_fusion.associations import collect_members
 from jwst_fusion.associations.headers import read_headers
+from jwst_fusion.input_files import one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.products.open import check_fits, open_model
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_exposures",
     "check_names",
     "check_readable",
+    "keywords_of_first",
     "needs_preparation",
     "oversampling",
     "prepare_together",
@@ -60,6 +62,40 @@ def sort_members(init):
     return members, list(members.exposures), list(members.cubes)
 
 
+def keywords_of_first(init):
+    """
+    Return what CRDS needs to know of the first member of the science.
+
+    Parameters
+    ----------
+    init : str, path, dict, list, datamodel, ModelContainer or ModelLibrary
+        See `sort_members`, which says what is wrong with it.
+
+    Returns
+    -------
+    keywords : dict
+        Its metadata.
+    observatory : str
+        Name of the observatory.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a file cannot be read.
+    """
+    _, exposures, cubes = sort_members(init)
+    if not exposures and not cubes:
+        msg = "the input has no exposure or cube (science): nothing can be fused"
+        raise ValueError(msg)
+    first = [*exposures, *cubes][0]
+    model = open_model(first)
+    try:
+        return model.get_crds_parameters(), model.crds_observatory
+    finally:
+        if model is not first:
+            model.close()
+
+
 def check_readable(member):
     """
     Check that a file is whole, before anything is computed.
@@ -77,7 +113,7 @@ def check_readable(member):
     try:
         check_fits(Path(member))
     except OSError as error:
-        msg = f"{member} cannot be read as a JWST product: {error}"
+        msg = f"{member} cannot be read as a JWST product: {one_line(error)}"
         raise ValueError(msg) from error
 
 

@@ -12,6 +12,7 @@ from jwst_fusion.associations import collect_members
 from jwst_fusion.datamodels import allow_fusion_status
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.alignment import filter_offsets
+from jwst_fusion.fusion.observed.repeats import without_repeats
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.run import fuse_observations
 from jwst_fusion.messages import collected_warnings, warn
@@ -261,7 +262,11 @@ class FusionStep(FusionBaseStep, ExposureFusionMixin):
         except NotFusableError as reason:
             return self._unchanged(model, self.skip_model, str(reason), product_name)
         except np.linalg.LinAlgError as reason:
-            return self._unchanged(model, self.fail_model, str(reason), product_name)
+            text = (
+                f"the fit of {cube.name} has no solution ({reason}): it has too few good spaxels, "
+                "or they show too little"
+            )
+            return self._unchanged(model, self.fail_model, text, product_name)
         finally:
             if model is not member:
                 model.close()
@@ -339,7 +344,7 @@ class FusionStep(FusionBaseStep, ExposureFusionMixin):
             msg = "no image can be used: " + "; ".join(reasons or ["none of the filters asked for"])
             raise NotFusableError(msg)
         warn_of_unused_names(images, options)
-        return images
+        return without_repeats(images)
 
     def _no_cube(self, input_data):
         if isinstance(input_data, datamodels.JwstDataModel):

@@ -17,6 +17,8 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposure_options import check_exposure_options
 from jwst_fusion.fusion.exposure_run import fuse_observed_exposures, observed_field
 from jwst_fusion.fusion.observed.alignment import filter_offsets
+from jwst_fusion.fusion.observed.repeats import without_repeats
+from jwst_fusion.input_files import reading
 from jwst_fusion.messages import collected_warnings, warn
 from jwst_fusion.products.exposure_cube import (
     blended_template,
@@ -209,10 +211,15 @@ class ExposureFusionMixin:
             try:
                 name = str(model.meta.filename or _name(member))
                 _check_role(model, name)
-                parts = read_ifu_exposure(model)
+                with reading(name):
+                    parts = read_ifu_exposure(model)
                 if model is not member:
                     # Copies: the arrays must outlive the file.
                     parts = [_kept(one) for one in parts]
+                same = _same_data(parts, opened)
+                if same is not None:
+                    warn(log, "%s holds the same data as %s: it is used once", name, same)
+                    continue
                 opened.append(
                     _Exposure(
                         member,
@@ -311,6 +318,7 @@ class ExposureFusionMixin:
             except NotFusableError as reason:
                 warn(log, "Image not used: %s", reason)
         warn_of_unused_names(images, options)
+        images = without_repeats(images)
         if members and not images:
             warn(log, "No image can be used: the exposures are fused alone")
         return images
@@ -347,6 +355,18 @@ class ExposureFusionMixin:
             copies.append(copy)
         found = copies[0] if len(copies) == 1 else ModelContainer(copies)
         return (verdict or self.skip_model)(found, reason)
+
+
+def _same_data(parts, opened):
+    """Name of an exposure that was opened before and holds the same data; None if there is none."""
+    for one in opened:
+        if len(one.parts) == len(parts) and all(
+            first.data.shape == second.data.shape
+            and np.array_equal(first.data, second.data, equal_nan=True)
+            for first, second in zip(one.parts, parts, strict=True)
+        ):
+            return one.name
+    return None
 
 
 def _name(member):

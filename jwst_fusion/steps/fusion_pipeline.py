@@ -27,6 +27,7 @@ from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
 from jwst_fusion.steps.exposures import (
     check_exposures,
     check_names,
+    keywords_of_first,
     needs_preparation,
     oversampling,
     prepare_together,
@@ -122,6 +123,14 @@ class FusionPipeline(Reusable, Pipeline):
             config.pop(name, None)
         cls._referenced = {name: dict(one) for name, one in config.get("steps", {}).items()}
         return config
+
+    @classmethod
+    def _get_crds_parameters(cls, dataset):
+        """Keywords of the first member, for which CRDS selects parameters."""
+        try:
+            return super()._get_crds_parameters(dataset)
+        except Exception:  # it needs ASDF, and has no words for what is wrong with the input
+            return keywords_of_first(dataset)
 
     @classmethod
     def build_config(cls, input, **kwargs):

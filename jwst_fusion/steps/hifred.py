@@ -17,6 +17,7 @@ from jwst_fusion.hifred.s3d_data import data_from_s3d
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.fits_tables import open_fits
 from jwst_fusion.hifred.xray_data import data_from_counts, sort_cubes
+from jwst_fusion.input_files import check_whole, one_line, reading
 from jwst_fusion.messages import collected_warnings
 from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.counts import count_product, unchanged_product
@@ -100,24 +101,30 @@ class HifredStep(FusionBaseStep):
         if isinstance(input_data, datamodels.JwstDataModel):
             return self._one_model(input_data)
         members = collect_hifred_members(self.locate(input_data))
+        for cube in members.cubes:
+            if isinstance(cube, (str, Path)):
+                _check_whole(cube, "cube")
         kinds = [_is_jwst(cube) for cube in members.cubes]
         if kinds[0] != kinds[1]:
             msg = "one cube is a JWST product and the other is not: give two of one kind"
             raise ValueError(msg)
         options.check_kind(jwst=kinds[0])
         responses = options.responses(members.responses)
+        for kind, path in responses.items():
+            _check_whole(path, kind.partition("_")[0].upper())
         fuse_pair = self._fuse_s3d if kinds[0] else self._fuse_counts
         return fuse_pair(members, responses, options)
 
     def _fuse_counts(self, members, responses, options):
-        first, second = (
-            cube if isinstance(cube, CountCube) else read_counts(cube) for cube in members.cubes
-        )
+        first, second = (_counts(cube) for cube in members.cubes)
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
-        y = sort_cubes(first, second, responses)[1]
+        names = ", ".join(str(one) for one in (first.name, second.name, *responses.values()))
+        with reading(names, what="one of their headers or tables"):
+            y = sort_cubes(first, second, responses)[1]
         try:
             with collected_warnings() as messages:
-                data, x, y = data_from_counts(first, second, responses, options)
+                with reading(names, what="one of their headers or tables"):
+                    data, x, y = data_from_counts(first, second, responses, options)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))
@@ -172,7 +179,7 @@ class HifredStep(FusionBaseStep):
         finest = max(models, key=lambda model: model.data.shape[0])
         try:
             with collected_warnings() as messages:
-                cubes = [read_cube(model) for model in models]
+                cubes = [_brightness(model) for model in models]
                 data, x, y = data_from_s3d(*cubes, responses, options)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
@@ -189,6 +196,29 @@ class HifredStep(FusionBaseStep):
         return self.fail_model(allow_hifred_status(model.copy()), reason)
 
 
+def _check_whole(path, kind):
+    """Refuse a file that is damaged before anything is read of it; the message names it."""
+    try:
+        check_whole(path)
+    except OSError as error:
+        msg = f"the {kind} {path} is not a readable FITS file: {one_line(error)}"
+        raise ValueError(msg) from error
+
+
+def _brightness(model):
+    """Cube of surface brightness in a model."""
+    with reading(model.meta.filename or "the model"):
+        return read_cube(model)
+
+
+def _counts(cube):
+    """Cube of counts, read if it is a file."""
+    if isinstance(cube, CountCube):
+        return cube
+    with reading(cube):
+        return read_counts(cube)
+
+
 def _is_jwst(cube):
     """Whether a cube is a JWST product; a file is if it says what data model it holds."""
     if isinstance(cube, datamodels.JwstDataModel):
@@ -198,5 +228,5 @@ def _is_jwst(cube):
     if not isinstance(cube, (str, Path)):
         msg = f"a cube of the input is a {type(cube).__name__}: give files, data models, CountCubes"
         raise TypeError(msg)
-    with open_fits(Path(cube), "cube") as hdus:
+    with reading(cube), open_fits(Path(cube), "cube") as hdus:
         return "DATAMODL" in hdus[0].header

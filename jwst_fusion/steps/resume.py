@@ -3,12 +3,12 @@
 import hashlib
 import json
 import logging
-import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jwst_fusion.messages import warn
+from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["Record", "digest", "fingerprint"]
 
@@ -149,12 +149,8 @@ class Record:
             for path in paths
         ]
         stages[name] = {"key": key, "files": files}
-        partial = self.path.with_name(f".{os.getpid()}.{self.path.name}")
-        try:
+        with renamed_when_complete(self.path) as partial:
             partial.write_text(json.dumps({"format": _FORMAT, "stages": stages}, indent=1))
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _read(self):
         try:

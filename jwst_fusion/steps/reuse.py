@@ -1,6 +1,8 @@
 """Instances of steps that can be run again: what a run sets on them is undone at its end."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from jwst_fusion.steps.interrupts import told_of_interrupts
 
 __all__ = ["Reusable", "restored"]
 
@@ -30,8 +32,21 @@ class Reusable:
         object
             What the step makes.
         """
-        with restored(self):
+        with restored(self), _told(self):
             return super().run(*args)
+
+
+def _told(step):
+    """Context in which a run that nobody else watches says what an interruption leaves."""
+    if step.parent is not None:
+        return nullcontext()
+    kept = "No product is half-written; run it again"
+    if getattr(step, "resume", False):
+        kept = (
+            "What was complete is recorded in the output folder: run it again with the same "
+            "output_dir, and it goes on from there"
+        )
+    return told_of_interrupts(step.name or type(step).__name__, kept)
 
 
 @contextmanager

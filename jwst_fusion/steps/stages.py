@@ -4,6 +4,7 @@ import logging
 import time
 from pathlib import Path
 
+from jwst_fusion.products.names import check_name
 from jwst_fusion.products.open import fast_files
 from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.resume import fingerprint
@@ -114,6 +115,7 @@ class Stages:
         return products
 
     def _write(self, model):
+        check_name(model.meta.filename, "a product", "file")
         path = self._record.path.parent / model.meta.filename
         if path.resolve() in self._inputs:
             msg = f"{path} is an input and would be overwritten: give another output_dir"

@@ -333,7 +333,7 @@ def test_bad_files_are_named(tmp_path, members, quick):
         with pytest.raises(ValueError, match=f"{name[:-5]}.fits is not a readable FITS file"):
             HifredStep.call([str(tmp_path / name), members.cubes[1]], **quick)
     (tmp_path / "cut.fits").write_bytes(Path(members.cubes[0]).read_bytes()[: 2880 * 5])
-    with pytest.raises(ValueError, match=r"cut\.fits is truncated"):
+    with pytest.raises(ValueError, match=r"cut\.fits is not .*truncated"):
         HifredStep.call([str(tmp_path / "cut.fits"), members.cubes[1]], **quick)
     for name, kind in (("psf", "PSF"), ("rmf_x", "RMF"), ("arf_x", "ARF")):
         given = list(members.cubes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from jwst_fusion.input_files import memory_of_machine, one_line
+from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
@@ -42,10 +43,15 @@ def read_checkpoint(path):
         msg = f"start: file {path} does not exist"
         raise FileNotFoundError(msg)
     try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(one.file_size for one in packed.infolist())
+        if size > memory_of_machine():
+            msg = f"it says it holds {size / 1e9:.3g} GB, more than the memory of this machine"
+            raise ValueError(msg)
         with np.load(path, allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        msg = f"{path} is not a checkpoint of a fusion, or is damaged: {error}"
+    except Exception as error:  # damaged archives have many
+        msg = f"{path} is not a checkpoint of a fusion, or is damaged: {one_line(error)}"
         raise ValueError(msg) from error
     if int(state.get("version", -1)) != _VERSION:
         msg = f"{path} is not a checkpoint of a fusion, or of another version"
@@ -93,12 +99,6 @@ class Checkpoint:
         """
         if self.path is None:
             return
-        handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, version=_VERSION, **state)
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with renamed_when_complete(self.path) as partial, partial.open("wb") as file:
+            np.savez(file, version=_VERSION, **state)
         self._last = time.monotonic()
