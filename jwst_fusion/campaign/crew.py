@@ -10,9 +10,11 @@ import time
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from multiprocessing import resource_tracker
 
 import dask
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_worker
+from distributed.system import MEMORY_LIMIT
 
 from jwst_fusion.campaign.outcome import Outcome
 from jwst_fusion.campaign.task import own_version, run_task
@@ -26,6 +28,10 @@ _PLACE, _MEMORY = "jwst_fusion_task", "jwst_fusion_memory"
 _TICK = 1.0  # s between two signs of life
 _CONNECT = 10.0  # s that a scheduler has to answer
 _LOST = 60.0  # s without a scheduler after which the campaign ends
+# s without anything that runs or ends, after which tasks are given out anew: Dask does not look
+# again at tasks that no worker had room for when a worker says what it has room for. Doubled each
+# time, up to the second number.
+_STILL = 5.0, 300.0
 _CLOSE = 10.0  # s that workers have to end by themselves
 # Times that a task is given out again because the worker died that it was waiting at.
 _MOVES = 20
@@ -56,10 +62,9 @@ class _Equipment(WorkerPlugin):
     name = "jwst_fusion"
 
     async def setup(self, worker):
-        limit = worker.memory_manager.memory_limit
-        if not limit:
-            from distributed.system import MEMORY_LIMIT as limit
-        await worker.set_resources(**{_PLACE: 1, _MEMORY: limit / 1e9})
+        if _PLACE not in worker.state.total_resources:
+            limit = worker.memory_manager.memory_limit or MEMORY_LIMIT
+            await worker.set_resources(**{_PLACE: 1, _MEMORY: limit / 1e9})
         if threading.current_thread() is threading.main_thread():
             # An interrupt at a terminal goes to all processes; the campaign ends the workers.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -94,6 +99,7 @@ def local_crew(workers, memory, *, retries):
     Crew
         The workers, which end with the context.
     """
+    _start_quiet_tracker()
     settings = {**_SETTINGS, "distributed.scheduler.allowed-failures": retries}
     with dask.config.set(settings), _interrupts_ignored_by_children():
         cluster = LocalCluster(
@@ -101,6 +107,7 @@ def local_crew(workers, memory, *, retries):
             threads_per_worker=1,
             processes=True,
             memory_limit=int(memory * 1e9),
+            resources={_PLACE: 1, _MEMORY: memory},
             dashboard_address="127.0.0.1:0" if _has_dashboard() else None,
             silence_logs=logging.CRITICAL,
         )
@@ -264,7 +271,8 @@ class Crew:
         waiting = {}
         for task in sorted(tasks, key=lambda one: -one.estimate):
             waiting[task.target.name] = (task, self._submit(task, 0))
-        silent = time.monotonic()
+        silent = moved = time.monotonic()
+        patience = _STILL[0]
         while waiting:
             try:
                 name, attempt = self._ended.get(timeout=_TICK)
@@ -274,16 +282,22 @@ class Crew:
                 begun = self._begun.get()
                 self._starts[begun["name"]] = self._starts.get(begun["name"], 0) + 1
                 progress.begin(begun["name"])
+                moved, patience = time.monotonic(), _STILL[0]
             if name is None:
+                now = time.monotonic()
                 if self._client.status == "running":
-                    silent = time.monotonic()
-                if time.monotonic() - silent > _LOST:
+                    silent = now
+                if now - silent > _LOST:
                     _lost()
+                if not progress.running and now - moved > patience:
+                    moved, patience = now, min(2 * patience, _STILL[1])
+                    self._give_out_anew(waiting)
                 yield None
                 continue
-            task, (number, future) = waiting[name]
+            task, (number, future) = waiting.get(name, (None, (None, None)))
             if attempt != number:
                 continue  # an earlier attempt
+            moved, patience = time.monotonic(), _STILL[0]
             outcome = self._outcome(task, future)
             if outcome is None:
                 progress.again(name)
@@ -304,6 +318,12 @@ class Crew:
         )
         future.add_done_callback(lambda _: self._ended.put((name, number)))
         return number, future
+
+    def _give_out_anew(self, waiting):
+        for name, (task, (number, future)) in list(waiting.items()):
+            if not future.done():
+                waiting[name] = (task, self._submit(task, number + 1))
+                future.cancel()
 
     def _outcome(self, task, future):
         """What became of a task; None if it has to be done again."""
@@ -354,6 +374,20 @@ def _pid(nanny):
 def _close(client):
     with suppress(TimeoutError, OSError):
         client.close(timeout=_CLOSE)
+
+
+def _start_quiet_tracker():
+    """Start the process that cleans up after killed workers, which else warns that it did."""
+    name = "PYTHONWARNINGS"
+    before = os.environ.get(name)
+    quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ[name] = f"{before},{quiet}" if before else quiet
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager

@@ -99,7 +99,9 @@ def run_campaign(
     if scheduler is not None and workers is not None:
         msg = "--workers is for this machine: a --scheduler has its own workers"
         raise ValueError(msg)
-    with _marked(output) as marker, _crew(scheduler, workers, needs, retries, len(targets)) as crew:
+    # What is missing or does not fit is found before the folder is made.
+    context = _crew(scheduler, workers, needs, retries, len(targets))
+    with _marked(output) as marker, context as crew:
         number = crew.prepare(str(marker), str(output), needs)
         if crew.dashboard:
             log.info("Dashboard: %s", crew.dashboard)
@@ -159,7 +161,7 @@ def _do_all(tasks, crew, progress):
 
 
 class _Alone:
-    """This process, which does one task after another."""
+    """The process itself, which does one task after another."""
 
     dashboard = ""
 

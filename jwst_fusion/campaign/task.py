@@ -10,6 +10,7 @@ import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class Task:
         return Path(self.output) / self.target.name
 
 
+@cache
 def own_version():
     """
     Return the version of this package.
@@ -116,7 +118,8 @@ def run_task(task, started=None):
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
         with locked(task.folder, wait=task.wait):
-            outcome = _finished(task) or _run(task, outcome, started, begun)
+            key = _key(task)
+            outcome = _finished(task, key) or _run(task, key, outcome, started, begun)
     except BusyError:
         return replace(outcome, status="busy", reason="another campaign works on it")
     except OSError as error:  # the folder cannot be written, or the disk is full
@@ -145,7 +148,10 @@ def _record(task):
 
 
 def _key(task):
+    """What identifies the products; None if a member cannot be read, as running will say."""
     target = task.target
+    if any(not Path(path).is_file() for path, _ in target.members):
+        return None
     extra = {
         "target": target.name,
         "roles": [role for _, role in target.members],
@@ -155,18 +161,16 @@ def _key(task):
     return fingerprint([], [path for path, _ in target.members], extra=extra)
 
 
-def _finished(task):
+def _finished(task, key):
     """Outcome of an earlier campaign, if it is still valid."""
-    if any(not Path(path).is_file() for path, _ in task.target.members):
-        return None  # running the step says which is missing
-    found = _record(task).find(_STAGE, _key(task))
+    found = None if key is None else _record(task).find(_STAGE, key)
     outcome = None if found is None else read_outcome(task.folder, task.target.name)
     if outcome is None or outcome.status != "done":
         return None
     return replace(outcome, reused=True)
 
 
-def _run(task, outcome, started, begun):
+def _run(task, key, outcome, started, begun):
     if started is not None:
         started()
     name = task.target.name
@@ -198,7 +202,8 @@ def _run(task, outcome, started, begun):
         # In this order: what is recorded as finished has an outcome.
         write_outcome(task.folder, outcome)
         products = [str(task.folder / product) for product in outcome.products]
-        _record(task).add(_STAGE, _key(task), products)
+        if key is not None:
+            _record(task).add(_STAGE, key, products)
     else:
         write_outcome(task.folder, outcome)
     log.debug("%s: %s", name, outcome.status)

@@ -49,11 +49,14 @@ def _run(options):
     if options.retries < 0:
         msg = f"--retries is {options.retries}: it must be 0 or more"
         raise ValueError(msg)
-    work, step = read_work(options.step, options.parameters)
+    # Targets that stand behind options are not known to be targets by the parser.
+    given = options.target + [word for word in options.parameters if not word.startswith("-")]
+    parameters = [word for word in options.parameters if word.startswith("-")]
+    work, step = read_work(options.step, parameters)
     asked = options.min_coverage
     with logged():
         targets = find_targets(
-            options.target,
+            given,
             options.output,
             minimum=MIN_COVERAGE if asked is None else asked,
             write=not options.dry_run,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stpipe import Step
 
+NUMBER = 6  # targets of a campaign
+
 
 class StubStep(Step):
     """Write the content of an association after a while; fail or die where asked to."""
@@ -44,3 +46,11 @@ class StubStep(Step):
 
     def _datamodels_open(self, init, **kwargs):
         return init
+
+
+def products(folder):
+    """Content of the products of all targets."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).glob("*/*.dat"))
+    }
