@@ -32,6 +32,7 @@ FLOORS = (
     {"steps"},
     {"step"},
     {"entry_points"},
+    {"campaign"},
     {"command"},
 )
 #: The same within the rooms that have inner rooms, each a floor or a tuple of such that do not know
@@ -42,7 +43,15 @@ INNER = {
     "report": ("", ("fused", "hifred", "trace"), ("exposures", "joined")),
 }
 #: Rooms that know of the pipeline; all others work on arrays, headers and files.
-KNOW_THE_PIPELINE = {"datamodels", "products", "associations", "simulation", "steps", "command"}
+KNOW_THE_PIPELINE = {
+    "datamodels",
+    "products",
+    "associations",
+    "simulation",
+    "steps",
+    "campaign",
+    "command",
+}
 #: Where the steps were defined once; they stand for parameter files that name them, until 1.0.
 OLD_PLACES = {
     "adaptive_trace_model.step",

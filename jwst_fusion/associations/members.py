@@ -122,7 +122,13 @@ def write_association(association, path):
         The file.
     """
     path = Path(path)
-    path.write_text(association.dump()[1])
+    # As a whole: another process may read it at this moment.
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        partial.write_text(association.dump()[1])
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 

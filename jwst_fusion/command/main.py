@@ -8,7 +8,17 @@ from importlib import import_module
 __all__ = ["main"]
 
 #: Modules of the commands, in the order of the help. They import what they need when they run.
-COMMANDS = ("demo", "simulate", "events", "associate", "psf_cache", "report", "configs", "doctor")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "events",
+    "associate",
+    "run",
+    "psf_cache",
+    "report",
+    "configs",
+    "doctor",
+)
 # What bad input raises; anything else is a fault of this package and keeps its traceback.
 _EXPECTED = (ValueError, OSError, ImportError)
 
@@ -46,7 +56,9 @@ def main(arguments=None):
         one line on standard error says.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, options.parameters = parser.parse_known_args(arguments)
+    if options.parameters and not getattr(options, "takes_parameters", False):
+        parser.error(f"unrecognized arguments: {' '.join(options.parameters)}")
     try:
         return options.run(options)
     except BrokenPipeError:

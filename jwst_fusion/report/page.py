@@ -14,7 +14,17 @@ from jwst_fusion.partial_files import left_folders, partial_path, sweep
 from jwst_fusion.report.names import figure_folder
 from jwst_fusion.report.picture import Picture, encode
 
-__all__ = ["Finding", "Link", "Page", "Section", "Table", "short", "write_page"]
+__all__ = [
+    "Finding",
+    "Link",
+    "Page",
+    "Section",
+    "Table",
+    "Thumbnail",
+    "short",
+    "write_page",
+    "write_plain_page",
+]
 
 #: A page is to stay below this many bytes.
 LARGEST_PAGE = 5_000_000
@@ -66,6 +76,23 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Thumbnail:
+    """
+    Cell of a table that shows a picture beside the page.
+
+    Parameters
+    ----------
+    file : str
+        The picture, relative to the folder of the page.
+    alt : str
+        What it shows, for those who cannot see it.
+    """
+
+    file: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class Table:
     """
     A table of text.
@@ -74,7 +101,7 @@ class Table:
     ----------
     head : sequence of str
         Titles of the columns.
-    rows : sequence of sequence of (str or Link)
+    rows : sequence of sequence of (str, Link, Thumbnail, or tuple of them)
         Rows from top to bottom, each with one cell for every column.
     caption : str, optional
         What the table shows, and how to read it.
@@ -187,6 +214,32 @@ def write_page(path, page):
     return path
 
 
+def write_plain_page(path, page):
+    """
+    Write a page without figures of its own; nothing half-written stays if that fails.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The page. No folder is made beside it.
+    page : Page
+        The report, whose pictures are thumbnails in tables only.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The page.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        partial.write_text(_render(page, {}, ""), encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
 def _remove_figures(folder):
     """Remove the figures of an earlier report, which may be of other filters."""
     for one in folder.glob("*.png"):
@@ -270,6 +323,11 @@ def _table(table):
 
 
 def _cell(value):
+    if isinstance(value, tuple):
+        return "<br>".join(map(_cell, value))
+    if isinstance(value, Thumbnail):
+        source = _text(quote(value.file))
+        return f'<img class="thumb" loading="lazy" alt="{_text(value.alt)}" src="{source}">'
     if isinstance(value, Link):
         return f'<a href="{_text(quote(value.page))}">{_text(value.text)}</a>'
     return _text(value)

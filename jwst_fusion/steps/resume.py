@@ -174,6 +174,7 @@ class Record:
         )
 
 
+@cache  # each takes milliseconds to look up
 def _version(name):
     try:
         return version(name)

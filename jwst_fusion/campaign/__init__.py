@@ -1,0 +1,1 @@
+"""Many targets in one run: one after another, or on the workers of a Dask cluster."""
