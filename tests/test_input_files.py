@@ -45,14 +45,14 @@ def test_every_changed_byte_is_seen(content, tmp_path):
 
 
 def test_every_cut_within_an_extension_is_seen(content, tmp_path):
-    starts = [
-        0,
-        *(at for at in range(0, len(content), 2880) if content[at : at + 8] == b"XTENSION"),
-    ]
+    blocks = range(0, len(content), 2880)
+    starts = [0, *(at for at in blocks if content[at : at + 8] == b"XTENSION"), len(content)]
     for size in range(0, len(content), 480):
         said = refusal(tmp_path / "a.fits", content[:size])
-        # Between extensions only the number of these or their names can tell.
-        assert said or size in starts, size
+        # Between extensions only the number of these or their names can tell; some writers leave
+        # the zeros out with which the last one is filled up.
+        following = min(at for at in starts if at >= size)
+        assert said or (following - size < 2880 and not content[size:following].strip(b"\0")), size
         if size > 2880:
             assert not said or "truncated" in said, size
 
@@ -110,13 +110,13 @@ def test_what_is_no_fits(tmp_path):
 
 
 def test_errors_of_libraries_name_the_file():
-    with pytest.raises(ValueError, match=r"a/b\.fits cannot be used: its header .*KeyError: 'X'"):
+    def read(error):
         with reading("a/b.fits"):
-            raise KeyError("X")
-    with pytest.raises(ValueError, match=r"^b\.fits has no X$"), reading("a/b.fits"):
-        msg = "b.fits has no X"
-        raise ValueError(msg)
-    for kind in (NotFusableError, FileNotFoundError):
-        with pytest.raises(kind, match="^as it is$"), reading("b.fits"):
-            raise kind("as it is")
+            raise error
+
+    with pytest.raises(ValueError, match=r"a/b\.fits cannot be used: its header .*KeyError: 'X'"):
+        read(KeyError("X"))
+    for error in (ValueError("b.fits has no X"), NotFusableError("it"), FileNotFoundError("it")):
+        with pytest.raises(type(error), match=f"^{error}$"):
+            read(error)
     assert "\n" not in one_line(ValueError("two\nlines"))

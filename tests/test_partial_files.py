@@ -36,10 +36,14 @@ def test_a_killed_writer_leaves_nothing_that_stays(tmp_path):
 def test_a_full_disk_is_told_with_the_file(tmp_path):
     path = tmp_path / "a.fits"
     path.write_text("before")
-    with pytest.raises(OSError, match=r"a\.fits could not be written \(No space left") as caught:
+
+    def write():
         with renamed_when_complete(path) as partial:
             partial.write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"a\.fits could not be written \(No space left") as caught:
+        write()
     assert caught.value.errno == errno.ENOSPC
     assert [one.name for one in tmp_path.iterdir()] == ["a.fits"]
     assert path.read_text() == "before"
@@ -51,18 +55,21 @@ def test_names_fit_into_the_file_system(tmp_path):
 
 def test_termination_is_told_and_files_are_removed(tmp_path, caplog):
     before = signal.getsignal(signal.SIGTERM)
-    with (
-        pytest.raises(SystemExit) as caught,
-        told_of_interrupts("step", "Run it again"),
-        renamed_when_complete(tmp_path / "a.fits") as partial,
-    ):
-        partial.write_text("half")
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+
+    def run(number):
+        with (
+            told_of_interrupts("step", "Run it again"),
+            renamed_when_complete(tmp_path / "a.fits") as partial,
+        ):
+            partial.write_text("half")
+            signal.raise_signal(number)
+
+    with pytest.raises(SystemExit) as caught:
+        run(signal.SIGTERM)
     assert caught.value.code == 143
     assert "step: terminated. Run it again" in caplog.text
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(KeyboardInterrupt), told_of_interrupts("step", "Run it again"):
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(signal.SIGINT)
     assert "step: interrupted. Run it again" in caplog.text
