@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import shutil
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -249,6 +250,12 @@ def test_bombs_and_pickles(tmp_path):
         read_psf(path)
     path.write_text("#ASDF 1.0.0\n%YAML 1.1\n---\n" + "psf: " + "[" * 5000 + "]" * 5000 + "\n...\n")
     with pytest.raises(ValueError, match=r"a\.asdf"):
+        read_psf(path)
+    lines = [f"{new}: &{new} [{','.join(['*' + old] * 10)}]" for old, new in pairwise("abcdefghij")]
+    path.write_text(
+        "#ASDF 1.0.0\n%YAML 1.1\n---\na: &a [x, y]\n" + "\n".join(lines) + "\npsf: *j\n...\n"
+    )
+    with pytest.raises(ValueError, match=r"a\.asdf is not .*refers to itself"):
         read_psf(path)
     archive = tmp_path / "a.npz"
     np.savez(archive, version=np.array([{"a": 1}], dtype=object))
