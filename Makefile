@@ -21,7 +21,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint docs linkcheck clean
+.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -36,6 +36,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python $(PYTEST)
+
+# Damaged input of every step, other damage each time, for an hour; and runs killed at 20 moments.
+SECONDS_OF_EACH ?= 720
+fuzz: $(STAMP)
+	FUZZ_SECONDS=$(SECONDS_OF_EACH) CRASH_RUNS=20 $(BIN)/python -m pytest -n 0 tests/fuzz tests/steps/test_crash.py
 
 # The lines that the tests run, as a table and in coverage.xml; code run in processes of its own is not counted.
 coverage: $(STAMP)

@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from jwst_fusion.errors import NotFusableError
 
-__all__ = ["check_whole", "is_fits_name", "memory_of_machine", "one_line", "reading"]
+__all__ = ["check_tree", "check_whole", "is_fits_name", "memory_of_machine", "one_line", "reading"]
 
 _BLOCK = 2880  # bytes of a FITS block
 _CARD = 80  # bytes of a card
@@ -33,6 +34,10 @@ _ARRAYS = {
     "MultiSlitModel": ("SCI", "ERR", "DQ"),
     "SlitModel": ("SCI", "ERR", "DQ"),
 }
+_ALIAS = re.compile(rb"[\s\[{,:-]\*[A-Za-z0-9_]")
+_ADDRESS = re.compile(rb"source: *['\"]?[A-Za-z][A-Za-z0-9+.-]*://")
+_NODES = 10_000_000  # of a tree; those of the WCS of an exposure are 200,000
+_TREE = 1_000_000_000  # bytes of an ASDF extension that is looked through; 5 MB is usual
 # What wcslib says of its own code.
 _PLACE = re.compile(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+:? ")
 # How messages of an error are shortened.
@@ -159,6 +164,22 @@ class _Stream:
         return count - left
 
 
+class _Kept:
+    """Bytes of another source, which are kept."""
+
+    def __init__(self, source):
+        self.source, self.content = source, b""
+
+    def read(self, count):
+        found = self.source.read(count)
+        self.content += found
+        return found
+
+    def skip(self, count):
+        """Skip bytes; how many there were."""
+        return len(self.read(count))
+
+
 def _walk(source):
     """Walk through the extensions of a file to its end."""
     found, total = [], 0
@@ -171,6 +192,8 @@ def _walk(source):
         if total > memory_of_machine():
             raise OSError(_too_large(total))
         padded = -(-extension.size // _BLOCK) * _BLOCK
+        if extension.name == "ASDF" and extension.size < _TREE:
+            source = _Kept(source)
         if extension.datasum is not None or extension.checksum:
             there = _summed(source, padded, header, extension, len(found))
         else:
@@ -182,6 +205,9 @@ def _walk(source):
                 "bytes"
             )
             raise OSError(msg)
+        if isinstance(source, _Kept):
+            check_tree(source.content)
+            source = source.source
         found.append(extension)
     _check_number(found)
 
@@ -259,6 +285,54 @@ def _extension(header, number):
     datasum = int(datasum) if datasum and re.fullmatch(r"\d{1,10}", datasum) else None
     checksum = len(values.get("CHECKSUM", "")) == 16
     return _Extension(name, size, datasum, checksum, values)
+
+
+def check_tree(content):
+    """
+    Check that the YAML of an ASDF file neither blows up when it is read nor takes data elsewhere.
+
+    Anchors may stand for lists of anchors, and so for more nodes than any memory holds; arrays may
+    have their data at an address.
+
+    Parameters
+    ----------
+    content : bytes
+        The file, or its beginning up to the end of the YAML.
+
+    Raises
+    ------
+    OSError
+        If the tree is too large, damaged, or names an address.
+    """
+    text = content[: content.find(b"\n...") + 1 or None]
+    if _ADDRESS.search(text):
+        msg = "it takes data from an address, which is not fetched"
+        raise OSError(msg)
+    if not _ALIAS.search(text):
+        return
+    sizes, open_nodes = {}, [[None, 0]]
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append([event.anchor, 1])
+                continue
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, size = open_nodes.pop()
+            elif isinstance(event, yaml.ScalarEvent):
+                anchor, size = event.anchor, 1
+            elif isinstance(event, yaml.AliasEvent):
+                anchor, size = None, sizes.get(event.anchor, 1)
+            else:
+                continue
+            if anchor is not None:
+                sizes[anchor] = size
+            open_nodes[-1][1] += size
+            if open_nodes[-1][1] > _NODES:
+                msg = f"its tree refers to itself and has more than {_NODES:.0e} nodes"
+                raise OSError(msg)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"its tree is damaged: {one_line(error)}"
+        raise OSError(msg) from error
 
 
 _BITS = (8, 16, 32, 64, -32, -64)

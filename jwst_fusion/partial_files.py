@@ -119,7 +119,7 @@ def renamed_when_complete(path):
             f"{path} could not be written ({reason}): make room or give another output_dir; "
             "nothing of it is left"
         )
-        raise OSError(error.errno, msg) from error
+        raise (OSError(error.errno, msg) if error.errno else OSError(msg)) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels.exceptions import NoTypeWarning
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.input_files import check_whole, is_fits_name, one_line
+from jwst_fusion.input_files import check_tree, check_whole, is_fits_name, one_line
 from jwst_fusion.process import without_garbage_collection
 from jwst_fusion.products.names import check_name, member_file, read_association
 
@@ -125,6 +125,7 @@ def check_fits(path):
         check_whole(path)
     elif path.suffix.lower() == ".asdf":
         # Blocks of ASDF have checksums of their own.
+        check_tree(path.read_bytes())
         try:
             with asdf.open(path, lazy_load=False, memmap=False, validate_checksums=True):
                 pass

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from jwst_fusion.input_files import check_whole, memory_of_machine, one_line
+from jwst_fusion.input_files import check_tree, check_whole, memory_of_machine, one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.psf.centre import core_centre
 from jwst_fusion.psf.cube import PsfCube
@@ -160,6 +160,7 @@ def _read_asdf(path):
     import asdf
 
     try:
+        check_tree(path.read_bytes())
         with asdf.open(path, memmap=False, lazy_load=False, validate_checksums=True) as file:
             found = {key: file.tree.get(key) for key in ("psf", "pixel_scale", "wavelength")}
             # A shape may be declared that the file's bytes do not fill.
