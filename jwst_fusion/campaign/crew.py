@@ -32,7 +32,10 @@ _LOST = 60.0  # s without a scheduler after which the campaign ends
 # s that a task may wait for the worker that it was given to while another one is idle: Dask does
 # not look again at tasks for which no worker had room, nor at those given to a busy one.
 _STILL = 3.0
-_SHORT, _RECENT = 1.0, 20  # s: mean of so many tasks below which each worker gets one in advance
+_SHORT, _RECENT = 60.0, 20  # s: mean of so many tasks below which each worker gets one in advance
+# Times that a task is given out again whose worker died, as Dask says, without having begun it:
+# Dask counts the deaths of workers at which a task only waited as well.
+_MOVES = 20
 _CLOSE = 10.0  # s that workers have to end by themselves
 # Of workers on this machine. Dask would stop giving tasks to a worker whose process has not
 # returned the memory of its last task to the system; what does not fit is not given out anyway.
@@ -107,7 +110,7 @@ def local_crew(workers, memory, *, retries):
             processes=True,
             memory_limit=int(memory * 1e9),
             resources={_PLACE: 1, _MEMORY: memory},
-            dashboard_address="127.0.0.1:0" if _has_dashboard() else None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
     try:
@@ -192,7 +195,8 @@ class Crew:
         self._topic = f"jwst_fusion-{uuid.uuid4().hex}"
         self._ended = queue.SimpleQueue()
         self._begun = queue.SimpleQueue()
-        self._starts, self._seconds = {}, deque(maxlen=_RECENT)
+        self._starts, self._killed = {}, {}
+        self._seconds = deque(maxlen=_RECENT)
 
     @property
     def dashboard(self):
@@ -295,9 +299,10 @@ class Crew:
                 if outcome is None:
                     progress.again(name)
                     flights[name] = self._submit(flights[name].task, flights[name].number + 1)
+                    self._killed[name] = self._killed.get(name, 0) + 1
                 else:
                     del flights[name]
-                    self._seconds.append(outcome.seconds)
+                    self._seconds.append(0.0 if outcome.reused else outcome.seconds)
                     yield outcome
             now = time.monotonic()
             if now - looked < _TICK:
@@ -375,9 +380,8 @@ class Crew:
             _lost()
         error = future.exception()
         if isinstance(error, KilledWorker):
-            starts = self._starts.get(task.target.name, 0)
-            # The number of attempts bounds those whose beginning was not heard of, too.
-            if starts <= self._retries and flight.number <= self._retries:
+            name = task.target.name
+            if self._starts.get(name, 0) <= self._retries and self._killed.get(name, 0) < _MOVES:
                 return None
             return self._given_up(task)
         text = " ".join(str(error).split())
