@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 import uuid
+from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from multiprocessing import resource_tracker
 
 import dask
@@ -28,13 +29,14 @@ _PLACE, _MEMORY = "jwst_fusion_task", "jwst_fusion_memory"
 _TICK = 1.0  # s between two signs of life
 _CONNECT = 10.0  # s that a scheduler has to answer
 _LOST = 60.0  # s without a scheduler after which the campaign ends
-# s without anything that runs or ends, after which tasks are given out anew: Dask does not look
-# again at tasks that no worker had room for when a worker says what it has room for. Doubled each
-# time, up to the second number.
-_STILL = 5.0, 300.0
-_CLOSE = 10.0  # s that workers have to end by themselves
-# Times that a task is given out again because the worker died that it was waiting at.
+# s that a task may wait for the worker that it was given to while another one is idle: Dask does
+# not look again at tasks for which no worker had room, nor at those given to a busy one.
+_STILL = 3.0
+_SHORT, _RECENT = 60.0, 20  # s: mean of so many tasks below which each worker gets one in advance
+# Times that a task is given out again whose worker died, as Dask says, without having begun it:
+# Dask counts the deaths of workers at which a task only waited as well.
 _MOVES = 20
+_CLOSE = 10.0  # s that workers have to end by themselves
 # Of workers on this machine. Dask would stop giving tasks to a worker whose process has not
 # returned the memory of its last task to the system; what does not fit is not given out anyway.
 _SETTINGS = {
@@ -108,7 +110,7 @@ def local_crew(workers, memory, *, retries):
             processes=True,
             memory_limit=int(memory * 1e9),
             resources={_PLACE: 1, _MEMORY: memory},
-            dashboard_address="127.0.0.1:0" if _has_dashboard() else None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
     try:
@@ -164,6 +166,17 @@ def remote_crew(address, *, retries):
         _close(client)
 
 
+@dataclass
+class _Flight:
+    """An attempt at a task: its number, what will come of it, since when, and where it runs."""
+
+    task: object
+    number: int
+    future: object
+    since: float
+    worker: str | None = None
+
+
 class Crew:
     """
     Workers, and the tasks that they do.
@@ -182,7 +195,8 @@ class Crew:
         self._topic = f"jwst_fusion-{uuid.uuid4().hex}"
         self._ended = queue.SimpleQueue()
         self._begun = queue.SimpleQueue()
-        self._starts, self._moves = {}, {}
+        self._starts, self._killed = {}, {}
+        self._seconds = deque(maxlen=_RECENT)
 
     @property
     def dashboard(self):
@@ -268,43 +282,81 @@ class Crew:
         ConnectionError
             If the scheduler is gone.
         """
-        waiting = {}
-        for task in sorted(tasks, key=lambda one: -one.estimate):
-            waiting[task.target.name] = (task, self._submit(task, 0))
-        silent = moved = time.monotonic()
-        patience = _STILL[0]
-        while waiting:
-            try:
-                name, attempt = self._ended.get(timeout=_TICK)
-            except queue.Empty:
-                name = None
-            while not self._begun.empty():
-                begun = self._begun.get()
-                self._starts[begun["name"]] = self._starts.get(begun["name"], 0) + 1
-                progress.begin(begun["name"])
-                moved, patience = time.monotonic(), _STILL[0]
-            if name is None:
-                now = time.monotonic()
-                if self._client.status == "running":
-                    silent = now
-                if now - silent > _LOST:
-                    _lost()
-                if not progress.running and now - moved > patience:
-                    moved, patience = now, min(2 * patience, _STILL[1])
-                    self._give_out_anew(waiting)
-                yield None
+        left = sorted(tasks, key=lambda one: -one.estimate)[::-1]
+        flights, workers, looked, silent = {}, self._workers(), time.monotonic(), time.monotonic()
+        while left or flights:
+            # As many as there are workers: Dask binds a task with resources to one worker at once,
+            # and workers that come later would find nothing to do.
+            room = max(len(workers), 1) * (2 if self._are_short() else 1)
+            while left and len(flights) < room:
+                task = left.pop()
+                flights[task.target.name] = self._submit(task, 0)
+            ended = self._next_end()
+            self._note_begun(flights, progress)
+            if ended in [(name, flight.number) for name, flight in flights.items()]:
+                name = ended[0]
+                outcome = self._outcome(flights[name])
+                if outcome is None:
+                    progress.again(name)
+                    flights[name] = self._submit(flights[name].task, flights[name].number + 1)
+                    self._killed[name] = self._killed.get(name, 0) + 1
+                else:
+                    del flights[name]
+                    self._seconds.append(0.0 if outcome.reused else outcome.seconds)
+                    yield outcome
+            now = time.monotonic()
+            if now - looked < _TICK:
                 continue
-            task, (number, future) = waiting.get(name, (None, (None, None)))
-            if attempt != number:
-                continue  # an earlier attempt
-            moved, patience = time.monotonic(), _STILL[0]
-            outcome = self._outcome(task, future)
-            if outcome is None:
+            looked = now
+            if self._client.status == "running":
+                silent, workers = now, self._workers()
+            elif now - silent > _LOST:
+                _lost()
+            yield from self._look_after(flights, workers, progress)
+            yield None
+
+    def _are_short(self):
+        """Whether tasks are so short that the next one should be at hand where one ends."""
+        return bool(self._seconds) and sum(self._seconds) / len(self._seconds) < _SHORT
+
+    def _workers(self):
+        return set(self._client.nthreads())
+
+    def _next_end(self):
+        """Name and number of an attempt that has ended; None if there is none for a while."""
+        try:
+            return self._ended.get(timeout=_TICK)
+        except queue.Empty:
+            return None
+
+    def _note_begun(self, flights, progress):
+        while not self._begun.empty():
+            begun = self._begun.get()
+            name = begun["name"]
+            if name in flights:
+                self._starts[name] = self._starts.get(name, 0) + 1
+                flights[name].worker = begun["worker"]
+                progress.begin(name)
+
+    def _look_after(self, flights, workers, progress):
+        """Find tasks whose worker is gone, and those that wait where they need not."""
+        now = time.monotonic()
+        for name, flight in list(flights.items()):
+            if flight.future.done():
+                continue
+            if flight.worker is not None and flight.worker not in workers:
                 progress.again(name)
-                waiting[name] = (task, self._submit(task, number + 1))
-            else:
-                del waiting[name]
-                yield outcome
+                flight.worker, flight.since = None, now
+                if self._starts.get(name, 0) > self._retries:
+                    del flights[name]
+                    flight.future.cancel()
+                    yield self._given_up(flight.task)
+        idle = len(workers) - sum(one.worker is not None for one in flights.values())
+        for name, flight in list(flights.items()):
+            still = flight.worker is None and not flight.future.done()
+            if still and idle > 0 and now - flight.since > _STILL:
+                flights[name] = self._submit(flight.task, flight.number + 1)
+                flight.future.cancel()
 
     def _submit(self, task, number):
         name = task.target.name
@@ -317,36 +369,35 @@ class Crew:
             pure=False,
         )
         future.add_done_callback(lambda _: self._ended.put((name, number)))
-        return number, future
+        return _Flight(task, number, future, time.monotonic())
 
-    def _give_out_anew(self, waiting):
-        for name, (task, (number, future)) in list(waiting.items()):
-            if not future.done():
-                waiting[name] = (task, self._submit(task, number + 1))
-                future.cancel()
-
-    def _outcome(self, task, future):
+    def _outcome(self, flight):
         """What became of a task; None if it has to be done again."""
-        name = task.target.name
-        failed = Outcome(name, "failed", step=task.work.step, estimate=task.estimate)
+        task, future = flight.task, flight.future
         if future.status == "finished":
             return Outcome(**future.result())
         if future.status in ("cancelled", "lost"):
             _lost()
         error = future.exception()
-        if not isinstance(error, KilledWorker):
-            text = " ".join(str(error).split())
-            return replace(failed, reason=f"{type(error).__name__}: {text}")
-        starts, moves = self._starts.get(name, 0), self._moves.get(name, 0) + 1
-        self._moves[name] = moves
-        # Dask counts the deaths of workers at which a task was waiting as well.
-        if starts <= self._retries and moves <= _MOVES:
-            return None
-        reason = (
-            f"its worker died {max(starts, 1)} times: it was ended, or took more memory than the "
-            f"{task.estimate:.1f} GB that were expected"
+        if isinstance(error, KilledWorker):
+            name = task.target.name
+            if self._starts.get(name, 0) <= self._retries and self._killed.get(name, 0) < _MOVES:
+                return None
+            return self._given_up(task)
+        text = " ".join(str(error).split())
+        return _failed(task, f"{type(error).__name__}: {text}")
+
+    def _given_up(self, task):
+        starts = max(self._starts.get(task.target.name, 0), 1)
+        return _failed(
+            task,
+            f"its worker died {starts} times: it was ended, or took more memory than the "
+            f"{task.estimate:.1f} GB that were expected",
         )
-        return replace(failed, reason=reason)
+
+
+def _failed(task, reason):
+    return Outcome(task.target.name, "failed", reason, step=task.work.step, estimate=task.estimate)
 
 
 def _lost():

@@ -19,8 +19,7 @@ class StubStep(Step):
     output_ext = string(default='.dat') # Kind of file
     seconds = float(default=0.01) # How long it takes
     fail = string(default='') # Name of the target that fails
-    die = string(default='') # Name of the target whose process kills itself
-    deaths = integer(default=1) # How many times
+    die = string(default='') # Targets whose process kills itself, and how many times: t1:1+t2:9
     hold = string(default='') # File: wait as long as it exists
     """
 
@@ -31,11 +30,12 @@ class StubStep(Step):
         if name == self.fail:
             msg = f"{name} is <b>not</b> good"
             raise ValueError(msg)
-        if name == self.die:
+        deaths = dict(one.split(":") for one in self.die.split("+") if one)
+        if name in deaths:
             # beside the folder of the target, whose content is compared
             count = folder.parent / f"{name}.deaths"
             dead = int(count.read_text()) if count.exists() else 0
-            if dead < self.deaths:
+            if dead < int(deaths[name]):
                 count.write_text(str(dead + 1))
                 os.kill(os.getpid(), signal.SIGKILL)
         (folder / "torn").write_text("") if self.hold else None
