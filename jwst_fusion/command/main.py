@@ -14,9 +14,10 @@ _EXPECTED = (ValueError, OSError, ImportError)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
+    """Parser whose errors are the usage and one line."""
 
     def error(self, message):
+        self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
@@ -46,6 +47,9 @@ def main(arguments=None):
         one line on standard error says.
     """
     parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

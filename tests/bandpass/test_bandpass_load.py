@@ -62,7 +62,7 @@ def test_niriss_has_curves_only_in_the_data_of_stpsf(fake_stpsf):
 def test_miri_has_nominal_curves_too(name, no_stpsf, stpsf_path, monkeypatch, caplog):
     nominal = load_bandpass(name, instrument="MIRI")
     assert nominal.source == "nominal half-power wavelengths"
-    assert name in caplog.text
+    assert "Nominal filter curves" in caplog.text
     monkeypatch.setenv("STPSF_PATH", str(stpsf_path))
     measured = load_bandpass(name, instrument="MIRI")
     assert nominal.pivot == pytest.approx(measured.pivot, rel=0.015)
