@@ -8,7 +8,16 @@ from importlib import import_module
 __all__ = ["main"]
 
 #: Modules of the commands, in the order of the help. They import what they need when they run.
-COMMANDS = ("demo", "simulate", "associate", "psf_cache", "report", "configs", "doctor")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "associate",
+    "compare",
+    "psf_cache",
+    "report",
+    "configs",
+    "doctor",
+)
 # What bad input raises; anything else is a fault of this package and keeps its traceback.
 _EXPECTED = (ValueError, OSError, ImportError)
 
