@@ -7,6 +7,8 @@ BENCH = .venv-bench
 LINT = .venv-lint
 DIST = .venv-dist
 WHEEL = .venv-wheel
+AUDIT = .venv-audit
+VERSION ?=
 # What else pip is told when it installs the package: other versions, say.
 WITH ?=
 PIP = -m pip install --quiet --disable-pip-version-check
@@ -21,7 +23,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint docs linkcheck clean
+.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint audit changes docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -91,6 +93,20 @@ lint: $(LINT)/.installed
 	$(LINT)/bin/ruff check --preview --select DOC102,DOC202 jwst_fusion
 	$(LINT)/bin/numpydoc lint `find jwst_fusion -name "*.py" | sort`
 
+# Known faults of everything that an installation brings, and its list (software bill of materials).
+audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python $(PIP) --upgrade pip setuptools
+	$(AUDIT)/bin/python $(PIP) ".[audit]"
+	$(AUDIT)/bin/cyclonedx-py environment --output-format JSON --output-file sbom.json
+	$(AUDIT)/bin/pip-audit --local --skip-editable
+
+# The fragments of changes/ as a section of CHANGES.rst: make changes VERSION=0.2.0
+changes:
+	$(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python $(PIP) "towncrier>=24.8"
+	$(LINT)/bin/towncrier build --yes --version $(VERSION)
+
 docs: $(STAMP)
 	$(BIN)/python $(PIP) --editable ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
@@ -101,4 +117,4 @@ linkcheck: $(STAMP)
 	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 clean:
-	rm -rf build dist docs/_build demo_output coverage.xml .coverage* .venv-*
+	rm -rf build dist docs/_build demo_output coverage.xml sbom.json .coverage* .venv-*

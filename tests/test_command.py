@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 def test_make_list_and_clear(capsys, tmp_path):
     assert cli.main([*MAKE, "--output", str(tmp_path / "psf.fits")]) == 0
     done = capsys.readouterr()
-    assert "s left" in done.err
+    assert "PSF of NIRCAM_SW (NRCB1, aperture): 2 wavelengths" in done.err
     assert "2 wavelengths, 1.900 to 2.100 um, made" in done.out
     assert read_psf(tmp_path / "psf.fits").wavelength.size == 2
     assert cli.main(MAKE) == 0
@@ -82,12 +82,21 @@ def test_damaged_entries_are_listed_and_nothing_is_removed_unasked(capsys, folde
         ["psf"],
     ],
 )
-def test_bad_input_is_one_line_and_status_2(words):
+def test_bad_input_is_usage_or_one_line_and_status_2(words):
     command = [sys.executable, "-m", "jwst_fusion.command.main", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "error:" in done.stderr
+    assert "Traceback" not in done.stderr
+    *usage, last = done.stderr.strip().splitlines()
+    assert "error:" in last
+    assert not usage or usage[0].startswith("usage: jwst-fusion")
+
+
+def test_no_words_print_the_help(capsys):
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: jwst-fusion")
+    assert all(word in said for word in ("simulate", "associate", "report", "compare"))
 
 
 def test_version_needs_no_heavy_package():

@@ -101,3 +101,58 @@ def test_demo_runs_what_it_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(demo_results, "print_table", lambda result: None)
     assert cli.main(["demo", "--output", str(tmp_path), "--oversample", "3"]) == 0
     assert calls == [((str(tmp_path),), {"oversample": 3.0, "psf_source": "aperture"})]
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """An archive as that of STPSF's data files, with next to nothing in it."""
+    import tarfile
+
+    inside = tmp_path / "made" / "stpsf-data"
+    inside.mkdir(parents=True)
+    (inside / "version.txt").write_text("2.1.0\n")
+    with tarfile.open(tmp_path / "mirror.tar.gz", "w:gz") as packed:
+        packed.add(inside, "stpsf-data")
+    return tmp_path / "mirror.tar.gz"
+
+
+def test_psf_fetch_gets_the_data_from_a_mirror(mirror, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STPSF_PATH", "elsewhere")
+    folder = tmp_path / "data" / "stpsf"
+    words = ["psf", "fetch", "--output", str(folder), "--source"]
+    assert cli.main([*words, mirror.as_uri()]) == 0
+    said = capsys.readouterr().out
+    assert (folder / "version.txt").read_text() == "2.1.0\n"
+    assert f"export STPSF_PATH={folder}" in said
+    assert [one.name for one in folder.parent.iterdir()] == ["stpsf"]
+    # Nothing is overwritten, and what is no such archive leaves nothing behind.
+    assert cli.main([*words, str(mirror)]) == 2
+    assert "has files already" in capsys.readouterr().err
+    words[3] = str(tmp_path / "other")
+    for bad, text in ((tmp_path / "made" / "stpsf-data" / "version.txt", "not an archive"),):
+        assert cli.main([*words, str(bad)]) == 2
+        assert text in capsys.readouterr().err
+    assert cli.main([*words, "no-such-file"]) == 2
+    assert "neither an address nor a file" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_doctor_asks_and_tries_to_write(monkeypatch, tmp_path):
+    monkeypatch.setenv("CRDS_PATH", str(tmp_path))
+    monkeypatch.setenv("CRDS_SERVER_URL", "http://127.0.0.1:9")
+    (state, _, text), *_ = doctor._crds()
+    assert state == "note"
+    assert "does not answer" in text
+    monkeypatch.setenv("CRDS_SERVER_URL", "https://crds-serverless-mode.stsci.edu")
+    assert next(doctor._crds())[0] == "ok"
+    monkeypatch.setattr(doctor, "_can_write", lambda folder: False)
+    assert "cannot be written" in next(doctor._crds())[2]
+    found = {what: text for _, what, text in doctor.examine()}
+    assert "cannot be written" in found["PSF cache"]
+    assert "cannot be written" in found["working folder"]
+
+
+def test_doctor_says_how_to_get_stpsf(monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    found = {what: text for _, what, text in doctor._psf_data()}
+    assert "pip install 'jwst_fusion[psf]'" in found["stpsf"]

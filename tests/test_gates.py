@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TESTS = ROOT / ".github" / "workflows" / "tests.yml"
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,11 @@ def test_workflows_use_pinned_actions_and_few_rights(path):
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {}
-    for job in workflow["jobs"].values():
-        assert job["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        # PyPI trusts the identity of this one job, which reads no sources.
+        publishes = (path.stem, name) == ("release", "publish")
+        rights = {"id-token": "write"} if publishes else {"contents": "read"}
+        assert job["permissions"] == rights
         assert job["timeout-minutes"]
 
 
@@ -107,11 +111,11 @@ def test_workflows_call_targets_of_make():
             called |= {command.split()[1] for command in commands}
     called.discard('"$TARGET"')
     assert called <= targets
-    assert called >= {"test", "lint", "docs", "coverage", "test-oldest", "test-wheel"}
+    assert called >= {"test", "lint", "docs", "coverage", "test-oldest", "test-wheel", "audit"}
     assert called >= {"test-newest", "test-jwst-main"}
 
 
 def test_workflows_run_every_python_of_setup_cfg(setup):
     named = re.findall(r":: (3\.\d+)", setup["metadata"]["classifiers"])
-    rows = yaml.safe_load(WORKFLOWS[0].read_text())["jobs"]["tests"]["strategy"]["matrix"]
+    rows = yaml.safe_load(TESTS.read_text())["jobs"]["tests"]["strategy"]["matrix"]
     assert {row["python"] for row in rows["include"]} == set(named)

@@ -9,6 +9,7 @@ from jwst_fusion.input_files import one_line
 
 __all__ = ["is_exposure", "read_headers"]
 
+_GZIP = b"\x1f\x8b"  # first bytes of a gzipped file, whatever its name
 _BLOCK = 2880  # bytes of a FITS block
 _END = b"END" + 77 * b" "  # last card of a header
 # Products have their science image first; more than this many extensions are not looked through.
@@ -22,7 +23,7 @@ def read_headers(path):
     Parameters
     ----------
     path : str or `~pathlib.Path`
-        FITS file, which may be gzipped.
+        FITS file, which may be gzipped; its content tells, not its name.
 
     Returns
     -------
@@ -37,8 +38,9 @@ def read_headers(path):
         If the file cannot be read or is not FITS.
     """
     path = Path(path)
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rb") as stream:
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    with (gzip.open if packed else open)(path, "rb") as stream:
         primary = _header(stream, path)
         for _ in range(_EXTENSIONS):
             header = _header(stream, path, end_allowed=True)

@@ -18,6 +18,7 @@ __all__ = ["Product", "take_inventory"]
 log = logging.getLogger(__name__)
 
 _IMAGES = ("NRC_IMAGE", "MIR_IMAGE")
+_CORONAGRAPHS = ("NRC_CORON",)  # whose images are refused with their mask as the reason
 _SPECTRA = ("NRS_IFU", "MIR_MRS")
 _SINGLE = re.compile(r"^jw\d{11}_\d{5}_\d{5}_")  # name of a product of one exposure
 # Reading waits for the disk most of the time.
@@ -140,7 +141,7 @@ def _look(path):
         return "made by the fusion"
     if kind in _SPECTRA:
         return _spectra(path, header, science, model)
-    if kind in _IMAGES:
+    if kind in _IMAGES or kind in _CORONAGRAPHS:
         return _image(path, header, science, model)
     return f"exposure type {kind or 'unknown'}: neither an integral field unit nor an imager"
 
@@ -170,6 +171,9 @@ def _spectra(path, header, science, model):
 def _image(path, header, science, model):
     if model != "ImageModel" or header.get("S_RESAMP") != "COMPLETE":
         return f"{model} that was not resampled: fusion takes mosaics (i2d)"
+    pupil = str(header.get("PUPIL", "")).upper()
+    if pupil.startswith("MASK"):
+        return f"taken through the coronagraphic mask {pupil}, of which no PSF is known"
     band = band_of_wheels(header.get("FILTER"), header.get("PUPIL"))
     if not band:
         return f"no filter of an imager: {header.get('FILTER')}"

@@ -68,9 +68,7 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
         raise ValueError(msg)
     warn_once(
         log,
-        "Throughput of %s: the nominal curve between half-power wavelengths is used. For the "
-        "measured one %s",
-        text,
+        "Nominal filter curves, between half-power wavelengths, are used. For the measured ones %s",
         remedy,
     )
     return nominal_bandpass(text)

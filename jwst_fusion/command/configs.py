@@ -24,7 +24,10 @@ def installed_configs():
     FileNotFoundError
         If the package was installed without them.
     """
-    folder = Path(jwst_fusion.__file__).parent / "step_configs"
+    package = Path(jwst_fusion.__file__).parent
+    # In the source tree they lie beside the package.
+    places = (package / "step_configs", package.parent / "step_configs")
+    folder = next((one for one in places if one.is_dir()), places[0])
     found = {path.stem: path for path in sorted(folder.glob("*.asdf"))}
     if not found:
         msg = f"no parameter files in {folder}: the package is not installed completely"

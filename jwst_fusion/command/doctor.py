@@ -1,8 +1,12 @@
 """``jwst-fusion doctor``: what is installed, what is missing, and what to do about it."""
 
+import importlib.util
 import os
 import shutil
 import sys
+import tempfile
+import urllib.error
+import urllib.request
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
@@ -11,6 +15,7 @@ __all__ = ["add_parser", "examine"]
 _GOOD, _NOTE, _BAD = "ok", "note", "missing"
 # Memory [GB] of a fusion of one cube of NIRSpec with five images.
 _MEMORY = 6.0
+_PATIENCE = 5.0  # s that a server may take to answer
 _DISK = 10.0  # GB that the products of one observation take
 
 
@@ -104,39 +109,92 @@ def _psf_data():
     from jwst_fusion.psf import cache
 
     found = data_version()
+    installed = importlib.util.find_spec("stpsf") is not None
+    if not installed:
+        text = "not installed: PSFs are those of the aperture model. pip install 'jwst_fusion[psf]'"
+        yield _NOTE, "stpsf", text
     if found:
-        yield _GOOD, "data of STPSF", f"{found} in {os.environ.get('STPSF_PATH')}"
+        yield _try_psf(found, installed=installed)
     else:
         yield (
             _NOTE,
             "data of STPSF",
-            "not found: PSFs are those of the aperture model and filter curves nominal. Download "
-            "them (https://stpsf.readthedocs.io) and set STPSF_PATH to their folder",
+            "not found: PSFs are those of the aperture model and filter curves nominal. Get them "
+            "with 'jwst-fusion psf fetch' and set STPSF_PATH to their folder",
         )
     entries = cache.entries()
     size = sum(entry.size for entry in entries) / 1e6
     folder = cache.cache_folder()
-    yield _GOOD, "PSF cache", f"{len(entries)} entries, {size:.0f} MB, in {folder}"
     nearest = next(one for one in (folder, *folder.parents) if one.exists())
-    if not os.access(nearest, os.W_OK):
+    if _can_write(nearest):
+        yield _GOOD, "PSF cache", f"{len(entries)} entries, {size:.0f} MB, in {folder}"
+    else:
         yield _NOTE, "PSF cache", f"{folder} cannot be written: set JWST_FUSION_CACHE to another"
+
+
+def _try_psf(found, *, installed):
+    """Read what a PSF and a filter curve are made of."""
+    from jwst_fusion.bandpass import load_bandpass
+    from jwst_fusion.psf import webbpsf
+
+    where = os.environ.get("STPSF_PATH")
+    try:
+        webbpsf.find_data()
+        curve = load_bandpass("F200W").source
+    except (OSError, ValueError) as error:
+        return _NOTE, "data of STPSF", f"{found} in {where} cannot be used: {error}"
+    if curve.startswith("nominal"):
+        return _NOTE, "data of STPSF", f"{found} in {where} has no filter curves: get it again"
+    use = "" if installed else ", of which only filter curves are used"
+    return _GOOD, "data of STPSF", f"{found} in {where}{use}"
+
+
+def _can_write(folder):
+    """Whether a file can be made there; what access rights say is not always true."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _crds():
     path, server = os.environ.get("CRDS_PATH"), os.environ.get("CRDS_SERVER_URL")
     context = os.environ.get("CRDS_CONTEXT", "that of the server")
-    if path and server:
-        yield _GOOD, "CRDS", f"{path}, {server}, context {context}"
-        return
     missing = " and ".join(
         name for name, value in (("CRDS_PATH", path), ("CRDS_SERVER_URL", server)) if not value
     )
-    yield (
-        _NOTE,
-        "CRDS",
-        f"{missing} not set: fusion and fusion_adaptive_trace_model need none, pipelines do. Set "
-        "CRDS_PATH=$HOME/crds_cache and CRDS_SERVER_URL=https://jwst-crds.stsci.edu",
-    )
+    need = "fusion and fusion_adaptive_trace_model need none, pipelines do"
+    if missing:
+        yield (
+            _NOTE,
+            "CRDS",
+            f"{missing} not set: {need}. Set "
+            "CRDS_PATH=$HOME/crds_cache and CRDS_SERVER_URL=https://jwst-crds.stsci.edu",
+        )
+        return
+    said = _ask(server)
+    folder = Path(path).expanduser()
+    nearest = next((one for one in (folder, *folder.resolve().parents) if one.exists()), None)
+    if said:
+        yield _NOTE, "CRDS", f"{server} does not answer ({said}): only files in {path} are found"
+    elif nearest is None or not _can_write(nearest):
+        yield _NOTE, "CRDS", f"{path} cannot be written: reference files cannot be kept; {need}"
+    else:
+        yield _GOOD, "CRDS", f"{path}, {server}, context {context}"
+
+
+def _ask(server):
+    """Why a server does not answer; empty if it does, or is none, as without a network."""
+    if "serverless" in server:
+        return ""
+    try:
+        with urllib.request.urlopen(server, timeout=_PATIENCE):
+            return ""
+    except urllib.error.HTTPError:
+        return ""  # it is there, and does not like the question
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
 
 
 def _machine():
@@ -152,5 +210,7 @@ def _machine():
         yield (_GOOD if enough else _NOTE), "memory", text
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     enough = free >= _DISK
+    if not _can_write(Path.cwd()):
+        yield _NOTE, "working folder", f"{Path.cwd()} cannot be written: give output_dir"
     text = f"{free:.0f} GB free here" + ("" if enough else f": an observation takes {_DISK:.0f}")
     yield (_GOOD if enough else _NOTE), "disk", text

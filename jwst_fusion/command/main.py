@@ -14,6 +14,7 @@ COMMANDS = (
     "events",
     "associate",
     "run",
+    "compare",
     "psf_cache",
     "report",
     "configs",
@@ -24,9 +25,10 @@ _EXPECTED = (ValueError, OSError, ImportError)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
+    """Parser whose errors are the usage and one line."""
 
     def error(self, message):
+        self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
@@ -56,6 +58,9 @@ def main(arguments=None):
         one line on standard error says.
     """
     parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
     options, options.parameters = parser.parse_known_args(arguments)
     if options.parameters and not getattr(options, "takes_parameters", False):
         parser.error(f"unrecognized arguments: {' '.join(options.parameters)}")

@@ -1,9 +1,10 @@
-"""``jwst-fusion psf``: the cache of PSFs listed, cleared and filled in advance."""
+"""``jwst-fusion psf``: the cache of PSFs listed, cleared and filled; data files downloaded."""
 
 import argparse
 import sys
 import time
 
+from jwst_fusion.command.psf_fetch import add_verb
 from jwst_fusion.command.screen import logged
 
 __all__ = ["add_parser"]
@@ -21,8 +22,8 @@ def add_parser(subparsers):
     subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
-    psf = subparsers.add_parser("psf", help="PSFs kept on disk")
-    verbs = psf.add_subparsers(required=True, metavar="list|clear|make")
+    psf = subparsers.add_parser("psf", help="PSFs kept on disk, and the data they are made with")
+    verbs = psf.add_subparsers(required=True, metavar="list|clear|fetch|make")
 
     one = verbs.add_parser("list", help="say what the cache holds")
     _add_selection(one)
@@ -32,6 +33,8 @@ def add_parser(subparsers):
     _add_selection(one)
     one.add_argument("--yes", action="store_true", help="do not ask")
     one.set_defaults(run=_clear)
+
+    add_verb(verbs)
 
     one = verbs.add_parser("make", help="compute PSFs, so that later runs find them")
     _add_make(one)

@@ -81,11 +81,37 @@ def _run(options):
         elif "S_FUSION" in header:
             kind = "joined" if "FUSCUBES" in hdus else "fusion"
             kind = "exposures" if "FUSEXPOSURES" in hdus else kind
+        elif header.get("S_TRCMOD") != "COMPLETE":
+            _refuse(product, header)
     kinds = {"hifred": _report_hifred, "joined": _report_joined, "fusion": _report_fusion}
     kinds["exposures"] = _report_exposures
     kinds.get(kind, _report_trace)(options, output)
     print(f"{output} written")
     return 0
+
+
+# Products of the pipeline by their data models.
+_NAMED = {
+    "IFUCubeModel": "a cube (s3d) that is not fused",
+    "ImageModel": "an image (i2d)",
+    "MultiSpecModel": "extracted spectra (x1d)",
+    "MRSMultiSpecModel": "extracted spectra (x1d)",
+    "IFUImageModel": "an exposure without a trace model",
+}
+
+
+def _refuse(product, header):
+    """Say what a file is on which there is nothing to report."""
+    model = str(header.get("DATAMODL", ""))
+    what = _NAMED.get(model, f"a {model}" if model else "not a JWST product")
+    if model in ("SlitModel", "MultiSlitModel"):
+        rectified = header.get("S_RESAMP") == "COMPLETE"
+        what = "a rectified spectrum (s2d)" if rectified else "spectra without a trace model"
+    msg = (
+        f"{product} is {what}: reports are on fused cubes, products of hifred and exposures with "
+        "a trace model (S_TRCMOD = COMPLETE)"
+    )
+    raise ValueError(msg)
 
 
 def _report_fusion(options, output):

@@ -205,6 +205,13 @@ def _image(model, name, grid, border, reach, offsets, target):
     if not filter_name:
         msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
         raise NotFusableError(msg)
+    pupil = str(model.meta.instrument.pupil or "").upper()
+    if pupil.startswith("MASK"):
+        msg = (
+            f"{name} was taken through the coronagraphic mask {pupil}, of which no PSF is known: "
+            "give an image with PUPIL = CLEAR"
+        )
+        raise NotFusableError(msg)
     if target is not None:
         image_grid = _follow(image_grid, target_position(model), target, name)
     if grid is not None:

@@ -1,7 +1,7 @@
 """Names and versions of the software that made a product."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from jwst_fusion import __version__
 
@@ -23,4 +23,12 @@ def software(packages):
         Name and version of this package, of Python, and of the packages.
     """
     own = [("jwst_fusion", __version__), ("python", platform.python_version())]
-    return own + [(name, version(name)) for name in packages]
+    return own + [(name, _version(name)) for name in packages]
+
+
+def _version(name):
+    """Version of a package, of which some are optional."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

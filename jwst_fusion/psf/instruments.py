@@ -161,7 +161,8 @@ def identify(instrument, wavelength, detector=None):
         msg = (
             f"wavelength runs from {wavelength[0]:g} to {wavelength[1]:g} um, but {model.name} "
             f"covers {low:g} to {high:g} um. Wavelengths are in micrometre; for NIRCam make one "
-            f"PSF cube per channel (the channels meet at {NIRCAM_LIMIT:g} um)"
+            f"PSF cube per channel (the channels meet at {NIRCAM_LIMIT:g} um); of a cube that is "
+            "fused, leave the channels beyond out with wave_min and wave_max"
         )
         raise ValueError(msg)
     if model.name == "MIRI_MRS" and (name is None or name in _MRS_DETECTORS):

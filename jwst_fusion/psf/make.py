@@ -185,7 +185,7 @@ def _choose_source(source, channel):
     try:
         webbpsf.find_data(channel)
         if importlib.util.find_spec("stpsf") is None:
-            msg = "the package stpsf is not installed (pip install stpsf)"
+            msg = "the package stpsf is not installed (pip install 'jwst_fusion[psf]')"
             raise ModuleNotFoundError(msg)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         if source == "webbpsf":

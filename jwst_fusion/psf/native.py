@@ -15,6 +15,8 @@ __all__ = ["Native", "versions"]
 
 log = logging.getLogger(__name__)
 
+_SILENCE = 10.0  # s between lines on the progress
+
 # Native pixels are this much smaller than the Nyquist limit of the widest baseline.
 _SAMPLING_MARGIN = 1.05
 # Filters with a focus of their own; the others do not act on the optics.
@@ -145,7 +147,7 @@ class Native:
             finally:
                 idle.append(call)
 
-        start = time.monotonic()
+        start = said = time.monotonic()
         with (
             threadpool_limits(1 if cores > 1 else None),
             ThreadPoolExecutor(len(calls)) as pool,
@@ -153,6 +155,9 @@ class Native:
             jobs = {pool.submit(one, i): i for i in range(self.nodes.size)}
             for done, job in enumerate(as_completed(jobs), start=1):
                 arrays[f"psf_{jobs[job]}"] = job.result().astype(np.float32)
-                left = (time.monotonic() - start) * (self.nodes.size - done) / done
-                log.info("%s PSF %d of %d, %.0f s left", self.channel, done, len(jobs), left)
+                now = time.monotonic()
+                if now - said > _SILENCE:
+                    left = (now - start) * (self.nodes.size - done) / done
+                    log.info("%s PSF %d of %d, %.0f s left", self.channel, done, len(jobs), left)
+                    said = now
         return arrays

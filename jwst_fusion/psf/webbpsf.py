@@ -235,7 +235,7 @@ def _import_stpsf():
             _import_pysiaf()
             import stpsf
         except ImportError as error:
-            msg = "the package stpsf cannot be imported; install it: pip install stpsf"
+            msg = "the package stpsf cannot be imported; install it: pip install 'jwst_fusion[psf]'"
             raise ImportError(msg) from error
     return stpsf
 

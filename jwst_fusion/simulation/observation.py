@@ -8,6 +8,7 @@ import numpy as np
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.psf import aperture_angle
+from jwst_fusion.psf.instruments import NIRCAM_LIMIT
 from jwst_fusion.simulation.exposures import (
     Noise,
     builtin_exposure,
@@ -15,8 +16,8 @@ from jwst_fusion.simulation.exposures import (
     pixel_pitch,
     repoint,
 )
-from jwst_fusion.simulation.images import simulate_i2d
-from jwst_fusion.simulation.psfs import imager_psf, pixel_psf
+from jwst_fusion.simulation.images import PIXEL_SCALE, simulate_i2d
+from jwst_fusion.simulation.psfs import imager_psf, long_imager_psf, pixel_psf
 from jwst_fusion.simulation.reference_geometry import nirspec_exposure
 
 __all__ = ["FILTERS", "simulate_exposures", "simulate_images"]
@@ -139,7 +140,7 @@ def simulate_images(
     seed=101,
 ):
     """
-    Observe a scene with the short-wavelength channel of NIRCam and write i2d mosaics.
+    Observe a scene with NIRCam and write i2d mosaics, each with the pixels of its channel.
 
     Parameters
     ----------
@@ -160,7 +161,7 @@ def simulate_images(
     calibration : dict, optional
         Filter to factor by which its image is brighter than it should be.
     psf : jwst_fusion.psf.PsfCube, optional
-        Default: that of the aperture model.
+        Default: those of the aperture model, of each channel its own.
     seed : int
         Seed of the first image.
 
@@ -171,13 +172,18 @@ def simulate_images(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    psf = imager_psf(scene, roll=roll, source="aperture") if psf is None else psf
-    observed = scene.observe(psf)
-    size = int(side / 0.0311)
+    makers, seen = {"SHORT": imager_psf, "LONG": long_imager_psf}, {}
     paths = []
     for number, name in enumerate(filters):
         bandpass = load_bandpass(name, path=(throughputs or {}).get(name))
-        weights = _within(psf, scene.wavelength, photometry_weights(scene.wavelength, bandpass))
+        channel = "SHORT" if psf is not None or bandpass.pivot < NIRCAM_LIMIT else "LONG"
+        if channel not in seen:
+            made = makers[channel](scene, roll=roll, source="aperture") if psf is None else psf
+            seen[channel] = scene.observe(made)
+        observed, size = seen[channel], int(side / PIXEL_SCALE[channel])
+        weights = _within(
+            observed.psf, scene.wavelength, photometry_weights(scene.wavelength, bandpass)
+        )
         model = simulate_i2d(
             observed,
             weights * (calibration or {}).get(name, 1.0),
@@ -188,6 +194,7 @@ def simulate_images(
             shape=(size, size + 10),
             roll=roll,
             noise=noise * (3 if name.endswith("N") else 1),
+            channel=channel,
             seed=seed + number,
         )
         path = folder / model.meta.filename

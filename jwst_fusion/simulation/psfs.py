@@ -4,7 +4,7 @@ from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
 from jwst_fusion.psf.instruments import NIRCAM_LIMIT
 from jwst_fusion.simulation.images import i2d_pixel_kernels
 
-__all__ = ["cube_psf", "imager_psf", "pixel_psf"]
+__all__ = ["cube_psf", "imager_psf", "long_imager_psf", "pixel_psf"]
 
 _SPAXEL = 0.1  # arcsec: width of a slice, and detector pixel along it
 
@@ -88,14 +88,46 @@ def imager_psf(scene, *, roll, **options):
     return _on_scene("NIRCAM", scene, roll, pixel_kernels, limit=NIRCAM_LIMIT, **options)
 
 
+def long_imager_psf(scene, *, roll, **options):
+    """
+    PSF of a pixel of a long-wavelength NIRCam mosaic: optics, pixel and drizzle kernel.
+
+    Parameters
+    ----------
+    scene : jwst_fusion.simulation.scene.Scene
+        Whose pixel scale and wavelength range, from the beginning of the long channel, the PSF
+        takes.
+    roll : float
+        Position angle of V3 of the imager's visit, degree.
+    **options
+        ``nodes`` (9), ``width`` (4 arcsec), and arguments of `jwst_fusion.psf.make_psf`.
+
+    Returns
+    -------
+    jwst_fusion.psf.PsfCube
+        PSF on the pixel scale of the scene, north up.
+    """
+    kernels = i2d_pixel_kernels(channel="LONG", angle=roll + aperture_angle("NIRCAM"))
+    return _on_scene("NIRCAM", scene, roll, kernels, start=NIRCAM_LIMIT, **options)
+
+
 def _on_scene(
-    instrument, scene, roll, pixel_kernels, *, nodes=9, width=4.0, limit=float("inf"), **options
+    instrument,
+    scene,
+    roll,
+    pixel_kernels,
+    *,
+    nodes=9,
+    width=4.0,
+    start=0.0,
+    limit=float("inf"),
+    **options,
 ):
     """PSF on the pixels of a scene, at nodes over the range that the instrument sees."""
     blue, red = scene.wavelength[[0, -1]]
     return make_psf(
         instrument,
-        wavelength=chebyshev_nodes(blue, min(red, limit), nodes),
+        wavelength=chebyshev_nodes(max(blue, start), min(red, limit), nodes),
         pixel_scale=scene.pixel_scale,
         npix=int(width / scene.pixel_scale) // 2 * 2 + 1,
         angle=roll,

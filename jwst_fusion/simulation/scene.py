@@ -4,7 +4,7 @@ Cubes are (wavelength, y, x), images (y, x) with x growing to the west and y to 
 centre of the scene; wavelengths are in micrometre, surface brightness in MJy/sr.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from astropy.wcs import WCS
@@ -153,6 +153,41 @@ class Scene:
         return np.stack(
             [np.interp(wavelength, self.wavelength, s, left=0.0, right=0.0) for s in self.spectra]
         )
+
+    def integrated(self, wavelength):
+        """
+        Make the scene as channels record it: the mean of each spectrum over every channel.
+
+        Sampled at the centres of channels, a line that is narrower than a channel would have too
+        much light or too little.
+
+        Parameters
+        ----------
+        wavelength : ndarray
+            Ascending centres of channels that touch each other, micrometre, shape (n,), n > 1.
+
+        Returns
+        -------
+        Scene
+            Scene whose spectra are given at these wavelengths.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two channels.
+        """
+        centre = np.asarray(wavelength, float)
+        if centre.size < 2:
+            msg = f"{centre.size} channel: at least two are needed to know how wide they are"
+            raise ValueError(msg)
+        middle = 0.5 * (centre[1:] + centre[:-1])
+        edge = np.concatenate([[2 * centre[0] - middle[0]], middle, [2 * centre[-1] - middle[-1]]])
+        grid = np.union1d(self.wavelength, edge)
+        values = self.spectrum(grid)
+        steps = 0.5 * (values[:, 1:] + values[:, :-1]) * np.diff(grid)
+        total = np.concatenate([np.zeros((len(values), 1)), np.cumsum(steps, axis=1)], axis=1)
+        at_edge = total[:, np.searchsorted(grid, edge)]
+        return replace(self, wavelength=centre, spectra=np.diff(at_edge, axis=1) / np.diff(edge))
 
     def observe(self, psf):
         """

@@ -194,6 +194,15 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         if mode is None:
             self.skip_model(model, f"{name}: {reason}")
             return
+        steps = model.meta.cal_step
+        if steps.resample == "COMPLETE":
+            reason = "it is rectified (S_RESAMP = COMPLETE), its traces are gone: give the cal file"
+            self.skip_model(model, f"{name}: {reason}")
+            return
+        if steps.adaptive_trace_model == "COMPLETE":
+            reason = "it has a trace model already (S_TRCMOD = COMPLETE): give the cal file"
+            self.skip_model(model, f"{name}: {reason}")
+            return
         with reading(name):
             check_shapes(model)
             series = any(is_series(spectrum) for spectrum in spectra(model))

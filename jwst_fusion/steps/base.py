@@ -54,6 +54,10 @@ class FusionBaseStep(Reusable, Step):
       ``old_names`` has it: from parameter files, keywords and the command line.
     """
 
+    #: Whether an unmodified copy of the input, handed on if the step is skipped, is saved. Those of
+    #: a fusion are not: a file named fused would hold what is not fused.
+    saves_unchanged: ClassVar = True
+
     #: Present names of parameters by their old ones, which are taken until version 1.0.
     old_names: ClassVar = {}
 
@@ -298,8 +302,12 @@ class FusionBaseStep(Reusable, Step):
         Returns
         -------
         str, list of str or None
-            The file or files; None if nothing is saved.
+            The file or files; None if nothing is saved, as for what is not fused.
         """
+        if not (self.saves_unchanged or isinstance(model, (Sequence, ModelLibrary))) and (
+            getattr(model.meta.cal_step, self.class_alias, None) in ("SKIPPED", "FAILED")
+        ):
+            return None
         given = output_file or self.output_file
         with fast_files():
             if isinstance(model, (Sequence, ModelLibrary)):
@@ -354,7 +362,7 @@ class FusionBaseStep(Reusable, Step):
             The same object.
         """
         warn(log, "%s: step skipped: %s", self.name, reason)
-        return self.set_status(models, "SKIPPED")
+        return self._left(models, "SKIPPED", reason)
 
     def fail_model(self, models, reason):
         """
@@ -373,7 +381,13 @@ class FusionBaseStep(Reusable, Step):
             The same object.
         """
         warn(log, "%s: step failed: %s", self.name, reason)
-        return self.set_status(models, "FAILED")
+        return self._left(models, "FAILED", reason)
+
+    def _left(self, models, status, reason):
+        """Mark models that stay as they are; the last line of a fusion says why."""
+        if not self.saves_unchanged:
+            self.note_not_fused(f"{reason} (status {status}; no product is saved)")
+        return self.set_status(models, status)
 
 
 def _warn_of_old_name(old, new):

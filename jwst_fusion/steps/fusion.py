@@ -64,6 +64,7 @@ class FusionStep(FusionBaseStep, ExposureFusionMixin):
     __module__ = "jwst_fusion.step"
 
     class_alias = "fusion"
+    saves_unchanged = False
 
     spec = (
         spec_of(FusionOptions) + "    suffix = string(default='fused_s3d') # Suffix of the product"

@@ -39,7 +39,7 @@ from jwst_fusion.steps.idle import warn_of_idle_steps
 from jwst_fusion.steps.outliers import FrugalOutlierStep
 from jwst_fusion.steps.resume import Record
 from jwst_fusion.steps.reuse import Reusable
-from jwst_fusion.steps.stages import Stages
+from jwst_fusion.steps.stages import Stages, is_not_fused
 from jwst_fusion.steps.stock import forget_steps
 
 __all__ = ["FusionPipeline"]
@@ -260,10 +260,11 @@ class FusionPipeline(Reusable, Pipeline):
         Returns
         -------
         list of str
-            The files.
+            The files; none of what is not fused.
         """
         models = [model] if isinstance(model, datamodels.JwstDataModel) else model
-        return [str(self._folder() / one.meta.filename) for one in models]
+        folder = self._folder()
+        return [str(folder / one.meta.filename) for one in models if not is_not_fused(one)]
 
     def _check_parameters(self):
         """Raise at once for what a step would reject after minutes."""

@@ -1,10 +1,16 @@
 """Instances of steps that can be run again: what a run sets on them is undone at its end."""
 
+import logging
 from contextlib import contextmanager, nullcontext
 
+from stpipe.exceptions import ValidationError
+
 from jwst_fusion.steps.interrupts import told_of_interrupts
+from jwst_fusion.steps.refusal import refused_in_one_line
 
 __all__ = ["Reusable", "restored"]
+
+log = logging.getLogger(__name__)
 
 # The records of the last run, which `stpipe.Step.log_records` gives.
 _KEPT = ("_log_records",)
@@ -16,7 +22,28 @@ class Reusable:
 
     Both stpipe and the pipelines of jwst set attributes of a step while it runs, such as its
     input folder, names of output files, and which steps of a pipeline are skipped.
+
+    The last line of a run says what was not fused, and an error of the input ends ``strun`` in one
+    line.
     """
+
+    @classmethod
+    def from_config_section(cls, *args, **kwargs):
+        """
+        Make the step of a configuration; a wrong value ends ``strun`` in one line.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for `stpipe.Step.from_config_section`.
+
+        Returns
+        -------
+        `~stpipe.Step`
+            The step.
+        """
+        with refused_in_one_line(ValidationError, say=True):
+            return super().from_config_section(*args, **kwargs)
 
     def run(self, *args):
         """
@@ -32,8 +59,29 @@ class Reusable:
         object
             What the step makes.
         """
-        with restored(self), _told(self):
-            return super().run(*args)
+        if self.parent is not None:
+            with restored(self):
+                return super().run(*args)
+        with restored(self), _told(self), refused_in_one_line():
+            self.not_fused = []
+            result = super().run(*args)
+            for reason in dict.fromkeys(self.not_fused):
+                log.warning("NOT FUSED: %s", reason)
+            return result
+
+    def note_not_fused(self, reason):
+        """
+        Keep a reason for the last line of the run, of the pipeline if this is a step of one.
+
+        Parameters
+        ----------
+        reason : str
+            Why something was not fused.
+        """
+        outermost = self
+        while outermost.parent is not None:
+            outermost = outermost.parent
+        vars(outermost).setdefault("not_fused", []).append(reason)
 
 
 def _told(step):

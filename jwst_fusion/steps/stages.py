@@ -9,7 +9,7 @@ from jwst_fusion.products.open import fast_files
 from jwst_fusion.products.whole_file import save_whole
 from jwst_fusion.steps.resume import fingerprint
 
-__all__ = ["Stages"]
+__all__ = ["Stages", "is_not_fused"]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Stages:
         Returns
         -------
         products : list of str or datamodel
-            Files, or models if nothing is written.
+            Files, or models if nothing is written, as of what is not fused.
         reused : bool
             Whether they are those of an earlier run.
         """
@@ -80,7 +80,7 @@ class Stages:
         start = time.perf_counter()
         models = make()
         products = models if self._record is None else [self._write(model) for model in models]
-        if key is not None:
+        if key is not None and all(isinstance(one, str) for one in products):
             self._record.add(name, key, products)
         self._made += 1
         self._seconds += time.perf_counter() - start
@@ -115,6 +115,8 @@ class Stages:
         return products
 
     def _write(self, model):
+        if is_not_fused(model):
+            return model
         check_name(model.meta.filename, "a product", "file")
         path = self._record.path.parent / model.meta.filename
         if path.resolve() in self._inputs:
@@ -125,3 +127,20 @@ class Stages:
             save_whole(model, path)
         model.close()
         return str(path)
+
+
+def is_not_fused(model):
+    """
+    Say whether a model is the copy of an input that the fusion could not use.
+
+    Parameters
+    ----------
+    model : datamodel
+        What the step ``fusion`` made, or another model.
+
+    Returns
+    -------
+    bool
+        True for status SKIPPED or FAILED.
+    """
+    return getattr(model.meta.cal_step, "fusion", None) in ("SKIPPED", "FAILED")

@@ -62,7 +62,7 @@ def test_niriss_has_curves_only_in_the_data_of_stpsf(fake_stpsf):
 def test_miri_has_nominal_curves_too(name, no_stpsf, stpsf_path, monkeypatch, caplog):
     nominal = load_bandpass(name, instrument="MIRI")
     assert nominal.source == "nominal half-power wavelengths"
-    assert name in caplog.text
+    assert "Nominal filter curves" in caplog.text
     monkeypatch.setenv("STPSF_PATH", str(stpsf_path))
     measured = load_bandpass(name, instrument="MIRI")
     assert nominal.pivot == pytest.approx(measured.pivot, rel=0.015)
@@ -115,7 +115,7 @@ def test_without_stpsf_the_nominal_curve_is_used_and_said_once(no_stpsf, caplog)
     with caplog.at_level(logging.WARNING):
         bands = [load_bandpass("f210m") for _ in range(3)]
     assert len(caplog.records) == 1
-    assert "F210M" in caplog.text
+    assert "Nominal filter curves" in caplog.text
     assert bands[0].source == "nominal half-power wavelengths"
 
 

@@ -19,6 +19,7 @@ from jwst_fusion.report.fused.product import read_fused_exposures
 from jwst_fusion.report.measures import pick_places, pixels_of
 from jwst_fusion.report.page import Page, Section, Table, short, write_page
 from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
+from jwst_fusion.report.stand_ins import with_stand_ins
 
 __all__ = ["exposure_page", "write_exposure_report"]
 
@@ -80,6 +81,7 @@ def exposure_page(product, *, positions=(), lines=()):
     frame = Frame.of(product)
     marks = [(one.letter, frame.place(one.y, one.x)) for one in places]
     findings = find_exposure_findings(product)
+    verdict, findings = with_stand_ins(exposure_verdict(findings), findings, product)
     header = product.header
     words = [str(header[key]) for key in ("TARGNAME", "TARGPROP") if header.get(key)][:1]
     words += [f"{header.get('INSTRUME', '')} {header.get('GRATING') or header.get('BAND') or ''}"]
@@ -92,7 +94,7 @@ def exposure_page(product, *, positions=(), lines=()):
     return Page(
         title=f"Fusion report: {product.name}",
         subtitle=" · ".join(word.strip() for word in words),
-        verdict=exposure_verdict(findings),
+        verdict=verdict,
         facts=_facts(product),
         findings=findings,
         summary=[_picture(product, "summary")],

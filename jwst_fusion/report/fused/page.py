@@ -9,6 +9,7 @@ from jwst_fusion.report.fused.product import read_fused, read_input_cube
 from jwst_fusion.report.fused.verdict import find_findings, verdict_of
 from jwst_fusion.report.measures import pick_places, pixels_of
 from jwst_fusion.report.page import Page, Section, write_page
+from jwst_fusion.report.stand_ins import with_stand_ins
 
 __all__ = ["fusion_page", "write_fusion_report"]
 
@@ -70,6 +71,7 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
         product.wavelength, product.channels["mean_fused"], lines, name=product.name
     )
     findings = find_findings(product)
+    verdict, findings = with_stand_ins(verdict_of(findings), findings, product)
     factor = int(product.header.get("FUSFACT", 3))
     places = pick_places(product, factor=factor, chosen=chosen)
     header = product.header
@@ -80,7 +82,7 @@ def fusion_page(product, cube=None, *, positions=(), lines=()):
     return Page(
         title=f"Fusion report: {product.name}",
         subtitle=" · ".join(word.strip() for word in words),
-        verdict=verdict_of(findings),
+        verdict=verdict,
         facts=tables.facts(product),
         findings=findings,
         summary=fields.field_pictures(product, cube, worst, name="summary"),
