@@ -160,14 +160,14 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
     velocity *= setup.velocity / np.sqrt((velocity**2 * light).sum() / light.sum())
     lines = [_spectra(edges, velocity.ravel(), cool=kind) for kind in (False, True)]
     share = cool.ravel()
-    source = _continuum(edges)[:, None] + _LINE_SHARE * (
-        (1 - share) * lines[0] + share * lines[1]
-    )
+    source = _continuum(edges)[:, None] + _LINE_SHARE * ((1 - share) * lines[0] + share * lines[1])
     source = (source * image.ravel()).reshape(setup.fine, *setup.shape)
     if rmf is None:
         rmf = ccd_response(edges, edges[:: setup.fine // setup.coarse], 64.0)
     response_x = Response.build(source.shape, spectral=rmf, arf=arf)
-    used = np.broadcast_to(good.reshape(1, setup.array, setup.array), (setup.fine, setup.array, setup.array))
+    used = np.broadcast_to(
+        good.reshape(1, setup.array, setup.array), (setup.fine, setup.array, setup.array)
+    )
     response_y = coarse_response(
         source.shape, pixels, (setup.array, setup.array), psf=_psf(setup)[None], mask=used
     )

@@ -134,7 +134,7 @@ def with_line_changes(y):
         spectrum = gaussian_filter1d(spectrum, width, mode="nearest")
     changes = line_changes(spectrum, width)
     subspace = find_subspace(
-        y.likelihood, y.response, spectrum, MOST_COMPONENTS, known=changes, width=max(width, 1.0)
+        y.likelihood, y.response, spectrum, MOST_COMPONENTS, known=changes, width=width
     )
     more = subspace.directions.shape[1] - changes.shape[1] - 1
     text = f"mean spectrum, {changes.shape[1]} spectra of line changes, {more} other components"
@@ -155,13 +155,15 @@ def _by_evidence(prepared, kind, train, held):
     begin = 1.0 if kind == "low_rank_sobolev" else _FIRST[kind]
     found = _search(prepared, draft, held, maps, begin, draft=kind == "low_rank_sobolev")
     mu, table, bracketed, draft_maps, deviance = found
-    fusion, weights, maps, text = by_evidence(prepared, kind, prepared.observations)
+    fusion, weights, maps, text = by_evidence(
+        prepared, kind, prepared.observations, weights=weights
+    )
     ready = replace(prepared.within(fusion.subspace, weights), chosen=(text,))
-    said = f"weights by evidence, times {_said(prepared, mu, table, bracketed)}"
+    said = f"weights by evidence (line_changes = always), times {_said(prepared, mu, table, bracketed)}"
     return Tuned(ready, mu, table, said, bracketed, maps, draft, draft_maps, deviance)
 
 
-def by_evidence(prepared, kind, observations):
+def by_evidence(prepared, kind, observations, *, weights=None):
     """
     Fusion with line changes in its subspace and a weight by evidence for each component.
 
@@ -173,6 +175,8 @@ def by_evidence(prepared, kind, observations):
         Regularisation.
     observations : list of InstrumentData
         All of the data, or a part of them.
+    weights : ndarray (k,), optional
+        Weights that a part of the data gave its components, to begin with.
 
     Returns
     -------
@@ -188,10 +192,16 @@ def by_evidence(prepared, kind, observations):
     subspace, spectrum, text = with_line_changes(observations[1])
     # the evidence is that of a quadratic penalty
     fusion = prepared.low_rank("low_rank_sobolev", observations=observations, subspace=subspace)
+    begin = np.full(fusion.shape[0], _FIRST_WEIGHT)
+    if weights is not None:
+        # a component more or less that stands out is one of the last
+        same = min(len(weights), len(begin))
+        begin[:same] = weights[:same]
+        begin[same:] = np.median(weights)
     weights, freedom, maps = evidence_weights(
         fusion,
         fusion.start(spectrum, prepared.image),
-        np.full(fusion.shape[0], _FIRST_WEIGHT),
+        begin,
         tolerance=TRIAL_NATS,
         max_iterations=TRIAL_STEPS,
         seed=prepared.settings.seed,

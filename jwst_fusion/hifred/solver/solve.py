@@ -56,6 +56,8 @@ class ScaledSolution:
         What a continuation needs.
     posterior : LowRankPosterior or None
         What errors of sums need.
+    notes : tuple of str
+        What the user should know.
     """
 
     cube: np.ndarray
@@ -72,6 +74,7 @@ class ScaledSolution:
     chosen: tuple
     state: dict
     posterior: LowRankPosterior | None
+    notes: tuple
 
 
 def solve(prepared: PreparedData, start, checkpoint):
@@ -95,7 +98,9 @@ def solve(prepared: PreparedData, start, checkpoint):
     with threadpool_limits(limits=1, user_api="blas"):
         if start is not None:
             # the maps belong to the subspace in which they were found
-            found = SpectralSubspace(start["directions"], start["scale"], start["singular"])
+            names = ("directions", "scale", "singular")
+            numbers = int(start.get("known", 0)), float(start.get("width", 0.0))
+            found = SpectralSubspace(*(start[name] for name in names), *numbers)
             prepared = prepared.within(found, start.get("weights"))
         solver = _low_rank if prepared.settings.low_rank else _full
         return solver(prepared, start, checkpoint)
@@ -108,6 +113,8 @@ def _state(prepared, maps, weight, mu, **more):
         "directions": prepared.subspace.directions,
         "scale": prepared.subspace.scale,
         "singular": prepared.subspace.singular,
+        "known": np.array(prepared.subspace.known),
+        "width": np.array(prepared.subspace.width),
         **({} if prepared.weights is None else {"weights": prepared.weights}),
         "maps": maps,
         # the name that it has in all checkpoints of this version
@@ -174,6 +181,16 @@ def _low_rank(prepared, start, checkpoint):
         chosen=(*prepared.chosen, text),
         state=state,
         posterior=posterior,
+        notes=_at_the_end("mu", mu, bracketed),
+    )
+
+
+def _at_the_end(name, weight, bracketed):
+    if bracketed:
+        return ()
+    return (
+        f"{name} = {weight:.3g} is the last that was tried, and the data may ask for more or less "
+        "of it: structure may be smoothed away, or noise be taken for it",
     )
 
 
@@ -186,6 +203,8 @@ def _errors(prepared, objective, maps, *, subspace=True):
         samples=settings.error_samples,
         seed=settings.seed,
         subspace=subspace,
+        known=prepared.subspace.known,
+        width=prepared.subspace.width,
     )
 
 
@@ -200,7 +219,7 @@ def _size(fusion):
 def _full(prepared, start, checkpoint):
     settings, table, chosen = prepared.settings, [], list(prepared.chosen)
     weight, text = _given(settings.weight, start, "kappa")
-    parts = None
+    parts, bracketed = None, True
     if start is None:
         parts = prepared.held_out_split()
         tuned = tune_low_rank(prepared, _STARTS_FROM, parts)
@@ -220,7 +239,7 @@ def _full(prepared, start, checkpoint):
             draft=True,
         )
         trial = FullCube(train, draft.cube(first.maps), settings)
-        weight, table, text = trial.tune(held)
+        weight, table, text, bracketed = trial.tune(held)
         del trial
     chosen.append(text)
     if start is None:
@@ -278,4 +297,5 @@ def _full(prepared, start, checkpoint):
         chosen=tuple(chosen),
         state=last,
         posterior=posterior,
+        notes=_at_the_end("kappa", weight, bracketed),
     )

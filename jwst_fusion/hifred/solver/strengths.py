@@ -12,9 +12,9 @@ __all__ = ["evidence_weights"]
 
 log = logging.getLogger(__name__)
 
-_STEPS = 8  # updates, most; each is one solve
-_SAMPLES = 6  # posterior samples for the degrees of freedom: a few per cent of noise
-_CLOSE = 0.15  # change of the logarithms at which updates stop
+_STEPS = 6  # updates, most; each is one solve
+_SAMPLES = 4  # posterior samples for the degrees of freedom: a few per cent of noise
+_CLOSE = 0.3  # change of the logarithms at which updates stop
 _LEAST = 0.5  # degrees of freedom that a component is taken to have at least
 # Weights, for a mean response of one; at the largest a map is constant relative to the brightness.
 _RANGE = (1e-7, 1e5)

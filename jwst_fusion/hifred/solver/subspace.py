@@ -33,11 +33,18 @@ class SpectralSubspace:
         Scale of each energy; the basis is ``scale * directions``.
     singular : ndarray (r,)
         Singular values of the whitened data in units of the largest that noise alone gives.
+    known : int
+        Number of spectra after the first that follow from the mean spectrum and were not found as
+        principal components.
+    width : float
+        Standard deviation of the Gaussian with which the mean spectrum was smoothed, channels.
     """
 
     directions: np.ndarray
     scale: np.ndarray
     singular: np.ndarray
+    known: int = 0
+    width: float = 0.0
 
     @property
     def basis(self):
@@ -106,8 +113,9 @@ def find_subspace(likelihood, response, spectrum, most, *, known=None, width=0.0
     known : ndarray (L, k), optional
         Spectra of the source that follow on the mean one, whatever the data say of them.
     width : float
-        Standard deviation of a Gaussian, channels, with which the data are smoothed to find weak
-        components after those that stand out without it; used with `known` only.
+        Standard deviation of the Gaussian, channels, with which the mean spectrum was smoothed. So
+        are the data, by one channel at least, to find weak components after those that stand out
+        without it; used with `known` only.
 
     Returns
     -------
@@ -159,7 +167,8 @@ def find_subspace(likelihood, response, spectrum, most, *, known=None, width=0.0
         taken = np.column_stack([spectrum, known]) / scale[:, None]
         taken = np.column_stack([taken / np.linalg.norm(taken, axis=0), rest])
         directions, upper = np.linalg.qr(taken)
-        return SpectralSubspace(directions * np.sign(np.diag(upper)), scale, significance)
+        directions *= np.sign(np.diag(upper))
+        return SpectralSubspace(directions, scale, significance, known.shape[1], width)
     left_vectors, singular = _leading(white, most, first)
     significance = singular / edge
     if likelihood.name == "gaussian":
@@ -234,19 +243,17 @@ def _beyond(white, seen, noises, width, most):
     found = vectors[:, strong]
     significance += list(singular[strong] / edge)
     room -= found.shape[1]
-    if not width or room < 1:
+    if room < 1:
         return found, np.array(significance)
     taken = np.column_stack([inside, found])
     rest = rest - found @ (found.T @ rest)
 
     def smoothed(matrix):
-        smooth = gaussian_filter1d(matrix, width, axis=0, mode="nearest")
+        smooth = gaussian_filter1d(matrix, max(width, 1.0), axis=0, mode="nearest")
         return smooth - taken @ (taken.T @ smooth)
 
     rng = np.random.default_rng(_SEED)
-    tops = [
-        _leading(smoothed(empty(rng)), 1)[1][0] for _ in range(_RESAMPLED)
-    ]
+    tops = [_leading(smoothed(empty(rng)), 1)[1][:1].sum() for _ in range(_RESAMPLED)]
     limit = np.mean(tops) + _SURE * np.std(tops, ddof=1)
     vectors, singular = _leading(smoothed(rest), room)
     weak = singular > limit
