@@ -159,7 +159,8 @@ def _by_evidence(prepared, kind, train, held):
         prepared, kind, prepared.observations, weights=weights
     )
     ready = replace(prepared.within(fusion.subspace, weights), chosen=(text,))
-    said = f"weights by evidence (line_changes = always), times {_said(prepared, mu, table, bracketed)}"
+    said = _said(prepared, mu, table, bracketed)
+    said = f"weights by evidence (line_changes = always), times {said}"
     return Tuned(ready, mu, table, said, bracketed, maps, draft, draft_maps, deviance)
 
 

@@ -201,7 +201,7 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
         row=row_of_source,
         inverse=inverse,
         missing=missing,
-        contrast=max(_contrast(flat) / _contrast(projected), 1.0),
+        contrast=max(_contrast(flat[found]) / _contrast(projected[found]), 1.0),
         lengths=np.array([blur, lines]),
         smooth=smooth,
     )
