@@ -15,6 +15,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from fusion_benchmark.lines import HEADER
 from hifred_benchmark.cases import accuracy, setups, toy, transposition
+from hifred_benchmark.cluster import cluster
 from trace_benchmark.table import as_rst, as_text
 
 log = logging.getLogger("benchmark")
@@ -23,6 +24,7 @@ SECTIONS = {
     "accuracy": ("Cost and accuracy at the size of the paper", accuracy),
     "toy": ("The published toy", toy),
     "transposed": ("Transposed cubes", transposition),
+    "cluster": ("Velocities in a cluster of galaxies", cluster),
     "setups": ("Set-ups of the paper", setups),
 }
 

@@ -55,6 +55,8 @@ def accuracy(*, quick=False):
         found = _run(setup="paper_size", options={"regularisation": kind})
         name = "kappa" if kind == "wavelet_2d1d" else "mu"
         options = {"regularisation": kind, name: found["mu"], "errors": False}
+        if found["line_changes"] and kind != "wavelet_2d1d":
+            options["line_changes"] = "always"
         given = _run(setup="paper_size", options=options)
         tuned = _run(setup="paper_size", options={"regularisation": kind, "errors": False})
         stop = f"accuracy {given['accuracy']:.1g}, {given['iterations']} iterations"

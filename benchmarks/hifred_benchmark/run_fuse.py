@@ -106,6 +106,7 @@ def main():
         "accuracy": result.accuracy,
         "mu": result.mu,
         "rank": result.rank,
+        "line_changes": "line_changes" in result.chosen,
         "x": _rms(pair.x, pair.x_model) / _rms(result.model_x, pair.x_model),
         "y": _rms(pair.y, pair.y_model) / _rms(result.model_y, pair.y_model),
     }

@@ -110,6 +110,9 @@ def fuse(
     if not found.converged:
         notes.append(f"not converged after {found.iterations} iterations: {found.accuracy:.2g}")
         warn(log, "%s", notes[-1])
+    for note in found.notes:
+        notes.append(note)
+        warn(log, "%s", note)
     # models are computed term by term: single precision of the cube is enough for them
     result = HifredResult(
         cube=cube,

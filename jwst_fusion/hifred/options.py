@@ -40,6 +40,7 @@ class HifredOptions:
     prior: str = same_option(HifredSettings, "prior")
     rank: str | int = same_option(HifredSettings, "rank")
     mu: str | float = same_option(HifredSettings, "mu")
+    line_changes: str = same_option(HifredSettings, "line_changes")
     kappa: str | float = same_option(HifredSettings, "kappa")
     scales_space: int = same_option(HifredSettings, "scales_space")
     scales_energy: int = same_option(HifredSettings, "scales_energy")

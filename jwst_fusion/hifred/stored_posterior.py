@@ -38,9 +38,10 @@ def packed(posterior):
         By the names in `EXTENSIONS`: samples and, last, what the penalty takes away (S + 1, r, M,
         N) as 16-bit integers in units of ``posterior_scales`` (S + 1, r); spectra (r, L) and maps
         (r, M, N); with errors of the spectra, the noise of each energy (L,), the inverse (r, r),
-        and five numbers about signal outside the subspace: its rms in units of the source and of
-        its derivative, its contrast, and its lengths in pixels and channels. As many samples are
-        kept as leave all together no larger than the cube, one at least.
+        and seven numbers: of signal outside the subspace, its rms in units of the source and of
+        its derivative, its contrast, and its lengths in pixels and channels; of a mean spectrum
+        that was smoothed, the inverse scatter of its map and the width in channels. As many samples
+        are kept as leave all together no larger than the cube, one at least.
     """
     rank, rows, columns = posterior.maps.shape
     room = _BYTES * (len(posterior.basis) - rank) * rows * columns - _BYTES * posterior.basis.size
@@ -59,7 +60,7 @@ def packed(posterior):
     if more is not None:
         found["posterior_noise"] = more.row.astype(np.float32)
         found["posterior_inverse"] = np.asarray(more.inverse, float)
-        numbers = [*more.missing, more.contrast, *more.lengths]
+        numbers = [*more.missing, more.contrast, *more.lengths, *more.smooth]
         found["posterior_outside"] = np.array(numbers, np.float32)
     return found
 
@@ -88,7 +89,9 @@ def unpacked(arrays):
             inverse=arrays["posterior_inverse"].astype(float),
             missing=numbers[:2],
             contrast=float(numbers[2]),
-            lengths=numbers[3:],
+            lengths=numbers[3:5],
+            # products of before have no smoothed spectra
+            smooth=numbers[5:] if numbers.size > 5 else np.zeros(2),
         )
     return LowRankPosterior(
         basis=arrays["posterior_spectra"].T.astype(float),

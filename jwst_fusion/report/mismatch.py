@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _FEWEST = 8  # pixels or channels
+_DARKEST = 1e-3  # of the brightness that is expected
 _LEVEL = 6.0  # sigma from which on a background is fitted
 
 
@@ -145,8 +146,19 @@ def _compared(sides, matrix, *, level):
         change[1:3, 1:3] = turn
         change[3, 3] = abs(np.linalg.det(turn))
         amounts.append((change @ value, change @ covariance @ change.T))
-    (x, cx), (y, cy) = amounts
+    (x, cx), (y, cy) = (_logarithmic(*one) for one in amounts)
     return _mismatch(y - x, cx + cy)
+
+
+def _logarithmic(values, covariance):
+    """Amounts with the logarithm of the brightness instead of what is added to one of it."""
+    values = np.array(values, float)
+    # a cube that has nothing of what is expected has a brightness that is only known to be small
+    brightness = max(1.0 + values[0], _DARKEST)
+    values[0] = np.log(brightness)
+    change = np.ones(len(values))
+    change[0] = 1.0 / brightness
+    return values, covariance * np.outer(change, change)
 
 
 def _mismatch(values, covariance):
@@ -170,7 +182,7 @@ def image_mismatch(observed, expected, sigma):
     Mismatch
         Of the first against the second, in pixels.
     """
-    return _mismatch(*_field_fit(observed, expected, sigma, level=False))
+    return _mismatch(*_logarithmic(*_field_fit(observed, expected, sigma, level=False)))
 
 
 def _pixel_of_y(owner, shape):
@@ -231,7 +243,7 @@ def spectral_mismatch(sides, width):
         inside = np.zeros(observed.shape, bool)
         inside[1:-1] = True
         fits.append(_fit(observed, expected, sigma, [expected, -slope, 0.5 * bend], inside))
-    (x, cx), (y, cy) = fits
+    (x, cx), (y, cy) = (_logarithmic(*one) for one in fits)
     errors = np.sqrt(np.diag(cx) + np.diag(cy))
     found = [Amount(float(v), float(e)) for v, e in zip(y - x, errors, strict=True)]
     spread = Amount(-found[2].value, found[2].error)

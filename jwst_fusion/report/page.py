@@ -231,9 +231,10 @@ def write_plain_page(path, page):
         The page.
     """
     path = Path(path)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = partial_path(path)
+    sweep(path)
     try:
-        partial.write_text(_render(page, {}, ""), encoding="utf-8")
+        partial.write_text(_render(page, {}, "", images="data: 'self' file:"), encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -257,13 +258,14 @@ def _fitting(images):
     return chosen
 
 
-def _render(page, inline, folder):
+def _render(page, inline, folder, *, images="data:"):
     level, verdict = page.verdict
     template = Template((files("jwst_fusion.report") / "page.html").read_text(encoding="utf-8"))
     anchors = "".join(
         f'<a href="#{_text(one.anchor)}">{_text(one.title)}</a>' for one in page.sections
     )
     return template.substitute(
+        images=images,
         title=_text(page.title),
         subtitle=_text(page.subtitle),
         level=level,

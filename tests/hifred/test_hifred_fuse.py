@@ -238,5 +238,7 @@ def test_a_fusion_goes_on_from_its_result_and_its_checkpoint(pair, tmp_path, kin
     assert again[0].mu == first.mu
     assert np.allclose(again[0].cube, again[1].cube, atol=1e-3 * first.cube.max())
     assert path.stat().st_size < 1.5 * size
-    full = fuse(pair.x, pair.y, *responses_of(pair), **common, mu=first.mu, kappa=first.mu)
+    changes = "always" if "line_changes" in first.chosen else "auto"
+    weights = {"mu": first.mu, "kappa": first.mu, "line_changes": changes}
+    full = fuse(pair.x, pair.y, *responses_of(pair), **common, **weights)
     assert nmse(full.cube, again[0].cube, decibel=True) > 25

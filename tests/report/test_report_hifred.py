@@ -81,6 +81,9 @@ def test_mismatch_of_turned_grids():
     bright = field_mismatch((sides[0], (y + 0.1 * model.mean(), model, sides[1][2])), owner)
     assert bright.level.value == pytest.approx(0.1, rel=0.05)
     assert abs(bright.brightness.value) < 0.01
+    # the fused cube lies between two that differ much
+    much = ((1.37 * expected, *sides[0][1:]), (0.2 * model, *sides[1][1:]))
+    assert field_mismatch(much, owner).brightness.value == pytest.approx(np.log(0.2 / 1.37))
 
 
 @pytest.mark.parametrize("fault", ["none", "psf", "jwst"])

@@ -119,6 +119,8 @@ class FullCube:
             See `~jwst_fusion.hifred.solver.tuning.search`.
         text : str
             How it was chosen.
+        bracketed : bool
+            Whether worse thresholds were tried on both sides.
         """
         solver = self.solver(1.0)
         state = {"cube": self.low_rank, "kappa": 1.0}
@@ -135,7 +137,8 @@ class FullCube:
         kappa, table, bracketed = search(evaluate, _FIRST, step=_STEP, most=_TRIED, what="kappa")
         part = self.settings.thinning
         text = f"kappa = {kappa:.3g} by {len(table)} trials on {part:.0%} of the data, judged on "
-        return kappa, table, text + "the rest" + ("" if bracketed else " (at the end of the range)")
+        text += "the rest" + ("" if bracketed else " (at the end of the range)")
+        return kappa, table, text, bracketed
 
 
 def local_errors(low_rank_errors, low_rank, cube, shape):

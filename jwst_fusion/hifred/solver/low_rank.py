@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -59,17 +60,45 @@ class LowRank:
         absolute and treat all components alike.
     kind : str
         "low_rank_sobolev", "low_rank_wavelet" or "low_rank".
+    weights : ndarray (r,), optional
+        Relative weight of the penalty of each component; by default `component_weights` of the
+        subspace, for absolute penalties one.
     nonnegative : bool
         Whether negative values of the source are kept away.
     """
 
-    def __init__(self, likelihoods, responses, subspace, image, kind, *, nonnegative=True):
+    def __init__(
+        self, likelihoods, responses, subspace, image, kind, *, weights=None, nonnegative=True
+    ):
         self.subspace, self.image, self.kind = subspace, image, kind
+        if image is None:
+            weights = np.ones(subspace.basis.shape[1])
+        elif weights is None:
+            weights = component_weights(subspace.singular)
+        self.weights = weights
         self.nonnegative = nonnegative
         self.likelihoods, self.responses = likelihoods, responses
         pairs = zip(likelihoods, responses, strict=True)
         self.instruments = [InstrumentLikelihood(one, r, subspace.basis) for one, r in pairs]
         self.shape = (subspace.basis.shape[1], *responses[0].shape[1:])
+
+    def weighted(self, weights):
+        """
+        Return the same fusion with other weights of the components.
+
+        Parameters
+        ----------
+        weights : ndarray (r,)
+            Relative weight of the penalty of each component.
+
+        Returns
+        -------
+        LowRank
+            A new object, which shares the data.
+        """
+        other = copy(self)
+        other.weights = weights
+        return other
 
     def start(self, spectrum, image):
         """
@@ -126,9 +155,7 @@ class LowRank:
             The penalty of the regularisation.
         """
         image = np.ones(self.shape[1:]) if self.image is None else self.image
-        weights = np.ones(self.shape[0])
-        if self.image is not None:
-            weights = component_weights(self.subspace.singular)
+        weights = self.weights
         if self.kind == "low_rank_sobolev":
             return Sobolev(mu * weights, image)
         if self.kind == "low_rank_wavelet":

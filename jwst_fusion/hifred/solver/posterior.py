@@ -215,7 +215,7 @@ def local_square(cube, shape):
     return np.maximum(mean, 0.0).reshape(cube.shape)
 
 
-def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True):
+def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, known=0, width=0.0):
     r"""
     Errors of a low-rank source.
 
@@ -232,6 +232,10 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True):
         Number of samples for the posterior covariance, and their seed.
     subspace : bool
         Whether errors of the spectra are to be included.
+    known : int
+        Number of spectra after the first that follow from the mean spectrum.
+    width : float
+        Standard deviation of the Gaussian with which that was smoothed, channels.
 
     Returns
     -------
@@ -248,7 +252,7 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True):
     variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
     more = None
     if subspace:
-        more = subspace_error(objective.instruments[-1], basis, maps)
+        more = subspace_error(objective.instruments[-1], basis, maps, known=known, width=width)
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
     kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)

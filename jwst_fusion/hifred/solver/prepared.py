@@ -13,25 +13,22 @@ from jwst_fusion.hifred.solver.instrument_data import InstrumentData, split
 from jwst_fusion.hifred.solver.low_rank import LowRank
 from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
-from jwst_fusion.hifred.solver.tuning import search
 
 __all__ = [
+    "MOST_COMPONENTS",
     "TRIAL_NATS",
     "TRIAL_STEPS",
     "PreparedData",
     "held_out_deviance",
     "mean_response",
     "mean_spectrum",
+    "mean_spectrum_variance",
 ]
 
 log = logging.getLogger(__name__)
 
-# Limit of every rank: the curvature of each pixel is a full matrix of that size.
-_MOST_COMPONENTS = 60
-# Where the search for mu begins, for a mean response of one.
-_FIRST = {"low_rank_sobolev": 1e-3, "low_rank_wavelet": 0.1, "low_rank": 0.0}
-_STEP = 10**0.5  # factor between trials of mu; a parabola through three finds the minimum
-_TRIED = 9  # most trials: four decades
+#: Limit of every rank: the curvature of each pixel is a full matrix of that size.
+MOST_COMPONENTS = 60
 #: Trials of mu and kappa stop where a Newton step expects to gain less than these nats, which are
 #: within the noise of held-out deviances, or after these steps.
 TRIAL_NATS, TRIAL_STEPS = 3.0, 60
@@ -78,10 +75,37 @@ def mean_spectrum(one):
     data = one.data if one.background is None else one.data - one.background
     ratio = np.divide(data, seen, out=np.zeros_like(data), where=one.used & (seen > 0))
     light = one.response.adjoint_flat(ratio).sum(axis=1)
-    weight = one.response.adjoint_flat(one.used * 1.0).sum(axis=1)
+    weight = _shown(one)
     spectrum = np.divide(light, weight, out=np.zeros_like(light), where=weight > 0)
     faintest = np.divide(0.5, weight, out=np.zeros_like(light), where=weight > 0)
     return np.maximum(np.maximum(spectrum, faintest), 1e-3 * np.abs(spectrum).mean())
+
+
+def _shown(one):
+    """Data of an instrument per unit of each energy of the source, summed over the field."""
+    return one.response.adjoint_flat(one.used * 1.0).sum(axis=1)
+
+
+def mean_spectrum_variance(one):
+    """
+    Variances of `mean_spectrum`, taken to be independent: energies hardly mix in Y.
+
+    Parameters
+    ----------
+    one : InstrumentData
+        Data.
+
+    Returns
+    -------
+    ndarray (L,)
+        Variances, in the unit of the mean spectrum squared.
+    """
+    ones = np.ones((one.response.shape[0], math.prod(one.response.shape[1:])))
+    seen = one.response.forward_flat(ones)
+    variance = one.data if one.variance is None else one.variance
+    ratio = np.divide(variance, seen, out=np.zeros_like(seen), where=one.used & (seen > 0))
+    light, weight = one.response.adjoint_flat(ratio).sum(axis=1), _shown(one)
+    return np.divide(light, weight**2, out=np.zeros_like(light), where=weight > 0)
 
 
 def held_out_deviance(observations, cube, *, nonnegative):
@@ -137,6 +161,9 @@ class PreparedData:
         Settings of the solver.
     chosen : tuple of str
         How settings were chosen so far.
+    weights : ndarray (r,) or None
+        Relative weights of the penalty of the components; None for those of
+        `~jwst_fusion.hifred.solver.low_rank.component_weights`.
     """
 
     observations: list[InstrumentData]
@@ -145,6 +172,7 @@ class PreparedData:
     image: np.ndarray
     settings: HifredSettings
     chosen: tuple
+    weights: np.ndarray | None = None
 
     @classmethod
     def of(cls, x, y, settings):
@@ -164,13 +192,13 @@ class PreparedData:
             The data with subspace, mean spectrum and brightness.
         """
         spectrum = mean_spectrum(y)
-        subspace = find_subspace(y.likelihood, y.response, spectrum, _MOST_COMPONENTS)
+        subspace = find_subspace(y.likelihood, y.response, spectrum, MOST_COMPONENTS)
         rank, text = _components(subspace, settings.rank)
         log.info("Subspace: %s", text)
         image = brightness(x.likelihood, x.response)
         return cls([x, y], subspace.truncated(rank), spectrum, image, settings, (text,))
 
-    def within(self, subspace):
+    def within(self, subspace, weights=None):
         """
         Return the same data with the subspace of an earlier fusion.
 
@@ -178,6 +206,8 @@ class PreparedData:
         ----------
         subspace : SpectralSubspace
             The subspace, whose maps are known.
+        weights : ndarray (r,), optional
+            Relative weights of the penalty of its components.
 
         Returns
         -------
@@ -185,9 +215,9 @@ class PreparedData:
             A new object; all but the subspace is shared.
         """
         chosen = (f"rank {subspace.directions.shape[1]} of the start", *self.chosen[1:])
-        return replace(self, subspace=subspace, chosen=chosen)
+        return replace(self, subspace=subspace, chosen=chosen, weights=weights)
 
-    def low_rank(self, kind, *, observations=None, subspace=None, relative=True):
+    def low_rank(self, kind, *, observations=None, subspace=None, weights=None, relative=True):
         """
         Low-rank fusion of these data, or of others, to be solved.
 
@@ -199,6 +229,8 @@ class PreparedData:
             Other data.
         subspace : SpectralSubspace, optional
             Another subspace.
+        weights : ndarray (r,), optional
+            Relative weights of its components.
         relative : bool
             Whether the penalty is relative to brightness and graded by component.
 
@@ -214,6 +246,7 @@ class PreparedData:
             subspace or self.subspace,
             self.image if relative else None,
             kind,
+            weights=self.weights if subspace is None else weights,
             nonnegative=self.settings.nonnegative,
         )
 
@@ -223,51 +256,5 @@ class PreparedData:
         pairs = [split(one, self.settings.thinning, rng) for one in self.observations]
         train, held = ([pair[k] for pair in pairs] for k in (0, 1))
         y = train[1]
-        subspace = find_subspace(y.likelihood, y.response, self.spectrum, _MOST_COMPONENTS)
+        subspace = find_subspace(y.likelihood, y.response, self.spectrum, MOST_COMPONENTS)
         return train, held, subspace.truncated(self.subspace.directions.shape[1])
-
-    def tune(self, kind, train, held, subspace, *, relative=True):
-        """
-        Weight of a low-rank penalty by held-out data.
-
-        Parameters
-        ----------
-        kind : str
-            Regularisation.
-        train, held : list of InstrumentData
-            Training and held-out data.
-        subspace : SpectralSubspace
-            Subspace of the training data.
-        relative : bool
-            See `low_rank`.
-
-        Returns
-        -------
-        mu : float
-            The weight.
-        table : list of dict
-            See `search`.
-        text : str
-            How it was chosen.
-        maps : ndarray (r, M, N)
-            Coefficients of the training data at the last weight that was tried.
-        """
-        fusion = self.low_rank(kind, observations=train, subspace=subspace, relative=relative)
-        state = {"maps": fusion.start(self.spectrum, self.image), "first": True}
-
-        def evaluate(mu):
-            found, _ = fusion.solve(
-                mu,
-                state["maps"],
-                tolerance=TRIAL_NATS,
-                max_iterations=TRIAL_STEPS,
-                draft=not state["first"],
-            )
-            state.update(maps=found.maps, first=False)
-            cube = fusion.cube(found.maps)
-            return held_out_deviance(held, cube, nonnegative=self.settings.nonnegative)
-
-        mu, table, bracketed = search(evaluate, _FIRST[kind], step=_STEP, most=_TRIED, what="mu")
-        text = f"mu = {mu:.3g} by {len(table)} trials on {self.settings.thinning:.0%} of the "
-        text += "data, judged on the rest" + ("" if bracketed else " (at the end of the range)")
-        return mu, table, text, state["maps"]

@@ -41,6 +41,11 @@ class HifredSettings:
         Dimension of the spectral subspace, 1 to 200.
     mu : "auto" or float
         Weight of the penalty of low-rank solutions, above 0; "auto" finds it from the data.
+    line_changes : "auto", "always" or "never"
+        Whether the subspace holds the changes of the mean spectrum by lines that move and widen,
+        with a weight of its own for the map of each component by the evidence of the data;
+        "auto": where this predicts held-out data better. "always" needs rank "auto" and the prior
+        "relative", and `mu` then multiplies these weights.
     kappa : "auto" or float
         Threshold of starlet coefficients of a cube, in standard deviations of their noise, above 0.
     scales_space, scales_energy : int
@@ -101,6 +106,11 @@ class HifredSettings:
         closed=False,
         words=("auto",),
     )
+    line_changes: str = option(
+        "auto",
+        "Whether the subspace holds changes of the mean spectrum by lines that move and widen",
+        choices=("auto", "always", "never"),
+    )
     kappa: str | float = option(
         "auto",
         "Strength of wavelet_2d1d in standard deviations of the noise, or 'auto'",
@@ -156,6 +166,14 @@ class HifredSettings:
         if self.denoiser is not None and not callable(self.denoiser):
             msg = "denoiser must be a function of a cube (L, M, N) that returns one"
             raise ValueError(msg)
+
+        if self.line_changes == "always":
+            given = {"rank": self.rank != "auto", "prior": self.prior != "relative"}
+            given["regularisation"] = self.regularisation == "low_rank"
+            for name in (name for name, wrong in given.items() if wrong):
+                msg = f"line_changes is 'always', which does not go with {name} = "
+                msg += f"{getattr(self, name)!r}: leave one of them out"
+                raise ValueError(msg)
 
     @property
     def low_rank(self):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
+from jwst_fusion.hifred.solver.low_rank_tuning import by_evidence, tune_low_rank
 from jwst_fusion.hifred.solver.posterior import LowRankPosterior, low_rank_errors
 from jwst_fusion.hifred.solver.prepared import TRIAL_NATS, TRIAL_STEPS, PreparedData
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace
@@ -55,6 +56,8 @@ class ScaledSolution:
         What a continuation needs.
     posterior : LowRankPosterior or None
         What errors of sums need.
+    notes : tuple of str
+        What the user should know.
     """
 
     cube: np.ndarray
@@ -71,6 +74,7 @@ class ScaledSolution:
     chosen: tuple
     state: dict
     posterior: LowRankPosterior | None
+    notes: tuple
 
 
 def solve(prepared: PreparedData, start, checkpoint):
@@ -94,8 +98,10 @@ def solve(prepared: PreparedData, start, checkpoint):
     with threadpool_limits(limits=1, user_api="blas"):
         if start is not None:
             # the maps belong to the subspace in which they were found
-            found = SpectralSubspace(start["directions"], start["scale"], start["singular"])
-            prepared = prepared.within(found)
+            names = ("directions", "scale", "singular")
+            numbers = int(start.get("known", 0)), float(start.get("width", 0.0))
+            found = SpectralSubspace(*(start[name] for name in names), *numbers)
+            prepared = prepared.within(found, start.get("weights"))
         solver = _low_rank if prepared.settings.low_rank else _full
         return solver(prepared, start, checkpoint)
 
@@ -107,6 +113,9 @@ def _state(prepared, maps, weight, mu, **more):
         "directions": prepared.subspace.directions,
         "scale": prepared.subspace.scale,
         "singular": prepared.subspace.singular,
+        "known": np.array(prepared.subspace.known),
+        "width": np.array(prepared.subspace.width),
+        **({} if prepared.weights is None else {"weights": prepared.weights}),
         "maps": maps,
         # the name that it has in all checkpoints of this version
         "strength": np.array(weight),
@@ -131,10 +140,18 @@ def _low_rank(prepared, start, checkpoint):
     relative = settings.prior == "relative"
     kind = settings.regularisation
     mu, text = _given(settings.weight, start, "mu")
+    begin, bracketed = None, True
     if mu is None:
-        mu, table, text, _ = prepared.tune(kind, *prepared.held_out_split(), relative=relative)
+        tuned = tune_low_rank(prepared, kind, prepared.held_out_split(), relative=relative)
+        mu, table, text, prepared = tuned.mu, tuned.table, tuned.text, tuned.prepared
+        begin, bracketed = tuned.maps, tuned.bracketed
+    elif start is None and settings.line_changes == "always":
+        fusion, weights, begin, said = by_evidence(prepared, kind, prepared.observations)
+        prepared = replace(prepared.within(fusion.subspace, weights), chosen=(said,))
     fusion = prepared.low_rank(kind, relative=relative)
-    maps = fusion.start(prepared.spectrum, prepared.image) if start is None else start["maps"]
+    maps = fusion.start(prepared.spectrum, prepared.image) if begin is None else begin
+    if start is not None:
+        maps = start["maps"]
     size = _size(fusion)
     found, objective = fusion.solve(
         mu,
@@ -164,6 +181,16 @@ def _low_rank(prepared, start, checkpoint):
         chosen=(*prepared.chosen, text),
         state=state,
         posterior=posterior,
+        notes=_at_the_end("mu", mu, bracketed),
+    )
+
+
+def _at_the_end(name, weight, bracketed):
+    if bracketed:
+        return ()
+    return (
+        f"{name} = {weight:.3g} is the last that was tried, and the data may ask for more or less "
+        "of it: structure may be smoothed away, or noise be taken for it",
     )
 
 
@@ -176,6 +203,8 @@ def _errors(prepared, objective, maps, *, subspace=True):
         samples=settings.error_samples,
         seed=settings.seed,
         subspace=subspace,
+        known=prepared.subspace.known,
+        width=prepared.subspace.width,
     )
 
 
@@ -190,28 +219,36 @@ def _size(fusion):
 def _full(prepared, start, checkpoint):
     settings, table, chosen = prepared.settings, [], list(prepared.chosen)
     weight, text = _given(settings.weight, start, "kappa")
-    parts = None
+    parts, bracketed = None, True
     if start is None:
         parts = prepared.held_out_split()
-        mu, _, said, maps = prepared.tune(_STARTS_FROM, *parts)
-        chosen.append(f"low rank that it starts from: {said}")
+        tuned = tune_low_rank(prepared, _STARTS_FROM, parts)
+        mu, prepared = tuned.mu, tuned.prepared
+        chosen = [*prepared.chosen, f"low rank that it starts from: {tuned.text}"]
     else:
         mu, maps = float(start["mu"]), start["maps"]
     fusion = prepared.low_rank(_STARTS_FROM)
     if weight is None:
-        train, held, subspace = parts
-        draft = prepared.low_rank(_STARTS_FROM, observations=train, subspace=subspace)
+        train, held, _ = parts
+        draft = tuned.draft
         first, _ = draft.solve(
-            mu, maps, tolerance=TRIAL_NATS, max_iterations=TRIAL_STEPS, draft=True
+            mu,
+            tuned.draft_maps,
+            tolerance=TRIAL_NATS,
+            max_iterations=TRIAL_STEPS,
+            draft=True,
         )
         trial = FullCube(train, draft.cube(first.maps), settings)
-        weight, table, text = trial.tune(held)
+        weight, table, text, bracketed = trial.tune(held)
         del trial
     chosen.append(text)
-    begin = fusion.start(prepared.spectrum, prepared.image) if start is None else maps
+    if start is None:
+        maps = tuned.maps
+        if maps is None:
+            maps = fusion.start(prepared.spectrum, prepared.image)
     found, objective = fusion.solve(
         mu,
-        begin,
+        maps,
         tolerance=_FIRST_TOLERANCE * _size(fusion),
         max_iterations=_FIRST_STEPS,
         draft=start is not None,
@@ -260,4 +297,5 @@ def _full(prepared, start, checkpoint):
         chosen=tuple(chosen),
         state=last,
         posterior=posterior,
+        notes=_at_the_end("kappa", weight, bracketed),
     )

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.sparse.linalg import LinearOperator, lsqr
 
 from jwst_fusion.hifred.response.operators import apply
@@ -13,6 +14,10 @@ from jwst_fusion.hifred.response.operators import apply
 __all__ = ["SpectralSubspace", "find_subspace"]
 
 log = logging.getLogger(__name__)
+
+# Draws of noise alone that tell where components of smoothed data stand out, and by how many of
+# their standard deviations: noise is taken for a component once in a hundred fields.
+_RESAMPLED, _SURE, _SEED = 8, 3.0, 5
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,18 @@ class SpectralSubspace:
         Scale of each energy; the basis is ``scale * directions``.
     singular : ndarray (r,)
         Singular values of the whitened data in units of the largest that noise alone gives.
+    known : int
+        Number of spectra after the first that follow from the mean spectrum and were not found as
+        principal components.
+    width : float
+        Standard deviation of the Gaussian with which the mean spectrum was smoothed, channels.
     """
 
     directions: np.ndarray
     scale: np.ndarray
     singular: np.ndarray
+    known: int = 0
+    width: float = 0.0
 
     @property
     def basis(self):
@@ -84,7 +96,7 @@ def _bridged(used, *arrays):
     return used, *out
 
 
-def find_subspace(likelihood, response, spectrum, most):
+def find_subspace(likelihood, response, spectrum, most, *, known=None, width=0.0):
     r"""
     Principal components of a cube, whitened for its noise.
 
@@ -98,11 +110,18 @@ def find_subspace(likelihood, response, spectrum, most):
         Mean spectrum of the source, positive.
     most : int
         Largest number of components.
+    known : ndarray (L, k), optional
+        Spectra of the source that follow on the mean one, whatever the data say of them.
+    width : float
+        Standard deviation of the Gaussian, channels, with which the mean spectrum was smoothed. So
+        are the data, by one channel at least, to find weak components after those that stand out
+        without it; used with `known` only.
 
     Returns
     -------
     SpectralSubspace
-        Components in order of their significance.
+        Components in order of their significance; with `known`, after the mean and these, only
+        such as stand out against noise.
 
     Notes
     -----
@@ -135,11 +154,23 @@ def find_subspace(likelihood, response, spectrum, most):
         filled = _filled(signal, used, np.abs(_mean(data, used, 1)), np.abs(_mean(data, used, 0)))
     white = filled / left[:, None] / right[None, :]
     energies = white.shape[0]
-    first = left if likelihood.name == "poisson" else None
-    left_vectors, singular = _leading(white, most, first)
+    first = left[:, None] if likelihood.name == "poisson" else None
     edge = noise * (np.sqrt(energies) + np.sqrt(white.shape[1]))
-    significance = singular / edge
     scale = np.sqrt(spectrum)
+    if known is not None:
+        seen = _seen(response, np.column_stack([spectrum, known]), len(white)) / left[:, None]
+        empty = _resampled(likelihood, rows, columns, left, right, used)
+        found, significance = _beyond(white, seen, (edge, noise, empty), width, most)
+        rest = _unfolded(
+            response, left[:, None] * found, left, scale, significance[seen.shape[1] :]
+        )
+        taken = np.column_stack([spectrum, known]) / scale[:, None]
+        taken = np.column_stack([taken / np.linalg.norm(taken, axis=0), rest])
+        directions, upper = np.linalg.qr(taken)
+        directions *= np.sign(np.diag(upper))
+        return SpectralSubspace(directions, scale, significance, known.shape[1], width)
+    left_vectors, singular = _leading(white, most, first)
+    significance = singular / edge
     if likelihood.name == "gaussian":
         scale = left if len(left) == len(spectrum) else np.full(len(spectrum), left.mean())
     directions = _unfolded(response, left[:, None] * left_vectors, left, scale, significance)
@@ -155,8 +186,8 @@ def _leading(white, most, first=None):
     if first is not None:
         # one that is known, and those of what it leaves
         first = first / np.linalg.norm(first)
-        along = first @ white
-        vectors, singular = _leading(white - np.outer(first, along), most - 1)
+        along = first.T @ white
+        vectors, singular = _leading(white - first @ along, most - 1)
         size = np.linalg.norm(along)
         kept = singular > 1e-6 * size
         left = np.column_stack([first, vectors[:, kept]])
@@ -172,6 +203,62 @@ def _leading(white, most, first=None):
         singular, left = np.sqrt(np.maximum(values[order], 0)), left[:, order]
     kept = singular > 1e-6 * singular[0]
     return left[:, kept], singular[kept]
+
+
+def _seen(response, spectra, rows):
+    """Spectra (L, k) of the source as the mean over the terms of a response shows them."""
+    total, shown = np.zeros((rows, spectra.shape[1])), 0
+    for term in response.terms:
+        total += apply(term.spectral, spectra[term.energies])
+        shown += 1
+    return total / shown
+
+
+def _resampled(likelihood, rows, columns, left, right, used):
+    """Return a function of a random generator that draws whitened data of one spectrum."""
+    if likelihood.name == "gaussian":
+        return lambda rng: rng.standard_normal(used.shape)
+    model = rows[:, None] * columns[None, :]
+    total = (rows[:, None] * used).sum()
+    model *= total / max((model * used).sum(), 1e-300) * (used > 0)
+    return lambda rng: (rng.poisson(model) - model) / left[:, None] / right[None, :]
+
+
+def _beyond(white, seen, noises, width, most):
+    """
+    Components of whitened data beside known ones, and the significance of all.
+
+    Those that stand out against white noise come first, then those that do after smoothing.
+    """
+    edge, noise, empty = noises
+    inside = np.linalg.qr(seen)[0]
+    along = inside.T @ white
+    # noise of one row; for the largest of many there is the edge
+    significance = list(np.linalg.norm(along, axis=1) / (noise * np.sqrt(white.shape[1])))
+    rest = white - inside @ along
+    found = np.zeros((len(white), 0))
+    room = most - inside.shape[1]
+    vectors, singular = _leading(rest, room)
+    strong = singular > edge
+    found = vectors[:, strong]
+    significance += list(singular[strong] / edge)
+    room -= found.shape[1]
+    if room < 1:
+        return found, np.array(significance)
+    taken = np.column_stack([inside, found])
+    rest = rest - found @ (found.T @ rest)
+
+    def smoothed(matrix):
+        smooth = gaussian_filter1d(matrix, max(width, 1.0), axis=0, mode="nearest")
+        return smooth - taken @ (taken.T @ smooth)
+
+    rng = np.random.default_rng(_SEED)
+    tops = [_leading(smoothed(empty(rng)), 1)[1][:1].sum() for _ in range(_RESAMPLED)]
+    limit = np.mean(tops) + _SURE * np.std(tops, ddof=1)
+    vectors, singular = _leading(smoothed(rest), room)
+    weak = singular > limit
+    significance += list(singular[weak] / limit)
+    return np.column_stack([found, vectors[:, weak]]), np.array(significance)
 
 
 def _unfolded(response, spectra, noise, scale, significance):
@@ -201,7 +288,9 @@ def _unfolded(response, spectra, noise, scale, significance):
             lsqr(matrix, one / noise, damp=size / max(s, 1.0), iter_lim=200)[0]
             for one, s in zip(spectra.T, significance, strict=True)
         ]
-        found = np.array(columns).T
+        found = np.array(columns).reshape(len(columns), len(scale)).T
+    if not found.size:
+        return np.zeros((len(scale), 0))
     found, upper = np.linalg.qr(found)
     return found * np.sign(np.diag(upper))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
 __all__ = ["SubspaceError", "subspace_error"]
@@ -27,7 +28,8 @@ class SubspaceError:
         Noise of each energy in the data that the spectra were found in, unit of the source.
     inverse : ndarray (r, r)
         Inverse of the scatter of the maps in these data: the noise of V at an energy l has the
-        covariance ``row[l]**2 * inverse``.
+        covariance ``row[l]**2 * inverse``. Zero for spectra that follow from the mean spectrum, and
+        for that itself if it was smoothed.
     missing : ndarray (2,)
         Rms of the signal outside the subspace that the data show, in units of the source and of
         its derivative with respect to the channel.
@@ -36,6 +38,9 @@ class SubspaceError:
     lengths : ndarray (2,)
         Standard deviations of the Gaussians by which what the data show of it is smooth, in pixels
         and in channels.
+    smooth : ndarray (2,)
+        For a mean spectrum that was smoothed: the inverse of the scatter of its map, and the
+        standard deviation of the Gaussian, channels; else zeros.
     """
 
     row: np.ndarray
@@ -43,6 +48,7 @@ class SubspaceError:
     missing: np.ndarray
     contrast: float
     lengths: np.ndarray
+    smooth: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     def scaled(self, factor):
         """
@@ -58,7 +64,8 @@ class SubspaceError:
         SubspaceError
             A new object.
         """
-        return replace(self, row=self.row * factor, inverse=self.inverse / factor**2)
+        smooth = self.smooth / np.array([factor**2, 1.0])
+        return replace(self, row=self.row * factor, inverse=self.inverse / factor**2, smooth=smooth)
 
     def directions(self, basis):
         """
@@ -97,6 +104,11 @@ class SubspaceError:
         free = 1.0 - (self.directions(basis) ** 2).sum(axis=1)
         across = np.einsum("kyx,kj,jyx->yx", maps, self.inverse, maps, optimize=True)
         noise = (self.row**2 * free)[:, None, None] * across
+        if self.smooth[0] > 0:
+            # white noise that is smoothed, and shared by all pixels
+            row = gaussian_filter1d(self.row**2, self.smooth[1], mode="nearest")
+            row *= free / (2.0 * np.sqrt(np.pi) * self.smooth[1])
+            noise = noise + row[:, None, None] * self.smooth[0] * maps[0] ** 2
         outside = self.contrast**2 * sum(one**2 for one in self.fields(cube))
         return (noise + outside).astype(np.float32)
 
@@ -118,7 +130,7 @@ class SubspaceError:
         return [self.missing[0] * cube, self.missing[1] * slope]
 
 
-def subspace_error(instrument, basis, maps):
+def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
     r"""
     Estimate the errors that come from the spectra of a low-rank source.
 
@@ -130,6 +142,10 @@ def subspace_error(instrument, basis, maps):
         Spectra V, so that the source is ``basis @ maps``.
     maps : ndarray (r, M, N)
         Solution W.
+    known : int
+        Number of spectra after the first that follow from the mean spectrum.
+    width : float
+        Standard deviation of the Gaussian with which that was smoothed, channels.
 
     Returns
     -------
@@ -156,30 +172,38 @@ def subspace_error(instrument, basis, maps):
     spectra = sum(np.split(instrument.spectra, len(instrument.terms), axis=1))
     signal = instrument.signal(flat)
     likelihood = instrument.likelihood
-    known = likelihood.expected_curvature(signal)
-    used = known > 0
-    variance = np.divide(1.0, known, out=np.zeros_like(known), where=used)
+    precision = likelihood.expected_curvature(signal)
+    used = precision > 0
+    variance = np.divide(1.0, precision, out=np.zeros_like(precision), where=used)
     row, column = _mean(variance, used, 1), _mean(variance, used, 0)
     column = column / column.mean()
     background = getattr(likelihood, "background", 0.0)
     data = np.where(used, likelihood.data - background, signal)
     white = spectra / np.sqrt(row)[:, None]
     seen = np.linalg.lstsq(white, data / np.sqrt(row)[:, None], rcond=None)[0]
-    inverse = np.linalg.pinv((seen / column) @ seen.T, hermitian=True)
+    scatter = (seen / column) @ seen.T
+    found = np.append(0, np.arange(known + 1, rank))
+    inverse = np.zeros((rank, rank))
+    inverse[np.ix_(found, found)] = np.linalg.pinv(scatter[np.ix_(found, found)], hermitian=True)
     gain, noise = _at_energies(instrument, row, len(basis))
     projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
     projected = projected / len(instrument.terms)
     row_of_source = np.sqrt(noise / gain**2)
     missing = _missing(signal, data, variance, used, white, projected, inverse, column)
     light = flat.mean(axis=1)
-    width = _line_width(basis @ light, row_of_source * np.sqrt(light @ inverse @ light))
+    smooth = np.zeros(2)
+    if width:
+        smooth = np.array([1.0 / scatter[0, 0], width])
+        inverse[0], inverse[:, 0] = 0.0, 0.0
+    lines = _line_width(basis @ light, row_of_source * np.sqrt(light @ inverse @ light))
     blur = _blur(instrument.terms[0].spatial, maps.shape[1:])
     return SubspaceError(
         row=row_of_source,
         inverse=inverse,
         missing=missing,
-        contrast=max(_contrast(flat) / _contrast(projected), 1.0),
-        lengths=np.array([blur, width]),
+        contrast=max(_contrast(flat[found]) / _contrast(projected[found]), 1.0),
+        lengths=np.array([blur, lines]),
+        smooth=smooth,
     )
 
 

@@ -132,12 +132,26 @@ def _of_spectra(posterior, pixels, amount, weights):
     subspace = posterior.subspace
     light = posterior.maps[:, pixels[0], pixels[1]] @ amount
     size = light @ subspace.inverse @ light
+    shared, width = subspace.smooth
     directions = subspace.directions(posterior.basis)
     if weights is None:
-        return size * subspace.row**2 * (1.0 - (directions**2).sum(axis=1))
-    scaled = weights * subspace.row
+        row = subspace.row**2 * size
+        if shared > 0:
+            smooth = gaussian_filter1d(subspace.row**2, width, mode="nearest")
+            row = row + shared * light[0] ** 2 * smooth / (2.0 * np.sqrt(np.pi) * width)
+        return row * (1.0 - (directions**2).sum(axis=1))
+    total = size * _free(weights, subspace.row, directions)
+    if shared > 0:
+        smooth = gaussian_filter1d(weights, width, axis=1, mode="nearest")
+        total = total + shared * light[0] ** 2 * _free(smooth, subspace.row, directions)
+    return total
+
+
+def _free(weights, row, directions):
+    """Sum of squares of weights (n, L) in units of noise, without the part in the subspace."""
+    scaled = weights * row
     inside = scaled @ directions
-    return size * np.maximum((scaled**2).sum(axis=1) - (inside**2).sum(axis=1), 0.0)
+    return np.maximum((scaled**2).sum(axis=1) - (inside**2).sum(axis=1), 0.0)
 
 
 def _outside(posterior, pixels, amount, cube, weights):
