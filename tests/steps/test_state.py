@@ -19,6 +19,7 @@ import threadpoolctl
 from jwst.datamodels import ModelContainer
 from jwst.outlier_detection import ifu
 from s3d_pairs import make_s3d_pair
+from small_inputs import CASES
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.simulation.cubes import simulate_s3d
@@ -156,4 +157,25 @@ def test_steps_that_fail_leave_it_as_it_was(tmp_path):
             step(**saved(tmp_path)).run(str(tmp_path / "a_s3d.fits"))
     for name, value in state().items():
         assert before[name] == value, name
+    assert open_files() == files
+
+
+def test_twenty_calls_leave_it_as_it_was(tmp_path):
+    made = []
+    for name in ("counts", "trace"):
+        folder = tmp_path / name
+        folder.mkdir()
+        made.append(CASES[name](folder))
+    before = None
+    for number in range(20):
+        case = made[number % 2]
+        output = tmp_path / f"out{number}"
+        output.mkdir()
+        product, _ = case.run(case.folder, output)
+        product.close()
+        if number == 1:  # what is imported and cached when it is first needed stays
+            before, threads, files = state(), set(threading.enumerate()), open_files()
+    for name, value in state().items():
+        assert before[name] == value, name
+    assert set(threading.enumerate()) <= threads
     assert open_files() == files
