@@ -35,6 +35,13 @@ NOT_RUN = {
     ("README.md", "make demo"): "installs from the network; jwst-fusion demo is the same",
     ("README.md", "make test"): "runs this test",
     ("index.rst", "make demo"): "installs from the network; jwst-fusion demo is the same",
+    ("README.md", "jwst-fusion run data --output campaign"): "takes minutes",
+    ("campaigns.rst", "jwst-fusion run data --output campaign"): "takes minutes",
+    ("campaigns.rst", 'pip install ".[distributed]"'): "installs from the network",
+    (
+        "campaigns.rst",
+        "jwst-fusion run data --output /shared/campaign --scheduler tcp://login1:8786",
+    ): "needs a cluster",
     (
         "hifred_tutorial.rst",
         "python benchmarks/figures_hifred.py --setups gaussian_1kev gaussian_rebinned realistic "
