@@ -42,8 +42,8 @@ def main(arguments=None):
     Returns
     -------
     int
-        0; 1 if ``doctor`` finds something missing or targets of ``run`` failed; 2 if something was wrong with the input, which
-        one line on standard error says.
+        0; 1 if ``doctor`` finds something missing or targets of ``run`` failed; 2 if something was
+        wrong with the input, which one line on standard error says.
     """
     parser = _parser()
     options, options.parameters = parser.parse_known_args(arguments)
