@@ -37,6 +37,13 @@ NOT_RUN = {
     ("README.md", 'pip install ".[psf]"'): "installs from the network",
     ("index.rst", 'pip install ".[psf]"'): "installs from the network",
     ("index.rst", "make demo"): "installs from the network; jwst-fusion demo is the same",
+    ("README.md", "jwst-fusion run data --output campaign"): "takes minutes",
+    ("campaigns.rst", "jwst-fusion run data --output campaign"): "takes minutes",
+    ("campaigns.rst", 'pip install ".[distributed]"'): "installs from the network",
+    (
+        "campaigns.rst",
+        "jwst-fusion run data --output /shared/campaign --scheduler tcp://login1:8786",
+    ): "needs a cluster",
     (
         "hifred_tutorial.rst",
         "python benchmarks/figures_hifred.py --setups gaussian_1kev gaussian_rebinned realistic "

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 #: Levels of verdicts, the worst first.
 LEVELS = ("fault", "caution", "good")
+_PICTURES = ("_fused", "_mean")  # ends of the names of those that show the product itself
 _FACTS = 6  # numbers of a product that the page of a campaign shows
 
 
@@ -77,7 +78,9 @@ def report_on(path, kind, inputs):
         written = write_page(report_path(path), page)
     picture = ""
     if page.summary:
-        picture = f"{figure_folder(written).name}/{page.summary[-1].name}.png"
+        chosen = (one for one in page.summary if one.name.endswith(_PICTURES))
+        name = next(chosen, page.summary[0]).name
+        picture = f"{figure_folder(written).name}/{name}.png"
     level, verdict = page.verdict
     return {
         "product": path.name,

@@ -54,8 +54,8 @@ def main(arguments=None):
     Returns
     -------
     int
-        0; 1 if ``doctor`` finds something missing; 2 if something was wrong with the input, which
-        one line on standard error says.
+        0; 1 if ``doctor`` finds something missing or targets of ``run`` failed; 2 if something was
+        wrong with the input, which one line on standard error says.
     """
     parser = _parser()
     if not (sys.argv[1:] if arguments is None else arguments):
