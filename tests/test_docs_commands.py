@@ -36,6 +36,19 @@ NOT_RUN = {
     ("README.md", "make test"): "runs this test",
     ("README.md", 'pip install ".[psf]"'): "installs from the network",
     ("index.rst", 'pip install ".[psf]"'): "installs from the network",
+    (
+        "index.rst",
+        "jwst-fusion simulate simulated --cube --filters F182M F212N",
+    ): "README.md has the same",
+    (
+        "index.rst",
+        "strun fusion simulated/fusion_asn.json --output_dir=simulated",
+    ): "README.md has the same",
+    (
+        "index.rst",
+        "jwst-fusion compare simulated/jw09999-o001_t001_fused_s3d.fits "
+        "simulated/jw09999-o001_t001_truth.fits",
+    ): "README.md has the same",
     ("index.rst", "make demo"): "installs from the network; jwst-fusion demo is the same",
     ("README.md", "jwst-fusion run data --output campaign"): "takes minutes",
     ("campaigns.rst", "jwst-fusion run data --output campaign"): "takes minutes",

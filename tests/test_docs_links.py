@@ -23,6 +23,9 @@ _DIRECTIVE = re.compile(
 _DOWNLOAD = re.compile(r":download:`[^`<]*<([^`>]+)>`")
 #: Pages elsewhere that may be linked; ``make linkcheck`` asks them whether they still answer.
 EXTERNAL = {
+    "https://img.shields.io/badge/python-3.11_to_3.14-blue",
+    "https://img.shields.io/badge/licence-BSD_3--Clause-blue",
+    "https://img.shields.io/badge/JWST_pipeline-3.0_and_newer-blue",
     "https://arxiv.org/abs/2407.15639",  # Lascar, Bobin & Acero 2025
     "https://arxiv.org/abs/2603.05014",  # Marquis et al. 2026
     "https://arxiv.org/abs/2603.26916",  # Law & Clarke 2026

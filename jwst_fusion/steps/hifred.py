@@ -47,7 +47,6 @@ class HifredStep(FusionBaseStep):
     __module__ = "jwst_fusion.step"
 
     class_alias = "hifred"
-    saves_unchanged = False
 
     spec = (
         spec_of(HifredOptions) + "    suffix = string(default='hifred') # Suffix of the product\n"

@@ -356,7 +356,9 @@ def test_cube_without_images_is_skipped(tmp_path, monkeypatch, members, fuse, ca
     result = fuse(cube, output_file="a.fits")
     assert result.meta.cal_step.fusion == "SKIPPED"
     assert "no image (i2d) is given" in caplog.text
-    assert fits.getval(tmp_path / "a_fused_s3d.fits", "S_FUSION") == "SKIPPED"
+    # No file is named fused that holds what is not fused.
+    assert not (tmp_path / "a_fused_s3d.fits").exists()
+    assert "NOT FUSED: no image (i2d) is given" in caplog.records[-1].getMessage()
 
 
 def test_other_models_fail(caplog):
