@@ -41,13 +41,13 @@ class HifredSettings:
         Dimension of the spectral subspace, 1 to 200.
     mu : "auto" or float
         Weight of the penalty of low-rank solutions, above 0; "auto" finds it from the data.
+    kappa : "auto" or float
+        Threshold of starlet coefficients of a cube, in standard deviations of their noise, above 0.
     line_changes : "auto", "always" or "never"
         Whether the subspace holds the changes of the mean spectrum by lines that move and widen,
         with a weight of its own for the map of each component by the evidence of the data;
         "auto": where this predicts held-out data better. "always" needs rank "auto" and the prior
         "relative", and `mu` then multiplies these weights.
-    kappa : "auto" or float
-        Threshold of starlet coefficients of a cube, in standard deviations of their noise, above 0.
     scales_space, scales_energy : int
         Numbers of starlet scales in space and in energy, 1 to 8, of "wavelet_2d1d".
     nonnegative : bool
@@ -106,11 +106,6 @@ class HifredSettings:
         closed=False,
         words=("auto",),
     )
-    line_changes: str = option(
-        "auto",
-        "Whether the subspace holds changes of the mean spectrum by lines that move and widen",
-        choices=("auto", "always", "never"),
-    )
     kappa: str | float = option(
         "auto",
         "Strength of wavelet_2d1d in standard deviations of the noise, or 'auto'",
@@ -118,6 +113,11 @@ class HifredSettings:
         high=1e12,
         closed=False,
         words=("auto",),
+    )
+    line_changes: str = option(
+        "auto",
+        "Whether the subspace holds changes of the mean spectrum by lines that move and widen",
+        choices=("auto", "always", "never"),
     )
     scales_space: int = option(2, "Wavelet scales in space of wavelet_2d1d", low=1, high=8)
     scales_energy: int = option(3, "Wavelet scales in energy of wavelet_2d1d", low=1, high=8)
