@@ -378,8 +378,7 @@ class FusionPipeline(Reusable, Pipeline):
         """
         Let the steps name their products, for which they ask the pipeline's output_file.
 
-        Steps of jwst know no other way. The parameter is for this time another one, and afterwards
-        what it was, whatever happens.
+        Steps of jwst know no other way. The parameter is what it was afterwards, whatever happens.
         """
         asked = self.output_file
         self.output_file = name
