@@ -22,7 +22,7 @@ def main(arguments=None):
         0.
     """
     from jwst_fusion.simulation.xray import SETUPS, xray_pair
-    from jwst_fusion.simulation.xray_files import write_xray_pair
+    from jwst_fusion.simulation.xray_files import write_xray_events, write_xray_pair
 
     parser = argparse.ArgumentParser(
         prog="python -m jwst_fusion.command.simulate_xray",
@@ -31,8 +31,13 @@ def main(arguments=None):
     parser.add_argument("folder", type=Path, help="where the files are written")
     parser.add_argument("--setup", choices=SETUPS, default="small", help="default: small")
     parser.add_argument("--seed", type=int, default=1, help="of the scene and the noise")
+    parser.add_argument("--events", action="store_true", help="write event lists, too")
     options = parser.parse_args(arguments)
-    path = write_xray_pair(xray_pair(options.setup, seed=options.seed), options.folder)
+    pair = xray_pair(options.setup, seed=options.seed)
+    path = write_xray_pair(pair, options.folder)
+    if options.events:
+        for one in write_xray_events(pair, options.folder, seed=options.seed):
+            print(f"{one} written")
     print(f"{path} written; fuse it with: strun hifred {path}")
     return 0
 

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy import sparse
 
 from jwst_fusion.associations import write_association
 from jwst_fusion.associations.hifred import make_hifred_association
 from jwst_fusion.hifred.xray.ogip_write import write_arf, write_rmf
 from jwst_fusion.products.fits_product import energy_header
 
-__all__ = ["write_xray_pair"]
+__all__ = ["write_xray_events", "write_xray_pair"]
+
+_SKY_PIXEL = 0.5  # arcsec, of event lists
 
 
 def write_xray_pair(pair, folder, *, name="remnant", ra=350.85, dec=58.815, roll=0.0):
@@ -63,6 +66,77 @@ def write_xray_pair(pair, folder, *, name="remnant", ra=350.85, dec=58.815, roll
     cubes = [files.pop("x"), files.pop("y")]
     table = make_hifred_association(cubes, product_name=name, folder=folder, **files)
     return write_association(table, folder / f"{name}_asn.json")
+
+
+def write_xray_events(pair, folder, *, name="remnant", ra=350.85, dec=58.815, seed=1):
+    """
+    Write the event lists that a pair of observations could have been binned from.
+
+    Parameters
+    ----------
+    pair : XrayPair
+        As from `~jwst_fusion.simulation.xray.xray_pair`.
+    folder : str or `~pathlib.Path`
+        Folder of the files; it is made if it does not exist.
+    name : str
+        Beginning of the file names.
+    ra, dec : float
+        Centre of the field, degrees.
+    seed : int
+        Of the places within the pixels, and of the times.
+
+    Returns
+    -------
+    list of `~pathlib.Path`
+        ``<name>_x_evt.fits`` and ``<name>_y_evt.fits``. The channels of the second have their
+        energies in ``<name>_y.rmf``, those of the first in the RMF of `write_xray_pair`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    coarse = pair.pixel * pair.x.shape[1] / pair.y.shape[1]
+    size = pair.edges.size - 1
+    write_rmf(folder / f"{name}_y.rmf", sparse.eye_array(size), pair.edges, pair.edges)
+    paths = []
+    for letter, counts, pixel, exposure in (
+        ("x", pair.x, pair.pixel, pair.exposure_x),
+        ("y", pair.y, coarse, pair.exposure_y),
+    ):
+        path = folder / f"{name}_{letter}_evt.fits"
+        _write_events(path, counts, pixel / _SKY_PIXEL, exposure, (ra, dec), rng)
+        paths.append(path)
+    return paths
+
+
+def _write_events(path, counts, pixel, exposure, position, rng):
+    whole = np.asarray(counts).astype(int)
+    places = np.indices(whole.shape).reshape(3, -1)
+    channel, row, column = np.repeat(places, whole.ravel(), axis=1)
+    rows, columns = whole.shape[1:]
+    order = rng.permutation(channel.size)
+    lists = [
+        fits.Column("TIME", "D", unit="s", array=np.sort(rng.uniform(0, exposure, order.size))),
+        fits.Column("X", "D", unit="pixel", array=(column + rng.random(order.size))[order] * pixel),
+        fits.Column("Y", "D", unit="pixel", array=(row + rng.random(order.size))[order] * pixel),
+        fits.Column("PI", "J", unit="chan", array=channel[order] + 1),
+    ]
+    table = fits.BinTableHDU.from_columns(lists, name="EVENTS")
+    for number, kind, value, step, length in (
+        (2, "RA---TAN", position[0], -1, columns),
+        (3, "DEC--TAN", position[1], 1, rows),
+    ):
+        table.header[f"TCTYP{number}"] = kind
+        table.header[f"TCRVL{number}"] = value
+        table.header[f"TCRPX{number}"] = 0.5 * length * pixel
+        table.header[f"TCDLT{number}"] = step * _SKY_PIXEL / 3600
+        table.header[f"TCUNI{number}"] = "deg"
+    table.header["EXPOSURE"] = (exposure, "[s] exposure time")
+    start, stop = (
+        fits.Column(key, "D", unit="s", array=[value])
+        for key, value in (("START", 0.0), ("STOP", exposure))
+    )
+    times = fits.BinTableHDU.from_columns([start, stop], name="GTI")
+    fits.HDUList([fits.PrimaryHDU(), table, times]).writeto(path, overwrite=True)
 
 
 def _wcs(shape, pixel, ra, dec, roll):
