@@ -32,6 +32,7 @@ _STAGE = "campaign"
 _ENVIRONMENT = ("STPSF_PATH", "CRDS_CONTEXT")
 # Words before the reason in what steps log when they give up.
 _GIVEN_UP = ("step failed: ", "step skipped: ")
+_ERROR = " - ERROR - "  # stands before an error in lines of the log
 _LONGEST = 500  # characters of a reason
 
 
@@ -182,9 +183,12 @@ def _run(task, key, outcome, started, begun):
                 raise FileNotFoundError(msg)
         with collected_warnings() as messages:
             _run_step(task)
-        made = [path for path, state in _files(task.folder).items() if before.get(path) != state]
-        made = made or list(before)  # all of it was used again
+        after = _files(task.folder)
+        made = [path for path, state in after.items() if before.get(path) != state]
         kinds, failed = _judge(made)
+        if not kinds and not failed:  # the pipeline has used its products of an earlier run again
+            kinds, failed = _judge(list(after))
+        made = made or list(after)
         if failed:
             outcome.reason = _given_up(messages) or f"status {failed} of the step"
         else:
@@ -236,7 +240,11 @@ def _run_step(task):
         try:
             Step.from_cmdline(words)
         except (SystemExit, StpipeExitException) as error:
-            said = errors.getvalue().strip().splitlines()
+            stream.flush()
+            logged = Path(stream.name).read_text(encoding="utf-8").splitlines()
+            # CRDS ends the process when it has no server, and says so in the log only.
+            said = [line.partition(_ERROR)[2] for line in logged if _ERROR in line]
+            said = said or errors.getvalue().strip().splitlines()
             msg = said[-1] if said else f"{task.work.step} ended with status {error}"
             raise RuntimeError(msg) from error
         finally:
