@@ -174,7 +174,8 @@ def test_components_flags_channels_and_notes_are_told(pair):
     channels["used"][:3] = 0
     flags = np.full(product.dq.shape, 2**28)
     x = replace(product.x, channels=channels)
-    found = find_hifred_findings(changed(product, tables=tables, dq=flags, x=x))
+    told = {"HIFCHOSE": "rank 5 as given"}
+    found = find_hifred_findings(changed(product, tables=tables, dq=flags, x=x, **told))
     levels = {one.key: one.level for one in found}
     assert levels == {
         "rank": "caution",

@@ -33,6 +33,8 @@ _LOW_CHI2 = 0.6
 CLIPPED = (0.02, 0.1)
 # Part of the voxels that one of the cubes alone constrains.
 _ESTIMATED = 0.5
+# Largest rank that HIFReD takes.
+_MOST_COMPONENTS = 60
 # Keys of findings that explain others, in the order in which to look into them.
 _CAUSES = ("brightness", "background", "offset", "psf", "response", "convergence", "rank")
 
@@ -185,13 +187,16 @@ def _solution(product):
             "agreement",
         )
     singular = np.asarray(product.tables["components"]["singular"])
-    if product.header.get("HIFREGUL", "").startswith("low_rank") and singular[-1] > 1.0:
+    # One that was chosen automatically leaves out nothing that stands out, up to the limit.
+    limited = "as given" in _chosen(product) or singular.size >= _MOST_COMPONENTS
+    low_rank = product.header.get("HIFREGUL", "").startswith("low_rank")
+    if low_rank and limited and singular[-1] > 1.0:
         yield Finding(
             "rank",
             "caution",
             "more spectral components stand out of the noise than were used",
             f"The last of {singular.size} is {singular[-1]:.2f} times as large as noise makes one: "
-            "raise rank, or let it be 'auto'.",
+            "raise rank (60 at most), or let it be 'auto'.",
             "subspace",
         )
     if "end of the range" in _chosen(product):
