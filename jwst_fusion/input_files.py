@@ -198,12 +198,9 @@ def _walk(source):
             there = _summed(source, padded, header, extension, len(found))
         else:
             there = source.skip(padded)
-        # Some writers leave the last padding out.
-        if there < extension.size:
-            msg = (
-                f"it is truncated: {_which(extension, len(found))} has {there} of {extension.size} "
-                "bytes"
-            )
+        # Some writers leave the last padding out, all of it.
+        if there < padded and there != extension.size:
+            msg = f"it is truncated: {_which(extension, len(found))} has {there} of {padded} bytes"
             raise OSError(msg)
         if isinstance(source, _Kept):
             check_tree(source.content)

@@ -152,9 +152,9 @@ def test_cube_on_internal_coordinates_is_unsuitable(cube):
 
 
 def test_not_a_cube(image, cube):
-    with pytest.raises(ValueError, match="is not a cube"):
+    with pytest.raises(ValueError, match="is a ImageModel, not a cube"):
         read_cube(image)
-    with pytest.raises(ValueError, match="is not a image"):
+    with pytest.raises(ValueError, match="is a IFUCubeModel, not an image"):
         read_image(cube)
 
 

@@ -32,7 +32,8 @@ SAME = {
 
 def write(path, *, table=None, **keys):
     """Write a cube and change keywords of its axis; those that are None are removed."""
-    model = s3d(np.ones((len(WAVE), 5, 4)), 1.0, WAVE, 0.1, path.name)
+    data = 1 + 0.01 * np.arange(len(WAVE) * 5 * 4).reshape(len(WAVE), 5, 4)
+    model = s3d(data, 1.0, WAVE, 0.1, path.name)
     if table is not None:
         set_wavelengths(model, table)
     model.save(str(path))

@@ -100,11 +100,13 @@ def test_long_channel_and_its_detector_names():
     assert psf.meta["instrument"] == "NIRCAM_LW"
 
 
-def test_progress_is_logged_for_every_node(caplog):
+@pytest.mark.parametrize(("silence", "expected"), [(-1.0, 3), (1e3, 0)])
+def test_progress_is_logged_where_it_takes_long(caplog, monkeypatch, silence, expected):
+    monkeypatch.setattr("jwst_fusion.psf.native._SILENCE", silence)
     with caplog.at_level(logging.INFO):
         make_psf(**{**GOOD, "wavelength": [1.8, 1.9, 2.0], "maximum_cores": "all"})
     lines = [r.getMessage() for r in caplog.records if "s left" in r.getMessage()]
-    assert len(lines) == 3
+    assert len(lines) == expected
 
 
 def test_number_of_cores_changes_no_value():

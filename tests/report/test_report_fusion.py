@@ -308,7 +308,7 @@ def test_other_files_are_refused(fused, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
     cube = next(fused("none").folder.glob("*nirspec*_s3d.fits"))
     assert cli.main(["report", str(cube), "--output", str(tmp_path / "x.html")]) == 2
-    assert "has no trace model" in capsys.readouterr().err
+    assert "is not fused: reports are on fused cubes" in capsys.readouterr().err
     skipped = tmp_path / "skipped_s3d.fits"
     with fits.open(cube) as hdus:
         hdus[0].header["S_FUSION"] = "SKIPPED"

@@ -47,7 +47,10 @@ def agrees(step, parameters):
 
 
 def test_there_is_a_file_of_each_step():
-    assert {path.rsplit(".", 1)[1] for path, _, _ in get_steps()} == set(OLD)
+    # younger than that
+    assert {path.rsplit(".", 1)[1] for path, _, _ in get_steps()} - {"FusionTso3Pipeline"} == set(
+        OLD
+    )
 
 
 @pytest.mark.parametrize("name", OLD)
