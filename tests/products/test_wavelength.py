@@ -60,7 +60,8 @@ def test_all_readers_agree(tmp_path, keys):
         (ends,) = ranges_of_cube(hdus[0].header, hdus["SCI"].header)
     assert ends == pytest.approx((1.999, 2.011), rel=1e-9)
     # and so does the product of a part of it
-    arrays = {key: np.ones((3, 5, 4), "f4") for key in ("data", "err")}
+    arrays = {"data": 1 + 0.01 * np.arange(60, dtype="f4").reshape(3, 5, 4)}
+    arrays["err"] = np.ones((3, 5, 4), "f4")
     product = cube_product(model, **arrays, dq=np.zeros((3, 5, 4), "u4"), channels=np.s_[2:5])
     product.save(str(tmp_path / "part_s3d.fits"))
     assert product.meta.wcs(0, 0, 0)[2] == pytest.approx(2.004)
