@@ -26,13 +26,14 @@ _KEYS = re.compile(
     rb"(SIMPLE|BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|EXTNAME|CHECKSUM|DATASUM|NEXTEND|DATAMODL)"
     rb" *= *('(?:[^']|'')*'|[^/]*)"
 )
-# Data models of jwst whose files hold, beside SCI, at least these extensions.
+# Data models of jwst whose files hold at least these extensions. Programs that copy them may leave
+# out the others; without DQ no good pixel is flagged.
 _ARRAYS = {
-    "IFUCubeModel": ("SCI", "ERR", "DQ"),
-    "IFUImageModel": ("SCI", "ERR", "DQ"),
+    "IFUCubeModel": ("SCI", "ERR"),
+    "IFUImageModel": ("SCI", "ERR"),
     "ImageModel": ("SCI", "ERR"),
-    "MultiSlitModel": ("SCI", "ERR", "DQ"),
-    "SlitModel": ("SCI", "ERR", "DQ"),
+    "MultiSlitModel": ("SCI", "ERR"),
+    "SlitModel": ("SCI", "ERR"),
 }
 _ALIAS = re.compile(rb"[\s\[{,:-]\*[A-Za-z0-9_]")
 _ADDRESS = re.compile(rb"source: *['\"]?[A-Za-z][A-Za-z0-9+.-]*://")
@@ -440,12 +441,12 @@ def reading(name, *, what="its header or data"):
     ------
     ValueError
         In place of any error that does not name the data. Errors that do, those of data that
-        cannot be fused and of files that are absent pass unchanged.
+        cannot be fused, of files that are absent and of memory pass unchanged.
     """
     short = Path(str(name)).name
     try:
         yield
-    except (NotFusableError, FileNotFoundError):
+    except (NotFusableError, FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # every library has its own
         if isinstance(error, (ValueError, TypeError)) and short and short in str(error):

@@ -49,7 +49,6 @@ KNOW_THE_PIPELINE = {
     "associations",
     "simulation",
     "steps",
-    "campaign",
     "command",
 }
 #: Where the steps were defined once; they stand for parameter files that name them, until 1.0.

@@ -15,6 +15,7 @@ __all__ = ["cluster"]
 _COUNTS = ((2e5, 2.9e4), (1.4e6, 2e5), (1.4e7, 2e6))
 _BAND = 20  # channels of 1 eV
 _SLOPE = 0.8
+_WIDER = 1.15  # PSF that makes the data of the twin, relative to the one that is believed
 
 
 def _sums(pair, cube):
@@ -63,19 +64,22 @@ def cluster(*, quick=False):
     list of Line
     """
     lines = []
-    for counts in _COUNTS[: 1 if quick else None]:
-        pair = cluster_pair(ClusterSetup(counts=counts))
+    cases = [(counts, wider) for counts in _COUNTS for wider in (1.0, _WIDER)]
+    for counts, wider in cases[: 1 if quick else None]:
+        pair = cluster_pair(ClusterSetup(counts=counts, wider=wider))
         true = line_velocity(_sums(pair, pair.truth), pair.edges)[0]
         observed = (pair.y - pair.response_y.background).reshape(len(pair.y), -1)[:, pair.good]
         model = pair.response_y.observe(pair.truth).reshape(len(pair.y), -1)[:, pair.good]
         limit = np.sqrt(np.mean(line_velocity(model, pair.edges, model)[1] ** 2))
         alone = line_velocity(observed, pair.edges)[0]
         least = nmse(pair.truth, _flat(pair), decibel=True)
-        for changes in ("never", "auto"):
+        for changes in ("never", "auto") if wider == 1 else ("auto",):
             settings = HifredSettings(line_changes=changes)
             result = fuse(pair.x, pair.y, pair.response_x, pair.response_y, settings)
             found = line_velocity(_sums(pair, result.cube), pair.edges)[0]
             name = f"{counts[1]:.1e} counts, line_changes {changes}"
+            if wider != 1:
+                name = f"{counts[1]:.1e} counts, PSF of Y {100 * (wider - 1):.0f} % wider"
             slope, rms = _fit(true, found)
             beside = f"rms {rms:.0f} km/s of {true.std():.0f}; counts allow {limit:.0f}; "
             beside += "spectra of Y one by one {:.2f}, {:.0f}".format(*_fit(true, alone))

@@ -13,6 +13,7 @@ from stdatamodels.jwst import datamodels
 from jwst_fusion.associations.headers import is_exposure
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
 from jwst_fusion.messages import warn
+from jwst_fusion.partial_files import renamed_when_complete
 from jwst_fusion.products.names import check_name, member_file, read_association
 from jwst_fusion.products.open import open_model
 
@@ -123,12 +124,8 @@ def write_association(association, path):
     """
     path = Path(path)
     # As a whole: another process may read it at this moment.
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with renamed_when_complete(path) as partial:
         partial.write_text(association.dump()[1])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

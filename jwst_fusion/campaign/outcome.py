@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jwst_fusion.messages import warn
+from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["Outcome", "read_outcome", "write_outcome"]
 
@@ -76,12 +76,8 @@ def write_outcome(folder, outcome):
         What became of it.
     """
     path = Path(folder) / _FILE.format(outcome.name)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with renamed_when_complete(path) as partial:
         partial.write_text(json.dumps(asdict(outcome), indent=1))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_outcome(folder, name):

@@ -1,24 +1,25 @@
 """What is done for one target, in whatever process: run the step, judge its products, record it."""
 
-import io
 import logging
 import os
 import platform
 import time
 import traceback
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from jwst_fusion.campaign.lock import BusyError, locked
 from jwst_fusion.campaign.outcome import Outcome, read_outcome, write_outcome
 from jwst_fusion.campaign.targets import Target
 from jwst_fusion.campaign.work import Work
 from jwst_fusion.messages import collected_warnings
+from jwst_fusion.steps.by_name import run_by_name
 from jwst_fusion.steps.resume import Record, fingerprint
 
 __all__ = ["Task", "own_version", "run_task"]
@@ -32,7 +33,6 @@ _STAGE = "campaign"
 _ENVIRONMENT = ("STPSF_PATH", "CRDS_CONTEXT")
 # Words before the reason in what steps log when they give up.
 _GIVEN_UP = ("step failed: ", "step skipped: ")
-_ERROR = " - ERROR - "  # stands before an error in lines of the log
 _LONGEST = 500  # characters of a reason
 
 
@@ -215,40 +215,13 @@ def _run(task, key, outcome, started, begun):
 
 
 def _run_step(task):
-    """Run the step as strun does; all that is said goes to the log of the target."""
-    from stpipe import Step
-    from stpipe.exceptions import StpipeExitException
-    from threadpoolctl import threadpool_limits
-
-    words = [
-        task.work.step,
-        task.target.file,
-        f"--output_dir={task.folder}",
-        "--log-stream=stdout",
-        *task.work.words,
-    ]
-    errors = io.StringIO()
-    with (
-        (task.folder / _LOG.format(task.target.name)).open("w", encoding="utf-8") as stream,
-        redirect_stdout(stream),
-        redirect_stderr(errors),
-        threadpool_limits(1),
-        warnings.catch_warnings(),
-    ):
+    """Run the step; all that is said goes to the log of the target."""
+    words = [task.target.file, f"--output_dir={task.folder}", *task.work.words]
+    log_file = task.folder / _LOG.format(task.target.name)
+    with threadpool_limits(1), warnings.catch_warnings():
         # Products have to be the same whatever is imported first in this process.
         warnings.simplefilter("default")
-        try:
-            Step.from_cmdline(words)
-        except (SystemExit, StpipeExitException) as error:
-            stream.flush()
-            logged = Path(stream.name).read_text(encoding="utf-8").splitlines()
-            # CRDS ends the process when it has no server, and says so in the log only.
-            said = [line.partition(_ERROR)[2] for line in logged if _ERROR in line]
-            said = said or errors.getvalue().strip().splitlines()
-            msg = said[-1] if said else f"{task.work.step} ended with status {error}"
-            raise RuntimeError(msg) from error
-        finally:
-            stream.write(errors.getvalue())
+        run_by_name(task.work.step, words, log_file)
 
 
 def _append(task, text):

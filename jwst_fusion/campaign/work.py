@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from jwst_fusion.steps.by_name import step_of_name
 from jwst_fusion.steps.resume import digest
 
 __all__ = ["Work", "read_work"]
@@ -92,51 +93,11 @@ def read_work(step, words):
             raise ValueError(msg)
         if match[1] not in _OF_STRUN:
             values[match[1]] = _absolute(match[2])
-    instance = _instance(step, values)
+    instance = step_of_name(step, values)
     path = Path(step)
     kept = [word for word in words if _WORD.match(word)[1] in _OF_STRUN]
     kept += [f"--{name}={value}" for name, value in values.items()]
     return Work(str(path.resolve()) if path.is_file() else step, tuple(kept)), instance
-
-
-def _instance(name, values):
-    """Make a step as strun does."""
-    from stpipe import Step, config_parser, utilities
-    from stpipe.exceptions import ValidationError
-
-    file = name if Path(name).is_file() else None
-    try:
-        if file is None:
-            config = config_parser.config_from_dict({})
-            kind = utilities.import_class(utilities.resolve_step_class_alias(name), Step)
-        else:
-            config = config_parser.load_config_file(file)
-            kind = utilities.import_class(
-                utilities.resolve_step_class_alias(config["class"]), Step, config_file=file
-            )
-    except (ImportError, AttributeError, TypeError, KeyError, ValueError) as error:
-        msg = (
-            f"--step is {name!r}, which is neither a step that stpipe knows (stpipe list) nor a "
-            "parameter file (jwst-fusion configs)"
-        )
-        raise ValueError(msg) from error
-    spec = kind.load_spec_file()
-    for parameter, value in values.items():
-        *path, last = parameter.split(".")
-        place, known = config, spec
-        for part in path:
-            known = known.get(part) if isinstance(known, dict) else None
-            place = place.setdefault(part, {}) if known is not None else place
-        if not isinstance(known, dict) or last not in known or isinstance(known[last], dict):
-            msg = f"--{parameter}: {name} has no such parameter (strun {name} --help)"
-            raise ValueError(msg)
-        place[last] = config._handle_value(value)[0]
-    config = kind.merge_config(config, file)
-    try:
-        return kind.from_config_section(config, config_file=file)
-    except ValidationError as error:
-        msg = f"parameters of {name}: {error}"
-        raise ValueError(msg) from error
 
 
 def _pieces(value):

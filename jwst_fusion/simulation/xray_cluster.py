@@ -61,6 +61,8 @@ class ClusterSetup:
         Expected counts of the background of X and of Y for each count of the source.
     velocity : float
         Rms of the velocity along the line of sight over the field of Y, km/s.
+    wider : float
+        Width of the PSF that makes the counts of Y, relative to that of the response.
     """
 
     energies: tuple = (6.2, 7.0)
@@ -74,6 +76,7 @@ class ClusterSetup:
     counts: tuple = (2e5, 2.9e4)
     background: tuple = (0.05, 0.01)
     velocity: float = 313.0
+    wider: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -168,20 +171,31 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
     used = np.broadcast_to(
         good.reshape(1, setup.array, setup.array), (setup.fine, setup.array, setup.array)
     )
-    response_y = coarse_response(
-        source.shape, pixels, (setup.array, setup.array), psf=_psf(setup)[None], mask=used
+    response_y, true_y = (
+        coarse_response(
+            source.shape,
+            pixels,
+            (setup.array, setup.array),
+            psf=_psf(setup, wider)[None],
+            mask=used,
+        )
+        for wider in (1.0, setup.wider)
     )
     rng = np.random.default_rng([seed, 2])
     found = []
-    for response, counts, level in zip(
-        (response_x, response_y), setup.counts, setup.background, strict=True
+    for response, true, counts, level in zip(
+        (response_x, response_y),
+        (response_x, true_y),
+        setup.counts,
+        setup.background,
+        strict=True,
     ):
         expected = response.forward(source)
         seen = np.ones(expected.shape, bool) if response.mask is None else response.mask
         factor = counts / expected[seen].sum()
         flat = np.full(expected.shape, level * counts / seen.sum())
-        response = response.scaled(factor).replace(background=flat)
-        found.append((np.where(seen, rng.poisson(response.observe(source)), 0), response))
+        response, true = (one.scaled(factor).replace(background=flat) for one in (response, true))
+        found.append((np.where(seen, rng.poisson(true.observe(source)), 0), response))
     return ClusterPair(
         x=found[0][0].astype(float),
         y=found[1][0].astype(float),
@@ -232,11 +246,11 @@ def _pixels(setup):
     return matrix, good.ravel()
 
 
-def _psf(setup):
+def _psf(setup, wider):
     pixel = setup.pixels[0]
     half = int(np.ceil(2.5 * _WINGS / pixel))
     y, x = np.mgrid[-half : half + 1, -half : half + 1] * pixel
-    square = x**2 + y**2
+    square = (x**2 + y**2) / wider**2
     parts = [
         share * np.exp(-0.5 * square / width**2) / width**2
         for share, width in ((_IN_CORE, _CORE), (1 - _IN_CORE, _WINGS))

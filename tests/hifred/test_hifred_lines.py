@@ -18,11 +18,13 @@ def sums(pair, cube):
     return np.asarray(cube, float).reshape(len(cube), -1) @ pair.pixels[pair.good].T
 
 
+SMALL = {"fine": 400, "coarse": 40, "shape": (48, 48), "pixels": (6.0, 30.0), "counts": (1e5, 3e4)}
+
+
 @pytest.fixture(scope="module")
 def pair():
     """Some 800 counts per pixel of 30 arcsec, as of a cluster in 100 ks."""
-    setup = ClusterSetup(fine=400, coarse=40, shape=(48, 48), pixels=(6.0, 30.0), counts=(1e5, 3e4))
-    return cluster_pair(setup, seed=1)
+    return cluster_pair(ClusterSetup(**SMALL), seed=1)
 
 
 @pytest.fixture(scope="module", params=["auto", "never"])
@@ -46,6 +48,16 @@ def test_velocities_of_faint_lines_survive(pair, found):
     flat = pair.truth.mean(axis=(1, 2))[:, None, None] * pair.truth.mean(axis=0)
     flat *= pair.truth.sum() / flat.sum()
     assert nmse(pair.truth, result.cube, decibel=True) > nmse(pair.truth, flat, decibel=True) + 1
+
+
+def test_velocities_survive_a_psf_that_is_wrong():
+    """The twin: a PSF of Y that is 15 % wider than the one that is believed."""
+    pair = cluster_pair(ClusterSetup(**SMALL, wider=1.15), seed=1)
+    result = fuse(pair.x, pair.y, pair.response_x, pair.response_y, HifredSettings(errors=False))
+    truth = line_velocity(sums(pair, pair.truth), pair.edges)[0]
+    velocity = line_velocity(sums(pair, result.cube), pair.edges)[0]
+    assert np.polyfit(truth, velocity, 1)[0] > 0.65
+    assert np.sqrt(np.mean((velocity - truth) ** 2)) < 0.6 * truth.std()
 
 
 def test_errors_of_sums_hold_with_faint_lines(pair, found):
