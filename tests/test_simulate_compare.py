@@ -84,6 +84,17 @@ def test_compare_prints_and_draws(folder, tmp_path, capsys):
     found = compare_with_truth(fused, truth, cube=cube)
     assert found["quality"]["fused cube"]["PSNR"] > found["quality"]["cube, interpolated"]["PSNR"]
     assert found["within"] == pytest.approx(0.954, abs=0.005)
+    assert found["brightest"]["pull"] == pytest.approx(1, abs=0.05)
+    # Stars that are a tenth too bright are seen, whatever the mean over all voxels says.
+    light = exact.mean(axis=0)
+    bright = light >= np.quantile(light, 0.97)
+    with fits.open(fused) as hdus:
+        hdus["SCI"].data[:, bright] *= 1.1
+        hdus.writeto(tmp_path / "y_fused_s3d.fits")
+    wrong = compare_with_truth(tmp_path / "y_fused_s3d.fits", truth, cube=cube)["brightest"]
+    assert wrong["spectra"] == pytest.approx(0.1, rel=0.1)
+    assert not wrong["line"] < 0.05  # NaN without a line
+    assert wrong["pull"] > 5 * found["brightest"]["pull"]
     # A true cube serves as well.
     assert compare_with_truth(fused, fused)["quality"]["fused cube"]["SAM"] < 1e-4
     assert cli.main(["compare", str(fused), str(tmp_path / "no.fits")]) == 2

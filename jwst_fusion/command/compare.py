@@ -4,6 +4,8 @@ from pathlib import Path
 
 __all__ = ["add_parser", "compare_with_truth"]
 
+_BRIGHTEST = 0.97  # quantile of the brightness above which pixels are looked at by themselves
+_SEEN = 5.0  # standard errors of a voxel that a line has to be bright to be compared
 _APART = 6  # pixels between the places whose spectra are drawn
 
 
@@ -45,6 +47,15 @@ def _run(options):
         print(f"  {name:26s} {row['PSNR']:10.2f} {row['SAM']:10.3f} {row['ERGAS']:8.3f}")
     print(f"Mean spectrum: median error {100 * found['mean_spectrum']:.3f} %")
     print(f"Within 2 standard errors: {100 * found['within']:.1f} % of the voxels (95 expected)")
+    bright = found["brightest"]
+    line = (
+        f"strongest line ({bright['wavelength']:.4f} um) by {100 * bright['line']:.2f} % (median)"
+    )
+    print(
+        f"Brightest 3 % of the pixels: spectra wrong by {100 * bright['spectra']:.2f} % rms, "
+        f"{line if bright['line'] >= 0 else 'no line'}; 68 % of errors over those stated "
+        f"{bright['pull']:.2f} (1 expected)"
+    )
     print(f"{picture} written")
     return 0
 
@@ -70,8 +81,10 @@ def compare_with_truth(fused, truth, *, cube=None, picture=None):
     -------
     dict
         ``quality``: PSNR [dB], SAM [degree] and ERGAS by name of cube; ``mean_spectrum``: median
-        relative error; ``within``: part of the voxels within two standard errors; ``resolution``
-        of the product.
+        relative error; ``within``: part of the voxels within two standard errors; ``brightest``:
+        of the brightest 3 % of the pixels the rms relative error of their ``spectra``, the median
+        one of the strongest ``line`` above its surroundings in wavelength (NaN where none is five
+        standard errors bright), its ``wavelength`` [um], and the 68 % quantile of errors over those stated (``pull``); ``resolution`` of the product.
 
     Raises
     ------
@@ -118,8 +131,49 @@ def compare_with_truth(fused, truth, *, cube=None, picture=None):
         "quality": quality,
         "mean_spectrum": float(np.median(np.abs(spectrum))),
         "within": float(np.mean(np.abs(off[np.isfinite(off)]) < 2.0)),
+        "brightest": _brightest(product, reference, seen, usable),
         "resolution": str(product["primary"].get("FUSRESOL", "imager")),
     }
+
+
+def _brightest(product, truth, seen, usable):
+    """Spectra, strongest line and errors of the brightest pixels, where stars are."""
+    import numpy as np
+
+    light = np.where(usable, np.mean(truth[seen], axis=0), -np.inf)
+    there = light >= np.quantile(light[usable], _BRIGHTEST)
+    true, found = truth[:, there], product["data"][:, there]
+    level = np.mean(true[seen], axis=0)
+    off = (found - true)[seen]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pulls = np.abs(off / product["error"][:, there][seen])
+    pulls = pulls[np.isfinite(pulls)]
+    at, line_map = _strongest_line(np.mean(true, axis=1), seen)
+    lines = line_map(true)
+    shine = lines > _SEEN * product["error"][at][there]
+    wrong = np.abs(line_map(found) - lines)[shine] / lines[shine]
+    return {
+        "spectra": float(np.sqrt(np.mean((off / level) ** 2))),
+        "line": float(np.median(wrong)) if wrong.size else np.nan,
+        "wavelength": float(product["wavelength"][at]),
+        "pull": float(np.quantile(pulls, 0.683)) if pulls.size else np.nan,
+    }
+
+
+def _strongest_line(spectrum, seen):
+    """Channel of the strongest line, and a function that takes its light out of a cube."""
+    import numpy as np
+
+    smooth = _running_median(spectrum)
+    line = int(np.nanargmax(np.where(seen, (spectrum - smooth) / smooth, -np.inf)))
+    away = np.abs(np.arange(len(spectrum)) - line)
+    beside = seen & (away > 3) & (away < 15)
+
+    def line_map(values):
+        near = values[max(line - 1, 0) : line + 2]
+        return np.mean(near, axis=0) - np.median(values[beside], axis=0)
+
+    return line, line_map
 
 
 def _scores(truth, cube, seen, factor):
@@ -199,15 +253,7 @@ def _draw(picture, product, coarse, cubes, truth, seen, usable, header):
 
     scale = abs(header["CDELT1"]) * 3600
     data, wavelength = product["data"], product["wavelength"]
-    mean = np.mean(truth[:, usable], axis=1)
-    smooth = _running_median(mean)
-    line = int(np.nanargmax(np.where(seen, (mean - smooth) / smooth, -np.inf)))
-    beside = seen & (np.abs(np.arange(len(mean)) - line) > 3)
-    beside &= np.abs(np.arange(len(mean)) - line) < 15
-
-    def line_map(values):
-        near = values[max(line - 1, 0) : line + 2]
-        return np.mean(near, axis=0) - np.median(values[beside], axis=0)
+    line, line_map = _strongest_line(np.mean(truth[:, usable], axis=1), seen)
 
     def panels(reduce):
         shown = [] if coarse is None else [("cube, interpolated", cubes["cube, interpolated"])]

@@ -222,9 +222,6 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     _warn_of_noise(exposures, images, result)
     chi2, channel_chi2, pixels, noise = agreement(exposures, result, wavelength)
     residual = ResidualCube.of(exposures, result, factor)
-    if options.add_residual and result.error is None:
-        msg = "add_residual needs the errors of the cube, which settings leave out (errors)"
-        raise ValueError(msg)
     if options.add_residual:
         result = with_residual(result, residual)
     return FusedExposures(
