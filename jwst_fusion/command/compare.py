@@ -84,7 +84,8 @@ def compare_with_truth(fused, truth, *, cube=None, picture=None):
         relative error; ``within``: part of the voxels within two standard errors; ``brightest``:
         of the brightest 3 % of the pixels the rms relative error of their ``spectra``, the median
         one of the strongest ``line`` above its surroundings in wavelength (NaN where none is five
-        standard errors bright), its ``wavelength`` [um], and the 68 % quantile of errors over those stated (``pull``); ``resolution`` of the product.
+        standard errors bright), its ``wavelength`` [um], and the 68 % quantile of errors over those
+        stated (``pull``); ``resolution`` of the product.
 
     Raises
     ------
