@@ -1,10 +1,12 @@
 """Open JWST products and associations, with one clear error if that fails."""
 
 import contextlib
+import traceback
 import warnings
 from pathlib import Path
 
 import asdf
+from astropy.io import fits
 from astropy.io.fits.card import Undefined
 from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels.exceptions import NoTypeWarning
@@ -14,7 +16,7 @@ from jwst_fusion.input_files import check_tree, check_whole, is_fits_name, one_l
 from jwst_fusion.process import without_garbage_collection
 from jwst_fusion.products.names import check_name, member_file, read_association
 
-__all__ = ["INPUT_TYPES", "check_fits", "fast_files", "open_model"]
+__all__ = ["INPUT_TYPES", "check_fits", "close_left_open", "fast_files", "open_model"]
 
 #: Data in memory that a step takes.
 INPUT_TYPES = (datamodels.JwstDataModel, ModelContainer, ModelLibrary)
@@ -77,16 +79,33 @@ def open_model(path, **kwargs):
         with warnings.catch_warnings(), fast_files():
             warnings.simplefilter("error", NoTypeWarning)
             return _without_undefined(datamodels.open(str(path), **kwargs))
-    except NoTypeWarning:
+    except NoTypeWarning as error:
+        close_left_open(error)
         msg = f"{path} is not a JWST product: it has no keyword DATAMODL, or one that "
         msg += "names no data model of jwst"
     except FileNotFoundError:
         raise
     except Exception as error:  # jwst, asdf, gwcs and astropy have many
+        close_left_open(error)
         kind = "an association" if path.suffix.lower() == ".json" else "a JWST product"
         msg = f"{path} cannot be read as {kind}: {one_line(error)}"
         raise ValueError(msg) from error
     raise ValueError(msg)
+
+
+def close_left_open(error):
+    """
+    Close the files that a library has opened and left open when it failed.
+
+    Parameters
+    ----------
+    error : Exception
+        What it raised; files are looked for in the functions that it came through.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, (fits.HDUList, asdf.AsdfFile)):
+                value.close()
 
 
 def _without_undefined(model):

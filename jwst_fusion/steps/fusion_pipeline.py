@@ -21,7 +21,7 @@ from jwst_fusion.fusion.exposure_options import check_exposure_options
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.numerics.cores import count_cores
 from jwst_fusion.parameters import numbers_as_text
-from jwst_fusion.products.open import open_model
+from jwst_fusion.products.open import close_left_open, open_model
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.defaults import OversamplingStep, ReplacingStep
 from jwst_fusion.steps.exposures import (
@@ -129,7 +129,8 @@ class FusionPipeline(Reusable, Pipeline):
         """Keywords of the first member, for which CRDS selects parameters."""
         try:
             return super()._get_crds_parameters(dataset)
-        except Exception:  # it needs ASDF, and has no words for what is wrong with the input
+        except Exception as error:  # it does not say what is wrong with the input
+            close_left_open(error)
             return keywords_of_first(dataset)
 
     @classmethod
@@ -375,11 +376,7 @@ class FusionPipeline(Reusable, Pipeline):
 
     @contextmanager
     def _output(self, name):
-        """
-        Let the steps name their products, for which they ask the pipeline's output_file.
-
-        Steps of jwst know no other way. The parameter is what it was afterwards, whatever happens.
-        """
+        """Let the steps name their products: those of jwst ask the pipeline's output_file."""
         asked = self.output_file
         self.output_file = name
         try:

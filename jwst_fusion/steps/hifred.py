@@ -1,6 +1,7 @@
 """The step ``hifred``: read a pair of cubes, fuse them, write the product and its report."""
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -138,14 +139,14 @@ class HifredStep(FusionBaseStep):
         return product
 
     def _fuse_s3d(self, members, responses, options):
-        models = [open_model(cube) for cube in members.cubes]
-        name = members.product_name or stem(models[0].meta.filename or "fused")
-        try:
+        with ExitStack() as opened:
+            models = []
+            for cube in members.cubes:
+                models.append(open_model(cube))
+                if models[-1] is not cube:
+                    opened.callback(models[-1].close)
+            name = members.product_name or stem(models[0].meta.filename or "fused")
             product, data = self._fuse_models(models, responses, options)
-        finally:
-            for model, cube in zip(models, members.cubes, strict=True):
-                if model is not cube:
-                    model.close()
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name

@@ -1,5 +1,6 @@
 """Damaged input of every step: a sound product, a verdict, or an error that names the file."""
 
+import gc
 import os
 import shutil
 import time
@@ -47,6 +48,7 @@ def attempt(case, seconds, folder, change):
     apply(data / case.files[change[0]], change)
     start = time.process_time()
     outcome = quiet(judge, case, data, output, names=case.files)
+    gc.collect()  # of files left open, warnings are errors
     took = time.process_time() - start
     assert took < max(_SLOWER * seconds, _LEAST), f"took {took:.0f} s instead of {seconds:.1f} s"
     assert list((folder / "out").iterdir()) == [output], "written beside the output folder"
