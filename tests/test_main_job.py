@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 ROLL, IMAGE_ROLL, OVERSAMPLE = 30.0, 77.0, 2.0
 PITCH = 0.1076  # arcsec, of the pixels along the slices in this geometry
+FIELD = 2.6  # arcsec: with both stars, and half of the time of the whole
 BLUE, RED = 1.66, 2.30  # micrometre, Marquis et al. 2026, Table 3
 
 
@@ -94,6 +95,10 @@ def job(data_dir, stpsf_path, quiet_logs, tmp_path_factory):
         association,
         psf_source="webbpsf",
         trace_oversample=OVERSAMPLE,
+        field_ra=scene.ra,
+        field_dec=scene.dec,
+        field_width=FIELD,
+        field_height=FIELD,
         throughputs=[f"{name}={path}" for name, path in throughputs.items()],
         output_dir=str(folder),
         save_results=True,
