@@ -8,6 +8,15 @@ __all__ = ["i2d_pixel_kernels", "simulate_i2d"]
 
 # arcsec per pixel of the two channels of NIRCam, and of the MIRI imager
 PIXEL_SCALE = {"SHORT": 0.0311, "LONG": 0.063, "MIRI": 0.11}
+# Filters of NIRCam in the pupil wheel, with the one in the filter wheel that they are crossed with
+_CROSSED_WITH = {
+    "F162M": "F150W2",
+    "F164N": "F150W2",
+    "F323N": "F322W2",
+    "F405N": "F444W",
+    "F466N": "F444W",
+    "F470N": "F444W",
+}
 # V2, V3 [arcsec] of NRCB1_FULL and its angle [deg], SIAF
 _V2V3 = (-85.1, -492.6)
 _ANGLE = -0.1
@@ -104,13 +113,16 @@ def simulate_i2d(
 def _set_metadata(model, filter_name, channel, module, ra, dec, roll):
     meta = model.meta
     meta.telescope = "JWST"
-    meta.filename = f"jw09999-o001_t001_nircam_clear-{filter_name.lower()}_i2d.fits"
+    wheels = (filter_name, "CLEAR")
+    if filter_name in _CROSSED_WITH:
+        wheels = (_CROSSED_WITH[filter_name], filter_name)
+    # the archive names both wheels in alphabetical order
+    meta.filename = f"jw09999-o001_t001_nircam_{'-'.join(sorted(wheels)).lower()}_i2d.fits"
     meta.instrument.name = "NIRCAM"
     meta.instrument.channel = channel if channel in ("SHORT", "LONG") else None
     meta.instrument.module = module
     meta.instrument.detector = f"NRC{module}1" if channel == "SHORT" else f"NRC{module}LONG"
-    meta.instrument.filter = filter_name
-    meta.instrument.pupil = "CLEAR"
+    meta.instrument.filter, meta.instrument.pupil = wheels
     meta.observation.date = "2023-01-01"
     meta.observation.time = "00:00:00.000"
     meta.observation.program_number = "09999"

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from jwst_fusion.bandpass import load_bandpass, photometry_weights
 from jwst_fusion.metrics import psnr
-from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import aperture_angle, chebyshev_nodes, make_psf
 from jwst_fusion.simulation.cubes import simulate_s3d
 from jwst_fusion.simulation.images import i2d_pixel_kernels, simulate_i2d
@@ -109,3 +109,14 @@ def test_g395_and_long_wave_images(scene, observed, caplog, monkeypatch):
     quick = {"tuning": "manual", "mu": 1e-3, "rank": 3, "psf_size": 1.0, "psf_broadening": 0}
     more = FusionStep.call([cube, *images], psf_source="aperture", min_coverage=0.8, **quick)
     assert more.filter_table["filter"].tolist() == ["F300M", "F335M", "F444W"]
+
+
+def test_a_filter_in_the_pupil_wheel_is_written_as_in_the_archive(observed, tmp_path):
+    model = image(observed, "F323N")
+    wheels = model.meta.instrument.filter, model.meta.instrument.pupil
+    assert wheels == ("F322W2", "F323N")
+    path = tmp_path / model.meta.filename
+    assert path.name == "jw09999-o001_t001_nircam_f322w2-f323n_i2d.fits"
+    model.save(path)
+    model.close()
+    assert read_image(path).filter == "F323N"
