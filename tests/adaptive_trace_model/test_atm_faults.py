@@ -70,8 +70,6 @@ KINDS = {
     "LRS slitless": (lambda: lrs_exposure(kind="slitless"), True),
 }
 WITH_WCS = [kind for kind in KINDS if kind != "MRS"]
-#: What has its wavelengths stored.
-SPECTRA = [kind for kind in WITH_WCS if kind != "IFU"]
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +173,16 @@ UNUSABLE = {
 }
 
 
+# Every fault in an image of many spectra and in a series, every kind with one.
 @pytest.mark.parametrize(
     ("exposure", "fault"),
     [
-        (kind, fault)
-        for kind in KINDS
-        if kind != "fixed slits"  # slitlets are of the same class
-        for fault in UNUSABLE
-        if kind in WITH_WCS or "no WCS" in fault or "wrong" in fault
+        *((kind, fault) for kind in ("IFU", "bright object") for fault in UNUSABLE),
+        *(("MRS", fault) for fault in ("no WCS", "wrong exposure type", "wrong detector")),
+        ("slitlets", "NaN"),
+        ("slit", "flagged"),
+        ("LRS slit", "no WCS"),
+        ("LRS slitless", "zero"),
     ],
     indirect=["exposure"],
 )
@@ -198,8 +198,17 @@ def test_unusable_exposures_come_back_as_they_were(exposure, fault, caplog):
     assert sum("step skipped" in record.message for record in caplog.records) == 1
 
 
-@pytest.mark.parametrize("name", ["err", "dq", "var_rnoise", "var_poisson", "var_flat"])
-@pytest.mark.parametrize("exposure", ["IFU", "slitlets", "bright object"], indirect=True)
+@pytest.mark.parametrize(
+    ("exposure", "name"),
+    [
+        ("IFU", "err"),
+        ("slitlets", "dq"),
+        ("bright object", "var_rnoise"),
+        ("slitlets", "var_poisson"),
+        ("bright object", "var_flat"),
+    ],
+    indirect=["exposure"],
+)
 def test_arrays_of_another_shape_are_refused(exposure, name, tmp_path):
     part = parts(exposure)[-1]
     array = getattr(part, name)
@@ -242,7 +251,9 @@ def test_input_is_not_changed(exposure, request):
         assert state(run(exposure, oversample=2.0)) == SKIPPED
 
 
-@pytest.mark.parametrize("exposure", WITH_WCS, indirect=True)
+@pytest.mark.parametrize(
+    "exposure", ["IFU", "slitlets", "bright object", "LRS slit"], indirect=True
+)
 def test_without_errors(exposure, caplog, request):
     factor = 1.0 if KINDS[request.node.callspec.params["exposure"]][1] else 2.0
     for part in parts(exposure):
@@ -257,8 +268,11 @@ def test_without_errors(exposure, caplog, request):
         assert np.isfinite(after.data).sum() > 0.95 * factor * np.isfinite(before.data).sum()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0, 1e30])
-@pytest.mark.parametrize("exposure", ["IFU", "slit"], indirect=True)
+@pytest.mark.parametrize(
+    ("exposure", "value"),
+    [("IFU", np.nan), ("slit", np.inf), ("slit", 0.0), ("slit", -1.0), ("IFU", 1e30)],
+    indirect=["exposure"],
+)
 def test_no_error_is_of_use(exposure, value, caplog):
     """The noise is estimated, and given to all pixels."""
     for part in parts(exposure):
@@ -274,7 +288,7 @@ def test_no_error_is_of_use(exposure, value, caplog):
 
 @pytest.mark.parametrize(
     ("exposure", "value"),
-    [("slit", 0.0), ("slit", -1.0), ("slit", np.nan), ("slit", np.inf), ("IFU", 0.0)],
+    [("slit", 0.0), ("slit", -1.0), ("slit", np.nan), ("IFU", np.inf)],
     indirect=["exposure"],
 )
 def test_single_pixels_without_error(exposure, value, caplog, request, doubled):
@@ -300,7 +314,9 @@ def test_single_pixels_without_error(exposure, value, caplog, request, doubled):
     assert np.nanmax(np.abs(model)) < 0.02 * np.nanmax(clean.data)
 
 
-@pytest.mark.parametrize("exposure", SPECTRA, indirect=True)
+@pytest.mark.parametrize(
+    "exposure", ["slitlets", "slit", "LRS slit", "LRS slitless"], indirect=True
+)
 def test_without_wavelengths(exposure, originals, request):
     kind = request.node.callspec.params["exposure"]
     factor = 1.0 if KINDS[kind][1] else 2.0
@@ -348,8 +364,7 @@ def test_fit_that_fails(originals, monkeypatch, caplog):
         assert np.isnan(failed.trace_model).all()
 
 
-@pytest.mark.parametrize("cores", ["half", "2"])
-@pytest.mark.parametrize("kind", ["IFU", "fixed slits"])
+@pytest.mark.parametrize(("kind", "cores"), [("IFU", "2"), ("fixed slits", "half")])
 def test_number_of_threads_does_not_matter(originals, kind, cores, doubled, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     result = run(originals(kind), oversample=2.0, maximum_cores=cores)
