@@ -5,8 +5,11 @@ import pytest
 from astropy.io import fits
 from stpipe._cli import strun
 
+from jwst_fusion.bandpass.nominal import MIRI_FILTERS
 from jwst_fusion.command import main as cli
+from jwst_fusion.command import simulate
 from jwst_fusion.command.compare import compare_with_truth
+from jwst_fusion.psf.instruments import MRS_BANDS
 from jwst_fusion.simulation.scene_file import ObservedTruth, read_truth, write_truth
 from jwst_fusion.simulation.scenes import nebula, single_star
 
@@ -115,6 +118,26 @@ def test_settings_that_do_not_exist(words, said, tmp_path, capsys):
     assert cli.main(["simulate", str(tmp_path / "x"), *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("span", [(0.6, 5.3), (2.87, 5.27), (11.5, 18.0)])
+def test_stars_of_all_bands_are_as_bright(span):
+    for name in ("star", "crowded"):
+        scene = simulate._scene(name, *span, 0.1)
+        source = scene.sources[0]
+        spectrum = source.flux * scene.spectra[source.component]
+        middle = np.argmin(np.abs(scene.wavelength - np.mean(span)))
+        near = spectrum[middle - 5 : middle + 6].max()
+        assert near == pytest.approx(4.0 if name == "star" else 1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("channel", "1234")
+def test_scenes_of_miri_reach_no_further_than_its_imager(channel):
+    ends = [one[1:] for name, one in MRS_BANDS.items() if name[0] == channel]
+    blue, red = min(ends)[0], max(ends)[1]
+    names = [name for name, (low, high) in MIRI_FILTERS.items() if low > blue and high < red]
+    low, high = simulate._miri_span(names, blue, red)
+    assert 4.8 <= low <= blue < red <= high <= 28.8
 
 
 @pytest.mark.parametrize("word", ["--rank=-3", "--search=abc", "--alignment=abc"])

@@ -182,12 +182,16 @@ def _scene(name, blue, red, pixel_scale=0.02):
     span = {"blue": blue, "red": red, "pixel_scale": pixel_scale}
     if name == "nebula":
         return nebula(**span)
+    # Hot stars fade with the wavelength: those of another band are as bright in its middle.
+    middle = 0.5 * (blue + red)
+    fading = single_star(blue=middle, red=1.001 * middle).spectra[0].max()
     if name == "star":
-        return single_star(**span)
+        return single_star(peak=4.0 / fading, **span)
     rng = np.random.default_rng(7)
     east, north = rng.uniform(-1.4, 1.4, (2, 60))
-    flux = 0.2 * rng.pareto(1.5, 60)
-    return with_stars(single_star(peak=1.0, **span), list(zip(east, north, flux, strict=True)))
+    flux = 0.2 * rng.pareto(1.5, 60) / fading
+    stars = list(zip(east, north, flux, strict=True))
+    return with_stars(single_star(peak=1.0 / fading, **span), stars)
 
 
 def _cube(scene, folder, options, blocking, span):
@@ -215,6 +219,17 @@ def _saved(model, folder):
     return path
 
 
+def _miri_span(names, blue, red):
+    """Range [um] of a channel and of filters with their wings, as far as the imager's PSF goes."""
+    from jwst_fusion.bandpass.nominal import MIRI_FILTERS
+    from jwst_fusion.psf.instruments import INSTRUMENTS
+
+    first, last = INSTRUMENTS["MIRI_IMAGER"].wavelength
+    low = min(MIRI_FILTERS[name][0] for name in names)
+    high = max(MIRI_FILTERS[name][1] for name in names)
+    return max(first, min(blue, low * 0.9)), min(last, max(red, high * 1.1))
+
+
 def _miri(folder, options):
     """Scene, imager, cube of a channel of the MRS, and images of MIRI."""
     import numpy as np
@@ -239,9 +254,7 @@ def _miri(folder, options):
     if not names:
         msg = f"no filter of MIRI lies within channel {options.channel}: give --filters"
         raise ValueError(msg)
-    low = min(MIRI_FILTERS[name][0] for name in names)
-    high = max(MIRI_FILTERS[name][1] for name in names)
-    scene = _scene(options.scene, min(blue, low * 0.9), max(red, high * 1.1), _MIRI_PIXEL)
+    scene = _scene(options.scene, *_miri_span(names, blue, red), _MIRI_PIXEL)
     folder.mkdir(parents=True, exist_ok=True)
     channels = np.linspace(blue, red, _CHANNELS)
     recorded = scene.integrated(channels)
