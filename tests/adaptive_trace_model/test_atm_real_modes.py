@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROLL = 30.0
 # The star stands in the middle of the field: the other slices are left out.
-SLICES = range(7, 12)
+SLICES = range(8, 11)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_star_between_the_pixels(
     linear = interpolate_linearly(native)
     inside = (result.wavelength > 0.65) & (result.wavelength < 5.25)
     used = inside & np.isfinite(result.trace_model + result.data + linear + truth)
-    assert used.sum() > 5000
+    assert used.sum() > 3000
     # Each wavelength weighs the same, though the star is a hundred times brighter in the blue.
     for low, high in pairwise(np.linspace(*wavelengths, 6)):
         part = used & (result.wavelength >= low) & (result.wavelength < high)
