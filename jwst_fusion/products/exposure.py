@@ -355,11 +355,22 @@ def record_oversampling(model, settings):
         The factor, and whether the trace model alone was kept.
     """
     schema = {"trace": {"type": "object", "properties": _KEYWORDS}}
-    schema = {"meta": {"type": "object", "properties": schema}}
-    model.extend_schema({"type": "object", "properties": schema})
+    _extend_schema(model, meta={"type": "object", "properties": schema})
     model.meta.trace.oversample = float(settings.oversample)
     model.meta.trace.psf_optimal = bool(settings.psf_optimal)
     model.meta.trace.sums = _SUMS
+
+
+def _extend_schema(model, **properties):
+    """Extend the schema of an exposure without its WCS, which would be serialised to look at it."""
+    metas = [model.meta, *(slit.meta for slit in getattr(model, "slits", ()))]
+    held = [(meta.instance, meta.instance.pop("wcs", None)) for meta in metas]
+    try:
+        model.extend_schema({"type": "object", "properties": properties})
+    finally:
+        for instance, wcs in held:
+            if wcs is not None:
+                instance["wcs"] = wcs
 
 
 def record_slices(model, found):
@@ -374,7 +385,7 @@ def record_slices(model, found):
         Name of the slit, number of the slice, and its record.
     """
     schema = {"title": "Trace model by slice", "fits_hdu": "TRACESLICES", "datatype": _SLICES}
-    model.extend_schema({"type": "object", "properties": {"trace_slices": schema}})
+    _extend_schema(model, trace_slices=schema)
     table = np.zeros(len(found), model.get_dtype("trace_slices"))
     for row, (slit, number, record) in zip(table, found, strict=True):
         name = slit.encode("ascii", "replace")
