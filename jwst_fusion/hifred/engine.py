@@ -98,7 +98,10 @@ def fuse(
     notes = []
     xs, ys = (
         _listed(letter, *given)
-        for letter, given in (("x", (x, response_x, variance_x)), ("y", (y, response_y, variance_y)))
+        for letter, given in (
+            ("x", (x, response_x, variance_x)),
+            ("y", (y, response_y, variance_y)),
+        )
     )
     responses = [response for _, _, response, _ in (*xs, *ys)]
     checked = [
@@ -180,9 +183,7 @@ def fits_normalisations(settings, number):
     bool
         As asked for; by default of three or more.
     """
-    return settings.normalisations == "fitted" or (
-        settings.normalisations == "auto" and number > 2
-    )
+    return settings.normalisations == "fitted" or (settings.normalisations == "auto" and number > 2)
 
 
 def _listed(letter, data, response, variance):
@@ -232,9 +233,7 @@ def _normalised(prepared, state):
     prepared = prepared.normalised(first_factors(prepared.observations, cube))
     number, factors = prepared.sharp, prepared.factors
     one = prepared.observations
-    return replace(
-        PreparedData.of(one[:number], one[number:], prepared.settings), factors=factors
-    )
+    return replace(PreparedData.of(one[:number], one[number:], prepared.settings), factors=factors)
 
 
 def _note_negative(name, data, notes):

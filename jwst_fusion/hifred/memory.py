@@ -30,7 +30,7 @@ def estimate_hifred_memory(data, options):
         Bytes; up to twice what is measured.
     """
     voxels = float(np.prod(data.response_x.shape))
-    total = voxels + data.x.size + data.y.size
+    total = voxels + data.x.size + data.y.size + sum(one.data.size for one in data.more)
     full = options.regularisation in ("wavelet_2d1d", "none")
     need = total * (_FULL if full else _LOW_RANK)
     if options.regularisation == "wavelet_2d1d":

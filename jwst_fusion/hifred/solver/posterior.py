@@ -224,7 +224,17 @@ def _with_scales(drawn, scales, seed):
 
 
 def low_rank_errors(
-    objective, basis, maps, *, samples, seed, subspace=True, known=0, width=0.0, sharp=1, scales=None
+    objective,
+    basis,
+    maps,
+    *,
+    samples,
+    seed,
+    subspace=True,
+    known=0,
+    width=0.0,
+    sharp=1,
+    scales=None,
 ):
     r"""
     Errors of a low-rank source.
@@ -271,9 +281,7 @@ def low_rank_errors(
     variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
     more = None
     if subspace:
-        more = subspace_error(
-            objective.instruments[sharp:], basis, maps, known=known, width=width
-        )
+        more = subspace_error(objective.instruments[sharp:], basis, maps, known=known, width=width)
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
     kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)

@@ -242,9 +242,7 @@ def _numbered(indices):
     return f"{words} {', '.join(str(k + 1) for k in indices)}"
 
 
-def _solved(
-    prepared, kind, mu, maps, *, relative=True, tolerance, max_iterations, draft
-):
+def _solved(prepared, kind, mu, maps, *, relative=True, tolerance, max_iterations, draft):
     """Solve for source and, if they are to be fitted, normalisations."""
     history, steps = [], 0
     for count in range(_ROUNDS):

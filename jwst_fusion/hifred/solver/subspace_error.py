@@ -200,7 +200,9 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
     parts = [_excess(one, inverse * share) for share, one in zip(shares, seen, strict=True)]
     columns, excess = (np.concatenate(one) for one in zip(*parts, strict=True))
     missing = np.sqrt(nnls(columns, excess)[0])
-    weights = np.array([share * np.trace(one.scatter) for share, one in zip(shares, seen, strict=True)])
+    weights = np.array(
+        [share * np.trace(one.scatter) for share, one in zip(shares, seen, strict=True)]
+    )
     weights = weights / weights.sum()
     light = flat.mean(axis=1)
     smooth = np.zeros(2)
@@ -208,8 +210,14 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
         smooth = np.array([1.0 / scatter[0, 0], width])
         inverse[0], inverse[:, 0] = 0.0, 0.0
     lines = _line_width(basis @ light, first.row * np.sqrt(light @ inverse @ light))
-    blur = sum(w * _blur(one.terms[0].spatial, maps.shape[1:]) for w, one in zip(weights, instruments, strict=True))
-    contrast = sum(w * _contrast(flat[found]) / _contrast(one.projected[found]) for w, one in zip(weights, seen, strict=True))
+    blur = sum(
+        w * _blur(one.terms[0].spatial, maps.shape[1:])
+        for w, one in zip(weights, instruments, strict=True)
+    )
+    contrast = sum(
+        w * _contrast(flat[found]) / _contrast(one.projected[found])
+        for w, one in zip(weights, seen, strict=True)
+    )
     return SubspaceError(
         row=first.row,
         inverse=inverse,
@@ -253,9 +261,7 @@ def _seen(instrument, flat, size):
     projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
     projected = projected / len(instrument.terms)
     row_of_source = np.sqrt(noise / gain**2)
-    return _Seen(
-        signal, data, variance, used, white, column, projected, scatter, row_of_source
-    )
+    return _Seen(signal, data, variance, used, white, column, projected, scatter, row_of_source)
 
 
 def _mean(values, used, axis):
