@@ -90,8 +90,15 @@ FOUR = (
     ),
     ClusterObservation("resolve", False, 30.0, (6, 6), 2.9e4, angle=37.0, missing=(0, 5)),
     ClusterObservation(
-        "resolve_2", False, 30.0, (6, 6), 2.4e4, angle=82.0, offset=(0.4, -0.3),
-        normalisation=1.05, missing=(0, 5),
+        "resolve_2",
+        False,
+        30.0,
+        (6, 6),
+        2.4e4,
+        angle=82.0,
+        offset=(0.4, -0.3),
+        normalisation=1.05,
+        missing=(0, 5),
     ),
 )
 

@@ -37,7 +37,9 @@ def brightness(likelihoods, responses):
     """
     shape = responses[0].shape[1:]
     pairs = zip(likelihoods, responses, strict=True)
-    flat, light, noise = (sum(parts) for parts in zip(*(_collected(*one) for one in pairs), strict=True))
+    flat, light, noise = (
+        sum(parts) for parts in zip(*(_collected(*one) for one in pairs), strict=True)
+    )
     found, done = np.zeros(shape), np.zeros(shape, bool)
     for width in _WIDTHS:
         weight, signal, spread = (
