@@ -67,7 +67,7 @@ class Findings:
     left_out: dict
 
 
-def find_associations(folders, *, minimum=MIN_COVERAGE):
+def find_associations(folders, *, minimum=MIN_COVERAGE, counts=True):
     """
     Pair spectra with images that overlap on the sky and in wavelength.
 
@@ -83,6 +83,8 @@ def find_associations(folders, *, minimum=MIN_COVERAGE):
     minimum : float
         Share of a filter that the wavelengths of the spectra must cover, 0 to 1. The filters of
         Marquis et al. (2026, Table 3) are taken in any case, with a note.
+    counts : bool
+        Whether cubes of X-ray counts are associated, too.
 
     Returns
     -------
@@ -119,13 +121,14 @@ def find_associations(folders, *, minimum=MIN_COVERAGE):
             why = "no image of the same field and wavelengths"
             left_out |= {one.path: why for one in match.science}
     left_out |= search.left_out({image.path for match in matches for image in match.images})
-    groups, reasons = find_count_cubes([p for p, reason in left_out.items() if reason == NOT_JWST])
-    left_out |= reasons
-    for name, members in groups:
-        left_out = {
-            path: why for path, why in left_out.items() if path not in {m.path for m in members}
-        }
-        matches.append(Match(name, "counts", members))
+    if counts:
+        others = [path for path, reason in left_out.items() if reason == NOT_JWST]
+        groups, reasons = find_count_cubes(others)
+        left_out |= reasons
+        for name, members in groups:
+            matches.append(Match(name, "counts", members))
+            for one in members:
+                del left_out[one.path]
     _name_apart(matches)
     return Findings(matches, dict(sorted(left_out.items())))
 

@@ -133,7 +133,7 @@ def data_from_counts(first, second, responses, options, *, near=()):
     notes = []
     spectral, area, inside = spectral_matrix_x(responses, given, edges, options, x.name)
     arf_x = area_at(responses, "x", edges, area, notes)
-    arf_y = area_y(responses, edges, notes)
+    arf_y = area_y(responses, edges, notes, name=y.name)
     exposures = [
         exposure_time(
             cube, getattr(options, f"exposure_{letter}"), responses.get(f"arf_{letter}"), notes

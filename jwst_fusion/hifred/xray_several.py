@@ -215,11 +215,13 @@ def _observation(cube, files):
             )
             raise ValueError(msg)
         resolution = matrix.width_at(0.5 * (edges[0] + edges[-1]))
+    width = float(np.median(np.diff(edges)))
     if resolution is None:
-        resolution = float(np.median(np.diff(edges)))
+        resolution = width
         if str(cube.header.get("INSTRUME", "")).strip().upper() in CCD_CAMERAS:
             resolution = max(resolution, _SILICON)
-    return _Observation(cube, files, edges, resolution)
+    # no cube resolves less than its channels
+    return _Observation(cube, files, edges, max(resolution, width))
 
 
 def _sorted(seen):
@@ -294,7 +296,8 @@ def _further(one, files, label, data, x, options, *, turn=0.0, fine=False):
     given = one.edges[channels.start : channels.stop + 1]
     spectral = None
     if fine:
-        area = area_y({"rmf_y": files.get("rmf"), "arf_y": files.get("arf")}, edges, notes)
+        given_files = {"rmf_y": files.get("rmf"), "arf_y": files.get("arf")}
+        area = area_y(given_files, edges, notes, name=one.name)
         same = given.size == edges.size and np.abs(given - edges).max() < close
         usable = np.ones(inside.size, bool)
         if not same:

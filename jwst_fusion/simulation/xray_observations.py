@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _AREA_CAMERA, _AREA_CALORIMETER = 800.0, 200.0  # cm2
+_BRIGHT = 1e-5  # photon cm-2 s-1 of the unit of `cluster_source`, for exposures of a day or so
 _RESOLUTION = 64.0  # eV, standard deviation of a CCD
 
 
@@ -151,7 +152,7 @@ class ObservedCluster:
     cubes : list of SimulatedCube
         The observations, cameras first.
     truth : ndarray (L, M, N)
-        Source.
+        Source, photon cm-2 s-1 in each voxel.
     velocity : ndarray (M, N)
         Velocity along the line of sight, km/s.
     edges : ndarray (L + 1,)
@@ -210,6 +211,7 @@ def cluster_observations(observations=FOUR, setup=None, *, seed=1):
         msg += f"{setup.pixels[0]} arcsec, as the set-up has"
         raise ValueError(msg)
     source, velocity, edges, pixels, good = cluster_source(setup, seed=seed)
+    source = _BRIGHT * source
     cubes = [
         _observed(one, setup, source, edges, np.random.default_rng([seed, 3, k]))
         for k, one in enumerate(sorted(observations, key=lambda one: not one.camera))

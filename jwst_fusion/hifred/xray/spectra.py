@@ -158,7 +158,7 @@ def area_at(responses, letter, edges, contained, notes):
     return read_arf(path).at(edges)
 
 
-def area_y(responses, edges, notes):
+def area_y(responses, edges, notes, *, name="Y"):
     """
     Find the response of Y to each energy of the result, whose resolution is that of Y.
 
@@ -170,6 +170,8 @@ def area_y(responses, edges, notes):
         Edges of the energies of the result Z, keV.
     notes : list of str
         Takes what was assumed.
+    name : str
+        Name of Y, for messages.
 
     Returns
     -------
@@ -188,6 +190,8 @@ def area_y(responses, edges, notes):
     area = None
     if responses.get("rmf_y") is not None:
         rmf = read_rmf(responses["rmf_y"])
+        if rmf.channels is not None:
+            _check_channels(rmf, edges, name)
         weights, _ = interpolation_weights(rmf.energies, edges)
         area = np.asarray(rmf.matrix.sum(axis=0)).ravel() @ weights
         if rmf.contains_area:
