@@ -85,7 +85,7 @@ def several(*, quick=False):
         said = f"{seconds:.0f} s CPU at most"
         lines.append(Line.at_least(what, np.mean(gains), 0.0, "dB", digits=2, beside=said))
         what = f"{name}: largest error of velocities over that of the best two"
-        lines.append(Line.at_most(what, max(ratios), 1.0, digits=2))
+        lines.append(Line.at_most(what, max(ratios), 1.0))
         text = f"{np.sqrt(np.mean(np.square(pulls))):.2f}"
         beside = ", ".join(f"{one:+.1f}" for one in pulls)
         lines.append(Line(f"{name}: rms of normalisations over their errors", text, beside=beside))
