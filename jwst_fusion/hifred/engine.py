@@ -162,6 +162,8 @@ def fuse(
         posterior=None if found.posterior is None else found.posterior.scaled(1.0 / factor),
         normalisations=found.factors,
         normalisation_errors=None if found.factors is None else found.factors * found.factor_errors,
+        offsets=found.offsets,
+        offset_errors=found.offset_errors,
     )
     log.info("%s: %s; %.1f s", settings.regularisation, result.chosen, result.seconds)
     return result

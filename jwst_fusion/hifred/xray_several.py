@@ -145,8 +145,10 @@ def data_from_observations(cubes, responses, options, *, own=None):
         number = 2 + sum(found.sharp for found in more)
         more.append(_further(one, {**shared, **one.files}, f"X{number}", data, x, options))
     for one in ys[1:]:
-        shared = {kind: files.get(f"{kind}_y") for kind in ("rmf", "arf")}
+        shared = {kind: responses.get(f"{kind}_y") for kind in ("rmf", "arf")}
         shared["psf"] = files.get("psf")
+        if "psf" in fine.files and "psf" not in one.files:
+            data.notes.append(f"{one.name}: no psf of its own: that of {fine.name} is taken")
         turn = 0.0 if "psf" in one.files else _turn(one.cube, fine.cube, x)
         number = 2 + sum(not found.sharp for found in more)
         given = {**shared, **one.files}

@@ -67,8 +67,9 @@ def observation_table(data, result):
     Returns
     -------
     dict of ndarray
-        Columns: label, name, counts (those that are used), expected, normalisation (relative to X)
-        and its error, which are 1 and 0 where they were not fitted, and chi2.
+        Columns: label, name, counts (those that are used), expected, chi2, normalisation (relative
+        to X) and its error, sky offsets along x and y (pixels of X) and their errors. Where they
+        were not fitted, normalisations are 1, and errors and offsets 0.
     """
     models = data.models(result)
     rows = {
@@ -97,6 +98,12 @@ def observation_table(data, result):
     fitted = result.normalisations is not None
     found["normalisation"] = result.normalisations if fitted else np.ones(number)
     found["norm_error"] = result.normalisation_errors if fitted else np.zeros(number)
+    for axis, letter in enumerate("xy"):
+        for key, values in (
+            (f"offset_{letter}", result.offsets),
+            (f"offset_{letter}_error", result.offset_errors),
+        ):
+            found[key] = values[:, axis] if fitted else np.zeros(number)
     return found
 
 

@@ -35,7 +35,7 @@ _KEYWORDS = {
     "sums": ("HIFSUMS", "errors of sums"),
 }
 _UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
-_UNITS |= {"SECONDS": "s", "COUNTS": "count"}
+_UNITS |= {"SECONDS": "s", "COUNTS": "count", "OFFSET_X": "pixel", "OFFSET_Y": "pixel"}
 # Characters that value and comment have of a card of 80, beside keyword and punctuation.
 _CARD = 65
 # What describes the target and the observation, taken over from the cube with the finer channels.

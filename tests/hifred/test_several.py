@@ -82,15 +82,17 @@ def test_four_observations_are_better_than_two(cluster):
 
 
 def test_normalisations_are_found_within_their_errors():
-    true, pulls = np.array([0.95, 1.0, 1.05]), []
+    true, pulls, offsets = np.array([0.95, 1.0, 1.05]), [], []
     for seed in range(1, 11):
         cluster = cluster_observations(OBSERVATIONS, SETUP, seed=seed)
         result = fuse(*lists(cluster, **QUICK))
         assert (result.normalisations[0], result.normalisation_errors[0]) == (1.0, 0.0)
         pulls.append((result.normalisations[1:] - true) / result.normalisation_errors[1:])
         assert (result.normalisation_errors[1:] < 0.02).all()
-    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.4
-    assert np.abs(np.mean(pulls)) < 0.6
+        offsets.append((result.offsets / np.maximum(result.offset_errors, 1e-9))[1:])
+    for scores in (pulls, offsets):
+        assert 0.6 < np.sqrt(np.mean(np.square(scores))) < 1.4
+        assert np.abs(np.mean(scores)) < 0.6
     # exposure times that nobody knows
     x, y, response_x, response_y, settings = lists(cluster, **QUICK)
     unknown = [one.scaled(1e-4) for one in response_y]

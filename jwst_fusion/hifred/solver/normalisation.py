@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Normalisations", "first_factors", "normalisations"]
+__all__ = ["Normalisations", "first_factors", "normalisations", "sky_offsets"]
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +123,9 @@ def normalisations(objective, maps):
         if k:
             found = objective.solve(mixed[k], tolerance=_ACCURACY, max_iterations=_SOLVES)
             solved.append(found.solution)
-    free = np.array(
-        [[float((one * other).sum()) for other in solved] for one in mixed[1:]]
-    ).reshape(number - 1, number - 1)
+    free = np.array([[float((one * other).sum()) for other in solved] for one in mixed[1:]])
     schur = np.diag(own[1:]) - 0.5 * (free + free.T)
-    values, vectors = np.linalg.eigh(schur)
-    least = _LEAST * max(values.max(initial=0.0), 1e-300)
-    inverse = (vectors / np.maximum(values, least)) @ vectors.T
+    inverse = _inverse(schur)
     covariance = np.zeros((number, number))
     covariance[1:, 1:] = inverse
     step = np.zeros(number)
@@ -137,3 +133,62 @@ def normalisations(objective, maps):
     response = np.zeros((number, *flat.shape))
     response[1:] = -np.array(solved).reshape(number - 1, *flat.shape)
     return Normalisations(step, covariance, response)
+
+
+def sky_offsets(objective, maps):
+    r"""
+    Measure by how much the observations are offset on the sky from where their responses say.
+
+    Parameters
+    ----------
+    objective : Objective
+        Objective with its curvature frozen at the solution.
+    maps : ndarray (r, M, N)
+        That solution.
+
+    Returns
+    -------
+    offsets : ndarray (n, 2)
+        How far the source lies in each observation from where it is expected, along x and y,
+        pixels of the source; relative to the first, which has 0.
+    errors : ndarray (n, 2)
+        1-sigma errors of these.
+
+    Notes
+    -----
+    To first order: one step of Newton's method, as for `normalisations`, in the offsets and
+    normalisations of all observations together. The derivative of what an observation sees is
+    that of the source, :math:`-\partial Z / \partial x`, through its response. Offsets that are
+    larger than the structure of the source or the PSF come out too small.
+    """
+    flat = maps.reshape(objective.rank, -1)
+    down, right = (np.gradient(maps, axis=axis).reshape(flat.shape) for axis in (1, 2))
+    number = len(objective.instruments)
+    size = 3 * (number - 1)
+    gradient, own, mixed = np.zeros(size), np.zeros((size, size)), []
+    for k, instrument in enumerate(objective.instruments[1:]):
+        signal = instrument.signal(flat)
+        _, slope, curvature = instrument.likelihood.local(signal)
+        changes = [signal, *(-instrument.signal(one) for one in (right, down))]
+        for i, one in enumerate(changes):
+            gradient[3 * k + i] = (slope * one).sum()
+            mixed.append(instrument.back(curvature * one))
+            for j, other in enumerate(changes):
+                own[3 * k + i, 3 * k + j] = (curvature * one * other).sum()
+    solved = [
+        objective.solve(one, tolerance=_ACCURACY, max_iterations=_SOLVES).solution for one in mixed
+    ]
+    free = np.array([[float((one * other).sum()) for other in solved] for one in mixed])
+    inverse = _inverse(own - 0.5 * (free + free.T))
+    place = np.arange(size).reshape(number - 1, 3)[:, 1:]
+    step, error = -inverse @ gradient, np.sqrt(np.diag(inverse))
+    zero = np.zeros((1, 2))
+    return np.vstack([zero, step[place]]), np.vstack([zero, error[place]])
+
+
+def _inverse(matrix):
+    """Inverse of a symmetric matrix whose small eigenvalues are raised."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
+    least = _LEAST * max(values.max(initial=0.0), 1e-300)
+    return (vectors / np.maximum(values, least)) @ vectors.T / scale / scale[:, None]

@@ -72,6 +72,12 @@ class HifredResult:
         `x` first; 1 for the first. None if they were not fitted.
     normalisation_errors : ndarray (n,) or None
         1-sigma errors of these; 0 for the first.
+    offsets : ndarray (n, 2) or None
+        How far the source lies in each observation from where its response says, along x and y,
+        pixels of the source relative to the first, to first order; measured where normalisations
+        are fitted, and not corrected.
+    offset_errors : ndarray (n, 2) or None
+        1-sigma errors of these; 0 for the first.
     """
 
     cube: np.ndarray
@@ -98,3 +104,5 @@ class HifredResult:
     posterior: LowRankPosterior | None = field(default=None, repr=False)
     normalisations: np.ndarray | None = None
     normalisation_errors: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    offset_errors: np.ndarray | None = None

@@ -10,7 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
 from jwst_fusion.hifred.solver.low_rank_tuning import by_evidence, tune_low_rank
-from jwst_fusion.hifred.solver.normalisation import Normalisations, normalisations
+from jwst_fusion.hifred.solver.normalisation import (
+    Normalisations,
+    normalisations,
+    sky_offsets,
+)
 from jwst_fusion.hifred.solver.posterior import LowRankPosterior, low_rank_errors
 from jwst_fusion.hifred.solver.prepared import TRIAL_NATS, TRIAL_STEPS, PreparedData
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace
@@ -27,6 +31,8 @@ _FIRST_TOLERANCE, _FIRST_STEPS = 1e-6, 200
 _ROUNDS, _CLOSE = 8, 0.05
 # Error of a normalisation above which the data do not tell it; cross-calibrations are better.
 _LOOSE = 0.3
+# Sky offset, pixels of the result, and in units of its error, above which the user is told.
+_OFFSET, _SURE = 0.3, 4.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class ScaledSolution:
         Normalisations of the observations relative to the first; None if they were not fitted.
     factor_errors : ndarray (n,) or None
         Relative errors of these.
+    offsets, offset_errors : ndarray (n, 2) or None
+        Sky offsets of the observations relative to the first along x and y, pixels, and errors.
     """
 
     cube: np.ndarray
@@ -87,6 +95,8 @@ class ScaledSolution:
     notes: tuple
     factors: np.ndarray | None = None
     factor_errors: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    offset_errors: np.ndarray | None = None
 
 
 def solve(prepared: PreparedData, start, checkpoint):
@@ -209,13 +219,19 @@ class _Solved:
     found: object
     objective: object
     scales: Normalisations | None
+    offsets: tuple | None = None
 
     @property
     def normalisations(self):
         """Normalisations and their relative errors, as `ScaledSolution` takes them."""
         if self.scales is None:
             return {}
-        return {"factors": self.prepared.factors, "factor_errors": self.scales.error}
+        return {
+            "factors": self.prepared.factors,
+            "factor_errors": self.scales.error,
+            "offsets": self.offsets[0],
+            "offset_errors": self.offsets[1],
+        }
 
     @property
     def notes(self):
@@ -228,6 +244,14 @@ class _Solved:
                 f"the normalisations were still changing by {self.scales.furthest:.2g} of their "
                 f"errors after {_ROUNDS} rounds"
             )
+        size, error = self.offsets
+        for k, (one, its) in enumerate(zip(size, error, strict=True)):
+            significant = np.hypot(*one) > _OFFSET and (np.abs(one) > _SURE * its).any()
+            if significant:
+                found.append(
+                    f"observation {k + 1} is offset on the sky by {one[0]:.2f} +- {its[0]:.2f} and "
+                    f"{one[1]:.2f} +- {its[1]:.2f} pixels along x and y: correct its WCS"
+                )
         loose = np.flatnonzero(self.scales.error > _LOOSE)
         if loose.size:
             found.append(
@@ -268,7 +292,7 @@ def _solved(prepared, kind, mu, maps, *, relative=True, tolerance, max_iteration
             change = np.tensordot(scales.step, scales.response, axes=1)
             maps, draft = found.maps + change.reshape(found.maps.shape), True
     found = replace(found, history=history, iterations=steps)
-    return _Solved(prepared, fusion, found, objective, scales)
+    return _Solved(prepared, fusion, found, objective, scales, sky_offsets(objective, found.maps))
 
 
 def _at_the_end(name, weight, bracketed):

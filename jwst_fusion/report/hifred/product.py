@@ -28,6 +28,8 @@ _TABLES = (
     "COMPONENTS",
     "BANDS",
 )
+_OF_OBSERVATIONS = ("normalisation", "norm_error", "offset_x", "offset_x_error")
+_OF_OBSERVATIONS += ("offset_y", "offset_y_error", "chi2")
 _SAMPLED = 240  # channels that stand for all in a map, so that large products take no longer
 
 
@@ -151,12 +153,10 @@ class HifredProduct:
 
     @cached_property
     def normalisations(self):
-        """Normalisation, its error and chi-square of each observation by its letter, if known."""
+        """Normalisations, offsets [pixels of X], errors and chi-square by letter, if known."""
         rows = self.tables.get("observations", ())
         return {
-            _word(row["label"]): tuple(
-                float(row[name]) for name in ("normalisation", "norm_error", "chi2")
-            )
+            _word(row["label"]): tuple(float(row[name]) for name in _OF_OBSERVATIONS)
             for row in rows
         }
 

@@ -103,7 +103,7 @@ def agreement_table(product):
             "Spectral angle (noise) [°]",
             "Channels used",
             "Pixels used",
-            *(("Normalisation",) if known else ()),
+            *(("Normalisation", "Offset along x, y [pixels of X]") if known else ()),
         ),
         rows,
         "Each cube against the fused one as it would see it: voxel by voxel, image of all "
@@ -111,7 +111,8 @@ def agreement_table(product):
         "the noise, relative to image or spectrum. Angle: median over the pixels."
         + (
             " Normalisation: how much more of the source a cube shows than its response says, "
-            "relative to X."
+            "relative to X. Offset: how far the source lies in it from where its coordinates say, "
+            "to first order, relative to X; it is not corrected."
             if known
             else ""
         ),
@@ -120,8 +121,13 @@ def agreement_table(product):
 
 
 def _normalisation(known):
-    value, error, _ = known
-    yield f"{value:.4f} ± {error:.4f}" if error > 0 else f"{value:.4g}"
+    value, error, *offsets, _ = known
+    if not error > 0:
+        yield from (f"{value:.4g}", "–")
+        return
+    yield f"{value:.4f} ± {error:.4f}"
+    pairs = zip(offsets[::2], offsets[1::2], strict=True)
+    yield ", ".join(f"{one:+.2f} ± {its:.2f}".replace("-", "−") for one, its in pairs)
 
 
 def mismatch_table(product):
