@@ -37,9 +37,18 @@ def brightness(likelihoods, responses):
     """
     shape = responses[0].shape[1:]
     pairs = zip(likelihoods, responses, strict=True)
-    flat, light, noise = (
-        sum(parts) for parts in zip(*(_collected(*one) for one in pairs), strict=True)
-    )
+    flat = light = noise = 0.0
+    first = None
+    for one in pairs:
+        *images, gain = _collected(*one)
+        first = gain if first is None else first
+        # data of unlike exposures weigh by their number, not by the response once more
+        share = first / gain
+        flat, light, noise = (
+            flat + images[0],
+            light + share * images[1],
+            noise + share**2 * images[2],
+        )
     found, done = np.zeros(shape), np.zeros(shape, bool)
     for width in _WIDTHS:
         weight, signal, spread = (
@@ -60,7 +69,11 @@ def brightness(likelihoods, responses):
 
 
 def _collected(likelihood, response):
-    """Response, light and its variance that one cube gives each pixel of the source (M, N)."""
+    """
+    What one cube gives each pixel of the source: response, light and its variance (M, N).
+
+    And the mean response of the data to a flat source.
+    """
     shape = response.shape[1:]
     used = np.ones_like(likelihood.data)
     if likelihood.weights is not None:
@@ -76,4 +89,4 @@ def _collected(likelihood, response):
     # exact without a PSF; with one it takes the noise for larger than it is
     gain = response.forward_flat(np.ones((response.shape[0], flat.size)))
     noise = response.adjoint_flat(variance * gain).sum(axis=0).reshape(shape)
-    return flat, light, noise
+    return flat, light, noise, float((gain * used).sum() / max(used.sum(), 1.0))
