@@ -153,7 +153,8 @@ def data_from_observations(cubes, responses, options, *, own=None):
         number = 2 + sum(not found.sharp for found in more)
         given = {**shared, **one.files}
         found = _further(one, given, f"Y{number}", data, x, options, turn=turn, fine=True)
-        if len(found.data) != len(data.y):
+        if not _same(found.edges, data.coordinate):
+            # the spectra of the result are found in cubes with its own channels
             number = 2 + sum(before.sharp for before in more)
             found = replace(found, label=f"X{number}")
         more.append(found)
@@ -256,16 +257,23 @@ def _check_field(one, first):
     """Refuse an observation of another field."""
     if one is first:
         return
-    try:
-        _window(one.cube, first.cube)
-    except NotFusableError as error:
-        msg = f"{one.name} and {first.name} do not overlap on the sky"
-        raise NotFusableError(msg) from error
+    _window(one.cube, first.cube)
 
 
 def _window(cube, other):
     """Part of a cube on which another one lies."""
-    return field_window(cube.counts.shape[1:], other.counts.shape[1:], cube.wcs, other.wcs, 0.0)
+    shapes = cube.counts.shape[1:], other.counts.shape[1:]
+    try:
+        return field_window(*shapes, cube.wcs, other.wcs, 0.0)
+    except NotFusableError as error:
+        msg = f"{cube.name} and the part of {other.name} that is used do not overlap on the sky"
+        raise NotFusableError(msg) from error
+
+
+def _same(edges, others):
+    """Whether channels are the same but for rounding."""
+    close = _ROUNDING * max(abs(others[-1]), 1.0)
+    return edges.size == others.size and np.abs(edges - others).max() < close
 
 
 def _turn(cube, other, x):
@@ -300,9 +308,8 @@ def _further(one, files, label, data, x, options, *, turn=0.0, fine=False):
     if fine:
         given_files = {"rmf_y": files.get("rmf"), "arf_y": files.get("arf")}
         area = area_y(given_files, edges, notes, name=one.name)
-        same = given.size == edges.size and np.abs(given - edges).max() < close
         usable = np.ones(inside.size, bool)
-        if not same:
+        if not _same(given, edges):
             spectral = overlap(edges, given)
     else:
         spectral, contained, usable = spectral_matrix_x(

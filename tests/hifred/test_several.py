@@ -279,7 +279,11 @@ def test_an_observation_given_twice_is_refused(files):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("CRVAL2", 30.0, "cluster_mos_counts.fits and cluster_pn_counts.fits do not overlap"),
+        (
+            "CRVAL2",
+            30.0,
+            "cluster_mos_counts.fits and the part of cluster_pn_counts.fits that is used do not",
+        ),
         ("CRVAL3", 3.0, "cluster_mos_counts.fits (2.98 to 3.18 keV) have no energies in common"),
     ],
 )

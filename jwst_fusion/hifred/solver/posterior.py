@@ -217,9 +217,9 @@ def local_square(cube, shape):
 
 def _with_scales(drawn, scales, seed):
     """Samples of the source with those of the normalisations that it goes with."""
-    rng = np.random.default_rng([seed, 11])
-    number = len(scales.covariance)
-    steps = rng.multivariate_normal(np.zeros(number), scales.covariance, size=len(drawn))
+    values, vectors = np.linalg.eigh(scales.covariance)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))
+    steps = np.random.default_rng([seed, 11]).standard_normal((len(drawn), len(values))) @ roots.T
     return [one + np.tensordot(s, scales.response, 1) for one, s in zip(drawn, steps, strict=True)]
 
 
