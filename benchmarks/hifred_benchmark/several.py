@@ -55,6 +55,7 @@ def several(*, quick=False):
     Returns
     -------
     list of Line
+        Least and mean gains, and normalisations in units of their errors.
 
     Notes
     -----
