@@ -31,7 +31,7 @@ def _flat(pair):
             ("y", pair.y, pair.response_y),
         )
     )
-    cube = mean_spectrum(y)[:, None, None] * brightness(x.likelihood, x.response)
+    cube = mean_spectrum(y)[:, None, None] * brightness([x.likelihood], [x.response])
     return cube * (pair.truth.sum() / cube.sum())
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from jwst_fusion.associations.coverage import judge_filter
-from jwst_fusion.associations.inventory import take_inventory
+from jwst_fusion.associations.hifred import make_hifred_association
+from jwst_fusion.associations.hifred_finder import find_count_cubes
+from jwst_fusion.associations.inventory import NOT_JWST, take_inventory
 from jwst_fusion.associations.members import make_association, write_association
 from jwst_fusion.bandpass import MIN_COVERAGE
 
@@ -33,10 +35,10 @@ class Match:
     ----------
     name : str
         Name of the product.
-    kind : {"cube", "exposure"}
-        What the spectra are.
+    kind : {"cube", "exposure", "counts"}
+        What the spectra are; "counts" are X-ray cubes for HIFReD.
     science, images : list of `~jwst_fusion.associations.inventory.Product`
-        The members.
+        The members; of counts, `~jwst_fusion.associations.hifred_finder.CountFile` and no images.
     notes : list of str
         What to mind.
     """
@@ -65,13 +67,14 @@ class Findings:
     left_out: dict
 
 
-def find_associations(folders, *, minimum=MIN_COVERAGE):
+def find_associations(folders, *, minimum=MIN_COVERAGE, counts=True):
     """
     Pair spectra with images that overlap on the sky and in wavelength.
 
     Only headers are read. Cubes of one disperser or band make one association each; exposures of
     one instrument, program and target whose fields touch make one together. Files of a moving
-    target are paired by its name: where they are on the sky says nothing.
+    target are paired by its name: where they are on the sky says nothing. Cubes of X-ray counts of
+    one field make one association together.
 
     Parameters
     ----------
@@ -80,6 +83,8 @@ def find_associations(folders, *, minimum=MIN_COVERAGE):
     minimum : float
         Share of a filter that the wavelengths of the spectra must cover, 0 to 1. The filters of
         Marquis et al. (2026, Table 3) are taken in any case, with a note.
+    counts : bool
+        Whether cubes of X-ray counts are associated, too.
 
     Returns
     -------
@@ -116,6 +121,14 @@ def find_associations(folders, *, minimum=MIN_COVERAGE):
             why = "no image of the same field and wavelengths"
             left_out |= {one.path: why for one in match.science}
     left_out |= search.left_out({image.path for match in matches for image in match.images})
+    if counts:
+        others = [path for path, reason in left_out.items() if reason == NOT_JWST]
+        groups, reasons = find_count_cubes(others)
+        left_out |= reasons
+        for name, members in groups:
+            matches.append(Match(name, "counts", members))
+            for one in members:
+                del left_out[one.path]
     _name_apart(matches)
     return Findings(matches, dict(sorted(left_out.items())))
 
@@ -134,7 +147,8 @@ def write_findings(findings, folder):
     Returns
     -------
     list of `~pathlib.Path`
-        The files: ``<product>_fusion_asn.json``. Members are named relative to the folder.
+        The files: ``<product>_fusion_asn.json``, of counts ``<product>_hifred_asn.json``. Members
+        are named relative to the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +157,16 @@ def write_findings(findings, folder):
         with warnings.catch_warnings():
             # Members that lie in other folders are meant.
             warnings.filterwarnings("ignore", "Input association file contains path information")
+            if match.kind == "counts":
+                association = make_hifred_association(
+                    [one.path for one in match.science],
+                    own=[one.files for one in match.science],
+                    product_name=match.name,
+                    folder=folder,
+                )
+                path = folder / f"{match.name}_hifred_asn.json"
+                written.append(write_association(association, path))
+                continue
             association = make_association(
                 [one.path for one in match.science],
                 [one.path for one in match.images],

@@ -13,10 +13,12 @@ from jwst_fusion.associations.footprint import Footprint, footprint_of
 from jwst_fusion.associations.headers import read_headers
 from jwst_fusion.bandpass.names import band_of_wheels
 
-__all__ = ["Product", "take_inventory"]
+__all__ = ["NOT_JWST", "Product", "take_inventory"]
 
 log = logging.getLogger(__name__)
 
+#: Reason for which files of other telescopes are left out.
+NOT_JWST = "not a JWST product"
 _IMAGES = ("NRC_IMAGE", "MIR_IMAGE")
 _CORONAGRAPHS = ("NRC_CORON",)  # whose images are refused with their mask as the reason
 _SPECTRA = ("NRS_IFU", "MIR_MRS")
@@ -136,7 +138,7 @@ def _look(path):
     kind = str(header.get("EXP_TYPE", ""))
     model = str(header.get("DATAMODL", ""))
     if header.get("TELESCOP") != "JWST" or not model:
-        return "not a JWST product"
+        return NOT_JWST
     if "S_FUSION" in header:
         return "made by the fusion"
     if kind in _SPECTRA:

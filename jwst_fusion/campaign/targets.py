@@ -90,7 +90,7 @@ def find_targets(given, output, *, minimum=MIN_COVERAGE, write=True):
 def _of_folders(folders, output, minimum, *, write):
     """Associate what lies in folders, without what campaigns have made there."""
     files = [file for folder in folders for file in _files(folder)]
-    findings = find_associations(files, minimum=minimum)
+    findings = find_associations(files, minimum=minimum, counts=False)
     if not findings.matches:
         names = ", ".join(map(str, folders))
         msg = f"nothing in {names} can be fused: jwst-fusion associate says why of each file"

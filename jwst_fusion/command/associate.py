@@ -19,7 +19,10 @@ def add_parser(subparsers):
     subparsers : argparse action
         The subparsers of ``jwst-fusion``.
     """
-    text = "pair cubes or exposures with images that overlap on the sky and in wavelength"
+    text = (
+        "pair cubes or exposures with images, or X-ray count cubes with each other, that overlap "
+        "on the sky and in wavelength"
+    )
     one = subparsers.add_parser(
         "associate",
         help=text,
@@ -46,6 +49,13 @@ def _run(options):
             options.folder, minimum=MIN_COVERAGE if asked is None else asked
         )
     for match in findings.matches:
+        if match.kind == "counts":
+            names = ", ".join(one.path.name for one in match.science)
+            print(f"{match.name}: {len(match.science)} cubes of counts ({names})")
+            for one in match.science:
+                found = ", ".join(path.name for path in one.files.values()) or "no responses found"
+                print(f"    {one.path.name}: {found}")
+            continue
         kind = "exposures" if match.kind == "exposure" else "cube"
         filters = ", ".join(sorted({image.filter for image in match.images}))
         print(f"{match.name}: {len(match.science)} {kind}, {len(match.images)} images ({filters})")
@@ -55,7 +65,7 @@ def _run(options):
         for path, match in zip(
             write_findings(findings, options.output), findings.matches, strict=True
         ):
-            pipeline = "fusion_pipeline" if match.kind == "exposure" else "fusion"
+            pipeline = {"exposure": "fusion_pipeline", "counts": "hifred"}.get(match.kind, "fusion")
             print(f"{path} written: strun {pipeline} {path}")
     _print_left_out(findings.left_out, verbose=options.verbose)
     if not findings.matches:

@@ -42,6 +42,8 @@ def add_parser(subparsers):
     add("--roll", type=float, default=30.0, help="position angle of V3 of the cube [deg]")
     add("--image-roll", type=float, default=77.0, help="position angle of V3 of the images [deg]")
     add("--noise", type=float, default=0.15, help="noise of the images [MJy/sr]")
+    text = "number of X-ray cubes: of a remnant (2), or of a cluster of galaxies (4)"
+    add("--observations", type=int, choices=(2, 4), default=2, help=text)
     add("--seed", type=int, default=1, help="of the noise")
     one.set_defaults(run=_run)
 
@@ -76,8 +78,15 @@ def _run(options):
 def _xray(folder, options):
     from jwst_fusion.simulation.xray import xray_pair
     from jwst_fusion.simulation.xray_files import write_xray_pair
+    from jwst_fusion.simulation.xray_observations import (
+        cluster_observations,
+        write_observed_cluster,
+    )
 
-    path = write_xray_pair(xray_pair("small", seed=options.seed), folder)
+    if options.observations > 2:
+        path = write_observed_cluster(cluster_observations(seed=options.seed), folder)
+    else:
+        path = write_xray_pair(xray_pair("small", seed=options.seed), folder)
     print(f"{path} written: strun hifred {path} --output_dir={folder}")
     return 0
 

@@ -1,5 +1,5 @@
 """
-HIFReD: fusion of two hyperspectral cubes, one sharp in space and one sharp in energy.
+HIFReD: fusion of hyperspectral cubes, some sharp in space and some sharp in energy.
 
 Arrays are cubes (energy, y, x); energies are in keV, wavelengths in um and ascending. `fuse` takes
 arrays and the `Response` of each instrument; `read_counts` and `data_from_counts` make both from
@@ -35,7 +35,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "data": ["HifredData"],
+        "data": ["FurtherData", "HifredData"],
         "engine": ["fuse"],
         "options": ["HifredOptions"],
         "psf_image": ["gaussian_psf", "read_psf_image"],
@@ -49,5 +49,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "xray.ogip": ["Arf", "Rmf", "read_arf", "read_rmf"],
         "xray.ogip_write": ["write_arf", "write_rmf"],
         "xray_data": ["data_from_counts"],
+        "xray_several": ["data_from_observations"],
     },
 )

@@ -1,6 +1,6 @@
-"""How a fused cube agrees with both observations: in bands, in channels, in pixels."""
+"""How a fused cube agrees with the observations: in bands, in channels, in pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -80,12 +80,15 @@ class Agreement:
         Those of the sharper cube, and that with the finer channels.
     owner : ndarray of int32 (M, N)
         Number of the pixel of Y, along x first, in which each pixel of X lies; -1 for none.
+    more : list of Residuals
+        Those of further observations.
     """
 
     bands: list
     x: Residuals
     y: Residuals
     owner: np.ndarray
+    more: list = field(default_factory=list)
 
 
 def agreement(data, result):
@@ -110,24 +113,31 @@ def agreement(data, result):
     1 on average however few counts a voxel has.
     """
     counts = data.sigma_x is None
+    models = data.models(result)
     inputs = (
-        (data.x, result.model_x, data.sigma_x, data.response_x),
-        (data.y, result.model_y, data.sigma_y, data.response_y),
+        (data.x, models["X"], data.sigma_x, data.response_x),
+        (data.y, models["Y"], data.sigma_y, data.response_y),
     )
-    bands = _bands(data, result)
+    bands = _bands(data, models["Y"])
     residuals = [
         _residuals(*one, data.edges[k], data.channels[k], bands, counts)
         for k, one in enumerate(inputs)
     ]
-    return Agreement(bands, *residuals, data.owner())
+    more = [
+        _residuals(
+            one.data, models[one.label], None, one.response, one.edges, one.channels, bands, counts
+        )
+        for one in data.more
+    ]
+    return Agreement(bands, *residuals, data.owner(), more)
 
 
-def _bands(data, result):
+def _bands(data, model):
     """The whole range, and whole channels of X around the strongest lines."""
     fine, wide = data.edges[1], data.edges[0]
     low, high = max(fine[0], wide[0]), min(fine[-1], wide[-1])
     bands = [Band("total", float(low), float(high))]
-    spectrum = np.asarray(result.model_y, float).sum(axis=(1, 2))
+    spectrum = np.asarray(model, float).sum(axis=(1, 2))
     middle = 0.5 * (fine[1:] + fine[:-1])
     for line in find_lines(middle, spectrum, count=_LINES):
         start = max(np.searchsorted(wide, fine[line.channels.start], "right") - 1, 0)

@@ -1,4 +1,4 @@
-"""Data and responses of both telescopes on the grid of the result."""
+"""Data and responses of all observations on the grid of the result."""
 
 from dataclasses import dataclass, field
 
@@ -9,16 +9,53 @@ from jwst_fusion.hifred.response.build import build_terms
 from jwst_fusion.hifred.response.energies import interpolation, thinned
 from jwst_fusion.hifred.response.response import Response
 
-__all__ = ["HifredData", "coarse_response", "nodes_in_band"]
+__all__ = ["FurtherData", "HifredData", "coarse_response", "nodes_in_band"]
 
 # Part of the largest response below which data are taken not to depend on a voxel.
 _REACH = 1e-6
 
 
 @dataclass(frozen=True)
+class FurtherData:
+    """
+    One observation more than the two that set the pixels and channels of the result.
+
+    Attributes
+    ----------
+    label : str
+        "X2", "X3", ... for those like X; "Y2", ... for those with the channels of Y.
+    name : str
+        Name of the cube.
+    data : ndarray (l, m, n)
+        Counts.
+    response : `~jwst_fusion.hifred.response.response.Response`
+        Response with mask and background.
+    channels : slice
+        The channels of the cube that `data` holds.
+    edges : ndarray (l + 1,)
+        Their edges, keV.
+    wcs : `~astropy.wcs.WCS` or None
+        Celestial WCS of its pixels.
+    """
+
+    label: str
+    name: str
+    data: np.ndarray
+    response: Response
+    channels: slice
+    edges: np.ndarray
+    wcs: object = None
+
+    @property
+    def sharp(self):
+        """Whether it counts as X."""
+        return self.label.startswith("X")
+
+
+@dataclass(frozen=True)
 class HifredData:
     """
-    Two observations of a scene Z (L, M, N), cubes (channel, y, x): what a fusion is made of.
+    Observations of a scene Z (L, M, N), cubes (channel, y, x): what a fusion is made of.
 
     Attributes
     ----------
@@ -42,6 +79,8 @@ class HifredData:
         Part of the light of each fine pixel that falls on each coarse one.
     notes : list of str
         What was assumed.
+    more : tuple of FurtherData
+        Observations beyond X and Y.
     """
 
     x: np.ndarray
@@ -57,6 +96,31 @@ class HifredData:
     edges: tuple
     pixels: sparse.csr_array
     notes: list = field(default_factory=list)
+    more: tuple = ()
+
+    @property
+    def labels(self):
+        """Short names of all observations, in the order of the normalisations of a result."""
+        sharp = [one.label for one in self.more if one.sharp]
+        return ["X", *sharp, "Y", *(one.label for one in self.more if not one.sharp)]
+
+    def models(self, result):
+        """
+        Return what is expected of every observation for a result.
+
+        Parameters
+        ----------
+        result : `~jwst_fusion.hifred.solver.result.HifredResult`
+            What was made of these data.
+
+        Returns
+        -------
+        dict of ndarray
+            Expected counts, or brightness, by the label of the observation.
+        """
+        if not self.more:
+            return {"X": result.model_x, "Y": result.model_y}
+        return dict(zip(self.labels, [*result.model_x, *result.model_y], strict=True))
 
     def constrained(self):
         """
@@ -65,17 +129,14 @@ class HifredData:
         Returns
         -------
         x : ndarray of bool (L, M, N)
-            Where at least one voxel of X that is used depends on the voxel of Z.
+            Where at least one voxel that is used of X, or of a cube like it, depends on the voxel
+            of Z.
         y : ndarray of bool (L, M, N)
             The same of Y.
         """
-        found = []
-        for response in (self.response_x, self.response_y):
-            used = np.ones(response.observed_shape)
-            if response.mask is not None:
-                used = response.mask.astype(float)
-            reach = response.adjoint(used)
-            found.append(reach > _REACH * reach.max())
+        found = [_reached(self.response_x), _reached(self.response_y)]
+        for one in self.more:
+            found[0 if one.sharp else 1] |= _reached(one.response)
         return tuple(found)
 
     def owner(self):
@@ -91,6 +152,15 @@ class HifredData:
         found = np.asarray(shares.argmax(axis=0)).ravel().astype(np.int32)
         found[np.asarray(shares.sum(axis=0)).ravel() <= 0] = -1
         return found.reshape(self.response_x.shape[1:])
+
+
+def _reached(response):
+    """Voxels of Z (L, M, N) on which at least one voxel of the data depends."""
+    used = np.ones(response.observed_shape)
+    if response.mask is not None:
+        used = response.mask.astype(float)
+    reach = response.adjoint(used)
+    return reach > _REACH * reach.max()
 
 
 def nodes_in_band(stack, nodes, coordinate):
@@ -130,6 +200,7 @@ def coarse_response(
     psf,
     nodes=None,
     mean=False,
+    spectral=None,
     arf=None,
     exposure=1.0,
     efficiency=None,
@@ -154,6 +225,8 @@ def coarse_response(
         Positions of the PSFs as indices of energies.
     mean : bool
         Means instead of sums: light from outside the field is taken to be like that inside.
+    spectral : scipy.sparse matrix (l, L), optional
+        Redistribution into channels; by default each energy has its own.
     arf : ndarray (L,), optional
         Effective area per energy.
     exposure : float
@@ -162,9 +235,9 @@ def coarse_response(
         Relative area of the coarse pixels, one map or one per node in energy.
     efficiency_nodes : ndarray (k,), optional
         Positions of the maps as indices of energies.
-    background : ndarray (L, m, n), optional
+    background : ndarray (l, m, n), optional
         Expected background, in the unit of the data.
-    mask : ndarray of bool (L, m, n), optional
+    mask : ndarray of bool (l, m, n), optional
         Voxels of the data that are used; by default all.
 
     Returns
@@ -173,7 +246,9 @@ def coarse_response(
         The response.
     """
     stack = psf if nodes is not None else psf[0]
-    terms = build_terms(shape, psf=stack, psf_nodes=nodes, arf=arf, exposure=exposure)
+    terms = build_terms(
+        shape, psf=stack, psf_nodes=nodes, spectral=spectral, arf=arf, exposure=exposure
+    )
     terms = [(energies, a, sparse.csr_array(pixels @ b)) for energies, a, b in terms]
     if mean:
         terms = [(energies, a, _rows_to_one(b)) for energies, a, b in terms]

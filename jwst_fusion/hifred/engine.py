@@ -1,15 +1,17 @@
-"""Fusion of two hyperspectral cubes, from arrays to arrays."""
+"""Fusion of hyperspectral cubes, from arrays to arrays."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from jwst_fusion.hifred.solver.checkpoint import Checkpoint, read_checkpoint
 from jwst_fusion.hifred.solver.instrument_data import check_data
+from jwst_fusion.hifred.solver.normalisation import first_factors
 from jwst_fusion.hifred.solver.prepared import PreparedData, mean_response
 from jwst_fusion.hifred.solver.result import HifredResult
 from jwst_fusion.hifred.solver.settings import HifredSettings
@@ -40,21 +42,24 @@ def fuse(
     checkpoint=None,
 ):
     r"""
-    Fuse a cube that is sharp in space with one that is sharp in energy.
+    Fuse cubes that are sharp in space with cubes that are sharp in energy.
 
     Parameters
     ----------
-    x : array_like (l, m, n)
+    x : array_like (l, m, n), or list of them
         Counts of the instrument with the better spatial resolution: energy, y, x. NaN and
-        infinities are not used.
-    y : array_like (L, m, n)
-        Counts of the instrument with the better spectral resolution.
-    response_x, response_y : Response
-        Their responses to the source (L, M, N), backgrounds and masks included.
+        infinities are not used. Of several observations, one array each, that with the finest
+        pixels first; each may have channels and pixels of its own.
+    y : array_like (L, m, n), or list of them
+        Counts of the instrument with the better spectral resolution; of several, all with the same
+        channels.
+    response_x, response_y : Response, or list of Response
+        Their responses to the source (L, M, N), backgrounds and masks included; lists where `x` and
+        `y` are.
     options : HifredSettings, optional
         Regularisation, likelihood and all else that can be chosen; `HifredSettings` documents each
         of them. Its defaults if omitted.
-    variance_x, variance_y : array_like, optional
+    variance_x, variance_y : array_like, or list of them, optional
         Variances of the data, of their shapes, for the Gaussian likelihood; data whose variance is
         not positive and finite are not used.
     start : HifredResult, str or path, optional
@@ -79,6 +84,10 @@ def fuse(
 
     Notes
     -----
+    With more than two observations the likelihoods of all are added, and the
+    factors by which they differ, relative to the first of `x`, are fitted with their errors unless
+    ``normalisations="given"``.
+
     Minimises :math:`L(X | K_X Z + b_X) + L(Y | K_Y Z + b_Y) + \varphi(Z)` over :math:`Z \geq 0`
     (Lascar et al. 2025, eq. 10), a fixed convex function for every choice but
     "plug_and_play". Low-rank solutions come near the bound by a quadratic barrier and are projected
@@ -87,25 +96,37 @@ def fuse(
     cpu = time.process_time()
     settings = settings_of(options, HifredSettings)
     notes = []
-    one = check_data("x", x, response_x, settings.likelihood, variance_x, notes)
-    two = check_data("y", y, response_y, settings.likelihood, variance_y, notes)
-    if response_x.shape != response_y.shape:
-        msg = f"response_x is of a source {response_x.shape}, response_y of one "
-        msg += f"{response_y.shape}: expected the same"
-        raise ValueError(msg)
+    xs, ys = (
+        _listed(letter, *given)
+        for letter, given in (
+            ("x", (x, response_x, variance_x)),
+            ("y", (y, response_y, variance_y)),
+        )
+    )
+    responses = [response for _, _, response, _ in (*xs, *ys)]
+    checked = [
+        check_data(name, data, response, settings.likelihood, variance, notes)
+        for name, data, response, variance in (*xs, *ys)
+    ]
+    _check_shapes([one[0] for one in (*xs, *ys)], responses, len(xs))
     if settings.nonnegative:
-        for name, data in (("x", one), ("y", two)):
+        for (name, *_), data in zip((*xs, *ys), checked, strict=True):
             _note_negative(name, data, notes)
-    state = _start(start, settings, response_x.shape)
+    shape = responses[0].shape
+    state = _start(start, settings, shape, len(checked))
     writer = Checkpoint(checkpoint)
-    factor = mean_response(one, two)
+    factor = mean_response(checked)
     if not (np.isfinite(factor) and factor > 0):
         msg = "the responses are zero throughout the source"
         raise ValueError(msg)
-    prepared = PreparedData.of(one.scaled(1.0 / factor), two.scaled(1.0 / factor), settings)
+    scaled = [one.scaled(1.0 / factor) for one in checked]
+    prepared = PreparedData.of(scaled[: len(xs)], scaled[len(xs) :], settings)
+    if fits_normalisations(settings, len(checked)):
+        prepared = _normalised(prepared, state)
     found = solve(prepared, state, writer)
+    if found.factors is not None:
+        responses = [one.scaled(n) for one, n in zip(responses, found.factors, strict=True)]
     cube, clipped = _projected(found.cube, nonnegative=settings.nonnegative)
-    shape = response_x.shape
     cube = (cube / factor).astype(np.float32).reshape(shape)
     if not found.converged:
         notes.append(f"not converged after {found.iterations} iterations: {found.accuracy:.2g}")
@@ -114,11 +135,13 @@ def fuse(
         notes.append(note)
         warn(log, "%s", note)
     # models are computed term by term: single precision of the cube is enough for them
+    models = [one.observe(cube.astype(float)) for one in responses]
+    model_x, model_y = models[: len(xs)], models[len(xs) :]
     result = HifredResult(
         cube=cube,
         error=None if found.error is None else (found.error / factor).reshape(shape),
-        model_x=response_x.observe(cube.astype(float)),
-        model_y=response_y.observe(cube.astype(float)),
+        model_x=model_x if isinstance(response_x, (list, tuple)) else model_x[0],
+        model_y=model_y if isinstance(response_y, (list, tuple)) else model_y[0],
         objective=found.value,
         history=np.array(found.history, float).reshape(-1, 3),
         converged=found.converged,
@@ -137,9 +160,82 @@ def fuse(
         state=found.state,
         notes=notes,
         posterior=None if found.posterior is None else found.posterior.scaled(1.0 / factor),
+        normalisations=found.factors,
+        normalisation_errors=None if found.factors is None else found.factors * found.factor_errors,
+        offsets=found.offsets,
+        offset_errors=found.offset_errors,
     )
     log.info("%s: %s; %.1f s", settings.regularisation, result.chosen, result.seconds)
     return result
+
+
+def fits_normalisations(settings, number):
+    """
+    Tell whether factors between the observations are to be fitted.
+
+    Parameters
+    ----------
+    settings : HifredSettings or HifredOptions
+        Settings.
+    number : int
+        Number of observations.
+
+    Returns
+    -------
+    bool
+        As asked for; by default of three or more.
+    """
+    return settings.normalisations == "fitted" or (settings.normalisations == "auto" and number > 2)
+
+
+def _listed(letter, data, response, variance):
+    """Name, data, response and variance of each observation with a better resolution of a kind."""
+    if not isinstance(response, (list, tuple)):
+        return [(letter, data, response, variance)]
+    number = len(response)
+    for name, values in ((letter, data), (f"variance_{letter}", variance)):
+        if (name == letter or values is not None) and (
+            not isinstance(values, (list, tuple)) or len(values) != number
+        ):
+            msg = f"{name} must be a list of {number} arrays, one for each of response_{letter}"
+            raise ValueError(msg)
+    if not number:
+        msg = f"{letter} is an empty list: give one observation at least"
+        raise ValueError(msg)
+    variances = [None] * number if variance is None else variance
+    names = [letter] if number == 1 else [f"{letter}[{k}]" for k in range(number)]
+    return list(zip(names, data, response, variances, strict=True))
+
+
+def _check_shapes(names, responses, number_x):
+    first = responses[0].shape
+    for name, response in zip(names[1:], responses[1:], strict=True):
+        if response.shape != first:
+            at = "response_" + name
+            msg = f"response_{names[0]} is of a source {first}, {at} of one "
+            msg += f"{response.shape}: expected the same"
+            raise ValueError(msg)
+    channels = responses[number_x].observed_shape[0]
+    for name, response in zip(names[number_x + 1 :], responses[number_x + 1 :], strict=True):
+        if response.observed_shape[0] != channels:
+            msg = f"{name} has {response.observed_shape[0]} channels and y[0] {channels}: the "
+            msg += "cubes of y have the same channels; give those that have others to x"
+            raise ValueError(msg)
+
+
+def _normalised(prepared, state):
+    """Data with the normalisations of a start, or with those that total counts tell."""
+    if state is not None:
+        if "normalisations" not in state:
+            msg = "start is a fusion without fitted normalisations: leave it out, or set "
+            msg += "normalisations to 'given'"
+            raise ValueError(msg)
+        return prepared.normalised(state["normalisations"])
+    cube = prepared.spectrum[:, None] * prepared.image.ravel()
+    prepared = prepared.normalised(first_factors(prepared.observations, cube))
+    number, factors = prepared.sharp, prepared.factors
+    one = prepared.observations
+    return replace(PreparedData.of(one[:number], one[number:], prepared.settings), factors=factors)
 
 
 def _note_negative(name, data, notes):
@@ -165,7 +261,7 @@ def _projected(cube, *, nonnegative):
     return clipped, lost
 
 
-def _start(start, settings, shape):
+def _start(start, settings, shape, number):
     """State of an earlier fusion, checked."""
     if start is None:
         return None
@@ -181,6 +277,10 @@ def _start(start, settings, shape):
     kind = str(state["regularisation"])
     if kind != settings.regularisation:
         msg = f"start is a fusion with regularisation {kind!r}, not {settings.regularisation!r}"
+        raise ValueError(msg)
+    had = len(state["normalisations"]) if "normalisations" in state else number
+    if had != number:
+        msg = f"start is a fusion of {had} observations, not {number}"
         raise ValueError(msg)
     directions, maps = state["directions"], state["maps"]
     if len(directions) != shape[0] or maps.shape != (directions.shape[1], *shape[1:]):

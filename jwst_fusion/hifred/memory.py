@@ -30,13 +30,15 @@ def estimate_hifred_memory(data, options):
         Bytes; up to twice what is measured.
     """
     voxels = float(np.prod(data.response_x.shape))
-    total = voxels + data.x.size + data.y.size
+    total = voxels + data.x.size + data.y.size + sum(one.data.size for one in data.more)
     full = options.regularisation in ("wavelet_2d1d", "none")
     need = total * (_FULL if full else _LOW_RANK)
     if options.regularisation == "wavelet_2d1d":
         need += _COEFFICIENT * voxels * (options.scales_space + 1) * (options.scales_energy + 1)
     rank = _COMPONENTS if options.rank == "auto" else options.rank
-    return need + _CURVATURE * rank**2 * np.prod(data.response_x.shape[1:])
+    need += _CURVATURE * rank**2 * np.prod(data.response_x.shape[1:])
+    # of further observations, one matrix for each of their pixels
+    return need + sum(_CURVATURE / 3 * rank**2 * one.data[0].size for one in data.more)
 
 
 def check_hifred_memory(data, options):

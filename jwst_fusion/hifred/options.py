@@ -42,6 +42,7 @@ class HifredOptions:
     mu: str | float = same_option(HifredSettings, "mu")
     kappa: str | float = same_option(HifredSettings, "kappa")
     line_changes: str = same_option(HifredSettings, "line_changes")
+    normalisations: str = same_option(HifredSettings, "normalisations")
     scales_space: int = same_option(HifredSettings, "scales_space")
     scales_energy: int = same_option(HifredSettings, "scales_energy")
     nonnegative: bool = same_option(HifredSettings, "nonnegative")

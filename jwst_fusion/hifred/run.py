@@ -45,15 +45,28 @@ def fuse_data(data, options):
     )
     for note in data.notes:
         log.info("%s", note)
+    for one in data.more:
+        log.info("with %s %s as %s", one.name, one.data.shape, one.label)
     gaussian = data.sigma_x is not None
+    cubes = data.x, data.y, data.response_x, data.response_y
+    if data.more:
+        cubes = _lists(data)
     return fuse(
-        data.x,
-        data.y,
-        data.response_x,
-        data.response_y,
+        *cubes,
         options.solver(likelihood="gaussian" if gaussian else "poisson"),
         variance_x=data.sigma_x**2 if gaussian else None,
         variance_y=data.sigma_y**2 if gaussian else None,
         start=options.start,
         checkpoint=options.checkpoint,
+    )
+
+
+def _lists(data):
+    """Cubes X and Y and their responses, each as a list."""
+    xs, ys = ([one for one in data.more if one.sharp == kind] for kind in (True, False))
+    return (
+        [data.x, *(one.data for one in xs)],
+        [data.y, *(one.data for one in ys)],
+        [data.response_x, *(one.response for one in xs)],
+        [data.response_y, *(one.response for one in ys)],
     )

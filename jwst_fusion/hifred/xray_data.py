@@ -15,14 +15,24 @@ from jwst_fusion.hifred.xray.ogip import read_rmf
 from jwst_fusion.hifred.xray.spectra import area_at, area_y, exposure_time, span, spectral_matrix_x
 from jwst_fusion.messages import warn
 
-__all__ = ["data_from_counts", "sort_cubes"]
+__all__ = [
+    "SHARPER",
+    "check_counts",
+    "data_from_counts",
+    "edges_of",
+    "first_is_x",
+    "psf_of",
+    "sort_cubes",
+    "vignetting_of",
+    "without_missing",
+]
 
 log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-6  # of the highest energy; edges that agree within it are taken to be the same
-# Widths of the spectral responses of X and Y whose ratio is less than this are the same: there is
-# nothing to gain.
-_SHARPER = 1.5
+#: Widths of the spectral responses of X and Y whose ratio is less than this are the same: there is
+#: nothing to gain.
+SHARPER = 1.5
 # Counts of the neighbours of a pixel without any: by chance it has none with a probability of
 # exp(-25), and no telescope's PSF leaves a hole of one pixel.
 _NEIGHBOURS = 25.0
@@ -51,15 +61,37 @@ def sort_cubes(first, second, responses):
     ValueError
         If one cube is finer in both, or its energies cannot be told.
     """
+    x, y = (first, second) if first_is_x(first, second) else (second, first)
+    return x, y, edges_of(x, responses.get("rmf_x"), "x"), edges_of(y, responses.get("rmf_y"), "y")
+
+
+def first_is_x(first, second):
+    """
+    Tell which of two count cubes has the finer pixels and which the finer channels.
+
+    Parameters
+    ----------
+    first, second : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cubes.
+
+    Returns
+    -------
+    bool
+        True if the first one is X.
+
+    Raises
+    ------
+    ValueError
+        If one cube is finer in both.
+    """
     kinds = []
     for cube in (first, second):
         width = None if cube.energies is None else float(np.median(np.diff(cube.energies)))
         kinds.append((cube.name, cube.counts.shape, cube.pixel_scale, width))
-    x, y = (first, second) if roles(*kinds) else (second, first)
-    return x, y, _edges(x, responses.get("rmf_x"), "x"), _edges(y, responses.get("rmf_y"), "y")
+    return roles(*kinds)
 
 
-def data_from_counts(first, second, responses, options):
+def data_from_counts(first, second, responses, options, *, near=()):
     """
     Set up the fusion of two count cubes.
 
@@ -72,6 +104,8 @@ def data_from_counts(first, second, responses, options):
     options : object
         Attributes ``band`` (keV, two numbers or None), ``margin`` and ``psf_fwhm`` (arcsec),
         ``psf_angle`` (degrees), ``lsf_fwhm`` (eV), ``exposure_x`` and ``exposure_y`` (s).
+    near : sequence of `~jwst_fusion.hifred.xray.counts.CountCube`, optional
+        Further cubes like Y, near which X is used, too.
 
     Returns
     -------
@@ -91,22 +125,22 @@ def data_from_counts(first, second, responses, options):
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]
     _check_resolutions(x, y, responses, edges)
-    x, y = _without_missing(x), _without_missing(y)
-    psf, nodes = _psf(responses, x, edges, options)
-    x = _near_coarse(x, y, psf, options.margin)
+    x, y = without_missing(x), without_missing(y)
+    psf, nodes = psf_of(responses, x, edges, options)
+    x = _near_coarse(x, (y, *near), psf, options.margin)
     given = edges_x[channels_x.start : channels_x.stop + 1]
     shape = (edges.size - 1, *x.counts.shape[1:])
     notes = []
     spectral, area, inside = spectral_matrix_x(responses, given, edges, options, x.name)
     arf_x = area_at(responses, "x", edges, area, notes)
-    arf_y = area_y(responses, edges, notes)
+    arf_y = area_y(responses, edges, notes, name=y.name)
     exposures = [
         exposure_time(
             cube, getattr(options, f"exposure_{letter}"), responses.get(f"arf_{letter}"), notes
         )
         for cube, letter in ((x, "x"), (y, "y"))
     ]
-    vignetting, vignetting_nodes = _vignetting(x, channels_x, given, edges)
+    vignetting, vignetting_nodes = vignetting_of(x, channels_x, given, edges)
     good_x = x.good[channels_x] & inside[:, None, None]
     response_x = Response.build(
         shape,
@@ -124,7 +158,7 @@ def data_from_counts(first, second, responses, options):
     if not covered.all():
         log.info("%d of %d pixels of %s lie on %s", covered.sum(), covered.size, y.name, x.name)
     good_y = y.good[channels_y] & covered
-    efficiency, efficiency_nodes = _vignetting(y, channels_y, edges, edges)
+    efficiency, efficiency_nodes = vignetting_of(y, channels_y, edges, edges)
     response_y = coarse_response(
         shape,
         pixels,
@@ -140,9 +174,7 @@ def data_from_counts(first, second, responses, options):
     )
     counts_x, counts_y = x.counts[channels_x], y.counts[channels_y]
     for cube, counts, good in ((x, counts_x, good_x), (y, counts_y, good_y)):
-        if not counts[good].any():
-            msg = f"{cube.name} has no counts in the energies and pixels that can be used"
-            raise NotFusableError(msg)
+        check_counts(cube, counts, good)
     physical = arf_x is not None or arf_y is not None
     unit = "photon cm-2 s-1" if physical or area else "photon s-1"
     if exposures == [1.0, 1.0]:
@@ -165,10 +197,39 @@ def data_from_counts(first, second, responses, options):
     return data, x, y
 
 
-def _near_coarse(x, y, psf, margin):
-    """X without the pixels that are too far from Y to matter."""
+def check_counts(cube, counts, good):
+    """
+    Refuse a cube without counts.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+    counts : ndarray (l, m, n)
+        The part of it that is used.
+    good : ndarray of bool (l, m, n)
+        Voxels that may be used.
+
+    Raises
+    ------
+    NotFusableError
+        If all of these are zero.
+    """
+    if not counts[good].any():
+        msg = f"{cube.name} has no counts in the energies and pixels that can be used"
+        raise NotFusableError(msg)
+
+
+def _near_coarse(x, ys, psf, margin):
+    """X without the pixels that are too far from all Y to matter."""
     rim = psf_reach(psf) if margin is None or x.wcs is None else margin / x.pixel_scale
-    window = field_window(x.counts.shape[1:], y.counts.shape[1:], x.wcs, y.wcs, rim)
+    shape = x.counts.shape[1:]
+    windows = [field_window(shape, one.counts.shape[1:], x.wcs, one.wcs, rim) for one in ys]
+    window = tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*windows, strict=True)
+    )
+    y = ys[0]
     if all(part.stop - part.start == n for part, n in zip(window, x.counts.shape[1:], strict=True)):
         return x
     log.info(
@@ -183,7 +244,29 @@ def _near_coarse(x, y, psf, margin):
     return x.cropped(window)
 
 
-def _edges(cube, rmf, letter):
+def edges_of(cube, rmf, letter):
+    """
+    Find the energies of the channels of a cube.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+    rmf : str, path or None
+        Its RMF, for a cube whose file has channel numbers only.
+    letter : "x" or "y"
+        Which of the cubes it is, for messages.
+
+    Returns
+    -------
+    ndarray (l + 1,)
+        Edges, keV.
+
+    Raises
+    ------
+    ValueError
+        If its energies cannot be told.
+    """
     if cube.energies is not None:
         return cube.energies
     if rmf is None:
@@ -238,8 +321,26 @@ def _band(x, y, edges_x, edges_y, band):
     return found[1], found[0]
 
 
-def _vignetting(cube, channels, given, edges):
-    """Vignetting on a cube's own pixels, with the places of its channels among those of Z."""
+def vignetting_of(cube, channels, given, edges):
+    """
+    Return the vignetting on a cube's own pixels, with the places of its channels among those of Z.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+    channels : slice
+        Channels that are used.
+    given, edges : ndarray (l + 1,), (L + 1,)
+        Edges of these, and of the energies of Z, keV.
+
+    Returns
+    -------
+    vignetting : ndarray (m, n) or (l, m, n), or None
+        One map, one for each channel, or none.
+    nodes : ndarray (l,) or None
+        Positions of the channels as indices of energies.
+    """
     if cube.vignetting is None or cube.vignetting.ndim == 2:
         return cube.vignetting, None
     middle = 0.5 * (edges[1:] + edges[:-1])
@@ -255,7 +356,7 @@ def _check_resolutions(x, y, responses, edges):
         path = responses.get(f"rmf_{letter}")
         widths.append(None if path is None else read_rmf(path).width_at(middle))
     if None not in widths:
-        if widths[0] >= _SHARPER * widths[1]:
+        if widths[0] >= SHARPER * widths[1]:
             return
         said = f"their RMFs are {1e3 * widths[0]:.3g} and {1e3 * widths[1]:.3g} eV wide at "
         said += f"{middle:.3g} keV"
@@ -271,8 +372,20 @@ def _check_resolutions(x, y, responses, edges):
     raise ValueError(msg)
 
 
-def _without_missing(cube):
-    """A cube without pixels that have no counts where all around them have many."""
+def without_missing(cube):
+    """
+    Leave out pixels that have no counts where all around them have many.
+
+    Parameters
+    ----------
+    cube : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube.
+
+    Returns
+    -------
+    `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube in which they are not good, with a warning; itself if there are none.
+    """
     image = np.where(cube.good, cube.counts, 0.0).sum(axis=0)
     used = cube.good.any(axis=0)
     if cube.vignetting is not None:
@@ -298,7 +411,36 @@ def _without_missing(cube):
     return replace(cube, good=cube.good & ~missing)
 
 
-def _psf(responses, x, edges, options):
+def psf_of(responses, x, edges, options, *, angle=0.0):
+    """
+    Find the PSF of a coarser telescope on the pixels of X.
+
+    Parameters
+    ----------
+    responses : dict of str to path
+        File by ``psf``, if there is one.
+    x : `~jwst_fusion.hifred.xray.counts.CountCube`
+        The cube with the finer pixels.
+    edges : ndarray (L + 1,)
+        Edges of the energies of the result, keV.
+    options : object
+        Attributes ``psf_fwhm`` (arcsec), for a Gaussian if there is no file, and ``psf_angle``
+        (degrees).
+    angle : float
+        What the observation is turned counterclockwise by beyond that, degrees.
+
+    Returns
+    -------
+    psf : ndarray (k, y, x)
+        PSFs.
+    nodes : ndarray (k,) or None
+        Their positions as indices of energies.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the file does not fit.
+    """
     scale = x.pixel_scale
     if responses.get("psf") is None:
         if options.psf_fwhm is None:
@@ -310,5 +452,5 @@ def _psf(responses, x, edges, options):
             msg = f"psf_fwhm is in arcsec, but {x.name} has no sky coordinates: give psf instead"
             raise ValueError(msg)
         return gaussian_psf(options.psf_fwhm / scale)[None], None
-    stack, nodes = read_psf_image(responses["psf"], scale, angle=options.psf_angle)
+    stack, nodes = read_psf_image(responses["psf"], scale, angle=options.psf_angle + angle)
     return nodes_in_band(stack, nodes, 0.5 * (edges[1:] + edges[:-1]))

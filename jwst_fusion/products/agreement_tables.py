@@ -3,8 +3,9 @@
 import numpy as np
 
 from jwst_fusion.hifred.agreement import agreement
+from jwst_fusion.products.hifred_provenance import reduced_chi2
 
-__all__ = ["agreement_arrays", "solver_tables"]
+__all__ = ["agreement_arrays", "observation_table", "solver_tables"]
 
 
 def agreement_arrays(data, result):
@@ -22,13 +23,15 @@ def agreement_arrays(data, result):
     -------
     arrays : dict of ndarray
         ``images``, ``models``, ``sigmas`` (band, y, x) and ``pixels`` (3, y, x), each with ``_x``
-        and ``_y``, and ``owner`` (y, x); see `~jwst_fusion.hifred.agreement.Agreement`.
+        and ``_y``, of further observations ``_x2`` and so on, and ``owner`` (y, x); see
+        `~jwst_fusion.hifred.agreement.Agreement`.
     tables : dict of dict of ndarray
-        ``bands``, ``channels_x``, ``channels_y``: columns by name.
+        ``bands``, ``channels_x``, ``channels_y``, ...: columns by name.
     """
     found = agreement(data, result)
     arrays, tables = {}, {}
-    for name, residuals in (("x", found.x), ("y", found.y)):
+    more = zip((one.label.lower() for one in data.more), found.more, strict=True)
+    for name, residuals in (("x", found.x), ("y", found.y), *more):
         for key in ("images", "models", "sigmas", "pixels"):
             arrays[f"{key}_{name}"] = np.asarray(getattr(residuals, key), np.float32)
         tables[f"channels_{name}"] = {
@@ -48,6 +51,60 @@ def agreement_arrays(data, result):
         "high": np.array([one.high for one in found.bands]),
     }
     return arrays, tables
+
+
+def observation_table(data, result):
+    """
+    Tabulate the observations and by how much they differ from what their responses say.
+
+    Parameters
+    ----------
+    data : `~jwst_fusion.hifred.data.HifredData`
+        The observations.
+    result : `~jwst_fusion.hifred.solver.result.HifredResult`
+        What was made of them.
+
+    Returns
+    -------
+    dict of ndarray
+        Columns: label, name, counts (those that are used), expected, chi2, normalisation (relative
+        to X) and its error, sky offsets along x and y (pixels of X) and their errors. Where they
+        were not fitted, normalisations are 1, and errors and offsets 0.
+    """
+    models = data.models(result)
+    rows = {
+        "X": (data.names[0], data.x, data.response_x),
+        "Y": (data.names[1], data.y, data.response_y),
+    }
+    rows |= {one.label: (one.name, one.data, one.response) for one in data.more}
+    columns = {"label": [], "name": [], "counts": [], "expected": [], "chi2": []}
+    for label in data.labels:
+        name, values, response = rows[label]
+        used = np.isfinite(values)
+        if response.mask is not None:
+            used = used & response.mask
+        columns["label"].append(label)
+        columns["name"].append(name)
+        columns["counts"].append(float(values[used].sum()))
+        columns["expected"].append(float(models[label][used].sum()))
+        columns["chi2"].append(reduced_chi2(values, models[label], None, response.mask))
+    found = {
+        key: np.array([text.encode("ascii", "replace") for text in values])
+        if key in ("label", "name")
+        else np.array(values, float)
+        for key, values in columns.items()
+    }
+    number = len(data.labels)
+    fitted = result.normalisations is not None
+    found["normalisation"] = result.normalisations if fitted else np.ones(number)
+    found["norm_error"] = result.normalisation_errors if fitted else np.zeros(number)
+    for axis, letter in enumerate("xy"):
+        for key, values in (
+            (f"offset_{letter}", result.offsets),
+            (f"offset_{letter}_error", result.offset_errors),
+        ):
+            found[key] = values[:, axis] if fitted else np.zeros(number)
+    return found
 
 
 def solver_tables(result):

@@ -4,7 +4,11 @@ import numpy as np
 from astropy.io import fits
 
 from jwst_fusion.hifred.stored_posterior import EXTENSIONS, packed
-from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
+from jwst_fusion.products.agreement_tables import (
+    agreement_arrays,
+    observation_table,
+    solver_tables,
+)
 from jwst_fusion.products.fits_product import FitsProduct, energy_header, pairs_table
 from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
 from jwst_fusion.products.software import software
@@ -31,7 +35,7 @@ _KEYWORDS = {
     "sums": ("HIFSUMS", "errors of sums"),
 }
 _UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
-_UNITS["SECONDS"] = "s"
+_UNITS |= {"SECONDS": "s", "COUNTS": "count", "OFFSET_X": "pixel", "OFFSET_Y": "pixel"}
 # Characters that value and comment have of a card of 80, beside keyword and punctuation.
 _CARD = 65
 # What describes the target and the observation, taken over from the cube with the finer channels.
@@ -62,8 +66,9 @@ def count_product(data, result, x, y, options, filename, messages=()):
     -------
     `~jwst_fusion.products.fits_product.FitsProduct`
         Extensions SCI, ERR and DQ with sky and energy axes, EBOUNDS, MODEL_X and MODEL_Y (expected
-        counts), arrays and tables of `~jwst_fusion.products.agreement_tables`, PARAMETERS,
-        SOFTWARE, and, if there are any, SPECTRA and MAPS of the components and NOTES.
+        counts; of further observations MODEL_X2 and so on), arrays and tables of
+        `~jwst_fusion.products.agreement_tables`, PARAMETERS, SOFTWARE, and, if there are any,
+        SPECTRA and MAPS of the components, OBSERVATIONS and NOTES.
     """
     primary = fits.PrimaryHDU()
     for key in _KEPT:
@@ -87,10 +92,14 @@ def count_product(data, result, x, y, options, filename, messages=()):
     del flag_header["BUNIT"]
     hdus.append(fits.ImageHDU(found, flag_header, name="DQ"))
     hdus.append(_bounds(edges))
-    for cube, model, name in ((x, result.model_x, "MODEL_X"), (y, result.model_y, "MODEL_Y")):
-        own = energy_header(data.edges["MODEL_Y" == name], cube.wcs)
+    models = data.models(result)
+    places = {"X": (data.edges[0], x.wcs), "Y": (data.edges[1], y.wcs)}
+    places |= {one.label: (one.edges, one.wcs) for one in data.more}
+    for label, place in places.items():
+        own = energy_header(*place)
         own["BUNIT"] = "count"
-        hdus.append(fits.ImageHDU(np.asarray(model, np.float32), own, name=name))
+        model = np.asarray(models[label], np.float32)
+        hdus.append(fits.ImageHDU(model, own, name=f"MODEL_{label}"))
     if result.basis is not None:
         hdus.append(fits.ImageHDU(np.asarray(result.basis.T, np.float32), name="SPECTRA"))
     if result.coefficients is not None:
@@ -144,7 +153,10 @@ def _bounds(edges):
 def _tables(data, result, options, messages):
     arrays, tables = agreement_arrays(data, result)
     hdus = [fits.ImageHDU(array, name=name.upper()) for name, array in arrays.items()]
-    for name, columns in (tables | solver_tables(result)).items():
+    tables |= solver_tables(result)
+    if data.more or result.normalisations is not None:
+        tables["observations"] = observation_table(data, result)
+    for name, columns in tables.items():
         found = [_column(title.upper(), values) for title, values in columns.items() if values.size]
         if found:
             hdus.append(fits.BinTableHDU.from_columns(found, name=name.upper()))

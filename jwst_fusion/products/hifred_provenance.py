@@ -6,7 +6,15 @@ import numpy as np
 
 from jwst_fusion import __version__
 
-__all__ = ["SOFTWARE", "flags", "notes", "parameters", "quality", "summary"]
+__all__ = [
+    "SOFTWARE",
+    "flags",
+    "notes",
+    "parameters",
+    "quality",
+    "reduced_chi2",
+    "summary",
+]
 
 # Data quality flags of JWST: bits 0, 9 and 28.
 _DO_NOT_USE, _NON_SCIENCE, _FLUX_ESTIMATED = 1, 512, 2**28
@@ -60,19 +68,38 @@ def quality(data, result):
         Of X and of Y: the squared residuals in units of their variance, mean over the voxels that
         are used and, of counts, expected to hold one or more; NaN if there is none.
     """
-    found = []
-    cubes = (
-        (data.x, result.model_x, data.sigma_x, data.response_x.mask),
-        (data.y, result.model_y, data.sigma_y, data.response_y.mask),
+    models = data.models(result)
+    return (
+        reduced_chi2(data.x, models["X"], data.sigma_x, data.response_x.mask),
+        reduced_chi2(data.y, models["Y"], data.sigma_y, data.response_y.mask),
     )
-    for values, model, sigma, mask in cubes:
-        variance = np.asarray(model, float) if sigma is None else sigma**2
-        used = np.ones(values.shape, bool) if mask is None else mask.copy()
-        if sigma is None:
-            used &= variance >= 1.0
-        residual = (values - model)[used] ** 2 / variance[used]
-        found.append(float(residual.mean()) if residual.size else np.nan)
-    return tuple(found)
+
+
+def reduced_chi2(values, model, sigma, mask):
+    """
+    Say how well a result agrees with one cube.
+
+    Parameters
+    ----------
+    values, model : ndarray (l, m, n)
+        The cube, and what is expected of it.
+    sigma : ndarray (l, m, n) or None
+        Standard deviations; None for counts.
+    mask : ndarray of bool (l, m, n) or None
+        Voxels that are used.
+
+    Returns
+    -------
+    float
+        The squared residuals in units of their variance, mean over the voxels that are used and, of
+        counts, expected to hold one or more; NaN if there is none.
+    """
+    variance = np.asarray(model, float) if sigma is None else sigma**2
+    used = np.ones(values.shape, bool) if mask is None else mask.copy()
+    if sigma is None:
+        used &= variance >= 1.0
+    residual = (values - model)[used] ** 2 / variance[used]
+    return float(residual.mean()) if residual.size else np.nan
 
 
 def summary(data, result):
@@ -133,7 +160,11 @@ def notes(data, result, messages=()):
     list of str
         Each once.
     """
-    texts = (*data.notes, *result.notes, *(one.text for one in messages))
+    fitted = []
+    if result.normalisations is not None:
+        numbers = zip(data.labels, result.normalisations, result.normalisation_errors, strict=True)
+        fitted = [f"normalisation of {k}: {n:.4f} +- {e:.4f}" for k, n, e in list(numbers)[1:]]
+    texts = (*data.notes, *result.notes, *fitted, *(one.text for one in messages))
     return list(dict.fromkeys(texts))
 
 

@@ -11,7 +11,15 @@ from jwst_fusion.hifred.pairing import pixel_matrix
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.simulation.xray_responses import ccd_response
 
-__all__ = ["ClusterPair", "ClusterSetup", "cluster_pair", "line_velocity"]
+__all__ = [
+    "ClusterPair",
+    "ClusterSetup",
+    "calorimeter_psf",
+    "cluster_pair",
+    "cluster_source",
+    "line_velocity",
+    "sky_grid",
+]
 
 _LIGHT = 299792.458  # km/s
 _REDSHIFT = 0.01756  # of NGC 1275, the galaxy in the middle of the Perseus cluster
@@ -132,6 +140,44 @@ def _continuum(edges):
     return spectrum / spectrum.sum()
 
 
+def cluster_source(setup, *, seed=1):
+    """
+    Make a cluster, and the pixels of the calorimeter that see it.
+
+    Parameters
+    ----------
+    setup : ClusterSetup
+        The observation.
+    seed : int
+        Seed of the clumps of the gas.
+
+    Returns
+    -------
+    source : ndarray (L, M, N)
+        Photons of each voxel, in any unit.
+    velocity : ndarray (M, N)
+        Velocity along the line of sight, km/s.
+    edges : ndarray (L + 1,)
+        Edges of the energies, keV.
+    pixels : scipy.sparse.csr_array (m * n, M * N)
+        Part of the light of each pixel that falls on each pixel of Y, without the PSF.
+    good : ndarray of bool (m * n,)
+        Pixels that Y has.
+    """
+    edges = np.linspace(*setup.energies, setup.fine + 1)
+    velocity, image, cool = _gas(setup, seed)
+    pixels, good = _pixels(setup)
+    field = np.asarray(pixels[good].sum(axis=0)).ravel().reshape(setup.shape)
+    light = image * field
+    velocity -= (velocity * light).sum() / light.sum()
+    velocity *= setup.velocity / np.sqrt((velocity**2 * light).sum() / light.sum())
+    lines = [_spectra(edges, velocity.ravel(), cool=kind) for kind in (False, True)]
+    share = cool.ravel()
+    source = _continuum(edges)[:, None] + _LINE_SHARE * ((1 - share) * lines[0] + share * lines[1])
+    source = (source * image.ravel()).reshape(setup.fine, *setup.shape)
+    return source, velocity, edges, pixels, good
+
+
 def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
     """
     Observe a cluster with two telescopes.
@@ -154,17 +200,7 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
         What is counted, and the truth.
     """
     setup = setup or ClusterSetup()
-    edges = np.linspace(*setup.energies, setup.fine + 1)
-    velocity, image, cool = _gas(setup, seed)
-    pixels, good = _pixels(setup)
-    field = np.asarray(pixels[good].sum(axis=0)).ravel().reshape(setup.shape)
-    light = image * field
-    velocity -= (velocity * light).sum() / light.sum()
-    velocity *= setup.velocity / np.sqrt((velocity**2 * light).sum() / light.sum())
-    lines = [_spectra(edges, velocity.ravel(), cool=kind) for kind in (False, True)]
-    share = cool.ravel()
-    source = _continuum(edges)[:, None] + _LINE_SHARE * ((1 - share) * lines[0] + share * lines[1])
-    source = (source * image.ravel()).reshape(setup.fine, *setup.shape)
+    source, velocity, edges, pixels, good = cluster_source(setup, seed=seed)
     if rmf is None:
         rmf = ccd_response(edges, edges[:: setup.fine // setup.coarse], 64.0)
     response_x = Response.build(source.shape, spectral=rmf, arf=arf)
@@ -176,7 +212,7 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
             source.shape,
             pixels,
             (setup.array, setup.array),
-            psf=_psf(setup, wider)[None],
+            psf=calorimeter_psf(setup.pixels[0], wider)[None],
             mask=used,
         )
         for wider in (1.0, setup.wider)
@@ -224,21 +260,42 @@ def _gas(setup, seed):
     return velocity, image / image.mean(), cool
 
 
+def sky_grid(shape, pixel, angle=0.0, offset=(0.0, 0.0)):
+    """
+    Make the coordinates of a grid of pixels around the middle of the cluster.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Pixels along y and x.
+    pixel : float
+        Their side, arcsec.
+    angle : float
+        Rotation, degrees.
+    offset : tuple of float
+        Where the middle of the cluster lies in the grid from its middle, pixels along x and y.
+
+    Returns
+    -------
+    `~astropy.wcs.WCS`
+        The coordinates.
+    """
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [49.9507, 41.5117]
+    wcs.wcs.crpix = [(shape[1] + 1) / 2 + offset[0], (shape[0] + 1) / 2 + offset[1]]
+    wcs.wcs.cdelt = [-pixel / 3600, pixel / 3600]
+    turn = np.deg2rad(angle)
+    wcs.wcs.pc = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    wcs.wcs.set()
+    return wcs
+
+
 def _pixels(setup):
-    worlds = []
-    for shape, pixel, angle in (
-        (setup.shape, setup.pixels[0], 0.0),
-        ((setup.array, setup.array), setup.pixels[1], setup.angle),
-    ):
-        wcs = WCS(naxis=2)
-        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-        wcs.wcs.crval = [49.9507, 41.5117]
-        wcs.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
-        wcs.wcs.cdelt = [-pixel / 3600, pixel / 3600]
-        turn = np.deg2rad(angle)
-        wcs.wcs.pc = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-        wcs.wcs.set()
-        worlds.append(wcs)
+    worlds = [
+        sky_grid(setup.shape, setup.pixels[0]),
+        sky_grid((setup.array, setup.array), setup.pixels[1], setup.angle),
+    ]
     matrix, _, covered = pixel_matrix(setup.shape, (setup.array, setup.array), *worlds)
     good = covered.copy()
     if setup.missing is not None:
@@ -246,8 +303,22 @@ def _pixels(setup):
     return matrix, good.ravel()
 
 
-def _psf(setup, wider):
-    pixel = setup.pixels[0]
+def calorimeter_psf(pixel, wider=1.0):
+    """
+    Make the PSF of the calorimeter's mirror.
+
+    Parameters
+    ----------
+    pixel : float
+        Side of its pixels, arcsec.
+    wider : float
+        Width relative to that of the mirror.
+
+    Returns
+    -------
+    ndarray (odd, odd)
+        Of sum 1.
+    """
     half = int(np.ceil(2.5 * _WINGS / pixel))
     y, x = np.mgrid[-half : half + 1, -half : half + 1] * pixel
     square = (x**2 + y**2) / wider**2

@@ -1,4 +1,4 @@
-"""The step ``hifred``: read a pair of cubes, fuse them, write the product and its report."""
+"""The step ``hifred``: read cubes, fuse them, write the product and its report."""
 
 import logging
 from contextlib import ExitStack
@@ -17,7 +17,8 @@ from jwst_fusion.hifred.run import fuse_data
 from jwst_fusion.hifred.s3d_data import data_from_s3d
 from jwst_fusion.hifred.xray.counts import CountCube, read_counts
 from jwst_fusion.hifred.xray.fits_tables import open_fits
-from jwst_fusion.hifred.xray_data import data_from_counts, sort_cubes
+from jwst_fusion.hifred.xray_data import sort_cubes
+from jwst_fusion.hifred.xray_several import data_from_observations
 from jwst_fusion.input_files import check_whole, one_line, reading
 from jwst_fusion.messages import collected_warnings
 from jwst_fusion.parameters import numbers_as_text, spec_of
@@ -37,11 +38,11 @@ log = logging.getLogger(__name__)
 
 class HifredStep(FusionBaseStep):
     """
-    Fuse two hyperspectral cubes: one with finer pixels, one with finer channels.
+    Fuse hyperspectral cubes: some with finer pixels, some with finer channels.
 
-    Input is an association, a list or a dictionary of two cubes: FITS cubes of X-ray counts, with
-    Poisson likelihood, or JWST cubes (s3d), with Gaussian likelihood. The result has the pixels of
-    the first and the channels of the second.
+    Input is an association, a list or a dictionary of cubes: two or more FITS cubes of X-ray
+    counts, with Poisson likelihood, or two JWST cubes (s3d), with Gaussian likelihood. The result
+    has the finest pixels and the finest channels.
     """
 
     # The path that parameter files keep, wherever the class is defined.
@@ -78,14 +79,15 @@ class HifredStep(FusionBaseStep):
 
     def process(self, input_data):
         """
-        Fuse two cubes.
+        Fuse cubes.
 
         Parameters
         ----------
         input_data : str, path, dict, list, ModelContainer or ModelLibrary
-            Association of two cubes as ``science`` with ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y``
-            and ``arf_y``; list of two cubes (files, data models or
-            `~jwst_fusion.hifred.xray.counts.CountCube`); or dictionary of ``cubes`` and files.
+            Association of cubes as ``science``, which may have files ``psf``, ``rmf`` and ``arf``
+            of their own, with ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y`` and ``arf_y``; list of cubes
+            (files, data models or `~jwst_fusion.hifred.xray.counts.CountCube`); or dictionary of
+            ``cubes`` and files.
 
         Returns
         -------
@@ -106,26 +108,40 @@ class HifredStep(FusionBaseStep):
             if isinstance(cube, (str, Path)):
                 _check_whole(cube, "cube")
         kinds = [_is_jwst(cube) for cube in members.cubes]
-        if kinds[0] != kinds[1]:
+        if len(set(kinds)) > 1:
             msg = "one cube is a JWST product and the other is not: give two of one kind"
+            raise ValueError(msg)
+        if kinds[0] and len(kinds) > 2:
+            msg = f"{len(kinds)} JWST cubes are given, but HIFReD fuses two of them; join those of "
+            msg += "one grating or channel first. More than two are for cubes of counts"
+            raise ValueError(msg)
+        if kinds[0] and any(members.own):
+            msg = "files of single cubes (psf, rmf, arf) are for cubes of counts: give psf as a "
+            msg += "member of the association"
             raise ValueError(msg)
         options.check_kind(jwst=kinds[0])
         responses = options.responses(members.responses)
         for kind, path in responses.items():
             _check_whole(path, kind.partition("_")[0].upper())
+        for files in members.own:
+            for kind, path in files.items():
+                _check_whole(path, kind.upper())
         fuse_pair = self._fuse_s3d if kinds[0] else self._fuse_counts
         return fuse_pair(members, responses, options)
 
     def _fuse_counts(self, members, responses, options):
-        first, second = (_counts(cube) for cube in members.cubes)
+        cubes = [_counts(cube) for cube in members.cubes]
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
-        names = ", ".join(str(one) for one in (first.name, second.name, *responses.values()))
-        with reading(names, what="one of their headers or tables"):
-            y = sort_cubes(first, second, responses)[1]
+        files = (*responses.values(), *(path for one in members.own for path in one.values()))
+        names = ", ".join(str(one) for one in (*(cube.name for cube in cubes), *files))
+        y = max(cubes, key=lambda cube: len(cube.counts))
+        if len(cubes) == 2 and not any(members.own):
+            with reading(names, what="one of their headers or tables"):
+                y = sort_cubes(*cubes, responses)[1]
         try:
             with collected_warnings() as messages:
                 with reading(names, what="one of their headers or tables"):
-                    data, x, y = data_from_counts(first, second, responses, options)
+                    data, x, y = data_from_observations(cubes, responses, options, own=members.own)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))

@@ -78,9 +78,8 @@ def test_noise_of_spectra_is_that_of_a_matrix_of_low_rank():
         errors.append(weights @ ((vectors @ maps - truth) @ aperture))
         likelihood = Gaussian(data, np.ones_like(data), None)
         response = Response((channels, *shape), shape)
-        more = subspace_error(
-            InstrumentLikelihood(likelihood, response, vectors), vectors, maps.reshape(rank, *shape)
-        )
+        instrument = InstrumentLikelihood(likelihood, response, vectors)
+        more = subspace_error([instrument], vectors, maps.reshape(rank, *shape))
         # all components are in the data, nothing is penalised: noise of maps, and of spectra
         size = aperture @ maps.T @ more.inverse @ maps @ aperture
         scaled, span = weights * more.row, more.directions(vectors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-__all__ = ["Term", "apply", "apply_right", "compact", "cost", "transposed"]
+__all__ = ["Term", "apply", "apply_right", "compact", "cost", "expanded", "transposed"]
 
 _DENSE = 0.03  # density above which products with a full matrix are faster
 _LARGEST = 20_000_000  # elements of a full matrix (160 MB); larger ones stay sparse
@@ -37,6 +37,29 @@ def compact(matrix):
     if matrix.nnz > _DENSE * rows * columns and rows * columns <= _LARGEST:
         return matrix.toarray()
     return matrix
+
+
+def expanded(matrix, size):
+    """
+    Sparse form of a matrix of any form.
+
+    Parameters
+    ----------
+    matrix : None, ndarray (n,), ndarray (m, n) or csr_array
+        The matrix, in one of the forms that `compact` gives.
+    size : int
+        Number n of rows and columns, for the identity.
+
+    Returns
+    -------
+    csr_array (m, n)
+        The matrix.
+    """
+    if matrix is None:
+        return sparse.eye_array(size, format="csr")
+    if matrix.ndim == 1:
+        return sparse.diags_array(matrix, format="csr")
+    return sparse.csr_array(matrix)
 
 
 def apply(matrix, array):

@@ -6,12 +6,14 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
+from jwst_fusion.hifred.response.operators import expanded
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
 from jwst_fusion.messages import warn
 
-__all__ = ["InstrumentData", "check_data", "split"]
+__all__ = ["InstrumentData", "check_data", "joined", "split"]
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +166,50 @@ def _variance(name, variance, shape, used, notes):
         )
         warn(log, "%s", notes[-1])
     return np.where(good, variance, 1.0), used & good
+
+
+def joined(observations):
+    """
+    Put observations with the same channels side by side, as one with the pixels of all.
+
+    Parameters
+    ----------
+    observations : list of InstrumentData
+        Data (l, q) of one or more observations, of the same kind.
+
+    Returns
+    -------
+    InstrumentData
+        The only observation itself; else data (l, sum of q), in the order of the list, with a
+        response whose terms are those of each.
+    """
+    if len(observations) == 1:
+        return observations[0]
+    sizes = [one.data.shape[1] for one in observations]
+    ends = [int(end) for end in np.cumsum(sizes)]
+    terms = []
+    for one, end, size in zip(observations, ends, sizes, strict=True):
+        place = sparse.eye_array(ends[-1], size, k=size - end, format="csr")
+        for term in one.response.terms:
+            spectral = expanded(term.spectral, len(one.data))
+            spatial = sparse.csr_array(place @ expanded(term.spatial, size))
+            terms.append((term.energies, spectral, spatial))
+    shape = one.response.shape
+    response = Response(shape, (1, ends[-1]), terms=terms)
+    background = None
+    if any(one.background is not None for one in observations):
+        background = np.hstack(
+            [
+                np.zeros(one.data.shape) if one.background is None else one.background
+                for one in observations
+            ]
+        )
+    variance = None
+    if one.variance is not None:
+        variance = np.hstack([one.variance for one in observations])
+    data = np.hstack([one.data for one in observations])
+    used = np.hstack([one.used for one in observations])
+    return InstrumentData(data, used, response, variance, background)
 
 
 def split(one, part, rng):

@@ -68,10 +68,26 @@ class InstrumentLikelihood:
         """
         return np.concatenate([apply_right(t.spatial, maps) for t in self.terms])
 
-    def _back(self, stacked):
+    def _to_source(self, stacked):
         parts = np.split(stacked, len(self.terms))
         maps = zip(self.terms, parts, strict=True)
         return sum(apply_right(t.spatial_t, p) for t, p in maps)
+
+    def back(self, values):
+        """
+        Adjoint of `signal`.
+
+        Parameters
+        ----------
+        values : ndarray (l, m * n)
+            Values in the data.
+
+        Returns
+        -------
+        ndarray (r, M * N)
+            What they give the coefficients.
+        """
+        return self._to_source(self.spectra.T @ values)
 
     def signal(self, maps):
         """
@@ -108,7 +124,7 @@ class InstrumentLikelihood:
             Second derivatives with respect to the model, for `freeze`.
         """
         value, slope, curvature = self.likelihood.local(self.signal(maps))
-        return value, self._back(self.spectra.T @ slope), curvature
+        return value, self._to_source(self.spectra.T @ slope), curvature
 
     def freeze(self, curvature):
         """
@@ -152,7 +168,7 @@ class InstrumentLikelihood:
             out = np.matmul(self.blocks, projected.T[:, :, None])[:, :, 0].T
         else:
             out = self.spectra.T @ (self.curvature * (self.spectra @ projected))
-        return self._back(out)
+        return self._to_source(out)
 
     def sample(self, rng):
         """
@@ -169,7 +185,7 @@ class InstrumentLikelihood:
             One sample.
         """
         noise = np.sqrt(self.curvature) * rng.standard_normal(self.curvature.shape)
-        return self._back(self.spectra.T @ noise)
+        return self._to_source(self.spectra.T @ noise)
 
     def diagonal_blocks(self):
         """Blocks (M * N, r, r) of the curvature that couple a pixel with itself."""

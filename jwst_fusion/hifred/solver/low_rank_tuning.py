@@ -190,7 +190,7 @@ def by_evidence(prepared, kind, observations, *, weights=None):
     text : str
         What is in the subspace.
     """
-    subspace, spectrum, text = with_line_changes(observations[1])
+    subspace, spectrum, text = with_line_changes(prepared.fine(observations))
     # the evidence is that of a quadratic penalty
     fusion = prepared.low_rank("low_rank_sobolev", observations=observations, subspace=subspace)
     begin = np.full(fusion.shape[0], _FIRST_WEIGHT)

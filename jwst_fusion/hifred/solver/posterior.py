@@ -215,15 +215,34 @@ def local_square(cube, shape):
     return np.maximum(mean, 0.0).reshape(cube.shape)
 
 
-def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, known=0, width=0.0):
+def _with_scales(drawn, scales, seed):
+    """Samples of the source with those of the normalisations that it goes with."""
+    values, vectors = np.linalg.eigh(scales.covariance)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))
+    steps = np.random.default_rng([seed, 11]).standard_normal((len(drawn), len(values))) @ roots.T
+    return [one + np.tensordot(s, scales.response, 1) for one, s in zip(drawn, steps, strict=True)]
+
+
+def low_rank_errors(
+    objective,
+    basis,
+    maps,
+    *,
+    samples,
+    seed,
+    subspace=True,
+    known=0,
+    width=0.0,
+    sharp=1,
+    scales=None,
+):
     r"""
     Errors of a low-rank source.
 
     Parameters
     ----------
     objective : Objective
-        Objective with its curvature frozen at the solution; the last of its instruments is the one
-        that the spectra were found in.
+        Objective with its curvature frozen at the solution.
     basis : ndarray (L, r)
         Spectra.
     maps : ndarray (r, M, N)
@@ -236,6 +255,10 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, kno
         Number of spectra after the first that follow from the mean spectrum.
     width : float
         Standard deviation of the Gaussian with which that was smoothed, channels.
+    sharp : int
+        Number of instruments of the objective before those that the spectra were found in.
+    scales : Normalisations, optional
+        Errors of the normalisations of the observations, which the source shares.
 
     Returns
     -------
@@ -246,13 +269,19 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, kno
         What errors of sums need.
     """
     drawn = draw(objective, samples=samples, seed=seed)
-    errors = voxel_errors(basis, covariances(objective, drawn))
+    blocks = covariances(objective, drawn)
+    if scales is not None:
+        # with normalisations of their own, the samples are those of source and normalisations
+        shared = scales.response.transpose(2, 1, 0)
+        blocks = blocks + shared @ scales.covariance @ shared.transpose(0, 2, 1)
+        drawn = _with_scales(drawn, scales, seed)
+    errors = voxel_errors(basis, blocks)
     lost = shrinkage(objective, maps)
     cube = basis.astype(np.float32) @ lost.reshape(len(maps), -1).astype(np.float32)
     variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
     more = None
     if subspace:
-        more = subspace_error(objective.instruments[-1], basis, maps, known=known, width=width)
+        more = subspace_error(objective.instruments[sharp:], basis, maps, known=known, width=width)
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
     kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jwst_fusion.hifred.solver.brightness import brightness
-from jwst_fusion.hifred.solver.instrument_data import InstrumentData, split
+from jwst_fusion.hifred.solver.instrument_data import InstrumentData, joined, split
 from jwst_fusion.hifred.solver.low_rank import LowRank
 from jwst_fusion.hifred.solver.settings import HifredSettings
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
+from jwst_fusion.hifred.solver.subspace_error import blur_of
 
 __all__ = [
     "MOST_COMPONENTS",
@@ -32,24 +33,27 @@ MOST_COMPONENTS = 60
 #: Trials of mu and kappa stop where a Newton step expects to gain less than these nats, which are
 #: within the noise of held-out deviances, or after these steps.
 TRIAL_NATS, TRIAL_STEPS = 3.0, 60
+# Cubes that blur the source by less than this times what the sharpest does show its image.
+_AS_SHARP = 2.0
 
 
-def mean_response(x, y):
+def mean_response(observations):
     """
-    Mean response to a voxel of the source, averaged over both instruments.
+    Mean response to a voxel of the source, half of that of all instruments together.
 
     Parameters
     ----------
-    x, y : InstrumentData
-        Data of both instruments.
+    observations : list of InstrumentData
+        Data of the instruments.
 
     Returns
     -------
     float
-        Data, summed over an instrument, per unit of the source in one voxel.
+        Data per unit of the source in one voxel: of a pair, the average of both. An exposure that
+        is split into several changes nothing.
     """
     total = 0.0
-    for one in (x, y):
+    for one in observations:
         ones = np.ones(one.data.shape)
         total += float(one.response.adjoint_flat(ones).mean())
     return 0.5 * total
@@ -150,7 +154,9 @@ class PreparedData:
     Attributes
     ----------
     observations : list of InstrumentData
-        Data of X and Y with scaled responses.
+        Data of the cubes X, then of the cubes Y, with scaled responses.
+    sharp : int
+        Number of the cubes X.
     subspace : SpectralSubspace
         Subspace of the rank that is used.
     spectrum : ndarray (L,)
@@ -164,25 +170,30 @@ class PreparedData:
     weights : ndarray (r,) or None
         Relative weights of the penalty of the components; None for those of
         `~jwst_fusion.hifred.solver.low_rank.component_weights`.
+    factors : ndarray (n,) or None
+        Normalisations that the responses hold, relative to the first; None if they are as given.
     """
 
     observations: list[InstrumentData]
+    sharp: int
     subspace: SpectralSubspace
     spectrum: np.ndarray
     image: np.ndarray
     settings: HifredSettings
     chosen: tuple
     weights: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
     @classmethod
-    def of(cls, x, y, settings):
+    def of(cls, xs, ys, settings):
         """
-        Prepare a pair of scaled observations.
+        Prepare scaled observations.
 
         Parameters
         ----------
-        x, y : InstrumentData
-            Data of both instruments, with responses of mean 1.
+        xs, ys : list of InstrumentData
+            Data of the sharper cubes, that with the finest pixels first, and of those with the
+            finer channels, which all have the same ones; their responses have a mean of 1.
         settings : HifredSettings
             Settings of the solver.
 
@@ -191,12 +202,51 @@ class PreparedData:
         PreparedData
             The data with subspace, mean spectrum and brightness.
         """
+        y = joined(ys)
         spectrum = mean_spectrum(y)
         subspace = find_subspace(y.likelihood, y.response, spectrum, MOST_COMPONENTS)
         rank, text = _components(subspace, settings.rank)
         log.info("Subspace: %s", text)
-        image = brightness(x.likelihood, x.response)
-        return cls([x, y], subspace.truncated(rank), spectrum, image, settings, (text,))
+        sharpest = _AS_SHARP * blur_of(xs[0].response)
+        sharp = [one for one in xs if blur_of(one.response) <= sharpest]
+        image = brightness([one.likelihood for one in sharp], [one.response for one in sharp])
+        kept = subspace.truncated(rank)
+        return cls([*xs, *ys], len(xs), kept, spectrum, image, settings, (text,))
+
+    def fine(self, observations):
+        """
+        Put the cubes with the finer channels side by side.
+
+        Parameters
+        ----------
+        observations : list of InstrumentData
+            Data of all cubes, or a part of them, in the order of these.
+
+        Returns
+        -------
+        InstrumentData
+            Those of the cubes Y.
+        """
+        return joined(observations[self.sharp :])
+
+    def normalised(self, factors):
+        """
+        Return the same data with other normalisations.
+
+        Parameters
+        ----------
+        factors : ndarray (n,)
+            What the response of each observation is multiplied by.
+
+        Returns
+        -------
+        PreparedData
+            A new object; all but the responses is shared.
+        """
+        pairs = zip(self.observations, factors, strict=True)
+        found = [one.scaled(float(f)) for one, f in pairs]
+        before = 1.0 if self.factors is None else self.factors
+        return replace(self, observations=found, factors=before * factors)
 
     def within(self, subspace, weights=None):
         """
@@ -255,6 +305,6 @@ class PreparedData:
         rng = np.random.default_rng([self.settings.seed, 7])
         pairs = [split(one, self.settings.thinning, rng) for one in self.observations]
         train, held = ([pair[k] for pair in pairs] for k in (0, 1))
-        y = train[1]
+        y = self.fine(train)
         subspace = find_subspace(y.likelihood, y.response, self.spectrum, MOST_COMPONENTS)
         return train, held, subspace.truncated(self.subspace.directions.shape[1])

@@ -22,8 +22,9 @@ class HifredResult:
         Fused source, not negative unless ``nonnegative=False``.
     error : ndarray (L, M, N) of float32 or None
         1-sigma error of each voxel.
-    model_x, model_y : ndarray
-        Expected counts of both instruments for `cube`, background included.
+    model_x, model_y : ndarray, or list of ndarray
+        Expected counts of the instruments for `cube`, background and normalisations included;
+        lists where lists of cubes were given.
     objective : float
         Value of the objective at `cube`; the likelihood as half a deviance, which is 0 where the
         model equals the data.
@@ -66,6 +67,17 @@ class HifredResult:
         What the user should know: data that were left out, no convergence.
     posterior : LowRankPosterior or None
         What `~jwst_fusion.hifred.error_of` needs for errors of sums; None without errors.
+    normalisations : ndarray (n,) or None
+        By which factor more each observation shows of the source than its response says, those of
+        `x` first; 1 for the first. None if they were not fitted.
+    normalisation_errors : ndarray (n,) or None
+        1-sigma errors of these; 0 for the first.
+    offsets : ndarray (n, 2) or None
+        How far the source lies in each observation from where its response says, along x and y,
+        pixels of the source relative to the first, to first order; measured where normalisations
+        are fitted, and not corrected.
+    offset_errors : ndarray (n, 2) or None
+        1-sigma errors of these; 0 for the first.
     """
 
     cube: np.ndarray
@@ -90,3 +102,7 @@ class HifredResult:
     state: dict = field(repr=False)
     notes: list = field(default_factory=list)
     posterior: LowRankPosterior | None = field(default=None, repr=False)
+    normalisations: np.ndarray | None = None
+    normalisation_errors: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    offset_errors: np.ndarray | None = None

@@ -48,6 +48,9 @@ class HifredSettings:
         with a weight of its own for the map of each component by the evidence of the data;
         "auto": where this predicts held-out data better. "always" needs rank "auto" and the prior
         "relative", and `mu` then multiplies these weights.
+    normalisations : "auto", "fitted" or "given"
+        Whether the observations may differ by a factor each from what their responses say, relative
+        to the first; "auto": where there are more than two.
     scales_space, scales_energy : int
         Numbers of starlet scales in space and in energy, 1 to 8, of "wavelet_2d1d".
     nonnegative : bool
@@ -118,6 +121,11 @@ class HifredSettings:
         "auto",
         "Whether the subspace holds changes of the mean spectrum by lines that move and widen",
         choices=("auto", "always", "never"),
+    )
+    normalisations: str = option(
+        "auto",
+        "Whether factors between the observations are fitted; 'auto': of three or more",
+        choices=("auto", "fitted", "given"),
     )
     scales_space: int = option(2, "Wavelet scales in space of wavelet_2d1d", low=1, high=8)
     scales_energy: int = option(3, "Wavelet scales in energy of wavelet_2d1d", low=1, high=8)

@@ -10,6 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from jwst_fusion.hifred.solver.full_cube import FullCube, local_errors
 from jwst_fusion.hifred.solver.low_rank_tuning import by_evidence, tune_low_rank
+from jwst_fusion.hifred.solver.normalisation import (
+    Normalisations,
+    normalisations,
+    sky_offsets,
+)
 from jwst_fusion.hifred.solver.posterior import LowRankPosterior, low_rank_errors
 from jwst_fusion.hifred.solver.prepared import TRIAL_NATS, TRIAL_STEPS, PreparedData
 from jwst_fusion.hifred.solver.subspace import SpectralSubspace
@@ -21,6 +26,13 @@ log = logging.getLogger(__name__)
 _STARTS_FROM = "low_rank_sobolev"  # regularisation of the solution that a full cube starts from
 # Accuracy of that solution: Newton decrement per half datum, and steps.
 _FIRST_TOLERANCE, _FIRST_STEPS = 1e-6, 200
+# Solves for the normalisations of observations, most, and the step, in units of its error, after
+# which they are known.
+_ROUNDS, _CLOSE = 8, 0.05
+# Error of a normalisation above which the data do not tell it; cross-calibrations are better.
+_LOOSE = 0.3
+# Sky offset, pixels of the result, and in units of its error, above which the user is told.
+_OFFSET, _SURE = 0.3, 4.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,12 @@ class ScaledSolution:
         What errors of sums need.
     notes : tuple of str
         What the user should know.
+    factors : ndarray (n,) or None
+        Normalisations of the observations relative to the first; None if they were not fitted.
+    factor_errors : ndarray (n,) or None
+        Relative errors of these.
+    offsets, offset_errors : ndarray (n, 2) or None
+        Sky offsets of the observations relative to the first along x and y, pixels, and errors.
     """
 
     cube: np.ndarray
@@ -75,6 +93,10 @@ class ScaledSolution:
     state: dict
     posterior: LowRankPosterior | None
     notes: tuple
+    factors: np.ndarray | None = None
+    factor_errors: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    offset_errors: np.ndarray | None = None
 
 
 def solve(prepared: PreparedData, start, checkpoint):
@@ -116,6 +138,7 @@ def _state(prepared, maps, weight, mu, **more):
         "known": np.array(prepared.subspace.known),
         "width": np.array(prepared.subspace.width),
         **({} if prepared.weights is None else {"weights": prepared.weights}),
+        **({} if prepared.factors is None else {"normalisations": prepared.factors}),
         "maps": maps,
         # the name that it has in all checkpoints of this version
         "strength": np.array(weight),
@@ -148,29 +171,30 @@ def _low_rank(prepared, start, checkpoint):
     elif start is None and settings.line_changes == "always":
         fusion, weights, begin, said = by_evidence(prepared, kind, prepared.observations)
         prepared = replace(prepared.within(fusion.subspace, weights), chosen=(said,))
-    fusion = prepared.low_rank(kind, relative=relative)
-    maps = fusion.start(prepared.spectrum, prepared.image) if begin is None else begin
     if start is not None:
-        maps = start["maps"]
-    size = _size(fusion)
-    found, objective = fusion.solve(
+        begin = start["maps"]
+    solved = _solved(
+        prepared,
+        kind,
         mu,
-        maps,
-        tolerance=settings.tolerance_in_use * size,
+        begin,
+        relative=relative,
+        tolerance=settings.tolerance_in_use,
         max_iterations=settings.max_iterations_in_use,
         draft=start is not None,
     )
+    prepared, fusion, found = solved.prepared, solved.fusion, solved.found
     error = posterior = None
     if settings.errors:
         log.info("Errors from %d samples", settings.error_samples)
-        error, posterior = _errors(prepared, objective, found.maps)
+        error, posterior = _errors(solved)
     state = _state(prepared, found.maps, mu, mu)
     checkpoint.write(state)
     return ScaledSolution(
         cube=fusion.cube(found.maps),
         error=error,
         value=found.value,
-        accuracy=found.decrement / size,
+        accuracy=found.decrement / _size(fusion),
         history=found.history,
         converged=found.converged,
         iterations=found.iterations,
@@ -181,8 +205,94 @@ def _low_rank(prepared, start, checkpoint):
         chosen=(*prepared.chosen, text),
         state=state,
         posterior=posterior,
-        notes=_at_the_end("mu", mu, bracketed),
+        notes=(*_at_the_end("mu", mu, bracketed), *solved.notes),
+        **solved.normalisations,
     )
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """A low-rank solution with its normalisations."""
+
+    prepared: PreparedData
+    fusion: object
+    found: object
+    objective: object
+    scales: Normalisations | None
+    offsets: tuple | None = None
+
+    @property
+    def normalisations(self):
+        """Normalisations and their relative errors, as `ScaledSolution` takes them."""
+        if self.scales is None:
+            return {}
+        return {
+            "factors": self.prepared.factors,
+            "factor_errors": self.scales.error,
+            "offsets": self.offsets[0],
+            "offset_errors": self.offsets[1],
+        }
+
+    @property
+    def notes(self):
+        """What the user should know of the normalisations."""
+        if self.scales is None:
+            return ()
+        found = []
+        if self.scales.furthest > 1.0:
+            found.append(
+                f"the normalisations were still changing by {self.scales.furthest:.2g} of their "
+                f"errors after {_ROUNDS} rounds"
+            )
+        size, error = self.offsets
+        for k, (one, its) in enumerate(zip(size, error, strict=True)):
+            significant = np.hypot(*one) > _OFFSET and (np.abs(one) > _SURE * its).any()
+            if significant:
+                found.append(
+                    f"observation {k + 1} is offset on the sky by {one[0]:.2f} +- {its[0]:.2f} and "
+                    f"{one[1]:.2f} +- {its[1]:.2f} pixels along x and y: correct its WCS"
+                )
+        loose = np.flatnonzero(self.scales.error > _LOOSE)
+        if loose.size:
+            found.append(
+                f"the data hardly tell the normalisation of {_numbered(loose)}: the relative "
+                f"error is {self.scales.error[loose].max():.2g}; do all observations overlap?"
+            )
+        return tuple(found)
+
+
+def _numbered(indices):
+    words = "observation" if len(indices) == 1 else "observations"
+    return f"{words} {', '.join(str(k + 1) for k in indices)}"
+
+
+def _solved(prepared, kind, mu, maps, *, relative=True, tolerance, max_iterations, draft):
+    """Solve for source and, if they are to be fitted, normalisations."""
+    history, steps = [], 0
+    for count in range(_ROUNDS):
+        fusion = prepared.low_rank(kind, relative=relative)
+        if maps is None:
+            maps = fusion.start(prepared.spectrum, prepared.image)
+        found, objective = fusion.solve(
+            mu,
+            maps,
+            tolerance=tolerance * _size(fusion),
+            max_iterations=max_iterations,
+            draft=draft,
+        )
+        if prepared.factors is None:
+            return _Solved(prepared, fusion, found, objective, None)
+        history, steps = [*history, *found.history], steps + found.iterations
+        scales = normalisations(objective, found.maps)
+        log.info("Normalisations, round %d: largest step %.2g errors", count + 1, scales.furthest)
+        if scales.furthest < _CLOSE:
+            break
+        if count < _ROUNDS - 1:
+            prepared = prepared.normalised(np.exp(scales.step))
+            change = np.tensordot(scales.step, scales.response, axes=1)
+            maps, draft = found.maps + change.reshape(found.maps.shape), True
+    found = replace(found, history=history, iterations=steps)
+    return _Solved(prepared, fusion, found, objective, scales, sky_offsets(objective, found.maps))
 
 
 def _at_the_end(name, weight, bracketed):
@@ -194,17 +304,19 @@ def _at_the_end(name, weight, bracketed):
     )
 
 
-def _errors(prepared, objective, maps, *, subspace=True):
-    settings = prepared.settings
+def _errors(solved, *, subspace=True):
+    prepared, settings = solved.prepared, solved.prepared.settings
     return low_rank_errors(
-        objective,
+        solved.objective,
         prepared.subspace.basis,
-        maps,
+        solved.found.maps,
         samples=settings.error_samples,
         seed=settings.seed,
         subspace=subspace,
         known=prepared.subspace.known,
         width=prepared.subspace.width,
+        sharp=prepared.sharp,
+        scales=solved.scales,
     )
 
 
@@ -227,7 +339,6 @@ def _full(prepared, start, checkpoint):
         chosen = [*prepared.chosen, f"low rank that it starts from: {tuned.text}"]
     else:
         mu, maps = float(start["mu"]), start["maps"]
-    fusion = prepared.low_rank(_STARTS_FROM)
     if weight is None:
         train, held, _ = parts
         draft = tuned.draft
@@ -244,19 +355,21 @@ def _full(prepared, start, checkpoint):
     chosen.append(text)
     if start is None:
         maps = tuned.maps
-        if maps is None:
-            maps = fusion.start(prepared.spectrum, prepared.image)
-    found, objective = fusion.solve(
+    solved = _solved(
+        prepared,
+        _STARTS_FROM,
         mu,
         maps,
-        tolerance=_FIRST_TOLERANCE * _size(fusion),
+        tolerance=_FIRST_TOLERANCE,
         max_iterations=_FIRST_STEPS,
         draft=start is not None,
     )
+    prepared, fusion, found = solved.prepared, solved.fusion, solved.found
     errors = posterior = None
     if settings.errors:
-        errors, posterior = _errors(prepared, objective, found.maps, subspace=False)
-    del objective
+        errors, posterior = _errors(solved, subspace=False)
+    known, notes = solved.normalisations, solved.notes
+    del solved
     full = FullCube(prepared.observations, fusion.cube(found.maps), settings)
     solver = full.solver(weight)
     cube = full.low_rank
@@ -297,5 +410,6 @@ def _full(prepared, start, checkpoint):
         chosen=tuple(chosen),
         state=last,
         posterior=posterior,
-        notes=_at_the_end("kappa", weight, bracketed),
+        notes=(*_at_the_end("kappa", weight, bracketed), *notes),
+        **known,
     )

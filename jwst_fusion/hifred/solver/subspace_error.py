@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import nnls
 
-__all__ = ["SubspaceError", "subspace_error"]
+__all__ = ["SubspaceError", "blur_of", "subspace_error"]
 
 # Lag at which the autocorrelation of the derivative of a Gaussian falls to a half, in its standard
 # deviations: (1 - t**2 / 2) exp(-t**2 / 4) = 1 / 2.
@@ -130,14 +130,32 @@ class SubspaceError:
         return [self.missing[0] * cube, self.missing[1] * slope]
 
 
-def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
+def blur_of(response):
+    """
+    Find how much of the source's image one datum sees.
+
+    Parameters
+    ----------
+    response : Response
+        Response of the instrument.
+
+    Returns
+    -------
+    float
+        Standard deviation in pixels of the source, of the brightest datum; 0.5 for pixels that are
+        those of the source.
+    """
+    return _blur(response.terms[0].spatial, response.shape[1:])
+
+
+def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
     r"""
     Estimate the errors that come from the spectra of a low-rank source.
 
     Parameters
     ----------
-    instrument : InstrumentLikelihood
-        Likelihood of the data that the spectra were found in.
+    instruments : list of InstrumentLikelihood
+        Likelihoods of the data that the spectra were found in, with the same channels.
     basis : ndarray (L, r)
         Spectra V, so that the source is ``basis @ maps``.
     maps : ndarray (r, M, N)
@@ -166,9 +184,66 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
     lose, and brought from the data's pixels to those of the source by the contrast that the known
     components have in either. It is correlated as far as the data do not tell pixels apart, and
     over the width of the lines.
+
+    Noise in the spectra that several observations give is that of each with the scatters added,
+    each weighted by how little noise it has; excess residuals are fitted to all of them at once.
     """
     rank = len(maps)
     flat = maps.reshape(rank, -1)
+    found = np.append(0, np.arange(known + 1, rank))
+    seen = [_seen(one, flat, len(basis)) for one in instruments]
+    first = seen[0]
+    shares = [np.mean(first.row**2 / one.row**2) for one in seen]
+    scatter = sum(share * one.scatter for share, one in zip(shares, seen, strict=True))
+    inverse = np.zeros((rank, rank))
+    inverse[np.ix_(found, found)] = np.linalg.pinv(scatter[np.ix_(found, found)], hermitian=True)
+    parts = [_excess(one, inverse * share) for share, one in zip(shares, seen, strict=True)]
+    columns, excess = (np.concatenate(one) for one in zip(*parts, strict=True))
+    missing = np.sqrt(nnls(columns, excess)[0])
+    weights = np.array(
+        [share * np.trace(one.scatter) for share, one in zip(shares, seen, strict=True)]
+    )
+    weights = weights / weights.sum()
+    light = flat.mean(axis=1)
+    smooth = np.zeros(2)
+    if width:
+        smooth = np.array([1.0 / scatter[0, 0], width])
+        inverse[0], inverse[:, 0] = 0.0, 0.0
+    lines = _line_width(basis @ light, first.row * np.sqrt(light @ inverse @ light))
+    blur = sum(
+        w * _blur(one.terms[0].spatial, maps.shape[1:])
+        for w, one in zip(weights, instruments, strict=True)
+    )
+    contrast = sum(
+        w * _contrast(flat[found]) / _contrast(one.projected[found])
+        for w, one in zip(weights, seen, strict=True)
+    )
+    return SubspaceError(
+        row=first.row,
+        inverse=inverse,
+        missing=missing,
+        contrast=max(contrast, 1.0),
+        lengths=np.array([blur, lines]),
+        smooth=smooth,
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one observation shows of the source: see `subspace_error`."""
+
+    signal: np.ndarray
+    data: np.ndarray
+    variance: np.ndarray
+    used: np.ndarray
+    white: np.ndarray
+    column: np.ndarray
+    projected: np.ndarray
+    scatter: np.ndarray
+    row: np.ndarray
+
+
+def _seen(instrument, flat, size):
     spectra = sum(np.split(instrument.spectra, len(instrument.terms), axis=1))
     signal = instrument.signal(flat)
     likelihood = instrument.likelihood
@@ -182,29 +257,11 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
     white = spectra / np.sqrt(row)[:, None]
     seen = np.linalg.lstsq(white, data / np.sqrt(row)[:, None], rcond=None)[0]
     scatter = (seen / column) @ seen.T
-    found = np.append(0, np.arange(known + 1, rank))
-    inverse = np.zeros((rank, rank))
-    inverse[np.ix_(found, found)] = np.linalg.pinv(scatter[np.ix_(found, found)], hermitian=True)
-    gain, noise = _at_energies(instrument, row, len(basis))
+    gain, noise = _at_energies(instrument, row, size)
     projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
     projected = projected / len(instrument.terms)
     row_of_source = np.sqrt(noise / gain**2)
-    missing = _missing(signal, data, variance, used, white, projected, inverse, column)
-    light = flat.mean(axis=1)
-    smooth = np.zeros(2)
-    if width:
-        smooth = np.array([1.0 / scatter[0, 0], width])
-        inverse[0], inverse[:, 0] = 0.0, 0.0
-    lines = _line_width(basis @ light, row_of_source * np.sqrt(light @ inverse @ light))
-    blur = _blur(instrument.terms[0].spatial, maps.shape[1:])
-    return SubspaceError(
-        row=row_of_source,
-        inverse=inverse,
-        missing=missing,
-        contrast=max(_contrast(flat[found]) / _contrast(projected[found]), 1.0),
-        lengths=np.array([blur, lines]),
-        smooth=smooth,
-    )
+    return _Seen(signal, data, variance, used, white, column, projected, scatter, row_of_source)
 
 
 def _mean(values, used, axis):
@@ -231,17 +288,20 @@ def _at_energies(instrument, row, size):
     return np.maximum(gain, _FAINTEST * gain.mean()), noise
 
 
-def _missing(signal, data, variance, used, white, projected, inverse, column):
-    """Rms of the signal outside the subspace in units of the model and of its derivative."""
-    lever_row = (np.linalg.qr(white)[0] ** 2).sum(axis=1)
-    lever_column = np.einsum("kq,kj,jq->q", projected, inverse, projected, optimize=True) / column
+def _excess(one, inverse):
+    """Squares of the model and of its derivative, and squared residuals beyond noise, weighted."""
+    signal, data, variance, used = one.signal, one.data, one.variance, one.used
+    projected = one.projected
+    lever_row = (np.linalg.qr(one.white)[0] ** 2).sum(axis=1)
+    lever_column = np.einsum("kq,kj,jq->q", projected, inverse, projected, optimize=True)
+    lever_column = lever_column / one.column
     free = (1.0 - lever_row)[:, None] * np.maximum(1.0 - lever_column, 0.0)
     excess = (data - signal) ** 2 - variance * free
     slope = np.gradient(signal, axis=0) if len(signal) > 1 else np.zeros_like(signal)
     # the variance of a square of normal or of Poisson noise; where no light is expected, none
     weight = (used & (signal > 0)) / np.sqrt(2.0 * variance**2 + variance.mean() ** 2)
     columns = [(one**2 * weight).ravel() for one in (signal, slope)]
-    return np.sqrt(nnls(np.stack(columns, axis=1), (excess * weight).ravel())[0])
+    return np.stack(columns, axis=1), (excess * weight).ravel()
 
 
 def _contrast(maps):

@@ -25,7 +25,7 @@ from jwst_fusion.hifred.xray.fits_tables import (
 )
 from jwst_fusion.messages import warn
 
-__all__ = ["CountCube", "read_counts"]
+__all__ = ["CountCube", "CountGrid", "read_count_grid", "read_counts"]
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +144,67 @@ class CountCube:
         if self.wcs is None:
             return None
         return float(np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix)))) * 3600
+
+
+@dataclass(frozen=True)
+class CountGrid:
+    """
+    What the headers of a count cube say.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Channels and pixels (channel, y, x).
+    energies : ndarray (channel + 1,) or None
+        Edges of the channels, keV; None if the file gives channel numbers only.
+    wcs : `~astropy.wcs.WCS` or None
+        Celestial WCS of the pixels.
+    header : `~astropy.io.fits.Header`
+        Keywords of the primary header, and those of the image.
+    """
+
+    shape: tuple
+    energies: np.ndarray | None
+    wcs: WCS | None
+    header: fits.Header
+
+
+def read_count_grid(path):
+    """
+    Read what the headers of a count cube say, without its counts.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        FITS file, as for `read_counts`.
+
+    Returns
+    -------
+    CountGrid
+        Channels, pixels and header.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it is no cube of counts.
+    """
+    path = existing_file(path, "count cube")
+    with open_fits(path, "count cube") as hdus:
+        image = _image(hdus, path)
+        header = image.header
+        unit = str(header.get("BUNIT", "")).strip().lower()
+        if unit and not unit.startswith(("count", "ct")):
+            msg = f"{path} is in {header['BUNIT']}, not in counts"
+            raise ValueError(msg)
+        axis, kind = _spectral_axis(header, path)
+        sizes = [header[f"NAXIS{number}"] for number in (3, 2, 1) if number != axis]
+        count = header[f"NAXIS{axis}"]
+        energies, _, _ = _energies(hdus, header, axis, kind, count, path)
+        kept = hdus[0].header.copy(strip=True) if image is not hdus[0] else fits.Header()
+        kept.extend(header.copy(strip=True), unique=True)
+        return CountGrid((count, *sizes), energies, _celestial(header, axis), kept)
 
 
 def read_counts(path):

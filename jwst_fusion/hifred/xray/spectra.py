@@ -17,6 +17,7 @@ __all__ = ["area_at", "area_y", "exposure_time", "span", "spectral_matrix_x"]
 log = logging.getLogger(__name__)
 
 _NOTHING = 1e-9  # probability of a channel; smaller ones are left out
+_CHANNEL = 1.0  # channels by which nominal energies may reach beyond those of the RMF
 # Part of a channel's photons that must come from within the energies of the result.
 _WITHIN = 0.9
 
@@ -67,6 +68,7 @@ def spectral_matrix_x(responses, channels, edges, options, name):
         return sparse.csr_array(np.where(matrix > _NOTHING, matrix, 0.0)), False, everything
     rmf = read_rmf(responses["rmf_x"])
     if rmf.channels is not None:
+        _check_channels(rmf, channels, name)
         share = overlap(rmf.channels, channels)
     elif rmf.matrix.shape[0] == channels.size - 1:
         share = sparse.eye_array(rmf.matrix.shape[0])
@@ -103,6 +105,17 @@ def spectral_matrix_x(responses, channels, edges, options, name):
         msg = f"{name} has no channel whose photons all come from {span(edges)}"
         raise NotFusableError(msg)
     return matrix, rmf.contains_area, inside
+
+
+def _check_channels(rmf, channels, name):
+    """Refuse channels that the RMF does not have: no photon would reach them."""
+    close = _CHANNEL * max(np.diff(channels).max(), np.diff(rmf.channels).max())
+    if channels[0] < rmf.channels[0] - close or channels[-1] > rmf.channels[-1] + close:
+        msg = (
+            f"the RMF {rmf.name} has channels from {span(rmf.channels)}, but {name} those of "
+            f"{span(channels)}: give the RMF of this observation"
+        )
+        raise ValueError(msg)
 
 
 def area_at(responses, letter, edges, contained, notes):
@@ -145,7 +158,7 @@ def area_at(responses, letter, edges, contained, notes):
     return read_arf(path).at(edges)
 
 
-def area_y(responses, edges, notes):
+def area_y(responses, edges, notes, *, name="Y"):
     """
     Find the response of Y to each energy of the result, whose resolution is that of Y.
 
@@ -157,6 +170,8 @@ def area_y(responses, edges, notes):
         Edges of the energies of the result Z, keV.
     notes : list of str
         Takes what was assumed.
+    name : str
+        Name of Y, for messages.
 
     Returns
     -------
@@ -175,6 +190,8 @@ def area_y(responses, edges, notes):
     area = None
     if responses.get("rmf_y") is not None:
         rmf = read_rmf(responses["rmf_y"])
+        if rmf.channels is not None:
+            _check_channels(rmf, edges, name)
         weights, _ = interpolation_weights(rmf.energies, edges)
         area = np.asarray(rmf.matrix.sum(axis=0)).ravel() @ weights
         if rmf.contains_area:

@@ -58,6 +58,7 @@ def find_hifred_findings(product):
         *_images(product),
         *_spectra(product),
         *_chi2(product),
+        *_further(product),
         *_solution(product),
         *_voxels(product),
         *_notes(product),
@@ -171,6 +172,26 @@ def _chi2(product):
                 + ("noise" if product.counts else "errors are overstated, or noise")
                 + " was fitted; a stronger regularisation makes the result smoother.",
                 "agreement",
+            )
+
+
+def _further(product):
+    """Observations beyond X and Y: those that are not reproduced."""
+    for compared in product.more:
+        value = product.normalisations[compared.letter][-1]
+        levels = [level_of(value, CHI2), _level(compared.total, IMAGE)]
+        levels.append(_level(compared.spectrum, SPECTRUM))
+        worst = worse(*levels)
+        if worst:
+            yield Finding(
+                f"observation_{compared.letter.lower()}",
+                worst,
+                f"{compared.letter} is not reproduced within its errors",
+                f"{compared.file}: reduced chi-square {short(value)}, image "
+                f"{100 * excess(*compared.total):.1f} %, spectrum "
+                f"{100 * excess(*compared.spectrum):.1f} % beyond noise. Look at its PSF, "
+                "coordinates and responses, or leave it out.",
+                "field",
             )
 
 

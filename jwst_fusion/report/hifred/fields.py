@@ -1,4 +1,4 @@
-"""Images of the field in a report on a cube fused from two."""
+"""Images of the field in a report on a cube fused from two or more."""
 
 import numpy as np
 
@@ -8,7 +8,13 @@ from jwst_fusion.report.mismatch import reduced
 from jwst_fusion.report.page import short
 from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 
-__all__ = ["band_pictures", "line_pictures", "map_pictures", "quality_pictures"]
+__all__ = [
+    "band_pictures",
+    "further_pictures",
+    "line_pictures",
+    "map_pictures",
+    "quality_pictures",
+]
 
 _SIGMA = 5.0  # range of maps of residuals, standard deviations: what exceeds it is not noise
 
@@ -87,7 +93,33 @@ def band_pictures(product, index, *, name, marks=()):
     ]
 
 
-def _residual(product, compared, index, name, frame):
+def further_pictures(product, index):
+    """
+    Show the residuals of the observations beyond X and Y in a band, on their own pixels.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube, with the images of all observations in each band.
+    index : int
+        Number of the band.
+
+    Returns
+    -------
+    list of Picture
+        Residuals over errors, one for each.
+    """
+    pictures = []
+    for compared in product.more:
+        scale = 1.0
+        if compared.wcs is not None:
+            scale = float(np.sqrt(abs(np.linalg.det(compared.wcs.pixel_scale_matrix))) * 3600)
+        frame = Frame(compared.images[index].shape, scale, compared.wcs)
+        pictures.append(_residual(product, compared, index, f"field_{index}", frame, own=True))
+    return pictures
+
+
+def _residual(product, compared, index, name, frame, *, own=False):
     from matplotlib.colors import Normalize
 
     parts = compared.images[index], compared.models[index], compared.sigmas[index]
@@ -98,7 +130,7 @@ def _residual(product, compared, index, name, frame):
     return Picture(
         f"{name}_residual_{compared.letter.lower()}",
         sky_panel(
-            pull if compared.letter == "X" else product.on_fine(pull),
+            pull if own or compared.letter == "X" else product.on_fine(pull),
             frame,
             title=f"({compared.letter} − fused) / σ, χ² {short(chi2)}",
             norm=Normalize(-_SIGMA, _SIGMA),

@@ -71,7 +71,7 @@ def hifred_page(product, *, positions=(), lines=()):
     places = pick_places(product, factor=factor, chosen=chosen)
     header = product.header
     words = [str(header[key]) for key in ("OBJECT", "TARGNAME", "TARGPROP") if header.get(key)][:1]
-    words += [f"X {product.x.file}", f"Y {product.y.file}"]
+    words += [f"{one.letter} {one.file}" for one in product.observations]
     return Page(
         title=f"HIFReD report: {product.name}",
         subtitle=" · ".join(words),
@@ -98,9 +98,12 @@ def _look(product, places, lines):
         f"cube with the finer channels Y, and the fused cube, at one stretch. {unit}Then X and Y "
         "minus the fused cube as each would see it, in units of their errors. Noise has no "
         "structure; rings around bright places mean a wrong PSF, pairs of light and dark an offset."
+        + (" Below, residuals of the other observations on their own pixels." * bool(product.more))
     )
     for index in range(len(product.bands)):
         field.parts.append(fields.band_pictures(product, index, name="field", marks=marks))
+        if product.more:
+            field.parts.append(fields.further_pictures(product, index))
     if lines:
         field.parts.append("Lines as asked for, at the stretch of the fused cube:")
         field.parts += fields.line_pictures(product, lines)

@@ -1,4 +1,4 @@
-"""What a report needs of a cube fused from two, and of these two, read from FITS.
+"""What a report needs of a fused cube, and of the cubes it was made of, read from FITS.
 
 Images are (y, x), cubes (channel, y, x) in the order of rising energy (keV) or wavelength (um).
 """
@@ -18,19 +18,30 @@ from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
 __all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
 
 _ARRAYS = ("images", "models", "sigmas", "pixels")
-_TABLES = ("HISTORY", "PARAMETERS", "SOFTWARE", "NOTES", "TUNING", "COMPONENTS", "BANDS")
+_TABLES = (
+    "OBSERVATIONS",
+    "HISTORY",
+    "PARAMETERS",
+    "SOFTWARE",
+    "NOTES",
+    "TUNING",
+    "COMPONENTS",
+    "BANDS",
+)
+_OF_OBSERVATIONS = ("normalisation", "norm_error", "offset_x", "offset_x_error")
+_OF_OBSERVATIONS += ("offset_y", "offset_y_error", "chi2")
 _SAMPLED = 240  # channels that stand for all in a map, so that large products take no longer
 
 
 @dataclass(frozen=True)
 class ComparedCube:
     """
-    One of the two cubes against the fused one.
+    One of the cubes against the fused one.
 
     Attributes
     ----------
     letter : str
-        "X" or "Y".
+        "X" or "Y"; of further observations "X2", "Y2" and so on.
     file : str
         Name of the cube.
     images, models, sigmas : array (band, y, x)
@@ -43,6 +54,8 @@ class ComparedCube:
         What is expected of the cube.
     cube : array (l, y, x) or None
         The cube itself, if it is known; NaN where it is not used.
+    wcs : `~astropy.wcs.WCS` or None
+        Celestial coordinates of its pixels, of further observations.
     """
 
     letter: str
@@ -54,6 +67,7 @@ class ComparedCube:
     channels: np.ndarray
     model: np.ndarray
     cube: np.ndarray | None = None
+    wcs: WCS | None = None
 
     @property
     def edges(self):
@@ -81,7 +95,7 @@ class ComparedCube:
 @dataclass(frozen=True)
 class HifredProduct:
     """
-    A cube fused from two, and what it says about itself.
+    A fused cube, and what it says about itself.
 
     Attributes
     ----------
@@ -108,6 +122,8 @@ class HifredProduct:
         product has.
     arrays : dict
         Spectra and maps of the components, if there are any.
+    more : tuple of ComparedCube
+        Observations beyond X and Y.
     """
 
     name: str
@@ -123,11 +139,26 @@ class HifredProduct:
     owner: np.ndarray
     tables: dict
     arrays: dict
+    more: tuple = ()
 
     @property
     def cubes(self):
         """X and Y."""
         return self.x, self.y
+
+    @property
+    def observations(self):
+        """All cubes: X, Y and further ones."""
+        return self.x, self.y, *self.more
+
+    @cached_property
+    def normalisations(self):
+        """Normalisations, offsets [pixels of X], errors and chi-square by letter, if known."""
+        rows = self.tables.get("observations", ())
+        return {
+            _word(row["label"]): tuple(float(row[name]) for name in _OF_OBSERVATIONS)
+            for row in rows
+        }
 
     @property
     def edges(self):
@@ -287,7 +318,23 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         )
         for letter, cube in zip("XY", cubes, strict=True)
     ]
-    compared = [_lower(one) for one in compared]
+    names = {}
+    if counts and "OBSERVATIONS" in hdus:
+        rows = hdus["OBSERVATIONS"].data
+        names = {_word(row["LABEL"]): _word(row["NAME"]) for row in rows}
+    more = [
+        ComparedCube(
+            label,
+            file,
+            **{one: np.array(get(f"{one.upper()}_{label}")) for one in _ARRAYS},
+            channels=np.array(get(f"CHANNELS_{label}")),
+            model=get(f"MODEL_{label}"),
+            wcs=_sky(hdus[f"MODEL_{label}"].header),
+        )
+        for label, file in names.items()
+        if label not in ("X", "Y")
+    ]
+    compared = [_lower(one) for one in (*compared, *more)]
     main = hdus["SCI"].header
     return HifredProduct(
         name=name,
@@ -297,7 +344,7 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         data=hdus["SCI"].data[order],
         err=_errors(hdus, order),
         dq=hdus["DQ"].data[order],
-        wcs=celestial(main) if main.get("CTYPE1") else None,
+        wcs=_sky(main),
         x=compared[0],
         y=compared[1],
         owner=np.array(get("OWNER")),
@@ -305,7 +352,16 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         arrays={
             one.lower(): np.array(get(one)) for one in ("SPECTRA", "MAPS") if extension(one) in hdus
         },
+        more=tuple(compared[2:]),
     )
+
+
+def _word(value):
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
+
+
+def _sky(header):
+    return celestial(header) if header.get("CTYPE1") else None
 
 
 def _errors(hdus, order):

@@ -1,4 +1,4 @@
-"""Tables of a report on a cube fused from two."""
+"""Tables of a report on a cube fused from two or more."""
 
 import numpy as np
 
@@ -61,8 +61,10 @@ def agreement_table(product):
         One row for each cube; what is worse than it should be is marked.
     """
     rows, marked = [], set()
-    for number, compared in enumerate(product.cubes):
-        chi2 = product.header.get(f"HIFCHI2{compared.letter}", np.nan)
+    known = product.normalisations
+    for number, compared in enumerate(product.observations):
+        letter = compared.letter
+        chi2 = product.header.get(f"HIFCHI2{letter}", known.get(letter, [np.nan])[-1])
         image, spectrum = compared.total, compared.spectrum
         sums = [float(np.nansum(one)) for one in spectrum[:2]]
         off = 100 * (sums[0] / sums[1] - 1) if sums[1] else np.nan
@@ -79,6 +81,7 @@ def agreement_table(product):
                 f"{np.nanmedian(compared.pixels[1]):.2f} ({np.nanmedian(compared.pixels[2]):.2f})",
                 f"{int(np.sum(used > 0))} of {len(used)}",
                 f"{int(np.isfinite(compared.images[0]).sum())} of {compared.images[0].size}",
+                *(_normalisation(known[letter]) if known else ()),
             )
         )
         for column, value, limit in (
@@ -100,13 +103,31 @@ def agreement_table(product):
             "Spectral angle (noise) [°]",
             "Channels used",
             "Pixels used",
+            *(("Normalisation", "Offset along x, y [pixels of X]") if known else ()),
         ),
         rows,
         "Each cube against the fused one as it would see it: voxel by voxel, image of all "
         "channels, spectrum of all pixels. Beyond noise: root mean square of the residuals without "
-        "the noise, relative to image or spectrum. Angle: median over the pixels.",
+        "the noise, relative to image or spectrum. Angle: median over the pixels."
+        + (
+            " Normalisation: how much more of the source a cube shows than its response says, "
+            "relative to X. Offset: how far the source lies in it from where its coordinates say, "
+            "to first order, relative to X; it is not corrected."
+            if known
+            else ""
+        ),
         frozenset(marked),
     )
+
+
+def _normalisation(known):
+    value, error, *offsets, _ = known
+    if not error > 0:
+        yield from (f"{value:.4g}", "–")
+        return
+    yield f"{value:.4f} ± {error:.4f}"
+    pairs = zip(offsets[::2], offsets[1::2], strict=True)
+    yield ", ".join(f"{one:+.2f} ± {its:.2f}".replace("-", "−") for one, its in pairs)
 
 
 def mismatch_table(product):
@@ -197,7 +218,7 @@ def hifred_record_tables(product):
         Input, software, and the parameters in two halves.
     """
     header = product.header
-    files = [(f"{compared.letter}", compared.file) for compared in product.cubes]
+    files = [(f"{compared.letter}", compared.file) for compared in product.observations]
     if header.get("ASNTABLE"):
         files.append(("association", header["ASNTABLE"]))
     parameters = _pairs(product.tables.get("parameters"), "name", "value")
