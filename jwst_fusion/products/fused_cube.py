@@ -106,6 +106,8 @@ def _provenance(product, template, fused, options):
     meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = RANK_RULES[type(options.rank)]
+    meta.components_above_noise = int(solution.subspace.signal)
+    meta.truncated = solution.subspace.truncated
     meta.tuning = options.tuning
     meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)

@@ -35,6 +35,8 @@ SPECTRUM = (0.04, 0.1)
 # residuals beyond noise in units of the error that the fused cube states.
 CHANNELS = (4, 20)
 CHANNEL_SIGMA, CHANNEL_STATED = 6.0, 1.0
+# What components above the noise hold that were not kept, in units of the stated error.
+TRUNCATED = (1.0, np.inf)
 # Residuals of an image that was left out, beyond noise, relative to the image.
 LEFT_OUT = (0.15, 0.3)
 # The same in units of the error that the prediction states, where it states one.
@@ -211,10 +213,34 @@ def check_cube(product, bands):
             "understated errors.",
             "spectrum",
         )
+    yield from _components(product)
     yield from _channels(product)
     yield from _bands(product, bands)
     yield from _spaxels(product)
     yield from _spectrum(product)
+
+
+def _components(product):
+    """Components that stand out of the noise and were not kept."""
+    kept, above = product.header.get("FUSNCOMP", 0), product.header.get("FUSNSIGN", 0)
+    noise = np.asarray(product.channels["noise"], float)
+    known = np.isfinite(noise) & np.isfinite(product.stated_error)
+    if not above > kept or not known.any():
+        return
+    ratio = product.header.get("FUSTRUNC", 0.0) * float(
+        np.median(noise[known] / product.stated_error[known])
+    )
+    level = level_of(ratio, TRUNCATED)
+    if level:
+        yield Finding(
+            "components",
+            level,
+            f"{above - kept} of {above} components above the noise are left out",
+            f"What they hold of the cube is {short(ratio)} times the error that the fused cube "
+            "states, on the mean over field and channels: spectra and lines that the fused cube "
+            "cannot have. Give a higher rank (or max_rank), or rank=auto.",
+            "spectrum",
+        )
 
 
 def _channels(product):

@@ -32,12 +32,19 @@ RELATIVE_ERROR = (0.03, 0.15)
 STRUCTURE = (0.2, 2.0, 0.015)
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
+# The same where calibration was switched off although image and cube differ. It must be so many
+# times the error of the comparison, that of noise and of what PSFs and filter curves leave in it.
+UNCALIBRATED = (0.02, 0.2)
+UNCALIBRATED_SIGMA, UNCALIBRATED_ERROR = 4.0, 0.005
 # Background that was taken off an image, relative to the median of that image.
 BACKGROUND = 0.02
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
 CORRELATION = 0.8, 0.4
 # Scatter of the prediction over the noise of the image from which on a correlation can be expected.
 CORRELATION_SIGNAL = 3.0
+# Contrast of the cube over that of the image: below, they do not show the same scene, if it is so
+# many standard deviations from 1; above, they do, if it is so many from 0.
+LIKENESS, LIKENESS_SIGMA = 0.5, 5.0
 
 
 def check_unlike(product):
@@ -54,6 +61,19 @@ def check_unlike(product):
     Finding
     """
     for index, label in enumerate(product.labels):
+        alike, alike_error = _likeness(product, index)
+        if alike < LIKENESS and 1 - alike > LIKENESS_SIGMA * alike_error:
+            yield Finding(
+                "unlike",
+                "fault",
+                f"{label} does not show what the cube shows",
+                f"At the resolution of the cube, the cube seen through the filter has {alike:.2f} ± "
+                f"{alike_error:.2f} times the contrast that the image has there (1 for the same "
+                "scene, 0 for another one). The image may be of another field or badly misplaced: "
+                "leave it out (parameter filters) or mend it.",
+                "field",
+            )
+            continue
         image = product.arrays["images"][index]
         model = image - product.arrays["residuals"][index]
         noise = np.nanmedian(product.arrays["image_errors"][index])
@@ -72,6 +92,15 @@ def check_unlike(product):
             "or mend it.",
             "field",
         )
+
+
+def _likeness(product, index):
+    """Contrast of the cube over that of an image, and its error; NaN if that is not known."""
+    row = product.filters[index]
+    # Products of earlier versions do not say.
+    if "likeness" not in (row.dtype.names or ()):
+        return np.nan, np.nan
+    return float(row["likeness"]), float(row["likeness_error"])
 
 
 def check_images(product, bands):
@@ -238,6 +267,10 @@ def _corrected(product):
 
 def _in_place(product, bands, index):
     """Whether an image shows the scene where the cube has it, as far as residuals tell."""
+    alike, alike_error = _likeness(product, index)
+    # The fused cube may follow an image that the noise of the cube allows, whatever that shows.
+    if alike < max(LIKENESS, LIKENESS_SIGMA * alike_error):
+        return False
     image = product.arrays["images"][index]
     if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
         return False
@@ -296,6 +329,9 @@ def check_calibration(product):
     labels = product.labels
     off = product.header.get("FUSXCAL") == "off"
     for index, row in enumerate(product.filters):
+        if off and _measured_apart(row):
+            yield _uncalibrated(labels[index], row)
+            continue
         if not np.isfinite(row["calibration_error"]):
             yield Finding(
                 "calibration",
@@ -317,3 +353,29 @@ def check_calibration(product):
                 "or flux calibration of one of them may be wrong.",
                 "calibration",
             )
+
+
+def _measured_apart(row):
+    """Whether means of image and cube differ although no calibration was wanted."""
+    # Products of earlier versions do not say.
+    if "measured_calibration" not in (row.dtype.names or ()):
+        return False
+    value, error = float(row["measured_calibration"]), float(row["measured_calibration_error"])
+    if not np.isfinite(error):
+        return False
+    known = np.hypot(error / value, UNCALIBRATED_ERROR)
+    return abs(np.log(value)) > max(UNCALIBRATED[0], UNCALIBRATED_SIGMA * known)
+
+
+def _uncalibrated(label, row):
+    """An image that is brighter or fainter than the cube and was left so."""
+    value, error = float(row["measured_calibration"]), float(row["measured_calibration_error"])
+    return Finding(
+        "calibration",
+        level_of(abs(np.log(value)), UNCALIBRATED),
+        f"{label} and the cube differ in brightness, and are not calibrated",
+        f"Image over cube: {value:.3f} ± {error:.3f}, from means over the field. Cross-calibration "
+        "was switched off, so that the fused cube lies between them: crosscal=fitted takes that "
+        "out.",
+        "calibration",
+    )
