@@ -67,10 +67,10 @@ def check_unlike(product):
                 "unlike",
                 "fault",
                 f"{label} does not show what the cube shows",
-                f"At the resolution of the cube, the cube seen through the filter has {alike:.2f} ± "
-                f"{alike_error:.2f} times the contrast that the image has there (1 for the same "
-                "scene, 0 for another one). The image may be of another field or badly misplaced: "
-                "leave it out (parameter filters) or mend it.",
+                "At the resolution of the cube, the cube seen through the filter has "
+                f"{alike:.2f} ± {alike_error:.2f} times the contrast that the image has there (1 "
+                "for the same scene, 0 for another one). The image may be of another field or "
+                "badly misplaced: leave it out (parameter filters) or mend it.",
                 "field",
             )
             continue
