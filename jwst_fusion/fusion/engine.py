@@ -175,11 +175,13 @@ def fuse(data, options=None):
             weights = problem.data.psf_weights
             add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
         if posterior is not None and len(stars):
+            single, broad = deviations.spread()
             own = SourcePosterior(
                 positions=problem.data.sources,
                 covariance=amplitudes,
-                deviation=deviations.spread(),
+                deviation=single,
                 shared=shared,
+                broad=broad,
                 response=point_response(problem, tuned, posterior.covariance.shape[-1] // 2),
             )
             posterior = replace(posterior, sources=own)

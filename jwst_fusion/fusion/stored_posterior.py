@@ -27,6 +27,7 @@ EXTENSIONS = {
     "posterior_amplitudes": "FUSPOSTAMPLITUDES",
     "posterior_deviation": "FUSPOSTDEVIATION",
     "posterior_shared": "FUSPOSTSHARED",
+    "posterior_broad": "FUSPOSTBROAD",
     "posterior_response": "FUSPOSTRESPONSE",
 }
 
@@ -75,6 +76,7 @@ def packed(posterior, *, mirrored):
             "posterior_amplitudes": more.covariance,
             "posterior_deviation": more.deviation,
             "posterior_shared": more.shared,
+            "posterior_broad": more.broad,
             "posterior_response": more.response.reshape(-1, *more.response.shape[2:]),
         }
     found = {key: np.asarray(one, np.float32) for key, one in found.items() if one is not None}
@@ -125,6 +127,7 @@ def unpacked(arrays):
             covariance=np.asarray(arrays["posterior_amplitudes"], float),
             deviation=_known(arrays["posterior_deviation"]),
             shared=_known(arrays["posterior_shared"]),
+            broad=_known(arrays.get("posterior_broad")),  # not in products of earlier versions
             response=response.reshape(rank, rank, *response.shape[1:]),
         )
     spectra = None

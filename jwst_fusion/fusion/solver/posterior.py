@@ -8,10 +8,15 @@ import numpy as np
 import scipy.fft as sf
 
 __all__ = [
+    "BLOCK",
     "CubePosterior",
     "SourcePosterior",
     "sum_variances",
 ]
+
+#: Channels that share what the spectrum of a source lacks of its continuum: about the width of the
+#: broad scales at which deviations from the components are looked at.
+BLOCK = 16
 
 _SIMILAR = 1e-4  # of the largest singular value: masks behind PSFs that differ less are one
 _FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
@@ -32,6 +37,9 @@ class SourcePosterior:
     deviation : ndarray (J, L) or None
         1-sigma error of the part of each spectrum beyond the components, independent between
         channels, MJy/sr times pixel; None where there is no such part.
+    broad : ndarray (J, L) or None
+        1-sigma error of this part that the channels of a block of `BLOCK` share, in the same unit;
+        None without it.
     shared : ndarray (J, L) or None
         1-sigma error that all channels of a source share, as that of its PSF, in the same unit;
         None with `deviation`.
@@ -42,6 +50,7 @@ class SourcePosterior:
     response: np.ndarray
     deviation: np.ndarray | None = field(default=None)
     shared: np.ndarray | None = field(default=None)
+    broad: np.ndarray | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -180,13 +189,16 @@ def sum_variances(posterior, mask, weights=None):
     if posterior.residual is not None:
         independent = independent + _residual_variance(posterior.residual, mask)
     if posterior.sources is not None:
-        more, shared, points = _source_terms(posterior, mask, blurred, rows)
+        more, broad, shared, points = _source_terms(posterior, mask, blurred, rows)
         variance += points
         independent = independent + more
         if weights is None:
-            variance += (shared**2).sum(0)
+            variance += (shared**2 + broad**2).sum(0)
         else:
             variance += ((weights @ shared.T) ** 2).sum(1)
+            starts = np.arange(0, len(posterior.basis), BLOCK)
+            for one in broad:
+                variance += (np.add.reduceat(weights * one, starts, axis=1) ** 2).sum(1)
     return variance + (independent * own if weights is None else square @ independent)
 
 
@@ -330,13 +342,14 @@ def _residual_variance(residual, mask):
 
 
 def _source_terms(posterior, mask, blurred, rows):
-    """Independent variances (L,), shared errors (J, L), and variances (n,) of amplitudes."""
+    """Independent variances (L,), errors of blocks and of all (J, L), variances of amplitudes."""
     sources = posterior.sources
     nodes, rank = len(blurred), posterior.basis.shape[1]
     edge = (np.array(blurred.shape[1:]) - mask.shape) // 2
     reach = sources.response.shape[-1] // 2
     channels = len(posterior.basis)
-    independent, shared = np.zeros(channels), np.zeros((len(sources.positions), channels))
+    independent = np.zeros(channels)
+    broad, shared = np.zeros((2, len(sources.positions), channels))
     points = np.zeros(len(rows))
     table = rows.reshape(-1, nodes, rank)
     for j, (x, y) in enumerate(sources.positions):
@@ -348,11 +361,13 @@ def _source_terms(posterior, mask, blurred, rows):
             flux = posterior.psf_weights @ _at(blurred, y + edge[0], x + edge[1])
             independent += (sources.deviation[j] * flux) ** 2
             shared[j] = sources.shared[j] * flux
+            if sources.broad is not None:
+                broad[j] = sources.broad[j] * flux
         # (node, k of the maps, k of the amplitude)
         seen = np.einsum("ryx,abyx->rab", window, sources.response)
         change = np.einsum("nra,rab->nb", table, seen)
         points += np.einsum("na,ab,nb->n", change, sources.covariance[j], change)
-    return independent, shared, points
+    return independent, broad[broad.any(1)], shared, points
 
 
 def _window(maps, row, column, reach):

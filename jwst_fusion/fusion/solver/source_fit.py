@@ -10,6 +10,7 @@ import scipy.ndimage as ndi
 
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.point_sources import point_groups
+from jwst_fusion.fusion.solver.posterior import BLOCK
 from jwst_fusion.numerics.starlet import SPLINE
 
 __all__ = [
@@ -32,6 +33,9 @@ _LEAST = 0.25  # of the variance of an amplitude, whatever the structure around 
 # scales as many times more.
 _WINDOW = 5
 _SCALES = 5  # at most: the smooth rest is some hundred channels wide
+_SINGLE = 2  # scales whose details are those of single channels and of lines
+_CORRELATED = 2.0  # channels over which the noise of a detail is correlated, by its width
+_TINY = np.finfo(float).tiny
 _BROADEST = 16  # widths of the smooth rest that a spectrum has at least
 _BELIEVED = 2.0  # mean square of noise-normalised deviations below which they are taken for noise
 
@@ -89,17 +93,21 @@ class Deviations:
         return np.where(np.isfinite(self.errors), total, 0.0)
 
     def spread(self):
-        """Error of what is believed.
+        """Errors of what is believed.
+
+        Noise of what is believed, and for the rest what deviations of this source that look like
+        noise have more than that. What is believed or missed at broad scales, neighbouring channels
+        share: sums over them need to know.
 
         Returns
         -------
-        ndarray (J, L)
-            1-sigma: noise of what is believed, and for the rest what deviations of this source that
-            look like noise have more than that. What a broad scale lacks, its channels share: it
-            counts as often as sums over them need.
+        single, broad : ndarray (J, L)
+            1-sigma error of every channel on its own, and that which all channels of a block of
+            `~jwst_fusion.fusion.solver.posterior.BLOCK` share.
         """
-        noise, bias, whole = np.zeros_like(self.spectra), np.zeros_like(self.spectra), 0.0
-        for one in self._scales():
+        single, broad, whole = np.zeros_like(self.spectra), np.zeros_like(self.spectra), 0.0
+        finest = np.zeros_like(self.spectra)
+        for j, one in enumerate(self._scales()):
             quiet = (one.gain == 0) & np.isfinite(self.errors)
             # Neighbours at a broad scale are not independent.
             count = np.maximum(quiet.sum(1) / one.width, 1)
@@ -108,11 +116,19 @@ class Deviations:
             # A mean of so many squares of noise does not tell less than its own error from nothing.
             hidden = (np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
             hidden = np.where(one.gain > 0, np.maximum(one.energy - 1, hidden), hidden)
-            noise += one.share * one.gain**2
-            bias += one.share * one.width * (1 - one.gain) ** 2 * hidden
-            whole += one.share
+            missed = (1 - one.gain) ** 2 * hidden
+            if j < _SINGLE and not one.rest:
+                single += one.share * (one.gain**2 + missed)
+                whole += one.share
+                finest = one.gain if j == 0 else finest
+            elif not one.rest:
+                broad += one.share * _CORRELATED * one.width * missed
+            else:
+                # Sums over many channels have the noise of the rest alone, unless that of single
+                # channels has it already.
+                broad += np.maximum(one.gain**2 - finest**2, 0.0) + missed
         errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
-        return errors * np.sqrt(noise / whole + bias)
+        return errors * np.sqrt(single / max(whole, _TINY)), errors * np.sqrt(broad / BLOCK)
 
     def _scales(self):
         """What the spectra have at each scale, the finest first, and the smooth rest."""
@@ -132,7 +148,7 @@ class Deviations:
             window = min(_WINDOW * width, values.shape[1])
             energy = ndi.uniform_filter1d(square, window, axis=1, mode="nearest")
             gain = 1 - (_BELIEVED / np.maximum(energy, _BELIEVED)) ** 2
-            yield _Scale(detail, energy, gain, share, width)
+            yield _Scale(detail, energy, gain, share, width, j == scales)
             values, impulse = smooth, wide
 
 
@@ -145,6 +161,7 @@ class _Scale:
     gain: np.ndarray
     share: float  # of the variance of independent noise
     width: int  # channels
+    rest: bool  # whether it is what no scale has
 
 
 def _smoothed(values, there, step):
