@@ -96,11 +96,15 @@ def check_unlike(product):
 
 def _likeness(product, index):
     """Contrast of the cube over that of an image, and its error; NaN if that is not known."""
-    row = product.filters[index]
-    # Products of earlier versions do not say.
-    if "likeness" not in (row.dtype.names or ()):
+    return _measured(product, "likeness", index)
+
+
+def _measured(product, name, index):
+    """A number of one image and its error; NaN in products of earlier versions without them."""
+    if name not in (product.filters.dtype.names or ()):
         return np.nan, np.nan
-    return float(row["likeness"]), float(row["likeness_error"])
+    row = product.filters[index]
+    return float(row[name]), float(row[f"{name}_error"])
 
 
 def check_images(product, bands):
@@ -329,8 +333,9 @@ def check_calibration(product):
     labels = product.labels
     off = product.header.get("FUSXCAL") == "off"
     for index, row in enumerate(product.filters):
-        if off and _measured_apart(row):
-            yield _uncalibrated(labels[index], row)
+        told = _measured(product, "measured_calibration", index)
+        if off and _measured_apart(*told):
+            yield _uncalibrated(labels[index], *told)
             continue
         if not np.isfinite(row["calibration_error"]):
             yield Finding(
@@ -355,21 +360,16 @@ def check_calibration(product):
             )
 
 
-def _measured_apart(row):
+def _measured_apart(value, error):
     """Whether means of image and cube differ although no calibration was wanted."""
-    # Products of earlier versions do not say.
-    if "measured_calibration" not in (row.dtype.names or ()):
-        return False
-    value, error = float(row["measured_calibration"]), float(row["measured_calibration_error"])
     if not np.isfinite(error):
         return False
     known = np.hypot(error / value, UNCALIBRATED_ERROR)
     return abs(np.log(value)) > max(UNCALIBRATED[0], UNCALIBRATED_SIGMA * known)
 
 
-def _uncalibrated(label, row):
+def _uncalibrated(label, value, error):
     """An image that is brighter or fainter than the cube and was left so."""
-    value, error = float(row["measured_calibration"]), float(row["measured_calibration_error"])
     return Finding(
         "calibration",
         level_of(abs(np.log(value)), UNCALIBRATED),
