@@ -142,6 +142,8 @@ def _fitted_psfs(meta, fit, scale, *, mirrored):
         for axis, value in zip("xy", variance[:2], strict=True):
             width = FWHM_OF_SIGMA * scale * np.sign(value) * np.sqrt(abs(value))
             setattr(meta, f"psf_fit_{name}_{axis}", float(width))
+    apart = (fit.cube - fit.image)[:2]
+    meta.psf_fit_significance = float(np.sum(apart) / np.hypot(*fit.errors[3:5]))
     x, y = fit.shift * scale
     meta.psf_fit_shift_x, meta.psf_fit_shift_y = float(-x if mirrored else x), float(y)
     meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))

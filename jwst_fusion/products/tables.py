@@ -207,6 +207,8 @@ def _filters(fused, dtype):
     ):
         table[name] = [one.factor if one else none for one in found]
         table[f"{name}_error"] = [one.error if one else np.nan for one in found]
+    for name in ("unexplained", "unexplained_error"):
+        table[name] = [getattr(one, name) if one else np.nan for one in fused.likenesses]
     table["coverage"] = fused.coverages
     table["throughput"] = [as_text(source, 128) for source in fused.throughputs]
     for name in QUALITY:

@@ -34,8 +34,8 @@ STRUCTURE = (0.2, 2.0, 0.015)
 CALIBRATION = (0.15, 0.4)
 # The same where calibration was switched off although image and cube differ. It must be so many
 # times the error of the comparison, that of noise and of what PSFs and filter curves leave in it.
-UNCALIBRATED = (0.02, 0.2)
-UNCALIBRATED_SIGMA, UNCALIBRATED_ERROR = 4.0, 0.005
+UNCALIBRATED = (0.03, 0.2)
+UNCALIBRATED_SIGMA, UNCALIBRATED_ERROR = 4.0, 0.0075
 # Background that was taken off an image, relative to the median of that image.
 BACKGROUND = 0.02
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
@@ -45,6 +45,9 @@ CORRELATION_SIGNAL = 3.0
 # Contrast of the cube over that of the image: below, they do not show the same scene, if it is so
 # many standard deviations from 1; above, they do, if it is so many from 0.
 LIKENESS, LIKENESS_SIGMA = 0.5, 5.0
+# Part of the variance of the cube beyond noise that the image does not have, and its significance,
+# where the offset could not be measured either.
+UNEXPLAINED, UNEXPLAINED_SIGMA = 0.04, 3.0
 
 
 def check_unlike(product):
@@ -61,7 +64,7 @@ def check_unlike(product):
     Finding
     """
     for index, label in enumerate(product.labels):
-        alike, alike_error = _likeness(product, index)
+        alike, alike_error = _measured(product, "likeness", index)
         if alike < LIKENESS and 1 - alike > LIKENESS_SIGMA * alike_error:
             yield Finding(
                 "unlike",
@@ -92,11 +95,6 @@ def check_unlike(product):
             "or mend it.",
             "field",
         )
-
-
-def _likeness(product, index):
-    """Contrast of the cube over that of an image, and its error; NaN if that is not known."""
-    return _measured(product, "likeness", index)
 
 
 def _measured(product, name, index):
@@ -271,9 +269,12 @@ def _corrected(product):
 
 def _in_place(product, bands, index):
     """Whether an image shows the scene where the cube has it, as far as residuals tell."""
-    alike, alike_error = _likeness(product, index)
     # The fused cube may follow an image that the noise of the cube allows, whatever that shows.
+    alike, alike_error = _measured(product, "likeness", index)
+    left, left_error = _measured(product, "unexplained", index)
     if alike < max(LIKENESS, LIKENESS_SIGMA * alike_error):
+        return False
+    if left > max(UNEXPLAINED, UNEXPLAINED_SIGMA * left_error):
         return False
     image = product.arrays["images"][index]
     if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
