@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jwst_fusion.fusion.solver.deviations import Deviations
 from jwst_fusion.fusion.solver.posterior import BLOCK
-from jwst_fusion.fusion.solver.source_fit import Deviations
 
 CHANNELS = 300
 
