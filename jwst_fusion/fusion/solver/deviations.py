@@ -84,9 +84,11 @@ class Deviations:
 
         Returns
         -------
-        single, broad : ndarray (J, L)
-            1-sigma error of every channel on its own, and that which all channels of a block of
-            `~jwst_fusion.fusion.solver.posterior.BLOCK` share.
+        single : ndarray (J, L)
+            1-sigma error of every channel on its own.
+        broad : ndarray (J, L)
+            That which all channels of a block of `~jwst_fusion.fusion.solver.posterior.BLOCK`
+            share.
         """
         single, broad, whole = np.zeros_like(self.spectra), np.zeros_like(self.spectra), 0.0
         finest = np.zeros_like(self.spectra)
