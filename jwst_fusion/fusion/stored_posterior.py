@@ -23,6 +23,8 @@ EXTENSIONS = {
     "posterior_missed": "FUSPOSTMISSED",
     "posterior_structure": "FUSPOSTSTRUCTURE",
     "posterior_residual": "FUSPOSTRESIDUAL",
+    "posterior_left_spectra": "FUSPOSTLEFTSPECTRA",
+    "posterior_left_maps": "FUSPOSTLEFTMAPS",
     "posterior_positions": "FUSPOSTPOSITIONS",
     "posterior_amplitudes": "FUSPOSTAMPLITUDES",
     "posterior_deviation": "FUSPOSTDEVIATION",
@@ -61,6 +63,8 @@ def packed(posterior, *, mirrored):
         "posterior_maps": posterior.maps,
         "posterior_noise": posterior.noise,
         "posterior_residual": posterior.residual,
+        "posterior_left_spectra": posterior.left_spectra,
+        "posterior_left_maps": posterior.left_maps,
     }
     if posterior.spectra is not None:
         first, second = np.triu_indices(posterior.spectra.shape[1])
@@ -151,6 +155,8 @@ def unpacked(arrays):
         response=missed,
         structure=structure,
         spectra=spectra,
+        left_spectra=_known(arrays.get("posterior_left_spectra")),
+        left_maps=_known(arrays.get("posterior_left_maps")),
     )
     return posterior, bool(numbers[1])
 
