@@ -210,7 +210,7 @@ def sum_variances(posterior, mask, weights=None):
         else:
             variance += ((weights @ shared.T) ** 2).sum(1)
             starts = np.arange(0, len(posterior.basis), BLOCK)
-            for one in broad:
+            for one in broad[broad.any(1)]:
                 variance += (np.add.reduceat(weights * one, starts, axis=1) ** 2).sum(1)
     return variance + (independent * own if weights is None else square @ independent)
 
@@ -398,7 +398,7 @@ def _source_terms(posterior, mask, blurred, rows):
         seen = np.einsum("ryx,abyx->rab", window, sources.response)
         change = np.einsum("nra,rab->nb", table, seen)
         points += np.einsum("na,ab,nb->n", change, sources.covariance[j], change)
-    return independent, broad[broad.any(1)], shared, points
+    return independent, broad, shared, points
 
 
 def _window(maps, row, column, reach):
