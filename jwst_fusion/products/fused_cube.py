@@ -143,7 +143,9 @@ def _fitted_psfs(meta, fit, scale, *, mirrored):
             width = FWHM_OF_SIGMA * scale * np.sign(value) * np.sqrt(abs(value))
             setattr(meta, f"psf_fit_{name}_{axis}", float(width))
     apart = (fit.cube - fit.image)[:2]
-    meta.psf_fit_significance = float(np.sum(apart) / np.hypot(*fit.errors[3:5]))
+    known = np.hypot(*fit.errors[3:5])
+    if np.isfinite(known) and known > 0:
+        meta.psf_fit_significance = float(np.sum(apart) / known)
     x, y = fit.shift * scale
     meta.psf_fit_shift_x, meta.psf_fit_shift_y = float(-x if mirrored else x), float(y)
     meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))

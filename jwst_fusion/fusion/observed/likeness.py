@@ -79,7 +79,7 @@ def likeness(cube, err, images, image_err, *, responses, psf, factor):
         total, share = (sample_spaxels(one, factor) for one in blur_with_gaps(image, kernel))
         noise = sample_spaxels(blur_with_gaps(sigma**2, kernel**2)[0], factor)
         inside = response != 0
-        variance = np.tensordot(response[inside] ** 2, err[inside] ** 2, axes=1)
+        variance = np.tensordot(response[inside] ** 2, np.nan_to_num(err[inside]) ** 2, axes=1)
         found.append(_slope(total, share, noise, synthetic_image(cube, response), variance))
     return found
 

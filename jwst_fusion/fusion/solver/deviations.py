@@ -126,9 +126,9 @@ class Deviations:
             width, smooth, wide = 2**j, np.zeros_like(values), np.zeros_like(impulse)
             if j < scales:
                 smooth, wide = _smoothed(values, there, width), _smoothed(impulse, None, width)
-            share = float(np.sum((impulse - wide) ** 2))
-            detail = values - smooth
-            noise = share * _smoothed(variance, there, width)
+            square = (impulse - wide) ** 2
+            share, detail = float(square.sum()), values - smooth
+            noise = share * _averaged(variance, there, np.trim_zeros(square[0]))
             square = np.where(there & (noise > 0), detail**2, 0.0) / np.where(noise > 0, noise, 1.0)
             window = min(_WINDOW * width, values.shape[1])
             energy = ndi.uniform_filter1d(square, window, axis=1, mode="nearest")
@@ -155,6 +155,11 @@ def _smoothed(values, there, step):
     kernel[::step] = SPLINE
     if there is None:
         return ndi.convolve1d(values, kernel, axis=1, mode="reflect")
+    return _averaged(values, there, kernel)
+
+
+def _averaged(values, there, kernel):
+    """Weighted mean around every channel of spectra (J, L), over the channels that are there."""
     total, weight = (
         ndi.convolve1d(one, kernel, axis=1, mode="reflect")
         for one in (np.where(there, values, 0.0), there.astype(float))

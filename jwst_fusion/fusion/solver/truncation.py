@@ -81,13 +81,13 @@ def truncation(data, model, subspace):
         return None
     sigma, root = subspace.sigma[live], np.sqrt(data.spaxel_weight[good])
     left = (data.cube[live][:, good] - model[live][:, good]) / sigma[:, None] * root
-    left = np.nan_to_num(left.astype(float))
+    left = np.nan_to_num(left.astype(np.float32))
     wide = left.shape[0] > left.shape[1]
     gram = left.T @ left if wide else left @ left.T
     count = min(count, len(gram))
     values, vectors = sla.eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
     if wide:
-        vectors = left @ vectors / np.sqrt(np.maximum(values, np.finfo(float).tiny))
+        vectors = left @ vectors / np.sqrt(np.maximum(values, np.finfo(np.float32).tiny))
     spectra = np.zeros((len(subspace.sigma), count))
     spectra[live] = vectors * sigma[:, None]
     maps = np.zeros((count, *good.shape))

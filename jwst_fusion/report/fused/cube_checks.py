@@ -35,8 +35,9 @@ SPECTRUM = (0.04, 0.1)
 # residuals beyond noise in units of the error that the fused cube states.
 CHANNELS = (4, 20)
 CHANNEL_SIGMA, CHANNEL_STATED = 6.0, 1.0
-# What components above the noise hold that were not kept, in units of the stated error.
-TRUNCATED = (1.0, np.inf)
+# What components above the noise hold that were not kept, in units of the stated error, which
+# contains it: half of that.
+TRUNCATED = (0.7, np.inf)
 # Residuals of an image that was left out, beyond noise, relative to the image.
 LEFT_OUT = (0.15, 0.3)
 # The same in units of the error that the prediction states, where it states one.
@@ -263,8 +264,8 @@ def _components(product):
             level,
             f"{above - kept} of {above} components above the noise are left out",
             f"What they hold of the cube is {short(ratio)} times the error that the fused cube "
-            "states, on the mean over field and channels: spectra and lines that the fused cube "
-            "cannot have. Give a higher rank (or max_rank), or rank=auto.",
+            "states, on the mean over field and channels, and most of that error: spectra and "
+            "lines that the fused cube cannot have. Give a higher rank (max_rank), or rank=auto.",
             "spectrum",
         )
 

@@ -64,7 +64,7 @@ def check_unlike(product):
     Finding
     """
     for index, label in enumerate(product.labels):
-        alike, alike_error = _measured(product, "likeness", index)
+        alike, alike_error = _likeness(product, index)
         if alike < LIKENESS and 1 - alike > LIKENESS_SIGMA * alike_error:
             yield Finding(
                 "unlike",
@@ -95,6 +95,15 @@ def check_unlike(product):
             "or mend it.",
             "field",
         )
+
+
+def _likeness(product, index):
+    """Contrast of the cube over that of an image of the same mean, and its error."""
+    value, error = _measured(product, "likeness", index)
+    # A difference of brightness is told by itself.
+    gain = _measured(product, "measured_calibration", index)[0]
+    gain = gain if gain > 0 else 1.0
+    return gain * value, gain * error
 
 
 def _measured(product, name, index):
@@ -270,7 +279,7 @@ def _corrected(product):
 def _in_place(product, bands, index):
     """Whether an image shows the scene where the cube has it, as far as residuals tell."""
     # The fused cube may follow an image that the noise of the cube allows, whatever that shows.
-    alike, alike_error = _measured(product, "likeness", index)
+    alike, alike_error = _likeness(product, index)
     left, left_error = _measured(product, "unexplained", index)
     if alike < max(LIKENESS, LIKENESS_SIGMA * alike_error):
         return False
