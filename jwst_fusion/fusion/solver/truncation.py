@@ -11,6 +11,7 @@ import scipy.ndimage as ndi
 __all__ = ["Truncation", "truncation"]
 
 _MOST = 12  # components whose maps are kept: posteriors stay below the size of the cube
+_MARGIN = 1.03  # the largest singular value of noise scatters about the edge by a few per cent
 _SLAB = 32_000_000  # bytes of the cube that are worked on at once
 
 
@@ -53,7 +54,7 @@ def _fine(plane, factor):
 
 
 def truncation(data, model, subspace):
-    """Find what the residuals of the cube hold of components that were left out.
+    r"""Find what the residuals of the cube hold of components that were left out.
 
     Parameters
     ----------
@@ -67,13 +68,16 @@ def truncation(data, model, subspace):
     Returns
     -------
     Truncation or None
-        The strongest components of the residuals, as many as stand out of the noise and are not in
-        the subspace; None if all are.
+        The strongest components of the residuals, at most as many as stand out of the noise of the
+        cube and are not in the subspace; None if all are, or if the residuals show none.
 
     Notes
     -----
-    The residuals in units of the noise are cut off behind their largest singular values. They are
-    at the resolution of the cube: of what the components hold within a spaxel, nothing is known.
+    Of the residuals in units of the noise, those singular values :math:`s` count that exceed the
+    largest one of noise, :math:`e = \sqrt{L} + \sqrt{n}` of n spaxels, with the part
+    :math:`\sqrt{1 - e^2 / s^2}`: spectra of sources, and those that were fitted again, may have
+    explained the rest. They are at the resolution of the cube: of what the components hold within a
+    spaxel, nothing is known.
     """
     count = min(subspace.signal - subspace.rank, _MOST)
     good, live = data.spaxel_weight > 0, np.flatnonzero(subspace.valid)
@@ -88,8 +92,15 @@ def truncation(data, model, subspace):
     values, vectors = sla.eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
     if wide:
         vectors = left @ vectors / np.sqrt(np.maximum(values, np.finfo(np.float32).tiny))
-    spectra = np.zeros((len(subspace.sigma), count))
+    # The noise is that of what is left, without the strongest.
+    noise = (np.sum(left**2, dtype=float) - values.sum()) / max(left.size - sum(left.shape), 1)
+    edge = _MARGIN * noise * (np.sqrt(left.shape[0]) + np.sqrt(left.shape[1])) ** 2
+    seen = values > edge
+    if not seen.any():
+        return None
+    vectors, share = vectors[:, seen], np.sqrt(1 - edge / values[seen])
+    spectra = np.zeros((len(subspace.sigma), len(share)))
     spectra[live] = vectors * sigma[:, None]
-    maps = np.zeros((count, *good.shape))
-    maps[:, good] = vectors.T @ left / root
+    maps = np.zeros((len(share), *good.shape))
+    maps[:, good] = share[:, None] * (vectors.T @ left) / root
     return Truncation(spectra, maps)
