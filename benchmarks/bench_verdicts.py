@@ -38,6 +38,12 @@ def parse(arguments=None):
         "--work", type=Path, help="folder where fused cases are kept, and taken from if they exist"
     )
     parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="SEED/NUMBER",
+        help="list these cases alone, as --list names them, and make no tables",
+    )
+    parser.add_argument(
         "--list", action="store_true", help="also list every case with its findings"
     )
     return parser.parse_args(arguments)
@@ -51,6 +57,12 @@ def main(arguments=None):
     # Faulty cases warn of their faults, as they should.
     logging.getLogger("jwst_fusion").setLevel(logging.ERROR)
     start, tables, everything = time.perf_counter(), {}, []
+    if options.only:
+        for seed in SEEDS.values():
+            numbers = [int(one.split("/")[1]) for one in options.only if one.startswith(f"{seed}/")]
+            for one in judged(options.cases // 2, seed, options.work, numbers):
+                log.info("%s", _described(one, seed))
+        return
     for name, seed in SEEDS.items():
         found = judged(options.cases // 2, seed, options.work)
         if options.list:
@@ -70,7 +82,7 @@ def main(arguments=None):
         options.output.write_text("\n".join(text))
 
 
-def judged(count, seed, work=None):
+def judged(count, seed, work=None, numbers=None):
     """
     Fuse and judge cases.
 
@@ -82,20 +94,26 @@ def judged(count, seed, work=None):
         Seed of all.
     work : pathlib.Path, optional
         Folder where fused cases are kept.
+    numbers : list of int, optional
+        Cases that are wanted; all by default.
 
     Returns
     -------
     list of Score
     """
     good, found = {}, []
-    for case in draw_cases(count, seed=seed):
+    cases = draw_cases(count, seed=seed)
+    if numbers is not None:
+        twins = {one.base.number for one in cases if one.number in numbers}
+        cases = [one for one in cases if one.number in twins | set(numbers)]
+    for case in cases:
         fused = _fused(case, None if work is None else work / f"{seed}_{count}_{case.number}.pkl")
         if case.fault == "none":
             good[case.base.number] = fused
             found.append(score(case, fused))
         else:
             found.append(score(case, fused, good[case.base.number]))
-    return found
+    return [one for one in found if numbers is None or one.case.number in numbers]
 
 
 def _fused(case, path):

@@ -31,6 +31,7 @@ from jwst_fusion.fusion.solver.settings import FusionSettings
 from jwst_fusion.fusion.solver.source_errors import add_source_errors, point_response
 from jwst_fusion.fusion.solver.source_fit import light_of
 from jwst_fusion.fusion.solver.structure import local_structure
+from jwst_fusion.fusion.solver.truncation import truncation
 from jwst_fusion.fusion.solver.whitening import is_complete, usable_data
 from jwst_fusion.messages import warn
 from jwst_fusion.parameters import settings_of
@@ -85,7 +86,8 @@ def fuse(data, options=None):
     exponent of the prior per component. The error holds the posterior covariance in the
     block-diagonal approximation of `LocalWeights`, with what is missed of the scene scaled by its
     structure around each pixel, and the noise of mean and basis; it is calibrated if the
-    hyperparameters are, and does not know of spectra outside the subspace.
+    hyperparameters are. Of spectra outside the subspace it knows what the cube shows of components
+    that stand out of the noise and were left out.
     """
     if not isinstance(data, FusionData):
         msg = f"data must be FusionData(...), got {type(data).__name__}"
@@ -175,11 +177,13 @@ def fuse(data, options=None):
             weights = problem.data.psf_weights
             add_light(cube, weights, believed, shapes, nonnegative=settings.nonnegative)
         if posterior is not None and len(stars):
+            single, broad = deviations.spread()
             own = SourcePosterior(
                 positions=problem.data.sources,
                 covariance=amplitudes,
-                deviation=deviations.spread(),
+                deviation=single,
                 shared=shared,
+                broad=broad,
                 response=point_response(problem, tuned, posterior.covariance.shape[-1] // 2),
             )
             posterior = replace(posterior, sources=own)
@@ -194,6 +198,10 @@ def fuse(data, options=None):
             log.info("%d lines of few spaxels have no component; they are put back", lines.count)
             if posterior is not None:
                 posterior = replace(posterior, residual=lines.error)
+        left = truncation(data, cube_model, problem.subspace) if posterior is not None else None
+        if left is not None:
+            left.added_to(error)
+            posterior = replace(posterior, left_spectra=left.spectra, left_maps=left.maps)
         prediction = _predicted(problem, tuned, settings, images_model)
         if prediction is not None and len(stars):
             light = light_of(problem.data, believed, stars.points)[1][prediction.images]

@@ -61,6 +61,11 @@ class FusedObservation:
         Images used.
     calibrations : list of Calibration or None
         Their calibration.
+    measured_calibrations : list of Calibration or None
+        What means of image and cube say of it, whether that is used or not.
+    likenesses : list of Likeness or None
+        How much of the contrast of each image the cube shows, see
+        `~jwst_fusion.fusion.observed.likeness.likeness`.
     offsets, offset_errors : array (F, 2) and (F,)
         Measured offsets (x, y) of the images against the cube and their errors, arcsec; infinite
         errors where nothing could be measured.
@@ -101,6 +106,8 @@ class FusedObservation:
     channels: slice
     images: list
     calibrations: list
+    measured_calibrations: list
+    likenesses: list
     offsets: np.ndarray
     offset_errors: np.ndarray
     applied_offsets: np.ndarray

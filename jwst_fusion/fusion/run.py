@@ -19,6 +19,7 @@ from jwst_fusion.fusion.observed.alignment import align, filter_offsets, report_
 from jwst_fusion.fusion.observed.assemble import cross_calibrate, cube_arrays, fusion_data
 from jwst_fusion.fusion.observed.background import Backgrounds, find_backgrounds
 from jwst_fusion.fusion.observed.disagreement import mend_images
+from jwst_fusion.fusion.observed.likeness import likeness
 from jwst_fusion.fusion.observed.photometry import Calibration, filter_responses
 from jwst_fusion.fusion.observed.registration import choose_factor, common_grid, independent_share
 from jwst_fusion.fusion.origin import voxel_origin, without_rejected
@@ -131,11 +132,12 @@ def fuse_observations(cube, images, options):
         backgrounds = find_backgrounds(padded, images, responses, aligned, psf=psf, factor=factor)
     seen = aligned.data - backgrounds.taken[:, None, None]
     arrays = {"cube": padded, "err": padded_err, "images": seen, "image_err": aligned.err}
-    # The fit of gains starts from those of the means.
-    method = "eroded" if options.crosscal == "fitted" else options.crosscal
-    calibrations = cross_calibrate(
-        **arrays, responses=responses, psf=psf, factor=factor, method=method
-    )
+    # The fit of gains starts from those of the means; where nothing is to be calibrated, they tell
+    # whether that was right.
+    method = "mean" if options.crosscal == "mean" else "eroded"
+    measured = cross_calibrate(**arrays, responses=responses, psf=psf, factor=factor, method=method)
+    calibrations = [None] * len(images) if options.crosscal == "off" else measured
+    alike = likeness(**arrays, responses=responses, psf=psf, factor=factor)
     factors = _factors(images, calibrations, options.crosscal)
     inputs = fusion_data(
         **arrays,
@@ -185,6 +187,8 @@ def fuse_observations(cube, images, options):
         channels=channels,
         images=images,
         calibrations=calibrations,
+        measured_calibrations=measured,
+        likenesses=alike,
         offsets=offsets,
         offset_errors=aligned.errors * grid.fine.scale,
         applied_offsets=aligned.applied * grid.fine.scale,

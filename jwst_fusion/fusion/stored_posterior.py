@@ -23,10 +23,13 @@ EXTENSIONS = {
     "posterior_missed": "FUSPOSTMISSED",
     "posterior_structure": "FUSPOSTSTRUCTURE",
     "posterior_residual": "FUSPOSTRESIDUAL",
+    "posterior_left_spectra": "FUSPOSTLEFTSPECTRA",
+    "posterior_left_maps": "FUSPOSTLEFTMAPS",
     "posterior_positions": "FUSPOSTPOSITIONS",
     "posterior_amplitudes": "FUSPOSTAMPLITUDES",
     "posterior_deviation": "FUSPOSTDEVIATION",
     "posterior_shared": "FUSPOSTSHARED",
+    "posterior_broad": "FUSPOSTBROAD",
     "posterior_response": "FUSPOSTRESPONSE",
 }
 
@@ -60,6 +63,8 @@ def packed(posterior, *, mirrored):
         "posterior_maps": posterior.maps,
         "posterior_noise": posterior.noise,
         "posterior_residual": posterior.residual,
+        "posterior_left_spectra": posterior.left_spectra,
+        "posterior_left_maps": posterior.left_maps,
     }
     if posterior.spectra is not None:
         first, second = np.triu_indices(posterior.spectra.shape[1])
@@ -75,6 +80,7 @@ def packed(posterior, *, mirrored):
             "posterior_amplitudes": more.covariance,
             "posterior_deviation": more.deviation,
             "posterior_shared": more.shared,
+            "posterior_broad": more.broad,
             "posterior_response": more.response.reshape(-1, *more.response.shape[2:]),
         }
     found = {key: np.asarray(one, np.float32) for key, one in found.items() if one is not None}
@@ -125,6 +131,7 @@ def unpacked(arrays):
             covariance=np.asarray(arrays["posterior_amplitudes"], float),
             deviation=_known(arrays["posterior_deviation"]),
             shared=_known(arrays["posterior_shared"]),
+            broad=_known(arrays.get("posterior_broad")),  # not in products of earlier versions
             response=response.reshape(rank, rank, *response.shape[1:]),
         )
     spectra = None
@@ -148,6 +155,8 @@ def unpacked(arrays):
         response=missed,
         structure=structure,
         spectra=spectra,
+        left_spectra=_known(arrays.get("posterior_left_spectra")),
+        left_maps=_known(arrays.get("posterior_left_maps")),
     )
     return posterior, bool(numbers[1])
 

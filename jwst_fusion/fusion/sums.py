@@ -59,7 +59,8 @@ def error_of(product, mask=None, weights=None):
     Notes
     -----
     From the covariance of the component maps as a function of distance, what they miss of structure
-    around each pixel, the noise of mean and spectra, and the errors of point sources, see
+    around each pixel, the noise of mean and spectra, the errors of point sources, and what the cube
+    shows of components above the noise that were left out, see
     `~jwst_fusion.fusion.solver.posterior.sum_variances`. The error of a single voxel is that in
     ERR within 5 to 20 %, close to sources 30 %. Of a cube joined from several gratings, the errors
     of sums over its parts are combined, see

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft as sf
 
-__all__ = ["PeriodicStarlet", "Starlet1D", "Starlet2D", "Starlet2D1D", "smoothing_matrix"]
+__all__ = ["SPLINE", "PeriodicStarlet", "Starlet1D", "Starlet2D", "Starlet2D1D", "smoothing_matrix"]
 
-# Weights of five samples, of sum one: the cubic B-spline, by which scales differ by factors of two.
-_SPLINE = np.array([1, 4, 6, 4, 1]) / 16
+#: Weights of five samples, of sum one: the cubic B-spline, whose scales differ by factors of two.
+SPLINE = np.array([1, 4, 6, 4, 1]) / 16
 # Largest number of scales that a periodic transform takes by itself; details of 32 pixels are left
 # to the smooth rest.
 _LARGEST = 5
@@ -97,7 +97,7 @@ def smoothing_matrix(size, step):
         Symmetric matrix, rows of sum 1. The mirror lies half a sample beyond the last one.
     """
     matrix, rows = np.zeros((size, size)), np.arange(size)
-    for tap, weight in zip((-2, -1, 0, 1, 2), _SPLINE, strict=True):
+    for tap, weight in zip((-2, -1, 0, 1, 2), SPLINE, strict=True):
         columns = (rows + tap * step) % (2 * size)
         columns = np.where(columns >= size, 2 * size - 1 - columns, columns)
         np.add.at(matrix, (rows, columns), weight)

@@ -306,6 +306,9 @@ def _filters(fused, dtype):
         result.image_gains,
         result.image_gain_errors,
     )
+    # Factors are fitted with the scene; means are not compared.
+    for name in ("measured_calibration", "likeness", "unexplained"):
+        table[name] = table[f"{name}_error"] = np.nan
     table["coverage"] = fused.coverages
     table["throughput"] = [as_text(one, 128) for one in fused.throughputs]
     for name in QUALITY:

@@ -106,6 +106,8 @@ def _provenance(product, template, fused, options):
     meta.angle_image, meta.angle_cube = (float(angle) for angle in fused.angles)
     meta.components = int(solution.subspace.rank)
     meta.rank_rule = RANK_RULES[type(options.rank)]
+    meta.components_above_noise = int(solution.subspace.signal)
+    meta.truncated = solution.subspace.truncated
     meta.tuning = options.tuning
     meta.subspace_noise = float(solution.subspace.noise)
     meta.noise_scale_image = float(solution.noise_scale_image)
@@ -140,6 +142,10 @@ def _fitted_psfs(meta, fit, scale, *, mirrored):
         for axis, value in zip("xy", variance[:2], strict=True):
             width = FWHM_OF_SIGMA * scale * np.sign(value) * np.sqrt(abs(value))
             setattr(meta, f"psf_fit_{name}_{axis}", float(width))
+    apart = (fit.cube - fit.image)[:2]
+    known = np.hypot(*fit.errors[3:5])
+    if np.isfinite(known) and known > 0:
+        meta.psf_fit_significance = float(np.sum(apart) / known)
     x, y = fit.shift * scale
     meta.psf_fit_shift_x, meta.psf_fit_shift_y = float(-x if mirrored else x), float(y)
     meta.psf_fit_flux = float(np.sqrt(np.sum(fit.flux**2)))

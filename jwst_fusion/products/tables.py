@@ -200,9 +200,15 @@ def _filters(fused, dtype):
     table = np.zeros(len(fused.images), dtype)
     table["filter"] = [image.filter for image in fused.images]
     table["filename"] = [as_text(image.name, 128) for image in fused.images]
-    none = (1.0, np.nan)
-    pairs = [(c.factor, c.error) if c else none for c in fused.calibrations]
-    table["calibration"], table["calibration_error"] = np.transpose(pairs)
+    for name, found, none in (
+        ("calibration", fused.calibrations, 1.0),
+        ("measured_calibration", fused.measured_calibrations, np.nan),
+        ("likeness", fused.likenesses, np.nan),
+    ):
+        table[name] = [one.factor if one else none for one in found]
+        table[f"{name}_error"] = [one.error if one else np.nan for one in found]
+    for name in ("unexplained", "unexplained_error"):
+        table[name] = [getattr(one, name) if one else np.nan for one in fused.likenesses]
     table["coverage"] = fused.coverages
     table["throughput"] = [as_text(source, 128) for source in fused.throughputs]
     for name in QUALITY:

@@ -95,6 +95,56 @@ def test_background_of_the_cube(product, size, level):
     assert found == ({level} if level else set())
 
 
+def test_an_image_of_another_field(product):
+    product.tables["filters"]["likeness"][FILTER] = 0.2
+    product.tables["filters"]["likeness_error"][FILTER] = 0.1
+    assert "unlike" in keys(product, "fault")
+    # Too uncertain to say so.
+    product.tables["filters"]["likeness_error"][FILTER] = 0.2
+    assert "unlike" not in keys(product)
+
+
+@pytest.mark.parametrize(("name", "value"), [("likeness", 0.4), ("unexplained", 0.1)])
+def test_a_place_that_nothing_confirms(product, name, value):
+    table = product.tables["filters"]
+    table["offset_error"][FILTER] = np.nan
+    assert "offset_unknown" in keys(product, "note")
+    table[name][FILTER], table[f"{name}_error"][FILTER] = value, value / 4
+    assert "offset_unknown" in keys(product, "caution")
+
+
+@pytest.mark.parametrize(("value", "level"), [(1.01, None), (0.95, "caution"), (1.4, "fault")])
+def test_images_that_were_not_calibrated(product, value, level):
+    table = product.tables["filters"]
+    product.header["FUSXCAL"] = "off"
+    table["calibration"], table["calibration_error"] = 1.0, np.nan
+    table["measured_calibration"], table["measured_calibration_error"] = value, 0.002
+    found = {one.level for one in find_findings(product) if one.key == "calibration"}
+    assert found == {level or "note"}
+    table["measured_calibration_error"] = 0.1  # noise
+    found = {one.level for one in find_findings(product) if one.key == "calibration"}
+    assert found == {"note"} if value < 1.3 else {"fault"}
+
+
+def test_components_that_were_left_out(product):
+    product.header["FUSNSIGN"] = product.header["FUSNCOMP"] + 2
+    product.header["FUSTRUNC"] = 0.01
+    assert "components" not in keys(product)
+    product.header["FUSTRUNC"] = 5.0
+    assert "components" in keys(product, "caution")
+
+
+def test_a_cube_cannot_be_sharper_than_its_model(product):
+    fitted = {"FUSPFIX": 0.0, "FUSPFIY": 0.0, "FUSPFCX": -0.05, "FUSPFCY": -0.045}
+    product.header.update(fitted | {"FUSPFSIG": -3.0})
+    assert "psf_fit" not in keys(product)
+    product.header["FUSPFSIG"] = -30.0
+    assert "psf_fit" in keys(product, "caution")
+    # Where both could be fitted, the fit has taken it out.
+    product.header["FUSPFIX"] = 0.03
+    assert "psf_fit" not in keys(product)
+
+
 def test_brightness_after_calibration(product):
     change_cube(product, FILTER, 0.1 * product.arrays["band_models"][FILTER])
     assert "brightness" in keys(product, "caution")

@@ -179,19 +179,16 @@ def cross_calibrate(cube, err, images, image_err, *, responses, psf, factor, met
         PSFs of both.
     factor : int
         Fine pixels per spaxel, d.
-    method : {"eroded", "mean", "off"}
+    method : {"eroded", "mean"}
         How the means are taken, see `~jwst_fusion.fusion.observed.photometry.calibrate`.
 
     Returns
     -------
     list of `~jwst_fusion.fusion.observed.photometry.Calibration` or None
-        One per image; None where it cannot be calibrated, or with "off".
+        One per image; None where it cannot be calibrated.
     """
     found = []
     for image, image_sigma, response in zip(images, image_err, responses, strict=True):
-        if method == "off":
-            found.append(None)
-            continue
         nodes = response @ psf.weights
         inside = response != 0
         variance = np.tensordot(response[inside] ** 2, err[inside] ** 2, axes=1)

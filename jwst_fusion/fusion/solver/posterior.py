@@ -8,10 +8,20 @@ import numpy as np
 import scipy.fft as sf
 
 __all__ = [
+    "BLOCK",
+    "UNKNOWN_PLACE",
     "CubePosterior",
     "SourcePosterior",
     "sum_variances",
 ]
+
+#: Channels that share what the spectrum of a source lacks of its continuum: about the width of the
+#: broad scales at which deviations from the components are looked at.
+BLOCK = 16
+
+#: Part of light at the resolution of the cube that counts as error because its place within a
+#: spaxel is not known.
+UNKNOWN_PLACE = 0.5
 
 _SIMILAR = 1e-4  # of the largest singular value: masks behind PSFs that differ less are one
 _FEW = 8  # sums of channels that are worked out one by one, instead of all from one matrix
@@ -32,6 +42,9 @@ class SourcePosterior:
     deviation : ndarray (J, L) or None
         1-sigma error of the part of each spectrum beyond the components, independent between
         channels, MJy/sr times pixel; None where there is no such part.
+    broad : ndarray (J, L) or None
+        1-sigma error of this part that the channels of a block of `BLOCK` share, in the same unit;
+        None without it.
     shared : ndarray (J, L) or None
         1-sigma error that all channels of a source share, as that of its PSF, in the same unit;
         None with `deviation`.
@@ -42,6 +55,7 @@ class SourcePosterior:
     response: np.ndarray
     deviation: np.ndarray | None = field(default=None)
     shared: np.ndarray | None = field(default=None)
+    broad: np.ndarray | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,9 @@ class CubePosterior:
         axis); it is not part of `covariance`. None where structure is the same everywhere.
     structure : ndarray (k, Y, X) or None
         Variance of this structure at every pixel.
+    left_spectra, left_maps : ndarray (L, q) and (q, h, w), or None
+        What the residuals of the cube hold of components that stand out of the noise and are not
+        among these: spectra, MJy/sr, and their weight in each spaxel.
     spectra : ndarray (L, k + 1, k + 1) or None
         Covariance of mean and basis in each channel, independent between channels.
     """
@@ -98,6 +115,8 @@ class CubePosterior:
     response: np.ndarray | None = field(default=None)
     structure: np.ndarray | None = field(default=None)
     spectra: np.ndarray | None = field(default=None)
+    left_spectra: np.ndarray | None = field(default=None)
+    left_maps: np.ndarray | None = field(default=None)
 
     def cropped(self, rows, columns, factor):
         """Posterior of a part of the cube.
@@ -117,9 +136,10 @@ class CubePosterior:
         changes = {name: getattr(self, name)[:, rows, columns] for name in ("share", "maps")}
         if self.structure is not None:
             changes["structure"] = self.structure[:, rows, columns]
-        if self.residual is not None:
-            cells = (slice(one.start // factor, one.stop // factor) for one in (rows, columns))
-            changes["residual"] = self.residual[(slice(None), *cells)]
+        cells = tuple(slice(one.start // factor, one.stop // factor) for one in (rows, columns))
+        for name in ("residual", "left_maps"):
+            if getattr(self, name) is not None:
+                changes[name] = getattr(self, name)[(slice(None), *cells)]
         if self.sources is not None:
             at = self.sources.positions - (columns.start, rows.start)
             changes["sources"] = replace(self.sources, positions=at)
@@ -152,7 +172,7 @@ def sum_variances(posterior, mask, weights=None):
     holds for any weights of the channels. What is missed of structure with the variance s in
     component a, :math:`\sum_x s_a(x) (\sum_b q_{ab} \star M_b)_x^2` with the response q, noise of
     mean and basis, which all pixels of a channel share, sources and what no component explains are
-    added.
+    added; of components that were left out, what the cube shows of them in this sum.
     """
     table = posterior.psf_weights[:, :, None] * posterior.basis[:, None, :]
     table = table.reshape(len(table), -1)
@@ -177,16 +197,21 @@ def sum_variances(posterior, mask, weights=None):
     if posterior.spectra is not None:
         both = np.concatenate([[mask.sum()], seen])
         independent += np.einsum("a,lab,b->l", both, posterior.spectra, both)
+    if posterior.left_spectra is not None:
+        variance = variance + _left_variance(posterior, mask, weights)
     if posterior.residual is not None:
         independent = independent + _residual_variance(posterior.residual, mask)
     if posterior.sources is not None:
-        more, shared, points = _source_terms(posterior, mask, blurred, rows)
+        more, broad, shared, points = _source_terms(posterior, mask, blurred, rows)
         variance += points
         independent = independent + more
         if weights is None:
-            variance += (shared**2).sum(0)
+            variance += (shared**2 + broad**2).sum(0)
         else:
             variance += ((weights @ shared.T) ** 2).sum(1)
+            starts = np.arange(0, len(posterior.basis), BLOCK)
+            for one in broad[broad.any(1)]:
+                variance += (np.add.reduceat(weights * one, starts, axis=1) ** 2).sum(1)
     return variance + (independent * own if weights is None else square @ independent)
 
 
@@ -321,22 +346,41 @@ def _missed_variance(posterior, blurred, rows):
     return variance
 
 
+def _left_variance(posterior, mask, weights):
+    """Variances of the sums over components that were left out.
+
+    What the cube shows of them in the sum, and a part of it in each spaxel, since their place
+    within is not known.
+    """
+    cells = _cells(mask, posterior.left_maps.shape[1:])
+    table = posterior.left_spectra
+    table = table if weights is None else weights @ table
+    light = (posterior.left_maps * cells).reshape(len(posterior.left_maps), -1)
+    place = UNKNOWN_PLACE**2 * (light @ light.T)
+    return (table @ light.sum(1)) ** 2 + np.einsum("nq,qp,np->n", table, place, table)
+
+
+def _cells(mask, shape):
+    """Sum of a mask over each spaxel, (h, w)."""
+    h, w = shape
+    return mask.reshape(h, mask.shape[0] // h, w, mask.shape[1] // w).sum((1, 3))
+
+
 def _residual_variance(residual, mask):
     """Variances (L,) of the sums over what no component explains."""
-    factor = mask.shape[0] // residual.shape[1]
-    h, w = residual.shape[1:]
-    cells = mask.reshape(h, factor, w, factor).sum((1, 3)) ** 2
+    cells = _cells(mask, residual.shape[1:]) ** 2
     return np.einsum("lyx,yx->l", np.nan_to_num(residual) ** 2, cells)
 
 
 def _source_terms(posterior, mask, blurred, rows):
-    """Independent variances (L,), shared errors (J, L), and variances (n,) of amplitudes."""
+    """Independent variances (L,), errors of blocks and of all (J, L), variances of amplitudes."""
     sources = posterior.sources
     nodes, rank = len(blurred), posterior.basis.shape[1]
     edge = (np.array(blurred.shape[1:]) - mask.shape) // 2
     reach = sources.response.shape[-1] // 2
     channels = len(posterior.basis)
-    independent, shared = np.zeros(channels), np.zeros((len(sources.positions), channels))
+    independent = np.zeros(channels)
+    broad, shared = np.zeros((2, len(sources.positions), channels))
     points = np.zeros(len(rows))
     table = rows.reshape(-1, nodes, rank)
     for j, (x, y) in enumerate(sources.positions):
@@ -348,11 +392,13 @@ def _source_terms(posterior, mask, blurred, rows):
             flux = posterior.psf_weights @ _at(blurred, y + edge[0], x + edge[1])
             independent += (sources.deviation[j] * flux) ** 2
             shared[j] = sources.shared[j] * flux
+            if sources.broad is not None:
+                broad[j] = sources.broad[j] * flux
         # (node, k of the maps, k of the amplitude)
         seen = np.einsum("ryx,abyx->rab", window, sources.response)
         change = np.einsum("nra,rab->nb", table, seen)
         points += np.einsum("na,ab,nb->n", change, sources.covariance[j], change)
-    return independent, shared, points
+    return independent, broad, shared, points
 
 
 def _window(maps, row, column, reach):

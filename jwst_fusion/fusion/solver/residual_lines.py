@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage as ndi
 
+from jwst_fusion.fusion.solver.posterior import UNKNOWN_PLACE
 from jwst_fusion.numerics.robust import sigma_of_median
 
 __all__ = ["UnexplainedLines", "unexplained_lines"]
@@ -17,8 +18,6 @@ _BELIEVED = 5.5  # standard deviations: about one voxel in a hundred million is 
 _GROWN = (2, 3)  # channels and spaxels around what is believed, that belong to it
 # Part of the model that a wrong PSF may explain: less is no line of its own.
 _EXPLAINED = 0.1
-# Of the light that is put back: at the resolution of the cube, its place within is not known.
-_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def unexplained_lines(data, model, *, scale=1.0):
     grown = ndi.binary_dilation(believed, near) & there
     light, error = np.zeros((2, *data.cube.shape), np.float32)
     light[live] = np.where(grown, residual * noise, 0)
-    error[live] = np.where(grown, np.hypot(noise, _UNKNOWN * light[live]), 0)
+    error[live] = np.where(grown, np.hypot(noise, UNKNOWN_PLACE * light[live]), 0)
     return UnexplainedLines(light, error, int(count))
 
 

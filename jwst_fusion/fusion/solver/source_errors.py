@@ -69,6 +69,8 @@ def add_source_errors(error, problem, posterior, points, psf, speckles=None):
         bright = np.sum(shape**2, axis=0)
         rows, columns = np.nonzero(bright > _FAINT * bright.max())
         own = np.hypot(posterior.deviation[j], posterior.shared[j])
+        if posterior.broad is not None:
+            own = np.hypot(own, posterior.broad[j])
         light = (weights @ shape[:, rows, columns]) * own[:, None]
         error[:, rows, columns] = np.hypot(error[:, rows, columns], light)
         if speckles is not None and speckles[j].any():

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg as sla
-import scipy.ndimage as ndi
 
+from jwst_fusion.fusion.solver.deviations import Deviations
 from jwst_fusion.fusion.solver.operators import Imager, Spectrometer
 from jwst_fusion.fusion.solver.point_sources import point_groups
 
 __all__ = [
-    "Deviations",
     "Moves",
     "PointImages",
     "confusion",
@@ -27,76 +26,6 @@ _CHUNK = 16_000_000  # bytes of design matrices at once
 _RIDGE = 1e-9  # relative to the information on a source: decides where two cannot be told apart
 _LARGEST_STEP = 0.5  # fine pixels: beyond, the derivative of a PSF is no guide
 _LEAST = 0.25  # of the variance of an amplitude, whatever the structure around the source
-_WINDOW = 5  # channels, about two resolution elements, over which a deviation must be significant
-_BELIEVED = 2.0  # mean square of noise-normalised deviations below which they are taken for noise
-
-
-@dataclass(frozen=True)
-class Deviations:
-    """Spectra of sources beyond what the subspace holds.
-
-    Attributes
-    ----------
-    spectra : ndarray (J, L)
-        Deviations, MJy/sr times fine pixel; 0 in channels without data.
-    errors : ndarray (J, L)
-        Their 1-sigma noise in the cube; infinite in channels without data.
-    """
-
-    spectra: np.ndarray
-    errors: np.ndarray
-
-    @classmethod
-    def none(cls, count, channels):
-        """Sources within the subspace.
-
-        Parameters
-        ----------
-        count, channels : int
-            Number of sources and of channels.
-
-        Returns
-        -------
-        Deviations
-            Of zero.
-        """
-        return cls(np.zeros((count, channels)), np.full((count, channels), np.inf))
-
-    def believed(self):
-        """Part of the deviations that is not noise.
-
-        Returns
-        -------
-        ndarray (J, L)
-            Deviations times the positive part of ``1 - 2 / e``, with the mean square e of deviation
-            over error in a window of five channels: 0 where they look like noise.
-        """
-        return self.spectra * self._gains()
-
-    def spread(self):
-        """Error of what is believed.
-
-        Returns
-        -------
-        ndarray (J, L)
-            1-sigma: noise of what is believed, and for the rest what deviations of this source that
-            look like noise have more than that.
-        """
-        gains, energy = self._gains(), self._energy()
-        errors = np.where(np.isfinite(self.errors), self.errors, 0.0)
-        quiet = (gains == 0) & (errors > 0)
-        count = np.maximum(quiet.sum(1), 1)
-        excess = np.sum(np.where(quiet, energy, 0.0), axis=1) / count - 1
-        # A mean of so many squares of noise does not tell less than its own error from nothing.
-        hidden = np.sqrt(np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
-        return errors * np.hypot(gains, (1 - gains) * hidden)
-
-    def _energy(self):
-        square = np.where(np.isfinite(self.errors), (self.spectra / self.errors) ** 2, 0.0)
-        return ndi.uniform_filter1d(square, _WINDOW, axis=1, mode="nearest")
-
-    def _gains(self):
-        return np.maximum(1 - _BELIEVED / np.maximum(self._energy(), _BELIEVED), 0.0)
 
 
 class PointImages:

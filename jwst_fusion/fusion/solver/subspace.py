@@ -56,6 +56,8 @@ class WhitenedSubspace:
         Coordinates of every spaxel; NaN outside the mask.
     samples : int
         Number of spaxels used.
+    signal : int
+        Number of components above the edge of the noise, whether they are kept or not.
     """
 
     mean: np.ndarray
@@ -66,11 +68,22 @@ class WhitenedSubspace:
     noise: float
     scores: np.ndarray
     samples: int
+    signal: int = 0
 
     @property
     def rank(self):
         """Number of basis spectra."""
         return self.basis.shape[1]
+
+    @property
+    def truncated(self):
+        """Root mean square of what components above the noise hold that are not kept.
+
+        In units of the noise of a voxel; 0 if all are kept.
+        """
+        left = self.eigenvalues[self.rank : self.signal] - self.noise**2
+        channels = max(int(np.count_nonzero(self.valid)), 1)
+        return float(np.sqrt(np.sum(np.maximum(left, 0.0)) / channels))
 
     def scatter(self, weight):
         """Scatter matrix of the maps of the components: what tells mean and basis from noise.
@@ -194,6 +207,7 @@ def estimate_subspace(cube, sigma, *, mask=None, weight=None, rank="auto", max_r
         noise=noise,
         scores=scores,
         samples=len(data),
+        signal=int(np.sum(values > edge)),
     )
 
 

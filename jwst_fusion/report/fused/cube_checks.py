@@ -35,6 +35,9 @@ SPECTRUM = (0.04, 0.1)
 # residuals beyond noise in units of the error that the fused cube states.
 CHANNELS = (4, 20)
 CHANNEL_SIGMA, CHANNEL_STATED = 6.0, 1.0
+# What components above the noise hold that were not kept, in units of the stated error, which
+# contains it: half of that.
+TRUNCATED = (0.7, np.inf)
 # Residuals of an image that was left out, beyond noise, relative to the image.
 LEFT_OUT = (0.15, 0.3)
 # The same in units of the error that the prediction states, where it states one.
@@ -53,6 +56,10 @@ STRUCTURE = 0.3
 # Gaussian (FWHM) that had to widen or narrow a PSF, relative to the width of the telescope's
 # diffraction: images, cube. Instruments of the cube differ more from their models.
 PSF_FITTED = {"I": (0.5, 0.9), "C": (1.2, 2.0)}
+# Likewise, by which the cube is narrower although the images were left as they are, and standard
+# deviations that this must have: nothing makes a cube sharper than the telescope, so that it is the
+# images that are wider than their model.
+PSF_NARROWED, PSF_NARROWED_SIGMA = 0.5, 5.0
 _APERTURE = 6.5  # metre, of the telescope
 _ARCSEC = 206264.8  # in a radian
 _MAPS = ("images", "models", "errors")
@@ -159,7 +166,8 @@ def check_psf_fit(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX and FUSPFCY are read.
+        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX, FUSPFCY and FUSPFSIG are
+        read.
 
     Yields
     ------
@@ -167,6 +175,19 @@ def check_psf_fit(product):
     """
     # micrometre over metre
     diffraction = 1e-6 * _ARCSEC * float(np.median(product.wavelength)) / _APERTURE
+    if _narrowed(product, diffraction):
+        widths = [-product.header[f"FUSPFC{axis}"] for axis in "XY"]
+        yield Finding(
+            "psf_fit",
+            "caution",
+            "the PSF of the images is wider than its model",
+            "To fit both, that of the cube had to be made narrower by Gaussians of "
+            f'{widths[0]:.3f}" and {widths[1]:.3f}" (FWHM) along x and y, '
+            f"{-product.header['FUSPFSIG']:.0f} sigma. No cube is sharper than its model, and "
+            "without point sources nothing tells which of the two is wrong: the fused cube is less "
+            "sharp than it says. See psf_source, psf_opd and psf_broadening_image.",
+            "tuning",
+        )
     for instrument, name in (("I", "images"), ("C", "cube")):
         widths = [product.header.get(f"FUSPF{instrument}{axis}", 0.0) for axis in "XY"]
         largest = max(widths, key=abs)
@@ -183,6 +204,14 @@ def check_psf_fit(product):
                 "as stated. See psf_source and psf_opd.",
                 "tuning",
             )
+
+
+def _narrowed(product, diffraction):
+    """Whether the cube was made narrower instead of images that could not be fitted."""
+    header = product.header
+    images, cube = ([header.get(f"FUSPF{one}{axis}", 0.0) for axis in "XY"] for one in "IC")
+    significant = header.get("FUSPFSIG", 0.0) < -PSF_NARROWED_SIGMA
+    return significant and not any(images) and max(cube) < -PSF_NARROWED * diffraction
 
 
 def check_cube(product, bands):
@@ -211,10 +240,34 @@ def check_cube(product, bands):
             "understated errors.",
             "spectrum",
         )
+    yield from _components(product)
     yield from _channels(product)
     yield from _bands(product, bands)
     yield from _spaxels(product)
     yield from _spectrum(product)
+
+
+def _components(product):
+    """Components that stand out of the noise and were not kept."""
+    kept, above = product.header.get("FUSNCOMP", 0), product.header.get("FUSNSIGN", 0)
+    noise = np.asarray(product.channels["noise"], float)
+    known = np.isfinite(noise) & np.isfinite(product.stated_error)
+    if not above > kept or not known.any():
+        return
+    ratio = product.header.get("FUSTRUNC", 0.0) * float(
+        np.median(noise[known] / product.stated_error[known])
+    )
+    level = level_of(ratio, TRUNCATED)
+    if level:
+        yield Finding(
+            "components",
+            level,
+            f"{above - kept} of {above} components above the noise are left out",
+            f"What they hold of the cube is {short(ratio)} times the error that the fused cube "
+            "states, on the mean over field and channels, and most of that error: spectra and "
+            "lines that the fused cube cannot have. Give a higher rank (max_rank), or rank=auto.",
+            "spectrum",
+        )
 
 
 def _channels(product):

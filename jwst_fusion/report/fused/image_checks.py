@@ -32,12 +32,22 @@ RELATIVE_ERROR = (0.03, 0.15)
 STRUCTURE = (0.2, 2.0, 0.015)
 # Logarithm of the calibration factor, without sign.
 CALIBRATION = (0.15, 0.4)
+# The same where calibration was switched off although image and cube differ. It must be so many
+# times the error of the comparison, that of noise and of what PSFs and filter curves leave in it.
+UNCALIBRATED = (0.03, 0.2)
+UNCALIBRATED_SIGMA, UNCALIBRATED_ERROR = 4.0, 0.0075
 # Background that was taken off an image, relative to the median of that image.
 BACKGROUND = 0.02
 # Correlation coefficient of an image with its prediction, if the noise lets it be larger.
 CORRELATION = 0.8, 0.4
 # Scatter of the prediction over the noise of the image from which on a correlation can be expected.
 CORRELATION_SIGNAL = 3.0
+# Contrast of the cube over that of the image: below, they do not show the same scene, if it is so
+# many standard deviations from 1; above, they do, if it is so many from 0.
+LIKENESS, LIKENESS_SIGMA = 0.5, 5.0
+# Part of the variance of the cube beyond noise that the image does not have, and its significance,
+# where the offset could not be measured either.
+UNEXPLAINED, UNEXPLAINED_SIGMA = 0.04, 3.0
 
 
 def check_unlike(product):
@@ -54,6 +64,19 @@ def check_unlike(product):
     Finding
     """
     for index, label in enumerate(product.labels):
+        alike, alike_error = _likeness(product, index)
+        if alike < LIKENESS and 1 - alike > LIKENESS_SIGMA * alike_error:
+            yield Finding(
+                "unlike",
+                "fault",
+                f"{label} does not show what the cube shows",
+                "At the resolution of the cube, the cube seen through the filter has "
+                f"{alike:.2f} ± {alike_error:.2f} times the contrast that the image has there (1 "
+                "for the same scene, 0 for another one). The image may be of another field or "
+                "badly misplaced: leave it out (parameter filters) or mend it.",
+                "field",
+            )
+            continue
         image = product.arrays["images"][index]
         model = image - product.arrays["residuals"][index]
         noise = np.nanmedian(product.arrays["image_errors"][index])
@@ -72,6 +95,23 @@ def check_unlike(product):
             "or mend it.",
             "field",
         )
+
+
+def _likeness(product, index):
+    """Contrast of the cube over that of an image of the same mean, and its error."""
+    value, error = _measured(product, "likeness", index)
+    # A difference of brightness is told by itself.
+    gain = _measured(product, "measured_calibration", index)[0]
+    gain = gain if gain > 0 else 1.0
+    return gain * value, gain * error
+
+
+def _measured(product, name, index):
+    """A number of one image and its error; NaN in products of earlier versions without them."""
+    if name not in (product.filters.dtype.names or ()):
+        return np.nan, np.nan
+    row = product.filters[index]
+    return float(row[name]), float(row[f"{name}_error"])
 
 
 def check_images(product, bands):
@@ -238,6 +278,13 @@ def _corrected(product):
 
 def _in_place(product, bands, index):
     """Whether an image shows the scene where the cube has it, as far as residuals tell."""
+    # The fused cube may follow an image that the noise of the cube allows, whatever that shows.
+    alike, alike_error = _likeness(product, index)
+    left, left_error = _measured(product, "unexplained", index)
+    if alike < max(LIKENESS, LIKENESS_SIGMA * alike_error):
+        return False
+    if left > max(UNEXPLAINED, UNEXPLAINED_SIGMA * left_error):
+        return False
     image = product.arrays["images"][index]
     if not correlation(image, image - product.arrays["residuals"][index]) > CORRELATION[0]:
         return False
@@ -296,6 +343,10 @@ def check_calibration(product):
     labels = product.labels
     off = product.header.get("FUSXCAL") == "off"
     for index, row in enumerate(product.filters):
+        told = _measured(product, "measured_calibration", index)
+        if off and _measured_apart(*told):
+            yield _uncalibrated(labels[index], *told)
+            continue
         if not np.isfinite(row["calibration_error"]):
             yield Finding(
                 "calibration",
@@ -317,3 +368,24 @@ def check_calibration(product):
                 "or flux calibration of one of them may be wrong.",
                 "calibration",
             )
+
+
+def _measured_apart(value, error):
+    """Whether means of image and cube differ although no calibration was wanted."""
+    if not np.isfinite(error):
+        return False
+    known = np.hypot(error / value, UNCALIBRATED_ERROR)
+    return abs(np.log(value)) > max(UNCALIBRATED[0], UNCALIBRATED_SIGMA * known)
+
+
+def _uncalibrated(label, value, error):
+    """An image that is brighter or fainter than the cube and was left so."""
+    return Finding(
+        "calibration",
+        level_of(abs(np.log(value)), UNCALIBRATED),
+        f"{label} and the cube differ in brightness, and are not calibrated",
+        f"Image over cube: {value:.3f} ± {error:.3f}, from means over the field. Cross-calibration "
+        "was switched off, so that the fused cube lies between them: crosscal=fitted takes that "
+        "out.",
+        "calibration",
+    )
