@@ -73,6 +73,13 @@ class HifredOptions:
         high=360.0,
         unit="deg",
     )
+    psf_centre: str = option(
+        "file",
+        "Place in the PSF's image that is the position of the source: the file's reference pixel, "
+        "else the middle; or the centroid",
+        kind="option",
+        choices=("file", "centroid"),
+    )
     rmf_x: str | None = option(
         None,
         "OGIP redistribution matrix (RMF) of the cube with the finer pixels; in place of the "
