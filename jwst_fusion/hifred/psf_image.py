@@ -98,11 +98,13 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0, centre="file"):
     if centre == "file":
         _tell_centre(path.name, data, place)
     if abs(ratio - 1) > 0.01 or angle % 360:
-        data = _same_size([_resampled(*one, ratio, angle) for one in zip(data, places, strict=True)])
+        data = _same_size(
+            [_resampled(*one, ratio, angle) for one in zip(data, places, strict=True)]
+        )
     else:
-        data = _same_size([
-            centred(plane, centre=one) for plane, one in zip(data, places, strict=True)
-        ])
+        data = _same_size(
+            [centred(plane, centre=one) for plane, one in zip(data, places, strict=True)]
+        )
     return data, nodes if cube and len(data) > 1 else None
 
 

@@ -117,7 +117,7 @@ def test_middle_keeps_an_offset_that_is_meant():
 
 
 def test_kernels_are_normalised_with_a_note(caplog):
-    with caplog.at_level(logging.INFO, logger="stpipe"):
+    with caplog.at_level(logging.INFO, logger="jwst_fusion"):
         response = Response.build(SHAPE, psf=np.full((3, 3), 7.0))
     assert "normalised" in caplog.text
     cube = np.zeros(SHAPE)

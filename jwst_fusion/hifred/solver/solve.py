@@ -181,7 +181,7 @@ def _low_rank(prepared, start, checkpoint):
         chosen=(*prepared.chosen, text),
         state=state,
         posterior=posterior,
-        notes=_at_the_end("mu", mu, bracketed),
+        notes=(*prepared.notes, *_at_the_end("mu", mu, bracketed)),
     )
 
 
@@ -297,5 +297,5 @@ def _full(prepared, start, checkpoint):
         chosen=tuple(chosen),
         state=last,
         posterior=posterior,
-        notes=_at_the_end("kappa", weight, bracketed),
+        notes=(*prepared.notes, *_at_the_end("kappa", weight, bracketed)),
     )

@@ -191,12 +191,17 @@ def _solution(product):
     limited = "as given" in _chosen(product) or singular.size >= _MOST_COMPONENTS
     low_rank = product.header.get("HIFREGUL", "").startswith("low_rank")
     if low_rank and limited and singular[-1] > 1.0:
+        largest = singular.size >= _MOST_COMPONENTS
+        advice = (
+            f"{_MOST_COMPONENTS} is the largest rank: fuse fewer channels, or take wavelet_2d1d."
+        )
+        advice = advice if largest else "raise rank (60 at most), or let it be 'auto'."
         yield Finding(
             "rank",
             "caution",
             "more spectral components stand out of the noise than were used",
             f"The last of {singular.size} is {singular[-1]:.2f} times as large as noise makes one: "
-            "raise rank (60 at most), or let it be 'auto'.",
+            f"{advice}",
             "subspace",
         )
     if "end of the range" in _chosen(product):
