@@ -234,7 +234,7 @@ def test_off_centre_psfs_keep_their_place(tmp_path, ratio, angle):
                     hdu.header["CRPIX1"], hdu.header["CRPIX2"] = crpix
         found, _ = read_psf_image(path, 2.0 / ratio, angle=angle)
         place = (19.5, 20.0) if place is None else place
-        expected = matrix @ (centroid + (19.5, 20.0) - np.array(place)) * ratio
+        expected = matrix @ (centroid + np.array([19.5, 20.0]) - place) * ratio
         assert moments(found[0])[0] == pytest.approx(expected, abs=0.03)
         found, _ = read_psf_image(path, 2.0 / ratio, angle=angle, centre="centroid")
         assert moments(found[0])[0] == pytest.approx([0, 0], abs=0.03)
