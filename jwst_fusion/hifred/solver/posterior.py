@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from jwst_fusion.hifred.solver.subspace_error import SubspaceError, subspace_error
+from jwst_fusion.hifred.solver.subspace_error import SubspaceError, pulls_of, subspace_error
 
 __all__ = [
     "WINDOW",
@@ -253,6 +253,7 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, kno
     more = None
     if subspace:
         more = subspace_error(objective.instruments[-1], basis, maps, known=known, width=width)
+        more = replace(more, pulls=pulls_of(objective, basis, maps, more.lengths[0]))
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
     kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)
