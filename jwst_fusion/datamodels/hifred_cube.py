@@ -52,6 +52,8 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
     posterior_noise : numpy float32 array (wavelength)
         Noise of each channel, in the unit of ``data``, which the spectra have in proportion to
         the square root of ``posterior_inverse``, numpy float64 array (component, component).
+    posterior_pulls : numpy float32 array (2, component, channel)
+        How the maps follow signal outside the subspace, if it is smooth and if it is sharp.
     posterior_outside : numpy float32 array (5)
         Signal outside the subspace: rms in units of ``data`` and of its derivative, contrast,
         lengths in spaxels and in channels.

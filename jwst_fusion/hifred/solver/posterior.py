@@ -252,7 +252,8 @@ def low_rank_errors(objective, basis, maps, *, samples, seed, subspace=True, kno
     variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
     more = None
     if subspace:
-        more = subspace_error(objective.instruments[-1], basis, maps, known=known, width=width)
+        found = {"known": known, "width": width, "lost": lost}
+        more = subspace_error(objective.instruments[-1], basis, maps, **found)
         more = replace(more, pulls=pulls_of(objective, basis, maps, more.lengths[0]))
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)

@@ -217,7 +217,7 @@ def pulls_of(objective, basis, maps, length):
     return np.array(found)
 
 
-def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
+def subspace_error(instrument, basis, maps, *, known=0, width=0.0, lost=None):
     r"""
     Estimate the errors that come from the spectra of a low-rank source.
 
@@ -233,6 +233,8 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
         Number of spectra after the first that follow from the mean spectrum.
     width : float
         Standard deviation of the Gaussian with which that was smoothed, channels.
+    lost : ndarray (r, M, N), optional
+        Estimate of what the penalty takes away from the maps.
 
     Returns
     -------
@@ -248,8 +250,8 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
     proportion to the maps. :math:`P_W` is that of the maps in the data as they are, noise
     included, so that components below the noise do not count.
 
-    Signal outside the subspace shows by residuals above noise, less what the spectra explain of
-    them, which the penalty took away. Their square is fitted by those of
+    Signal outside the subspace shows by residuals above noise, less what the penalty is known to
+    take away, whose error is stated elsewhere. Their square is fitted by those of
     the model and of its derivative, since lines that move or change are what few components
     lose, and brought from the data's pixels to those of the source by the contrast that the known
     components have in either. It is correlated as far as the data do not tell pixels apart, and
@@ -277,7 +279,9 @@ def subspace_error(instrument, basis, maps, *, known=0, width=0.0):
     projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
     projected = projected / len(instrument.terms)
     row_of_source = np.sqrt(noise / gain**2)
-    outside = _without(data - signal, white, row)
+    outside = data - signal
+    if lost is not None:
+        outside = outside - instrument.signal(lost.reshape(rank, -1))
     missing = _missing(signal, outside, variance, used, white, projected, inverse, column)
     light = flat.mean(axis=1)
     smooth = np.zeros(2)
@@ -321,13 +325,6 @@ def _at_energies(instrument, row, size):
     return np.maximum(gain, _FAINTEST * gain.mean()), noise
 
 
-def _without(residual, white, row):
-    """Residuals (l, q) without what the spectra, in units of the noise of rows, explain of them."""
-    inside, scale = np.linalg.qr(white)[0], np.sqrt(row)[:, None]
-    scaled = residual / scale
-    return (scaled - inside @ (inside.T @ scaled)) * scale
-
-
 def _missing(signal, outside, variance, used, white, projected, inverse, column):
     """Rms of the signal outside the subspace in units of the model and of its derivative."""
     lever_row = (np.linalg.qr(white)[0] ** 2).sum(axis=1)
@@ -350,8 +347,9 @@ def _correlation(signal, residual, variance, used, noise, most):
     """
     white, row, column = noise
     inside = np.linalg.qr(white)[0]
-    scale = used / np.sqrt(row[:, None] * column)
-    scale = scale * np.sqrt(np.mean(row[:, None] * column / np.maximum(variance, 1e-300), where=used))
+    even = row[:, None] * column
+    level = np.mean(even / np.maximum(variance, 1e-300), where=used)
+    scale = used * np.sqrt(level / even)
     left, light = residual * scale, signal * scale
     number, span = used * 1.0, len(signal)
     lags = np.arange(1, min(int(2 * most) + 2, span - 1))
