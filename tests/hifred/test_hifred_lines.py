@@ -70,7 +70,7 @@ def test_errors_of_sums_hold_with_faint_lines(pair, found):
     for k, row in list(enumerate(np.flatnonzero(pair.good)))[::3]:
         mask = pair.pixels[[row]].toarray().reshape(pair.truth.shape[1:])
         pulls.append(bands @ error[:, k] / error_of(result, mask, bands))
-    assert 0.75 < np.quantile(np.abs(pulls), 0.68) < 1.3
+    assert 0.6 < np.quantile(np.abs(pulls), 0.68) < 1.3
     pull = (result.cube - pair.truth) / result.error
     assert 0.6 < np.sqrt(np.mean(pull**2)) < 1.3
 
