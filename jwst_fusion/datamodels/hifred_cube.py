@@ -37,6 +37,9 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
         The sharper cube in the bands of ``bands_table``, what is expected there, errors, and how
         each pixel agrees; those with ``_y`` likewise. See
         `~jwst_fusion.hifred.agreement.Residuals`.
+    line_fits_x, line_fits_y : numpy float32 array (5, y, x)
+        What the lines of each pixel have beyond expectation, see
+        `~jwst_fusion.hifred.agreement.LINE_FITS`.
     owner : numpy int32 array (y, x)
         Number of the pixel of Y in which each spaxel lies.
     channels_x_table, channels_y_table : numpy table

@@ -1,16 +1,22 @@
 """Lines that move: derivatives in the subspace, weights by evidence, velocities of faint lines."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from jwst_fusion.hifred import HifredSettings, error_of, fuse
+from jwst_fusion.hifred.agreement import agreement
+from jwst_fusion.hifred.data import HifredData
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.instrument_data import check_data
 from jwst_fusion.hifred.solver.line_spectra import line_changes, smoothing_width
 from jwst_fusion.hifred.solver.low_rank_tuning import with_line_changes
 from jwst_fusion.hifred.solver.subspace_error import SubspaceError
 from jwst_fusion.metrics import nmse
+from jwst_fusion.report.hifred.causes import line_findings
 from jwst_fusion.simulation.xray_cluster import ClusterSetup, cluster_pair, line_velocity
 
 
@@ -48,6 +54,39 @@ def test_velocities_of_faint_lines_survive(pair, found):
     flat = pair.truth.mean(axis=(1, 2))[:, None, None] * pair.truth.mean(axis=0)
     flat *= pair.truth.sum() / flat.sum()
     assert nmse(pair.truth, result.cube, decibel=True) > nmse(pair.truth, flat, decibel=True) + 1
+
+
+def test_velocities_that_the_model_lacks_are_found(pair, found):
+    """Nothing where velocities survive, a caution where they are weak, a fault without any."""
+    changes, result = found
+    spectrum, image = pair.truth.mean(axis=(1, 2)), pair.truth.mean(axis=0)
+    flat = spectrum[:, None, None] * image / image.mean()
+    levels = []
+    for cube in (result.cube.astype(float), flat):
+        seen = [one.observe(cube) for one in (pair.response_x, pair.response_y)]
+        data = HifredData(
+            pair.x,
+            pair.y,
+            pair.response_x,
+            pair.response_y,
+            None,
+            None,
+            coordinate=pair.edges,
+            unit="",
+            channels=(slice(0, 40), slice(0, 400)),
+            names=("x", "y"),
+            edges=(pair.edges[::10], pair.edges),
+            pixels=pair.pixels,
+        )
+        sides = agreement(data, replace(result, model_x=seen[0], model_y=seen[1]))
+        cubes = [
+            SimpleNamespace(letter=letter, line_fits=one.lines)
+            for letter, one in (("X", sides.x), ("Y", sides.y))
+        ]
+        product = SimpleNamespace(cubes=cubes[1:], lines_in_y=lambda one: one.line_fits)
+        levels.append({one.key: one.level for one in line_findings(product)})
+    assert levels[0] == ({} if changes == "auto" else {"velocity": "caution"})
+    assert levels[1]["velocity"] == "fault"
 
 
 def test_velocities_survive_a_psf_that_is_wrong():

@@ -6,7 +6,12 @@ in the documentation lists them.
 
 import numpy as np
 
-from jwst_fusion.report.hifred.causes import field_causes, find_brightness, response_causes
+from jwst_fusion.report.hifred.causes import (
+    field_causes,
+    find_brightness,
+    line_findings,
+    response_causes,
+)
 from jwst_fusion.report.levels import ORDER, level_of, sum_up, worse
 from jwst_fusion.report.mismatch import excess, reduced
 from jwst_fusion.report.page import Finding, short
@@ -37,6 +42,7 @@ _ESTIMATED = 0.5
 _MOST_COMPONENTS = 60
 # Keys of findings that explain others, in the order in which to look into them.
 _CAUSES = ("brightness", "background", "offset", "psf", "response", "convergence", "rank")
+_CAUSES += ("velocity", "width")
 
 
 def find_hifred_findings(product):
@@ -58,6 +64,7 @@ def find_hifred_findings(product):
         *_images(product),
         *_spectra(product),
         *_chi2(product),
+        *line_findings(product),
         *_solution(product),
         *_voxels(product),
         *_notes(product),

@@ -43,6 +43,9 @@ class ComparedCube:
         What is expected of the cube.
     cube : array (l, y, x) or None
         The cube itself, if it is known; NaN where it is not used.
+    line_fits : array (5, y, x) or None
+        What the lines of each pixel have beyond expectation, see
+        `~jwst_fusion.hifred.agreement.LINE_FITS`; None in products of earlier versions.
     """
 
     letter: str
@@ -54,6 +57,7 @@ class ComparedCube:
     channels: np.ndarray
     model: np.ndarray
     cube: np.ndarray | None = None
+    line_fits: np.ndarray | None = None
 
     @property
     def edges(self):
@@ -194,6 +198,35 @@ class HifredProduct:
         middle = np.median(ratio, axis=0)
         return np.where(np.isfinite(middle), middle, np.nan)
 
+    def lines_in_y(self, compared):
+        """
+        Tell what lines have beyond expectation in the pixels of Y.
+
+        Parameters
+        ----------
+        compared : ComparedCube
+            X, whose pixels are averaged over those of Y, or Y.
+
+        Returns
+        -------
+        array (5, y, x) or None
+            As `line_fits`; None if it is not known.
+        """
+        found = compared.line_fits
+        if found is None or compared.letter == "Y":
+            return found
+        size = self.y.pixels[0].size
+        good = (self.owner >= 0) & np.isfinite(found).all(axis=0)
+        number, out = self.owner[good], np.full((5, size), np.nan)
+        for k in (0, 2):
+            weight = 1.0 / np.maximum(found[k + 1][good], 1e-300) ** 2
+            total = np.bincount(number, weight, size)
+            value = np.bincount(number, weight * found[k][good], size)
+            out[k] = np.divide(value, total, out=np.full(size, np.nan), where=total > 0)
+            out[k + 1] = np.divide(1.0, np.sqrt(total), out=np.full(size, np.nan), where=total > 0)
+        out[4] = np.nan if not good.any() else np.median(found[4][good])
+        return out.reshape(5, *self.y.pixels[0].shape)
+
     @cached_property
     def field(self):
         """How the images of both cubes differ."""
@@ -284,6 +317,11 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
             channels=np.array(get(f"CHANNELS_{letter}")),
             model=get(f"MODEL_{letter}")[order if letter == "Y" else slice(None)],
             cube=cube,
+            line_fits=(
+                np.array(get(f"LINE_FITS_{letter}"), float)
+                if extension(f"LINE_FITS_{letter}") in hdus
+                else None
+            ),
         )
         for letter, cube in zip("XY", cubes, strict=True)
     ]
