@@ -2,12 +2,19 @@
 
 import logging
 
+import numpy as np
+
 from jwst_fusion.hifred.engine import fuse
 from jwst_fusion.hifred.memory import check_hifred_memory
+from jwst_fusion.hifred.offsets import measured_offsets
+from jwst_fusion.messages import warn
 
 __all__ = ["fuse_data"]
 
 log = logging.getLogger(__name__)
+
+# Offsets are told if they exceed this significance, and these parts of a pixel and a channel of X.
+_SIGMA, _PIXEL, _CHANNEL = 5.0, 0.2, 0.1
 
 
 def fuse_data(data, options):
@@ -45,6 +52,7 @@ def fuse_data(data, options):
     )
     for note in data.notes:
         log.info("%s", note)
+    _tell_offsets(data)
     gaussian = data.sigma_x is not None
     return fuse(
         data.x,
@@ -57,3 +65,33 @@ def fuse_data(data, options):
         start=options.start,
         checkpoint=options.checkpoint,
     )
+
+
+def _tell_offsets(data):
+    """Warn of offsets between the two observations that would blur what is made of them."""
+    found = measured_offsets(data)
+    size = np.hypot(found.x[0], found.y[0])
+    error = np.hypot(found.x[1], found.y[1])
+    if size > _PIXEL and size > _SIGMA * error:
+        warn(
+            log,
+            "%s lies %+.2f +- %.2f, %+.2f +- %.2f pixels of %s along x and y from where that is: "
+            "correct the WCS of one of them, or the centre of the PSF (psf_centre)",
+            data.names[1],
+            *found.x,
+            *found.y,
+            data.names[0],
+        )
+    step = float(np.median(np.diff(data.edges[0])))
+    if abs(found.gain[0]) > max(_CHANNEL * step, _SIGMA * found.gain[1]):
+        what, unit = ("energies", "eV") if data.sigma_x is None else ("wavelengths", "nm")
+        warn(
+            log,
+            "the %s of %s lie %+.3g +- %.2g %s above those of %s: correct those of one of them, or "
+            "look at the response of the first",
+            what,
+            data.names[0],
+            *(1e3 * one for one in found.gain),
+            unit,
+            data.names[1],
+        )

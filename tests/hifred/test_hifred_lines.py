@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
 
 from jwst_fusion.hifred import HifredSettings, error_of, fuse
 from jwst_fusion.hifred.agreement import agreement
 from jwst_fusion.hifred.data import HifredData
+from jwst_fusion.hifred.offsets import measured_offsets
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.solver.instrument_data import check_data
 from jwst_fusion.hifred.solver.line_spectra import line_changes, smoothing_width
@@ -200,3 +201,35 @@ def test_the_end_of_the_range_of_mu_is_told(pair):
     )
     assert any("is the last that was tried" in note for note in result.notes)
     assert "at the end of the range" in result.chosen
+
+
+def test_offsets_are_those_of_the_observations(pair):
+    """Y displaced by 2.5 and -1.5 pixels, energies of X 15 eV too high."""
+    rng = np.random.default_rng(1)
+    energy = 0.5 * (pair.edges[1:] + pair.edges[:-1])
+    image = np.stack([shift(plane, (-1.5, 2.5), order=1, mode="nearest") for plane in pair.truth])
+    flat = pair.truth.reshape(len(energy), -1).T
+    gain = np.stack([np.interp(energy - 0.015, energy, one) for one in flat], axis=1)
+    moved = (
+        rng.poisson(pair.response_x.observe(gain.reshape(pair.truth.shape))),
+        rng.poisson(pair.response_y.observe(image)),
+    )
+    for given, wanted in (((pair.x, pair.y), (0, 0, 0)), (moved, (2.5, -1.5, 0.015))):
+        data = HifredData(
+            *(np.asarray(one, float) for one in given),
+            pair.response_x,
+            pair.response_y,
+            None,
+            None,
+            coordinate=pair.edges,
+            unit="",
+            channels=(slice(0, 40), slice(0, 400)),
+            names=("x", "y"),
+            edges=(pair.edges[::10], pair.edges),
+            pixels=pair.pixels,
+        )
+        found = measured_offsets(data)
+        for (value, error), true in zip((found.x, found.y, found.gain), wanted, strict=True):
+            assert abs(value - true) < 3.5 * error
+        assert max(found.x[1], found.y[1]) < 0.2
+        assert found.gain[1] < 0.002

@@ -3,7 +3,7 @@
 Images are (y, x), cubes (channel, y, x) in the order of rising energy (keV) or wavelength (um).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from jwst_fusion.hifred.agreement import Band
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.frame import celestial
-from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
+from jwst_fusion.report.mismatch import Amount, field_mismatch, spectral_mismatch
 
 __all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
 
@@ -230,13 +230,25 @@ class HifredProduct:
     @cached_property
     def field(self):
         """How the images of both cubes differ."""
-        return field_mismatch((self.x.total, self.y.total), self.owner)
+        found = field_mismatch((self.x.total, self.y.total), self.owner)
+        shift = tuple(self._measured(name) for name in ("HIFOFFX", "HIFOFFY"))
+        # the fused cube lies between both: what they say without it is better
+        return found if None in shift else replace(found, shift=shift)
+
+    def _measured(self, name):
+        """Amount in the header; None if it is not there."""
+        value, error = (self.header.get(key) for key in (name, f"{name}E"))
+        return None if None in (value, error) else Amount(float(value), float(error))
 
     @cached_property
     def spectral(self):
         """How the spectra of both cubes differ."""
         widths = tuple(float(np.mean(np.diff(compared.edges))) for compared in self.cubes)
-        return spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
+        found = spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
+        gain = self._measured("HIFGAIN")
+        if gain is None:
+            return found
+        return replace(found, shift=(Amount(-gain.value, gain.error),))
 
     def on_fine(self, image):
         """
