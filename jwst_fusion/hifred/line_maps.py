@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
-from jwst_fusion.hifred.solver.pixel_errors import pixel_variances
+from jwst_fusion.hifred.solver.pixel_errors import pixel_covariances, pixel_variances
 
 __all__ = ["Line", "LineMaps", "map_lines", "parse_lines", "place_lines"]
 
@@ -286,7 +286,7 @@ class _Group:
 
     def __init__(self, edges, places, weight, counts):
         self.edges, self.places, self.counts = edges, places, counts
-        self.root = np.sqrt(weight / weight.max())
+        self.root = np.sqrt(weight / max(weight.max(), 1e-300))
         self.step = np.diff(edges)
         x = (0.5 * (edges[1:] + edges[:-1]) - edges.mean()) / (edges[-1] - edges[0])
         bins = self.step if counts else np.ones_like(self.step)
@@ -347,13 +347,14 @@ def _fitted(fit, result, part, window):
     error = np.full_like(found, np.nan)
     good = np.zeros(len(cube), bool)
     posterior = result.posterior
+    covariance = None if posterior is None else pixel_covariances(posterior)
     for first in range(0, len(cube), _PIXELS):
         rows = slice(first, first + _PIXELS)
         amounts, converged, gains = _pixels(fit, cube[rows], velocity, width, window)
         found[rows], good[rows] = amounts, converged & known[rows]
         if posterior is not None:
             pixels = np.arange(len(cube))[rows]
-            variance = pixel_variances(posterior, result.cube, gains, part, pixels)
+            variance = pixel_variances(posterior, result.cube, gains, part, pixels, covariance)
             error[rows] = np.sqrt(variance)
     return found, error, good
 

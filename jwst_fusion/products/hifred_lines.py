@@ -66,7 +66,7 @@ def save_lines(path, maps, wcs=None, keywords=None):
     ----------
     path : str or `~pathlib.Path`
         The file.
-    maps, wcs, keywords
+    maps, wcs, keywords : optional
         As for `lines_hdus`.
     """
     with renamed_when_complete(path) as partial:

@@ -7,14 +7,14 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter
 
 from jwst_fusion.hifred.solver.posterior import WINDOW
 
-__all__ = ["pixel_variances"]
+__all__ = ["pixel_covariances", "pixel_variances"]
 
 # Pixels along either axis over which products of samples are averaged: with 12 samples, scatter of
 # the variances of 6 %.
 _AROUND = 5
 
 
-def pixel_variances(posterior, cube, weights, channels, pixels):
+def pixel_variances(posterior, cube, weights, channels, pixels, covariance):
     r"""
     Variances of sums over channels, each of one pixel.
 
@@ -30,6 +30,8 @@ def pixel_variances(posterior, cube, weights, channels, pixels):
         The l channels that they belong to; all others have none.
     pixels : ndarray of int (P,)
         Numbers of the pixels, along x first.
+    covariance : ndarray (r, r, M * N)
+        Covariances of the coefficients, from `pixel_covariances`.
 
     Returns
     -------
@@ -45,8 +47,8 @@ def pixel_variances(posterior, cube, weights, channels, pixels):
     basis = posterior.basis[channels]
     rank = basis.shape[1]
     rows = np.einsum("pnl,lk->pnk", weights, basis)
-    covariance = _covariance(posterior).reshape(rank, rank, -1)[:, :, pixels]
-    variance = np.einsum("pni,ijp,pnj->pn", rows, covariance, rows, optimize=True)
+    here = covariance[:, :, pixels]
+    variance = np.einsum("pni,ijp,pnj->pn", rows, here, rows, optimize=True)
     flat = np.nan_to_num(cube[channels].reshape(basis.shape[0], -1)[:, pixels].T.astype(float))
     if posterior.subspace is None:
         maps = posterior.maps.reshape(rank, -1)[:, pixels]
@@ -56,10 +58,22 @@ def pixel_variances(posterior, cube, weights, channels, pixels):
     return np.maximum(variance + _outside(posterior, flat, weights, rows, channels), 0.0)
 
 
-def _covariance(posterior):
-    """Covariance (r, r, M, N) of the coefficients of a pixel, what the penalty takes included."""
+def pixel_covariances(posterior):
+    """
+    Covariances of the coefficients of each pixel.
+
+    Parameters
+    ----------
+    posterior : LowRankPosterior
+        Posterior of the source.
+
+    Returns
+    -------
+    ndarray (r, r, M * N) of float32
+        Covariances, what the penalty takes away included.
+    """
     rank = len(posterior.maps)
-    found = np.empty((rank, rank, *posterior.maps.shape[1:]))
+    found = np.empty((rank, rank, *posterior.maps.shape[1:]), np.float32)
     for i in range(rank):
         for j in range(i + 1):
             product = np.mean(
@@ -69,7 +83,7 @@ def _covariance(posterior):
             found[i, j] = uniform_filter(product, _AROUND, mode="nearest")
             found[i, j] += uniform_filter(lost, WINDOW[1:], mode="nearest")
             found[j, i] = found[i, j]
-    return found
+    return found.reshape(rank, rank, -1)
 
 
 def _of_spectra(posterior, weights, channels, pixels):

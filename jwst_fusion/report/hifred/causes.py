@@ -95,7 +95,8 @@ def field_causes(product, worst):
             _milder(level, worst),
             "X and Y are displaced against each other",
             f"Y lies {dx:+.2f}, {dy:+.2f} ± {error:.2f} pixels of X ({size}) along x and y from "
-            "where X is: correct the WCS of one of them.",
+            "where X is: correct the WCS of one of them, or the place of the source in the PSF "
+            "(psf_centre).",
             "field",
         )
     spread = field.spread

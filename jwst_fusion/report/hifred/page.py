@@ -60,7 +60,7 @@ def hifred_page(product, *, positions=(), lines=(), maps=None):
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
         The fused cube and what it says of X and Y.
-    positions, lines, maps
+    positions, lines, maps : optional
         As for `write_hifred_report`.
 
     Returns
