@@ -97,7 +97,7 @@ def _on_sky(data, one, two, image, instrument):
     nothing = (np.nan, np.nan)
     signal, variance = _sums(two)
     good = two.used.any(axis=0)
-    if good.sum() < _FEWEST:
+    if good.sum() < _FEWEST or not (variance[good].max() > 0 and signal[good].sum() > 0):
         return nothing, nothing
     counts = one.data if one.variance is None else one.data**2 / np.maximum(one.variance, 1e-300)
     counts = np.where(one.used, counts, 0.0).sum(axis=0).reshape(image.shape)
@@ -112,9 +112,8 @@ def _on_sky(data, one, two, image, instrument):
     for k, term in enumerate(instrument.terms):
         if term.spatial is not None and term.spatial.ndim == 2:
             share = np.where(two.used, instrument.spectra[:, [k]], 0.0).sum(axis=0) * factor
-            square = abs(term.spatial) ** 2 if not sparse.issparse(term.spatial) else None
-            square = term.spatial.power(2) if square is None else square
-            variance = variance + share**2 * (square @ noise)
+            power = term.spatial.power(2) if sparse.issparse(term.spatial) else term.spatial**2
+            variance = variance + share**2 * (power @ noise)
     sigma = np.sqrt(np.maximum(variance, 1e-6 * variance[good].max()))[good]
     place = np.zeros(2)
     for _ in range(_STEPS):
@@ -141,7 +140,8 @@ def _along(data, one, image, spectrum, variance, instrument):
     signal, noise = _sums(one, weight)
     expected = np.where(one.used, instrument.signal(image.reshape(1, -1)), 0.0) @ weight
     good = (one.used.sum(axis=1) > 0) & (expected > 0)
-    if good.sum() < max(_FEWEST, 2 * (_SMOOTH + 1)):
+    few = good.sum() < max(_FEWEST, 2 * (_SMOOTH + 1))
+    if few or not (noise[good].max() > 0 and signal[good].sum() > 0):
         return np.nan, np.nan
     fine = 0.5 * (data.edges[1][1:] + data.edges[1][:-1])
     width = max(smoothing_width(spectrum, variance), 1.0)
