@@ -191,6 +191,12 @@ def _reference(header, shape, path):
         msg = f"the PSF file {path} has CRPIX1 = {place[1]!r} and CRPIX2 = {place[0]!r}: expected "
         raise ValueError(msg + "numbers")
     place = tuple(float(one) - 1.0 for one in place)
+    if not WCS(header, naxis=2).has_celestial:
+        # coordinates that count from the source: it is where they are zero
+        values = [header.get(key, 0.0) for key in ("CRVAL2", "CRVAL1")]
+        steps = [header.get(key, 1.0) for key in ("CDELT2", "CDELT1")]
+        parts = zip(place, values, steps, strict=True)
+        place = tuple(one - value / (step or 1.0) for one, value, step in parts)
     if all(-0.5 <= one <= size - 0.5 for one, size in zip(place, shape, strict=True)):
         return place
     warn(
@@ -215,6 +221,19 @@ def _tell_centre(name, data, place):
             "column %.2f, row %.2f (from 0)",
             name,
             away,
+            *place[::-1],
+        )
+    first = data[0]
+    y, x = np.indices(first.shape)
+    middle = _centroid(first)
+    order = np.argsort(np.hypot(y - middle[0], x - middle[1]).ravel())
+    half = np.searchsorted(np.cumsum(first.ravel()[order]), 0.5 * first.sum())
+    if np.hypot(*np.subtract(middle, place)) > np.sqrt((half + 1) / np.pi) + 1.0:
+        warn(
+            log,
+            "The PSF %s has its source at column %.1f, row %.1f (from 0), beyond half of its light "
+            "around the centroid: look at CRPIX, or take psf_centre = centroid",
+            name,
             *place[::-1],
         )
 

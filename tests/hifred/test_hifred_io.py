@@ -219,7 +219,7 @@ def test_psf_keeps_light_place_and_shape_on_other_pixels(tmp_path, ratio, angle)
 
 @pytest.mark.parametrize("angle", [0.0, 90.0])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
-def test_off_centre_psfs_keep_their_place(tmp_path, ratio, angle):
+def test_off_centre_psfs_keep_their_place(tmp_path, caplog, ratio, angle):
     """The source is at CRPIX, else in the middle; the centroid is moved onto it if asked."""
     psf = np.zeros((40, 41))
     psf[:, 3:] = lopsided()[:40, :-3]
@@ -238,6 +238,17 @@ def test_off_centre_psfs_keep_their_place(tmp_path, ratio, angle):
         assert moments(found[0])[0] == pytest.approx(expected, abs=0.03)
         found, _ = read_psf_image(path, 2.0 / ratio, angle=angle, centre="centroid")
         assert moments(found[0])[0] == pytest.approx([0, 0], abs=0.03)
+    # coordinates that count from the source; a source where there is hardly light
+    for value, place, told in ((0.0, (2.0, 3.0), True), (-34.0, (19.0, 20.0), False)):
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus:
+                hdu.header.update(CRPIX1=4.0, CRPIX2=3.0, CRVAL1=value, CRVAL2=value)
+                hdu.header.update(CDELT1=2.0, CDELT2=2.0, CTYPE1="", CTYPE2="")
+        caplog.clear()
+        found, _ = read_psf_image(path, 2.0 / ratio, angle=angle)
+        expected = matrix @ (centroid + np.array([19.5, 20.0]) - place) * ratio
+        assert moments(found[0])[0] == pytest.approx(expected, abs=0.03)
+        assert ("beyond half of its light" in caplog.text) is told
     with pytest.raises(ValueError, match="centre is 'peak'"):
         read_psf_image(path, centre="peak")
 
