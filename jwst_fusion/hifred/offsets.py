@@ -173,9 +173,13 @@ def _along(data, one, image, spectrum, variance, instrument):
 
 def _fit(design, values):
     """Least squares, and the covariance, which follows the scatter that is left if it is more."""
-    scale = np.maximum(np.sqrt((design**2).sum(axis=0)), 1e-300)
+    scale = np.sqrt((design**2).sum(axis=0))
+    nothing = ~(scale > 0)
+    scale[nothing] = 1.0
     inverse = np.linalg.pinv((design / scale).T @ (design / scale), hermitian=True)
     amounts = inverse @ ((design / scale).T @ values)
     left = values - (design / scale) @ amounts
     scatter = max(float(left @ left) / max(values.size - len(scale), 1), 1.0)
-    return amounts / scale, scatter * inverse / np.outer(scale, scale)
+    covariance = scatter * inverse / np.outer(scale, scale)
+    covariance[nothing, nothing] = np.inf
+    return amounts / scale, covariance
