@@ -149,7 +149,7 @@ def place_lines(edges, lines, *, redshift=0.0, window=1500.0, counts=True):
         Edges of the channels, keV or um, ascending.
     lines : sequence of Line
         The lines.
-    redshift, window, counts
+    redshift, window, counts : optional
         As for `map_lines`.
 
     Returns
