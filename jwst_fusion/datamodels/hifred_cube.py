@@ -37,6 +37,9 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
         The sharper cube in the bands of ``bands_table``, what is expected there, errors, and how
         each pixel agrees; those with ``_y`` likewise. See
         `~jwst_fusion.hifred.agreement.Residuals`.
+    line_fits_x, line_fits_y : numpy float32 array (5, y, x)
+        What the lines of each pixel have beyond expectation, see
+        `~jwst_fusion.hifred.agreement.LINE_FITS`.
     owner : numpy int32 array (y, x)
         Number of the pixel of Y in which each spaxel lies.
     channels_x_table, channels_y_table : numpy table
@@ -52,6 +55,8 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
     posterior_noise : numpy float32 array (wavelength)
         Noise of each channel, in the unit of ``data``, which the spectra have in proportion to
         the square root of ``posterior_inverse``, numpy float64 array (component, component).
+    posterior_pulls : numpy float32 array (2, component, channel)
+        How the maps follow signal outside the subspace, if it is smooth and if it is sharp.
     posterior_outside : numpy float32 array (5)
         Signal outside the subspace: rms in units of ``data`` and of its derivative, contrast,
         lengths in spaxels and in channels.

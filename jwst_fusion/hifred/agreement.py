@@ -6,8 +6,13 @@ import numpy as np
 
 from jwst_fusion.metrics.lines import find_lines
 
-__all__ = ["Agreement", "Band", "Residuals", "agreement", "band_image"]
+__all__ = ["LINE_FITS", "Agreement", "Band", "Residuals", "agreement", "band_image"]
 
+#: Images of what the lines of each pixel have beyond what is expected: velocity and its error,
+#: km/s; excess of the squared width and its error, km2/s2; width of expected lines, km/s.
+LINE_FITS = ("velocity", "velocity_error", "square", "square_error", "width")
+_LIGHT = 299792.458  # km/s
+_LEAST = 12  # channels of a pixel, for a fit of brightness, slope, velocity and width
 _LINES = 3  # bands of lines, at most; each is a row of pictures in the report
 
 
@@ -42,6 +47,9 @@ class Residuals:
     pixels : ndarray (3, y, x)
         For each pixel: reduced chi-square; spectral angle between cube and expectation; the angle
         that noise alone gives, degrees.
+    lines : ndarray (5, y, x)
+        What the lines of each pixel have beyond expectation, see `LINE_FITS`; NaN where it cannot
+        be told.
     edges : ndarray (l + 1,)
         Edges of the channels, keV or um.
     channels : slice
@@ -58,6 +66,7 @@ class Residuals:
     models: np.ndarray
     sigmas: np.ndarray
     pixels: np.ndarray
+    lines: np.ndarray
     edges: np.ndarray
     channels: slice
     observed: np.ndarray
@@ -209,6 +218,7 @@ def _residuals(data, model, sigma, response, edges, channels, bands, counts):
         models=models,
         sigmas=sigmas,
         pixels=np.array([chi2[0], angle, noise]),
+        lines=_line_fits(data - background, model - background, variance, used, edges, counts),
         edges=np.asarray(edges, float),
         channels=channels,
         observed=totals[0],
@@ -242,3 +252,51 @@ def _angles(data, model, weight, used):
     noise = np.full(known.shape, np.nan)
     noise[known] = np.arctan2(np.sqrt(weight.sum(axis=0)[known]), sizes[1][known])
     return np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))), np.rad2deg(noise)
+
+
+def _line_fits(data, model, variance, used, edges, counts):
+    """
+    Fit what the lines of each pixel have beyond expectation, images as in `LINE_FITS`.
+
+    Residuals are fitted, to first order, by the expectation and its continuum, and by its first and
+    second derivatives, which are what lines that move and widen add. Spectra of the field stand for
+    the shape of the lines where pixels have few counts.
+    """
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    shape = data.shape[1:]
+    out = np.full((len(LINE_FITS), *shape), np.nan)
+    if len(middle) < _LEAST:
+        return out
+    mean = np.where(used, model, 0.0).sum(axis=(1, 2)) / np.maximum(used.sum(axis=(1, 2)), 1)
+    # along the logarithm of energy, in which a velocity moves all lines alike
+    step = np.gradient(np.log(middle))
+    first = np.gradient(mean) / step
+    second = np.gradient(first) / step
+    slope = mean * (middle - middle.mean()) / np.ptp(middle)
+    sign = 1.0 if counts else -1.0
+    columns = [mean, slope, sign * first / _LIGHT, 0.5 * second / _LIGHT**2]
+    residual = np.where(used, data - model, 0.0).reshape(len(middle), -1)
+    bright = np.where(used, model, 0.0).reshape(len(middle), -1).sum(axis=0)
+    bright /= np.maximum((used.reshape(len(middle), -1) * mean[:, None]).sum(axis=0), 1e-300)
+    floor = 1e-6 * max(float(np.max(variance, where=used, initial=0.0)), 1e-300)
+    weight = np.where(used, 1.0 / np.maximum(variance, floor), 0.0).reshape(len(middle), -1)
+    design = np.stack(columns, axis=1)
+    scale = np.maximum(np.sqrt((design**2).sum(axis=0)), 1e-300)
+    design = design / scale
+    normal = np.einsum("li,lq,lj->qij", design, weight, design, optimize=True)
+    right = np.einsum("li,lq->qi", design, weight * residual, optimize=True)
+    known = (used.reshape(len(middle), -1).sum(axis=0) >= _LEAST) & (bright > 0)
+    inverse = np.linalg.pinv(normal[known], rcond=1e-10, hermitian=True)
+    factor = scale * bright[known][:, None]
+    amount = np.einsum("qij,qj->qi", inverse, right[known]) / factor
+    error = np.sqrt(np.maximum(np.einsum("qii->qi", inverse), 0.0)) / factor
+    width = _LIGHT * np.sqrt((first**2).sum() / max((second**2).sum(), 1e-300))
+    flat = out.reshape(len(out), -1)
+    flat[:, known] = [
+        amount[:, 2],
+        error[:, 2],
+        amount[:, 3],
+        error[:, 3],
+        np.full(known.sum(), width),
+    ]
+    return out

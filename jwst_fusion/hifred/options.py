@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from jwst_fusion.hifred.line_maps import parse_lines, place_lines
 from jwst_fusion.hifred.solver.settings import KINDS, HifredSettings
-from jwst_fusion.parameters import check_options, option, same_option
+from jwst_fusion.parameters import check_options, option, parts, same_option
 
 __all__ = ["HifredOptions"]
 
@@ -73,6 +74,13 @@ class HifredOptions:
         low=-360.0,
         high=360.0,
         unit="deg",
+    )
+    psf_centre: str = option(
+        "file",
+        "Place in the PSF's image that is the position of the source: the file's reference pixel, "
+        "else the middle; or the centroid",
+        kind="option",
+        choices=("file", "centroid"),
     )
     rmf_x: str | None = option(
         None,
@@ -162,6 +170,22 @@ class HifredOptions:
         closed=False,
         unit="GB",
     )
+    lines: tuple = option(
+        (),
+        "Lines to be mapped, as FeXXV_w=6.7004,FeXXVI_a=6.9732: names with rest energies (keV), of "
+        "JWST cubes rest wavelengths (um)",
+        kind="force_list",
+    )
+    redshift: float = option(0.0, "Redshift of the lines", kind="float", low=-0.1, high=30.0)
+    line_window: float = option(
+        1500.0,
+        "Half width of the part of the spectrum around each line that is fitted",
+        kind="float",
+        low=0.0,
+        high=60_000.0,
+        closed=False,
+        unit="km/s",
+    )
     save_report: bool = option(
         False,
         "Save a page (report.html) with pictures and numbers that tell whether to trust the result",
@@ -172,6 +196,8 @@ class HifredOptions:
             msg = "regularisation = plug_and_play needs a function: call fuse in Python instead"
             raise ValueError(msg)
         check_options(self)
+        object.__setattr__(self, "lines", parts(self.lines) or ())
+        parse_lines(self.lines)
         settings = self.solver()
         object.__setattr__(self, "rank", settings.rank)
         weight = settings.weight_name
@@ -214,6 +240,26 @@ class HifredOptions:
         shared = (one.name for one in fields(HifredSettings) if one.name not in _PYTHON_ONLY)
         given = {name: getattr(self, name) for name in shared}
         return HifredSettings(**given, likelihood=likelihood)
+
+    def check_lines(self, edges, *, counts):
+        """
+        Check that the lines that are asked for lie within the spectrum of the result.
+
+        Parameters
+        ----------
+        edges : ndarray (L + 1,)
+            Edges of its channels, keV or um, ascending.
+        counts : bool
+            Whether it is made of counts.
+
+        Raises
+        ------
+        ValueError
+            If one does not.
+        """
+        if self.lines:
+            more = {"redshift": self.redshift, "window": self.line_window}
+            place_lines(edges, parse_lines(self.lines), **more, counts=counts)
 
     @property
     def band(self):

@@ -6,6 +6,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
+from jwst_fusion.hifred.response.kernels import centred
 from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
@@ -18,9 +19,11 @@ log = logging.getLogger(__name__)
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8  # points along a pixel from which its mean or its share of other pixels is taken
 _HELD = 0.9  # part of the light within the radius that a PSF is said to reach
+_CENTRES = ("file", "centroid")
+_OFFSET = 0.05  # pixel of the file; centroids farther from the source are logged
 
 
-def read_psf_image(path, pixel_scale=None, *, angle=0.0):
+def read_psf_image(path, pixel_scale=None, *, angle=0.0, centre="file"):
     """
     Read the PSF of the coarser telescope.
 
@@ -35,12 +38,14 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
         Pixel of the sharper cube, arcsec; by default that of the file.
     angle : float
         Counterclockwise rotation (x to the right, y upwards) from the file to the cube, degrees.
+    centre : "file" or "centroid"
+        Which place of an image is the position of the source: the reference pixel that its header
+        gives (CRPIX1, CRPIX2), else the middle; or the centroid of each image.
 
     Returns
     -------
     psf : ndarray (node, y, x)
-        PSFs of odd size and sum 1 on the pixels of the sharper cube, around the same point as in
-        the file.
+        PSFs of odd size and sum 1 on the pixels of the sharper cube, the source in the middle.
     nodes : ndarray (node,) or None
         Energies [keV] or wavelengths [um] of a cube.
 
@@ -49,8 +54,11 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If it holds no PSF, or not as many nodes as images.
+        If it holds no PSF, not as many nodes as images, or `centre` is unknown.
     """
+    if centre not in _CENTRES:
+        msg = f"centre is {centre!r}: expected one of {', '.join(_CENTRES)}"
+        raise ValueError(msg)
     path = existing_file(path, "PSF")
     with open_fits(path, "PSF") as hdus:
         images = [hdu for hdu in hdus if hdu.is_image and hdu.header["NAXIS"] in (2, 3)]
@@ -60,6 +68,7 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
         image = next((hdu for hdu in images if hdu.name == "PSF"), images[0])
         data = np.array(image.data, dtype=float)
         scale = _scale(image.header, path)
+        place = _reference(image.header, data.shape[-2:], path)
         nodes = _nodes(hdus, path)
     cube = data.ndim == 3
     data = data if cube else data[None]
@@ -85,8 +94,17 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
         ratio = scale / pixel_scale
     if ratio > 1.5:
         warn(log, "The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
+    places = [place if centre == "file" else _centroid(plane) for plane in data]
+    if centre == "file":
+        _tell_centre(path.name, data, place)
     if abs(ratio - 1) > 0.01 or angle % 360:
-        data = _resampled(data, ratio, angle)
+        data = _same_size(
+            [_resampled(*one, ratio, angle) for one in zip(data, places, strict=True)]
+        )
+    else:
+        data = _same_size(
+            [centred(plane, centre=one) for plane, one in zip(data, places, strict=True)]
+        )
     return data, nodes if cube and len(data) > 1 else None
 
 
@@ -114,12 +132,12 @@ def gaussian_psf(fwhm):
 
 def psf_reach(psf):
     """
-    Radius that holds nine tenths of the light.
+    Radius around the source that holds nine tenths of the light.
 
     Parameters
     ----------
     psf : ndarray (node, y, x)
-        PSFs.
+        PSFs, the source in the middle.
 
     Returns
     -------
@@ -129,7 +147,7 @@ def psf_reach(psf):
     y, x = np.indices(psf.shape[1:])
     reach = 0.0
     for plane in psf:
-        radius = np.hypot(y - (plane * y).sum(), x - (plane * x).sum()).ravel()
+        radius = np.hypot(*(one - one.max() / 2 for one in (y, x))).ravel()
         order = np.argsort(radius)
         inside = np.searchsorted(np.cumsum(plane.ravel()[order]), _HELD * plane.sum())
         reach = max(reach, float(radius[order[min(inside, radius.size - 1)]]))
@@ -163,20 +181,84 @@ def _nodes(hdus, path):
     return None
 
 
-def _resampled(data, ratio, angle):
+def _reference(header, shape, path):
+    """Row and column, from 0, of the position of the source: the reference pixel or the middle."""
+    middle = tuple((size - 1) / 2 for size in shape)
+    place = [header.get(key) for key in ("CRPIX2", "CRPIX1")]
+    if None in place:
+        return middle
+    if not all(isinstance(one, (int, float)) and np.isfinite(one) for one in place):
+        msg = f"the PSF file {path} has CRPIX1 = {place[1]!r} and CRPIX2 = {place[0]!r}: expected "
+        raise ValueError(msg + "numbers")
+    place = tuple(float(one) - 1.0 for one in place)
+    if not WCS(header, naxis=2).has_celestial:
+        # coordinates that count from the source: it is where they are zero
+        values = [header.get(key, 0.0) for key in ("CRVAL2", "CRVAL1")]
+        steps = [header.get(key, 1.0) for key in ("CDELT2", "CDELT1")]
+        parts = zip(place, values, steps, strict=True)
+        place = tuple(one - value / (step or 1.0) for one, value, step in parts)
+    if all(-0.5 <= one <= size - 0.5 for one, size in zip(place, shape, strict=True)):
+        return place
+    warn(
+        log,
+        "The PSF %s has its reference pixel (CRPIX) outside of the image: the source is taken to "
+        "be in the middle",
+        path.name,
+    )
+    return middle
+
+
+def _centroid(plane):
+    y, x = np.indices(plane.shape)
+    return float((plane * y).sum()), float((plane * x).sum())
+
+
+def _tell_centre(name, data, place):
+    away = max(np.hypot(*np.subtract(_centroid(plane), place)) for plane in data)
+    if away > _OFFSET:
+        log.info(
+            "The centroid of the PSF %s lies up to %.2f of its pixels from the source, which is at "
+            "column %.2f, row %.2f (from 0)",
+            name,
+            away,
+            *place[::-1],
+        )
+    first = data[0]
+    y, x = np.indices(first.shape)
+    middle = _centroid(first)
+    order = np.argsort(np.hypot(y - middle[0], x - middle[1]).ravel())
+    half = np.searchsorted(np.cumsum(first.ravel()[order]), 0.5 * first.sum())
+    if np.hypot(*np.subtract(middle, place)) > np.sqrt((half + 1) / np.pi) + 1.0:
+        warn(
+            log,
+            "The PSF %s has its source at column %.1f, row %.1f (from 0), beyond half of its light "
+            "around the centroid: look at CRPIX, or take psf_centre = centroid",
+            name,
+            *place[::-1],
+        )
+
+
+def _same_size(planes):
+    """Stack of images of odd sizes, padded around their middles."""
+    shape = [max(one.shape[axis] for one in planes) for axis in (0, 1)]
+    padded = [
+        np.pad(one, [2 * ((side - n) // 2,) for side, n in zip(shape, one.shape, strict=True)])
+        for one in planes
+    ]
+    return np.array(padded)
+
+
+def _resampled(plane, place, ratio, angle):
     """Spread each pixel over points and collect these on turned pixels of another size."""
-    ny, nx = data.shape[1:]
+    ny, nx = plane.shape
     offset = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
-    y = np.add.outer(np.arange(ny) - (ny - 1) / 2, offset).ravel() * ratio
-    x = np.add.outer(np.arange(nx) - (nx - 1) / 2, offset).ravel() * ratio
+    y = np.add.outer(np.arange(ny) - place[0], offset).ravel() * ratio
+    x = np.add.outer(np.arange(nx) - place[1], offset).ravel() * ratio
     y, x = np.meshgrid(y, x, indexing="ij")
     turn = np.deg2rad(angle)
     x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
     half = int(np.ceil(max(np.abs(x).max(), np.abs(y).max()) - 0.5 + 1e-9))
     side = 2 * half + 1
-    place = (np.round(y) + half).astype(int) * side + (np.round(x) + half).astype(int)
-    out = np.empty((len(data), side, side))
-    for plane, result in zip(data, out, strict=True):
-        fine = np.repeat(np.repeat(plane, _POINTS, axis=0), _POINTS, axis=1) / _POINTS**2
-        result[...] = np.bincount(place.ravel(), fine.ravel(), side**2).reshape(side, side)
-    return out
+    target = (np.round(y) + half).astype(int) * side + (np.round(x) + half).astype(int)
+    fine = np.repeat(np.repeat(plane, _POINTS, axis=0), _POINTS, axis=1) / _POINTS**2
+    return np.bincount(target.ravel(), fine.ravel(), side**2).reshape(side, side)

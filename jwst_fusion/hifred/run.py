@@ -2,12 +2,19 @@
 
 import logging
 
+import numpy as np
+
 from jwst_fusion.hifred.engine import fuse
 from jwst_fusion.hifred.memory import check_hifred_memory
+from jwst_fusion.hifred.offsets import measured_offsets
+from jwst_fusion.messages import warn
 
 __all__ = ["fuse_data"]
 
 log = logging.getLogger(__name__)
+
+# Offsets are told if they exceed this significance, and these parts of a pixel and a channel of X.
+_SIGMA, _PIXEL, _CHANNEL = 5.0, 0.2, 0.1
 
 
 def fuse_data(data, options):
@@ -47,6 +54,7 @@ def fuse_data(data, options):
         log.info("%s", note)
     for one in data.more:
         log.info("with %s %s as %s", one.name, one.data.shape, one.label)
+    _tell_offsets(data)
     gaussian = data.sigma_x is not None
     cubes = data.x, data.y, data.response_x, data.response_y
     if data.more:
@@ -70,3 +78,33 @@ def _lists(data):
         [data.response_x, *(one.response for one in xs)],
         [data.response_y, *(one.response for one in ys)],
     )
+
+
+def _tell_offsets(data):
+    """Warn of offsets between the two observations that would blur what is made of them."""
+    found = measured_offsets(data)
+    size = np.hypot(found.x[0], found.y[0])
+    error = np.hypot(found.x[1], found.y[1])
+    if size > _PIXEL and size > _SIGMA * error:
+        warn(
+            log,
+            "%s lies %+.2f +- %.2f, %+.2f +- %.2f pixels of %s along x and y from where that is: "
+            "correct the WCS of one of them, or the centre of the PSF (psf_centre)",
+            data.names[1],
+            *found.x,
+            *found.y,
+            data.names[0],
+        )
+    step = float(np.median(np.diff(data.edges[0])))
+    if abs(found.gain[0]) > max(_CHANNEL * step, _SIGMA * found.gain[1]):
+        what, unit = ("energies", "eV") if data.sigma_x is None else ("wavelengths", "nm")
+        warn(
+            log,
+            "the %s of %s lie %+.3g +- %.2g %s above those of %s: correct those of one of them, or "
+            "look at the response of the first",
+            what,
+            data.names[0],
+            *(1e3 * one for one in found.gain),
+            unit,
+            data.names[1],
+        )

@@ -34,7 +34,7 @@ def data_from_s3d(first, second, responses, options):
         File by ``psf``.
     options : object
         Attributes ``wave_band`` (um, two numbers or None), ``margin`` and ``psf_fwhm`` (arcsec),
-        ``psf_angle`` (degrees), ``lsf_fwhm`` (um).
+        ``psf_angle`` (degrees), ``psf_centre``, ``lsf_fwhm`` (um).
 
     Returns
     -------
@@ -181,5 +181,7 @@ def _psf(responses, x, wavelength, options):
             )
             raise ValueError(msg)
         return gaussian_psf(options.psf_fwhm / x.grid.scale)[None], None
-    stack, nodes = read_psf_image(responses["psf"], x.grid.scale, angle=options.psf_angle)
+    stack, nodes = read_psf_image(
+        responses["psf"], x.grid.scale, angle=options.psf_angle, centre=options.psf_centre
+    )
     return nodes_in_band(stack, nodes, wavelength)

@@ -18,6 +18,7 @@ EXTENSIONS = {
     "posterior_noise": "POSTNOISE",
     "posterior_inverse": "POSTINVERSE",
     "posterior_outside": "POSTOUTSIDE",
+    "posterior_pulls": "POSTPULLS",
 }
 _STEPS = 32767  # of 16-bit numbers on either side of 0: far finer than samples are known
 _BYTES = 4  # of a voxel of the cube
@@ -40,11 +41,14 @@ def packed(posterior):
         (r, M, N); with errors of the spectra, the noise of each energy (L,), the inverse (r, r),
         and seven numbers: of signal outside the subspace, its rms in units of the source and of
         its derivative, its contrast, and its lengths in pixels and channels; of a mean spectrum
-        that was smoothed, the inverse scatter of its map and the width in channels. As many samples
-        are kept as leave all together no larger than the cube, one at least.
+        that was smoothed, the inverse scatter of its map and the width in channels; and the pulls
+        (2, r, L) of smooth and sharp signal outside the subspace. As many samples are kept as leave
+        all together no larger than the cube, one at least.
     """
     rank, rows, columns = posterior.maps.shape
-    room = _BYTES * (len(posterior.basis) - rank) * rows * columns - _BYTES * posterior.basis.size
+    spectra = 1 if posterior.subspace is None else 3
+    room = _BYTES * (len(posterior.basis) - rank) * rows * columns
+    room -= _BYTES * spectra * posterior.basis.size
     most = int(room // (2 * rank * rows * columns)) - 1
     kept = posterior.samples[: max(most, 1)]
     values = np.concatenate([kept, posterior.lost[None]]).astype(float)
@@ -62,6 +66,8 @@ def packed(posterior):
         found["posterior_inverse"] = np.asarray(more.inverse, float)
         numbers = [*more.missing, more.contrast, *more.lengths, *more.smooth]
         found["posterior_outside"] = np.array(numbers, np.float32)
+        if more.pulls is not None:
+            found["posterior_pulls"] = more.pulls.transpose(0, 2, 1).astype(np.float32)
     return found
 
 
@@ -84,6 +90,7 @@ def unpacked(arrays):
     subspace = None
     if arrays["posterior_noise"] is not None:
         numbers = arrays["posterior_outside"].astype(float)
+        pulls = arrays.get("posterior_pulls")  # products of before have none
         subspace = SubspaceError(
             row=arrays["posterior_noise"].astype(float),
             inverse=arrays["posterior_inverse"].astype(float),
@@ -92,6 +99,7 @@ def unpacked(arrays):
             lengths=numbers[3:5],
             # products of before have no smoothed spectra
             smooth=numbers[5:] if numbers.size > 5 else np.zeros(2),
+            pulls=None if pulls is None else pulls.astype(float).transpose(0, 2, 1),
         )
     return LowRankPosterior(
         basis=arrays["posterior_spectra"].T.astype(float),

@@ -103,7 +103,8 @@ def data_from_counts(first, second, responses, options, *, near=()):
         Files by ``psf``, ``rmf_x``, ``arf_x``, ``rmf_y`` and ``arf_y``.
     options : object
         Attributes ``band`` (keV, two numbers or None), ``margin`` and ``psf_fwhm`` (arcsec),
-        ``psf_angle`` (degrees), ``lsf_fwhm`` (eV), ``exposure_x`` and ``exposure_y`` (s).
+        ``psf_angle`` (degrees), ``psf_centre``, ``lsf_fwhm`` (eV), ``exposure_x`` and
+        ``exposure_y`` (s).
     near : sequence of `~jwst_fusion.hifred.xray.counts.CountCube`, optional
         Further cubes like Y, near which X is used, too.
 
@@ -452,5 +453,7 @@ def psf_of(responses, x, edges, options, *, angle=0.0):
             msg = f"psf_fwhm is in arcsec, but {x.name} has no sky coordinates: give psf instead"
             raise ValueError(msg)
         return gaussian_psf(options.psf_fwhm / scale)[None], None
-    stack, nodes = read_psf_image(responses["psf"], scale, angle=options.psf_angle + angle)
+    stack, nodes = read_psf_image(
+        responses["psf"], scale, angle=options.psf_angle + angle, centre=options.psf_centre
+    )
     return nodes_in_band(stack, nodes, 0.5 * (edges[1:] + edges[:-1]))

@@ -22,8 +22,9 @@ def agreement_arrays(data, result):
     Returns
     -------
     arrays : dict of ndarray
-        ``images``, ``models``, ``sigmas`` (band, y, x) and ``pixels`` (3, y, x), each with ``_x``
-        and ``_y``, of further observations ``_x2`` and so on, and ``owner`` (y, x); see
+        ``images``, ``models``, ``sigmas`` (band, y, x), ``pixels`` (3, y, x) and ``line_fits``
+        (5, y, x), each with ``_x`` and ``_y``, of further observations ``_x2`` and so on, and
+        ``owner`` (y, x); see
         `~jwst_fusion.hifred.agreement.Agreement`.
     tables : dict of dict of ndarray
         ``bands``, ``channels_x``, ``channels_y``, ...: columns by name.
@@ -34,6 +35,7 @@ def agreement_arrays(data, result):
     for name, residuals in (("x", found.x), ("y", found.y), *more):
         for key in ("images", "models", "sigmas", "pixels"):
             arrays[f"{key}_{name}"] = np.asarray(getattr(residuals, key), np.float32)
+        arrays[f"line_fits_{name}"] = np.asarray(residuals.lines, np.float32)
         tables[f"channels_{name}"] = {
             "channel": np.arange(residuals.channels.start, residuals.channels.stop, dtype=np.int32),
             "low": residuals.edges[:-1],

@@ -33,6 +33,12 @@ _KEYWORDS = {
     "chi2_y": ("HIFCHI2Y", "reduced chi2 of the finer cube"),
     "clipped": ("HIFCLIP", "part of the light that was negative"),
     "sums": ("HIFSUMS", "errors of sums"),
+    "offset_x": ("HIFOFFX", "offset of Y from X along x [pixels of X]"),
+    "offset_x_error": ("HIFOFFXE", "its error"),
+    "offset_y": ("HIFOFFY", "offset of Y from X along y [pixels of X]"),
+    "offset_y_error": ("HIFOFFYE", "its error"),
+    "gain": ("HIFGAIN", "energies of X beyond those of Y [keV]"),
+    "gain_error": ("HIFGAINE", "its error"),
 }
 _UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
 _UNITS |= {"SECONDS": "s", "COUNTS": "count", "OFFSET_X": "pixel", "OFFSET_Y": "pixel"}

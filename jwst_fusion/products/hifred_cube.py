@@ -66,6 +66,8 @@ def hifred_product(data, result, x, y, model, options, messages=()):
         stored["posterior_spectra"] = stored["posterior_spectra"][:, order]
         if "posterior_noise" in stored:
             stored["posterior_noise"] = stored["posterior_noise"][order]
+        if "posterior_pulls" in stored:
+            stored["posterior_pulls"] = stored["posterior_pulls"][:, :, order]
         arrays |= stored
     for name, array in arrays.items():
         setattr(product, name, np.ascontiguousarray(array))

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from jwst_fusion import __version__
+from jwst_fusion.hifred.offsets import measured_offsets
 
 __all__ = [
     "SOFTWARE",
@@ -138,6 +139,10 @@ def summary(data, result):
         "clipped": float(result.clipped),
         "sums": None if result.posterior is None else _SUMS,
     }
+    found = measured_offsets(data)
+    for name in ("offset_x", "offset_y", "gain"):
+        value, error = getattr(found, name.removeprefix("offset_"))
+        values |= {name: value, f"{name}_error": error}
     known = {k: v for k, v in values.items() if not isinstance(v, float) or np.isfinite(v)}
     return dict.fromkeys(values) | known
 

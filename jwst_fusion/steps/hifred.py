@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 from stdatamodels.jwst import datamodels
 
+from jwst_fusion import __version__
 from jwst_fusion.associations.hifred import collect_hifred_members
 from jwst_fusion.associations.members import stem
 from jwst_fusion.datamodels import allow_hifred_status
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.hifred.line_maps import map_lines, parse_lines
 from jwst_fusion.hifred.options import HifredOptions
 from jwst_fusion.hifred.run import fuse_data
 from jwst_fusion.hifred.s3d_data import data_from_s3d
@@ -24,6 +26,8 @@ from jwst_fusion.messages import collected_warnings
 from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
+from jwst_fusion.products.hifred_lines import save_lines
+from jwst_fusion.products.hifred_provenance import flags
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.whole_file import in_memory_file
@@ -142,6 +146,7 @@ class HifredStep(FusionBaseStep):
             with collected_warnings() as messages:
                 with reading(names, what="one of their headers or tables"):
                     data, x, y = data_from_observations(cubes, responses, options, own=members.own)
+                options.check_lines(data.edges[1], counts=True)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(unchanged_product(y, filename), str(reason))
@@ -149,9 +154,10 @@ class HifredStep(FusionBaseStep):
             return self.fail_model(unchanged_product(y, filename), str(reason))
         product = count_product(data, result, x, y, options, filename, messages)
         self.set_status(product, "COMPLETE")
+        lines = self._save_lines(data, result, options, x.wcs, filename)
         if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
-            self._save_report(product.hdus, data, filename)
+            self._save_report(product.hdus, data, filename, lines)
         return product
 
     def _fuse_s3d(self, members, responses, options):
@@ -162,20 +168,49 @@ class HifredStep(FusionBaseStep):
                 if models[-1] is not cube:
                     opened.callback(models[-1].close)
             name = members.product_name or stem(models[0].meta.filename or "fused")
-            product, data = self._fuse_models(models, responses, options)
+            product, fused = self._fuse_models(models, responses, options)
         product.meta.filename = f"{name}_{self.suffix}.fits"
         if members.table_name:
             product.meta.asn.table_name = members.table_name
-        if options.save_report and data is not None:
+        if fused is None:
+            return product
+        data, result, wcs = fused
+        lines = self._save_lines(data, result, options, wcs, product.meta.filename)
+        if options.save_report:
             with in_memory_file(product) as hdus:
-                self._save_report(hdus, data, product.meta.filename)
+                self._save_report(hdus, data, product.meta.filename, lines)
         return product
 
-    def _save_report(self, hdus, data, filename):
+    def _output_path(self, filename):
+        """Path of the product, whose name others take over."""
         given = self.search_attr("output_file")
         if given is not None:
             filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
-        path = Path(self.make_output_path(basepath=filename))
+        return Path(self.make_output_path(basepath=filename))
+
+    def _save_lines(self, data, result, options, wcs, filename):
+        """Map the lines that are asked for, and save the maps; None if there are none."""
+        if not options.lines:
+            return None
+        counts = data.sigma_x is None
+        maps = map_lines(
+            result,
+            data.edges[1],
+            parse_lines(options.lines),
+            unit=data.unit,
+            redshift=options.redshift,
+            window=options.line_window,
+            counts=counts,
+        ).where(~(flags(data, result) & 1 > 0).all(axis=0))
+        path = self._output_path(filename)
+        target = path.with_name(f"{path.stem.removesuffix(f'_{self.suffix}')}_lines.fits")
+        keywords = {"HIFVER": __version__, "FUSED": path.name}
+        save_lines(target, maps, wcs, keywords)
+        log.info("Saved maps of %d lines in %s", len(maps.lines), target)
+        return maps
+
+    def _save_report(self, hdus, data, filename, lines=None):
+        path = self._output_path(filename)
         cubes = [
             np.where(response.mask, values, np.nan)
             for values, response in (
@@ -183,11 +218,13 @@ class HifredStep(FusionBaseStep):
                 (data.y, data.response_y),
             )
         ]
-        report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
+        report = write_hifred_report(
+            report_path(path), hdus, name=path.name, cubes=cubes, maps=lines
+        )
         log.info("Saved report in %s", report)
 
     def _fuse_models(self, models, responses, options):
-        """Fuse two open models; the product and the data, or a copy of the finer one, None."""
+        """Fuse two open models; the product, and data, result and WCS; or a finer cube, None."""
         for model in models:
             if not isinstance(model, datamodels.IFUCubeModel):
                 kind = type(model).__name__
@@ -198,6 +235,7 @@ class HifredStep(FusionBaseStep):
             with collected_warnings() as messages:
                 cubes = [_brightness(model) for model in models]
                 data, x, y = data_from_s3d(*cubes, responses, options)
+                options.check_lines(data.edges[1], counts=False)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
             return self.skip_model(allow_hifred_status(finest.copy()), str(reason)), None
@@ -205,7 +243,7 @@ class HifredStep(FusionBaseStep):
             return self.fail_model(allow_hifred_status(finest.copy()), str(reason)), None
         model = models[next(i for i, cube in enumerate(cubes) if cube is y)]
         product = hifred_product(data, result, x, y, model, options, messages)
-        return self.set_status(product, "COMPLETE"), data
+        return self.set_status(product, "COMPLETE"), (data, result, x.grid.wcs)
 
     def _one_model(self, model):
         kind = type(model).__name__

@@ -242,3 +242,14 @@ def test_a_fusion_goes_on_from_its_result_and_its_checkpoint(pair, tmp_path, kin
     weights = {"mu": first.mu, "kappa": first.mu, "line_changes": changes}
     full = fuse(pair.x, pair.y, *responses_of(pair), **common, **weights)
     assert nmse(full.cube, again[0].cube, decibel=True) > 25
+
+
+def test_the_largest_rank_is_told():
+    given = xray_pair("small", shape=(24, 24), fine=120, coarse=24, counts=(1e5, 1e5))
+    x = Response.build(given.truth.shape, spectral=given.rmf_x, arf=given.arf_x)
+    y = Response.build(given.truth.shape, psf=given.psf_y, rebin=(1, 3, 3), arf=given.arf_y)
+    options = {"rank": 100, "mu": 1e-3, "errors": False, "max_iterations": 1}
+    result = fuse(given.x, given.y, x, y, **options)
+    assert result.rank == 60
+    assert "rank 60, of 100 wanted, the largest that HIFReD takes" in result.chosen
+    assert any("the largest that HIFReD takes, and rank = 100" in note for note in result.notes)

@@ -217,6 +217,42 @@ def test_psf_keeps_light_place_and_shape_on_other_pixels(tmp_path, ratio, angle)
     assert np.allclose(shape, expected + (1 + ratio**2) / 24 * np.eye(2), atol=0.1)
 
 
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+def test_off_centre_psfs_keep_their_place(tmp_path, caplog, ratio, angle):
+    """The source is at CRPIX, else in the middle; the centroid is moved onto it if asked."""
+    psf = np.zeros((40, 41))
+    psf[:, 3:] = lopsided()[:40, :-3]
+    centroid = moments(psf)[0]
+    turn = np.deg2rad(angle)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    for crpix, place in ((None, (19.5, 20.0)), ((18.0, 24.0), (23.0, 17.0)), ((900, 3), None)):
+        path = psf_file(tmp_path / "p.fits", psf, scale=2.0)
+        if crpix is not None:
+            with fits.open(path, mode="update") as hdus:
+                for hdu in hdus:
+                    hdu.header["CRPIX1"], hdu.header["CRPIX2"] = crpix
+        found, _ = read_psf_image(path, 2.0 / ratio, angle=angle)
+        place = (19.5, 20.0) if place is None else place
+        expected = matrix @ (centroid + np.array([19.5, 20.0]) - place) * ratio
+        assert moments(found[0])[0] == pytest.approx(expected, abs=0.03)
+        found, _ = read_psf_image(path, 2.0 / ratio, angle=angle, centre="centroid")
+        assert moments(found[0])[0] == pytest.approx([0, 0], abs=0.03)
+    # coordinates that count from the source; a source where there is hardly light
+    for value, place, told in ((0.0, (2.0, 3.0), True), (-34.0, (19.0, 20.0), False)):
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus:
+                hdu.header.update(CRPIX1=4.0, CRPIX2=3.0, CRVAL1=value, CRVAL2=value)
+                hdu.header.update(CDELT1=2.0, CDELT2=2.0, CTYPE1="", CTYPE2="")
+        caplog.clear()
+        found, _ = read_psf_image(path, 2.0 / ratio, angle=angle)
+        expected = matrix @ (centroid + np.array([19.5, 20.0]) - place) * ratio
+        assert moments(found[0])[0] == pytest.approx(expected, abs=0.03)
+        assert ("beyond half of its light" in caplog.text) is told
+    with pytest.raises(ValueError, match="centre is 'peak'"):
+        read_psf_image(path, centre="peak")
+
+
 def test_psf_cubes_need_their_nodes(tmp_path):
     stack = np.array([lopsided(21), lopsided(21).T])
     found, nodes = read_psf_image(psf_file(tmp_path / "p.fits", stack, nodes=[0.6, 1.0]))
@@ -324,7 +360,7 @@ def small(tmp_path_factory):
 @pytest.fixture
 def options():
     names = ("band", "margin", "psf_fwhm", "lsf_fwhm", "exposure_x", "exposure_y")
-    return SimpleNamespace(**dict.fromkeys(names), psf_angle=0.0)
+    return SimpleNamespace(**dict.fromkeys(names), psf_angle=0.0, psf_centre="file")
 
 
 def data_of(path, options, **responses):

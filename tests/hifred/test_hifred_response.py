@@ -84,11 +84,18 @@ def test_no_axis_is_shifted(size):
     shape = (41, 39, 33)
     cube = np.zeros(shape)
     cube[20, 18, 15] = 1.0
-    response = Response.build(shape, psf=rng.random((size, size + 1)), lsf=rng.random(size))
+    kernels = {"psf": rng.random((size, size + 1)), "lsf": rng.random(size)}
+    response = Response.build(shape, **kernels, centre="centroid")
     seen = response.forward(cube)
     assert seen.sum() == pytest.approx(1.0, abs=1e-12)
     for axis, place in enumerate((20, 18, 15)):
         assert centroid(seen, axis) == pytest.approx(place, abs=1e-9)
+    # by default a lopsided PSF stays where it is in its array, whose middle is the source
+    seen = Response.build(shape, **kernels).forward(cube)
+    for axis, place in ((1, 18), (2, 15)):
+        size = kernels["psf"].shape[axis - 1]
+        moved = centroid(kernels["psf"], axis - 1) - (size - 1) / 2
+        assert centroid(seen, axis) - place == pytest.approx(moved, abs=0.02)
 
 
 def test_symmetric_kernel_of_odd_size_is_used_as_it_is():
@@ -110,7 +117,7 @@ def test_middle_keeps_an_offset_that_is_meant():
 
 
 def test_kernels_are_normalised_with_a_note(caplog):
-    with caplog.at_level(logging.INFO, logger="stpipe"):
+    with caplog.at_level(logging.INFO, logger="jwst_fusion"):
         response = Response.build(SHAPE, psf=np.full((3, 3), 7.0))
     assert "normalised" in caplog.text
     cube = np.zeros(SHAPE)

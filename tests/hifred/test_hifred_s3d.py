@@ -16,7 +16,7 @@ PSF = 1.5 * 2.3548 * 0.05  # FWHM, arcsec
 @pytest.fixture
 def options():
     given = {"wave_band": None, "margin": None, "psf_fwhm": PSF, "lsf_fwhm": None}
-    return SimpleNamespace(**given, psf_angle=0.0)
+    return SimpleNamespace(**given, psf_angle=0.0, psf_centre="file")
 
 
 @pytest.fixture

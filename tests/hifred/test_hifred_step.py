@@ -139,6 +139,8 @@ def test_psfs_off_centre_even_and_not_normalised(tmp_path, cubes, quick, members
     with fits.open(members.responses["psf"]) as hdus:
         wide = np.pad(hdus[0].data, ((2, 1), (0, 5)))
         header = hdus[0].header
+        rows, columns = hdus[0].data.shape
+    header["CRPIX1"], header["CRPIX2"] = (columns + 1) / 2, 2 + (rows + 1) / 2
     fits.PrimaryHDU(1e4 * wide, header).writeto(tmp_path / "psf.fits")
     found = HifredStep.call(cubes, **{**quick, "psf": str(tmp_path / "psf.fits")})
     assert np.allclose(found.data, expected.data, atol=1e-3 * expected.data.max())

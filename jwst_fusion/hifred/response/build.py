@@ -172,7 +172,7 @@ def build_terms(
     vignetting_nodes=None,
     spectral=None,
     spatial=None,
-    centre="centroid",
+    centre=None,
 ):
     """
     Terms of a response, from the same parameters as `Response.build`.
@@ -205,8 +205,9 @@ def build_terms(
         Spectral response instead of `lsf` or `rmf`.
     spatial : array_like or sparse matrix (m * n, M * N), optional
         Spatial response instead of `psf`, rebinning included.
-    centre : "centroid", "middle" or tuple of float
-        Which place of a kernel is the position of the source.
+    centre : "centroid", "middle" or tuple of float, optional
+        Which place of a kernel is the position of the source; by default the middle of PSFs and
+        the centroid of line spread functions.
 
     Returns
     -------
@@ -238,11 +239,13 @@ def build_terms(
         matrix=spectral,
         arf=arf,
         rebin=factors[0],
+        # an index per axis is of the PSF
         centre=centre if isinstance(centre, str) else "centroid",
     ) * float(exposure)
     bands = np.ones((1, size))
     if psf is not None:
-        bands, matrices = _psf_terms(shape, psf, psf_nodes, psf_weights, factors, centre)
+        place = "middle" if centre is None else centre
+        bands, matrices = _psf_terms(shape, psf, psf_nodes, psf_weights, factors, place)
     elif spatial is not None:
         matrices = [check_matrix("spatial", spatial, pixels)]
     else:

@@ -196,4 +196,11 @@ def kernel_stack(name, kernels, *, dimensions, centre="centroid"):
     )
     if centre == "centroid" and moved > _OFFSET:
         log.info("%s: centroid up to %.2f samples from the middle, moved to a sample", name, moved)
+    elif centre == "middle" and moved > _OFFSET:
+        log.info(
+            "%s: the source is taken to be at the middle of the array; the centroid lies up to "
+            "%.2f samples from it (centre='centroid' moves it there)",
+            name,
+            moved,
+        )
     return out

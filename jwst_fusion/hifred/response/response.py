@@ -111,7 +111,7 @@ class Response:
         spectral=None,
         spatial=None,
         observed_image=None,
-        centre="centroid",
+        centre=None,
     ):
         r"""
         Response from PSF, LSF or RMF, ARF, exposure time and rebinning.
@@ -154,9 +154,9 @@ class Response:
             Spatial response instead of `psf`, rebinning included; `vignetting` applies.
         observed_image : tuple of int, optional
             Shape (m, n) of the images that `spatial` gives; by default (M, N) rebinned.
-        centre : "centroid", "middle" or tuple of float
+        centre : "centroid", "middle" or tuple of float, optional
             Which place of a kernel is the position of the source, see `~kernels.centred`. By
-            default a source's centroid stays where it is.
+            default the middle of the array of a PSF, and the centroid of a line spread function.
 
         Returns
         -------

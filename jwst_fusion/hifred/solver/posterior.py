@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from jwst_fusion.hifred.solver.subspace_error import SubspaceError, subspace_error
+from jwst_fusion.hifred.solver.subspace_error import SubspaceError, pulls_of, subspace_error
 
 __all__ = [
     "WINDOW",
@@ -281,7 +281,9 @@ def low_rank_errors(
     variance = errors**2 + local_square(cube, (len(basis), *maps.shape[1:]))
     more = None
     if subspace:
-        more = subspace_error(objective.instruments[sharp:], basis, maps, known=known, width=width)
+        found = {"known": known, "width": width, "lost": lost}
+        more = subspace_error(objective.instruments[sharp:], basis, maps, **found)
+        more = replace(more, pulls=pulls_of(objective, basis, maps, more.lengths[0]))
         source = np.tensordot(basis, maps, axes=1)
         variance = variance + more.variance(basis, maps, source).reshape(variance.shape)
     kept = np.array([one.reshape(maps.shape) for one in drawn], np.float32)

@@ -136,14 +136,32 @@ def held_out_deviance(observations, cube, *, nonnegative):
 
 
 def _components(subspace, rank):
-    if rank != "auto":
-        found = min(rank, subspace.directions.shape[1])
-        return found, f"rank {found} as given" if found == rank else (
-            f"rank {found}: all that the data allow of {rank}"
-        )
+    """Rank in use, how it was chosen, and a note if the largest rank limits it."""
+    size = subspace.directions.shape[1]
     above = int(np.count_nonzero(subspace.singular > 1.0))
-    found = min(math.ceil(1.3 * above) + 2, subspace.directions.shape[1])
-    return found, f"rank {found}: {above} components above the edge of noise, and some below"
+    wanted = math.ceil(1.3 * above) + 2 if rank == "auto" else rank
+    found = min(wanted, size)
+    limit = f", of {wanted} wanted, the largest that HIFReD takes"
+    limit = limit if found == MOST_COMPONENTS < wanted else ""
+    notes = ()
+    if limit:
+        asked = f"rank = {rank}" if rank != "auto" else f"{above} components or more that stand out"
+        notes = (
+            f"the rank is {MOST_COMPONENTS}, the largest that HIFReD takes, and {asked} would need "
+            f"{wanted}: fuse fewer channels (energy_min, energy_max, wave_min, wave_max), or take "
+            "regularisation = wavelet_2d1d, if the spectra differ that much",
+        )
+    if rank == "auto":
+        text = f"rank {found}{limit}: {above} components above the edge of noise, and some below"
+    elif limit:
+        text = f"rank {found}{limit}"
+    else:
+        text = (
+            f"rank {found} as given"
+            if found == rank
+            else (f"rank {found}: all that the data allow of {rank}")
+        )
+    return found, text, notes
 
 
 @dataclass(frozen=True)
@@ -172,6 +190,8 @@ class PreparedData:
         `~jwst_fusion.hifred.solver.low_rank.component_weights`.
     factors : ndarray (n,) or None
         Normalisations that the responses hold, relative to the first; None if they are as given.
+    notes : tuple of str
+        What the user should know of the subspace.
     """
 
     observations: list[InstrumentData]
@@ -183,6 +203,7 @@ class PreparedData:
     chosen: tuple
     weights: np.ndarray | None = None
     factors: np.ndarray | None = None
+    notes: tuple = ()
 
     @classmethod
     def of(cls, xs, ys, settings):
@@ -205,13 +226,13 @@ class PreparedData:
         y = joined(ys)
         spectrum = mean_spectrum(y)
         subspace = find_subspace(y.likelihood, y.response, spectrum, MOST_COMPONENTS)
-        rank, text = _components(subspace, settings.rank)
+        rank, text, notes = _components(subspace, settings.rank)
         log.info("Subspace: %s", text)
         sharpest = _AS_SHARP * blur_of(xs[0].response)
         sharp = [one for one in xs if blur_of(one.response) <= sharpest]
         image = brightness([one.likelihood for one in sharp], [one.response for one in sharp])
         kept = subspace.truncated(rank)
-        return cls([*xs, *ys], len(xs), kept, spectrum, image, settings, (text,))
+        return cls([*xs, *ys], len(xs), kept, spectrum, image, settings, (text,), notes=notes)
 
     def fine(self, observations):
         """
@@ -265,7 +286,7 @@ class PreparedData:
             A new object; all but the subspace is shared.
         """
         chosen = (f"rank {subspace.directions.shape[1]} of the start", *self.chosen[1:])
-        return replace(self, subspace=subspace, chosen=chosen, weights=weights)
+        return replace(self, subspace=subspace, chosen=chosen, weights=weights, notes=())
 
     def low_rank(self, kind, *, observations=None, subspace=None, weights=None, relative=True):
         """

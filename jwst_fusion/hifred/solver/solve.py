@@ -205,7 +205,7 @@ def _low_rank(prepared, start, checkpoint):
         chosen=(*prepared.chosen, text),
         state=state,
         posterior=posterior,
-        notes=(*_at_the_end("mu", mu, bracketed), *solved.notes),
+        notes=(*prepared.notes, *_at_the_end("mu", mu, bracketed), *solved.notes),
         **solved.normalisations,
     )
 
@@ -410,6 +410,6 @@ def _full(prepared, start, checkpoint):
         chosen=tuple(chosen),
         state=last,
         posterior=posterior,
-        notes=(*_at_the_end("kappa", weight, bracketed), *notes),
+        notes=(*prepared.notes, *_at_the_end("kappa", weight, bracketed), *notes),
         **known,
     )

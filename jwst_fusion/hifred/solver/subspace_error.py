@@ -6,10 +6,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.optimize import nnls
 
-__all__ = ["SubspaceError", "blur_of", "subspace_error"]
+from jwst_fusion.hifred.response.operators import apply
+
+__all__ = ["SHARP", "SubspaceError", "blur_of", "pulls_of", "subspace_error"]
+
+#: Standard deviation of the finest structure that the source has, in pixels.
+SHARP = 1.0
+_WIDTHS = 24  # widths that are tried, in equal ratios
+_SURE = 4.0  # significance from which on a correlation of residuals is taken for real
+_SEED = 11  # of the images by which pulls are found
 
 # Lag at which the autocorrelation of the derivative of a Gaussian falls to a half, in its standard
 # deviations: (1 - t**2 / 2) exp(-t**2 / 4) = 1 / 2.
@@ -41,6 +49,10 @@ class SubspaceError:
     smooth : ndarray (2,)
         For a mean spectrum that was smoothed: the inverse of the scatter of its map, and the
         standard deviation of the Gaussian, channels; else zeros.
+    pulls : ndarray (2, L, r) or None
+        By how much the coefficients follow signal outside the subspace, which both instruments
+        see: of signal that is smooth as `lengths` tell, and of sharp signal; see `pulls_of`. None
+        if it is not known.
     """
 
     row: np.ndarray
@@ -49,6 +61,7 @@ class SubspaceError:
     contrast: float
     lengths: np.ndarray
     smooth: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    pulls: np.ndarray | None = None
 
     def scaled(self, factor):
         """
@@ -66,6 +79,28 @@ class SubspaceError:
         """
         smooth = self.smooth / np.array([factor**2, 1.0])
         return replace(self, row=self.row * factor, inverse=self.inverse / factor**2, smooth=smooth)
+
+    def lacking(self, weights, basis):
+        """
+        Return weights of sums for signal outside the subspace alone, as it is fitted.
+
+        Parameters
+        ----------
+        weights : ndarray (n, L)
+            Weights of sums over energies.
+        basis : ndarray (L, r)
+            Spectra V.
+
+        Returns
+        -------
+        tuple of ndarray (n, L)
+            What such signal adds to the error of the sum, of smooth and of sharp signal: less than
+            the weights say, since the coefficients follow what the data show of the sum.
+        """
+        if self.pulls is not None:
+            return tuple(weights - weights @ basis @ one.T for one in self.pulls)
+        directions, scaled = self.directions(basis), weights * self.row
+        return ((scaled - scaled @ directions @ directions.T) / self.row,) * 2
 
     def directions(self, basis):
         """
@@ -148,7 +183,59 @@ def blur_of(response):
     return _blur(response.terms[0].spatial, response.shape[1:])
 
 
-def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
+def pulls_of(objective, basis, maps, length):
+    r"""
+    Tell how the coefficients follow signal that the subspace lacks.
+
+    Parameters
+    ----------
+    objective : Objective
+        Objective with its curvature frozen at the solution.
+    basis : ndarray (L, r)
+        Spectra V.
+    maps : ndarray (r, M, N)
+        Solution.
+    length : float
+        Standard deviation of the Gaussian by which the signal is smooth, pixels.
+
+    Returns
+    -------
+    ndarray (2, L, r)
+        The matrix M of smooth and of sharp signal.
+
+    Notes
+    -----
+    To first order, signal o(l) times an image f moves the coefficients of f by
+    :math:`(V^T F V + R)^{-1} V^T F o`, where F is the information on spectra times f of both
+    instruments and R the curvature of the penalty for f. The source's error is o less V times
+    these, so that a sum with weights w has the error :math:`(w - M V^T w)^T o` with
+    :math:`M = F V (V^T F V + R)^{-1}`. The images are the source's brightness times smoothed noise.
+    """
+    shape = maps.shape[1:]
+    light = np.maximum(np.tensordot(basis.mean(axis=0), maps, axes=1), 0.0)
+    noise = np.random.default_rng(_SEED).standard_normal(shape)
+    found = []
+    for width in (length, SHARP):
+        image = light * gaussian_filter(noise, width, mode="nearest")
+        image = image / np.sqrt(np.sum(image**2))
+        known = np.zeros_like(basis)
+        for instrument in objective.instruments:
+            seen = instrument.project(image.reshape(1, -1))
+            spectra = np.split(instrument.spectra, len(instrument.terms), axis=1)
+            for term, one in zip(instrument.terms, seen, strict=True):
+                rows = sum(
+                    (instrument.curvature @ (one * other))[:, None] * shown
+                    for other, shown in zip(seen, spectra, strict=True)
+                )
+                known[term.energies] += apply(term.spectral_t, rows)
+        kept = objective.penalty.hessian(np.broadcast_to(image, maps.shape))
+        prior = np.maximum((kept * image).sum(axis=(1, 2)), 0.0)
+        inner = basis.T @ known + np.diag(prior)
+        found.append(known @ np.linalg.pinv(inner, hermitian=True))
+    return np.array(found)
+
+
+def subspace_error(instruments, basis, maps, *, known=0, width=0.0, lost=None):
     r"""
     Estimate the errors that come from the spectra of a low-rank source.
 
@@ -164,6 +251,8 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
         Number of spectra after the first that follow from the mean spectrum.
     width : float
         Standard deviation of the Gaussian with which that was smoothed, channels.
+    lost : ndarray (r, M, N), optional
+        Estimate of what the penalty takes away from the maps.
 
     Returns
     -------
@@ -179,11 +268,12 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
     proportion to the maps. :math:`P_W` is that of the maps in the data as they are, noise
     included, so that components below the noise do not count.
 
-    Signal outside the subspace shows by residuals above noise. Their square is fitted by those of
+    Signal outside the subspace shows by residuals above noise, less what the penalty is known to
+    take away, whose error is stated elsewhere. Their square is fitted by those of
     the model and of its derivative, since lines that move or change are what few components
     lose, and brought from the data's pixels to those of the source by the contrast that the known
     components have in either. It is correlated as far as the data do not tell pixels apart, and
-    over the width of the lines.
+    along the spectrum as the residuals are, over the width of the lines at most.
 
     Noise in the spectra that several observations give is that of each with the scatters added,
     each weighted by how little noise it has; excess residuals are fitted to all of them at once.
@@ -191,7 +281,8 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
     rank = len(maps)
     flat = maps.reshape(rank, -1)
     found = np.append(0, np.arange(known + 1, rank))
-    seen = [_seen(one, flat, len(basis)) for one in instruments]
+    more = None if lost is None else lost.reshape(rank, -1)
+    seen = [_seen(one, flat, len(basis), more) for one in instruments]
     first = seen[0]
     shares = [np.mean(first.row**2 / one.row**2) for one in seen]
     scatter = sum(share * one.scatter for share, one in zip(shares, seen, strict=True))
@@ -210,6 +301,7 @@ def subspace_error(instruments, basis, maps, *, known=0, width=0.0):
         smooth = np.array([1.0 / scatter[0, 0], width])
         inverse[0], inverse[:, 0] = 0.0, 0.0
     lines = _line_width(basis @ light, first.row * np.sqrt(light @ inverse @ light))
+    lines = sum(w * _correlation(one, lines) for w, one in zip(weights, seen, strict=True))
     blur = sum(
         w * _blur(one.terms[0].spatial, maps.shape[1:])
         for w, one in zip(weights, instruments, strict=True)
@@ -233,17 +325,18 @@ class _Seen:
     """What one observation shows of the source: see `subspace_error`."""
 
     signal: np.ndarray
-    data: np.ndarray
+    outside: np.ndarray
     variance: np.ndarray
     used: np.ndarray
     white: np.ndarray
+    row_of_data: np.ndarray
     column: np.ndarray
     projected: np.ndarray
     scatter: np.ndarray
     row: np.ndarray
 
 
-def _seen(instrument, flat, size):
+def _seen(instrument, flat, size, lost):
     spectra = sum(np.split(instrument.spectra, len(instrument.terms), axis=1))
     signal = instrument.signal(flat)
     likelihood = instrument.likelihood
@@ -260,8 +353,21 @@ def _seen(instrument, flat, size):
     gain, noise = _at_energies(instrument, row, size)
     projected = sum(np.split(instrument.project(flat), len(instrument.terms)))
     projected = projected / len(instrument.terms)
-    row_of_source = np.sqrt(noise / gain**2)
-    return _Seen(signal, data, variance, used, white, column, projected, scatter, row_of_source)
+    outside = data - signal
+    if lost is not None:
+        outside = outside - instrument.signal(lost)
+    return _Seen(
+        signal=signal,
+        outside=outside,
+        variance=variance,
+        used=used,
+        white=white,
+        row_of_data=row,
+        column=column,
+        projected=projected,
+        scatter=scatter,
+        row=np.sqrt(noise / gain**2),
+    )
 
 
 def _mean(values, used, axis):
@@ -290,18 +396,49 @@ def _at_energies(instrument, row, size):
 
 def _excess(one, inverse):
     """Squares of the model and of its derivative, and squared residuals beyond noise, weighted."""
-    signal, data, variance, used = one.signal, one.data, one.variance, one.used
+    signal, variance, used = one.signal, one.variance, one.used
     projected = one.projected
     lever_row = (np.linalg.qr(one.white)[0] ** 2).sum(axis=1)
     lever_column = np.einsum("kq,kj,jq->q", projected, inverse, projected, optimize=True)
     lever_column = lever_column / one.column
     free = (1.0 - lever_row)[:, None] * np.maximum(1.0 - lever_column, 0.0)
-    excess = (data - signal) ** 2 - variance * free
+    excess = one.outside**2 - variance * free
     slope = np.gradient(signal, axis=0) if len(signal) > 1 else np.zeros_like(signal)
     # the variance of a square of normal or of Poisson noise; where no light is expected, none
     weight = (used & (signal > 0)) / np.sqrt(2.0 * variance**2 + variance.mean() ** 2)
     columns = [(one**2 * weight).ravel() for one in (signal, slope)]
     return np.stack(columns, axis=1), (excess * weight).ravel()
+
+
+def _correlation(one, most):
+    """
+    Standard deviation of the Gaussian by which residuals are smooth along the spectrum, channels.
+
+    Noise is independent between channels; what fitting r spectra to it takes away is known. Where
+    the residuals show no correlation of their own, it is that of the lines, `most`.
+    """
+    used = one.used
+    inside = np.linalg.qr(one.white)[0]
+    even = one.row_of_data[:, None] * one.column
+    level = np.mean(even / np.maximum(one.variance, 1e-300), where=used)
+    scale = used * np.sqrt(level / even)
+    left, light = one.outside * scale, one.signal * scale
+    number, span = used * 1.0, len(light)
+    lags = np.arange(1, min(int(2 * most) + 2, span - 1))
+    found, size = np.zeros(lags.size), np.zeros(lags.size)
+    for k, lag in enumerate(lags):
+        shared = np.einsum("lr,lr->l", inside[:-lag], inside[lag:])
+        pairs = (number[:-lag] * number[lag:]).sum(axis=1)
+        found[k] = (left[:-lag] * left[lag:]).sum() + shared @ pairs
+        size[k] = np.sqrt(max(pairs.sum(), 1.0))
+    power = np.array([(light[:-lag] * light[lag:]).sum() for lag in lags])
+    best, widths = (0.0, most), np.geomspace(1.0, max(most, 1.0), _WIDTHS)
+    for width in widths:
+        shape = power * np.exp(-0.25 * (lags / width) ** 2) / size
+        amount = shape @ (found / size) / max(shape @ shape, 1e-300)
+        gain = amount * (shape @ (found / size)) if amount > 0 else 0.0
+        best = max(best, (gain, width))
+    return float(best[1]) if best[0] > _SURE**2 else most
 
 
 def _contrast(maps):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter, uniform_filter1d
 
 from jwst_fusion.hifred.solver.posterior import WINDOW
+from jwst_fusion.hifred.solver.subspace_error import SHARP
 
 __all__ = ["sum_errors"]
 
@@ -14,7 +15,6 @@ _FARTHEST = 8  # pixels; farther away the source has another posterior
 _SMOOTH = 3  # pixels over which the size of samples is averaged
 _VOXELS = 64  # pixels of a sum whose errors are compared with those of the voxels
 _CHANGE = 2.0  # factor by which that comparison may change an error
-_SHARP = 1.0  # standard deviation of the finest structure that the source has, in pixels
 _REACH = 4.0  # standard deviations of correlations
 
 
@@ -157,29 +157,27 @@ def _free(weights, row, directions):
 def _outside(posterior, pixels, amount, cube, weights):
     """Variances of sums by signal outside the subspace."""
     subspace = posterior.subspace
-    if weights is not None:
-        # sums that the subspace has do not see what lies outside it
-        directions, scaled = subspace.directions(posterior.basis), weights * subspace.row
-        weights = (scaled - scaled @ directions @ directions.T) / subspace.row
     blur, width = subspace.lengths
     # what the data do not show of it is sharper than they are
-    parts = ((blur, 1.0), (_SHARP, subspace.contrast**2 - 1.0))
+    parts = ((blur, 1.0), (SHARP, subspace.contrast**2 - 1.0))
     fields = [one * amount for one in subspace.fields(cube[:, pixels[0], pixels[1]])]
-    images = [
-        np.sqrt(share) * _correlated_images(one, pixels, length)
-        for one in fields
-        if one.any()
-        for length, share in parts
-    ]
-    if not images:
+    fields = [one for one in fields if one.any()]
+    if not fields:
         return 0.0
-    images = np.concatenate(images, axis=1)
-    if weights is None:
-        return (images**2).sum(axis=1)
-    # zero but near the diagonal: lines are narrow
-    lag = np.arange(len(images))
-    along = np.exp(-0.25 * (lag / width) ** 2)[np.abs(lag - lag[:, None])]
-    return np.einsum("nl,nl->n", weights @ (along * (images @ images.T)), weights)
+    # sums that the data show are what the coefficients follow, whatever the subspace lacks
+    lacking = (None, None) if weights is None else subspace.lacking(weights, posterior.basis)
+    total = 0.0
+    for (length, share), left in zip(parts, lacking, strict=True):
+        images = [_correlated_images(one, pixels, length) for one in fields]
+        images = np.sqrt(share) * np.concatenate(images, axis=1)
+        if weights is None:
+            total = total + (images**2).sum(axis=1)
+            continue
+        # zero but near the diagonal: lines are narrow
+        lag = np.arange(len(images))
+        along = np.exp(-0.25 * (lag / width) ** 2)[np.abs(lag - lag[:, None])]
+        total = total + np.einsum("nl,nl->n", left @ (along * (images @ images.T)), left)
+    return total
 
 
 def _correlated_images(found, pixels, blur):

@@ -5,7 +5,7 @@ import numpy as np
 from jwst_fusion.report.levels import ORDER, level_of
 from jwst_fusion.report.page import Finding
 
-__all__ = ["field_causes", "find_brightness", "response_causes"]
+__all__ = ["field_causes", "find_brightness", "line_findings", "response_causes"]
 
 # Y against X, from where on a caution and a fault: logarithm of the brightness; offset in pixels
 # of X; error of the squared width of the PSF in squared pixels of X.
@@ -16,6 +16,9 @@ _SIGMA = 5.0  # significance from which any of these counts
 # Uniform light of Y beyond that of X, relative to the mean of the image, likewise.
 LEVEL = (0.03, 0.12)
 _LEVEL_SIGMA = 6.0  # higher: residuals at the edges of the field look like a little of it
+# Velocities, and changes of width, that the fused cube lacks, relative to the width of its lines.
+LINES = (0.15, 0.4)
+_FEWEST = 8  # pixels of Y
 # Shift, and error of the squared width, of the spectral response that are worth a word, in channels
 # of X and in squared channels.
 _SPECTRAL_SHIFT, _SPECTRAL_SPREAD = 0.05, 0.15
@@ -92,7 +95,8 @@ def field_causes(product, worst):
             _milder(level, worst),
             "X and Y are displaced against each other",
             f"Y lies {dx:+.2f}, {dy:+.2f} ± {error:.2f} pixels of X ({size}) along x and y from "
-            "where X is: correct the WCS of one of them.",
+            "where X is: correct the WCS of one of them, or the place of the source in the PSF "
+            "(psf_centre).",
             "field",
         )
     spread = field.spread
@@ -109,6 +113,61 @@ def field_causes(product, worst):
             "psf_fwhm, psf_angle.",
             "field",
         )
+
+
+def line_findings(product):
+    """
+    Ask whether lines of X or of Y move or change their width where those of the fused cube do not.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube and what it says of the lines of X and Y.
+
+    Yields
+    ------
+    Finding
+    """
+    for compared in product.cubes:
+        fits = product.lines_in_y(compared)
+        if fits is None:
+            continue
+        width = np.nanmedian(fits[4]) if np.isfinite(fits[4]).any() else np.nan
+        # what all pixels share is a matter of the response
+        move = _scatter(fits[0], fits[1], centred=True)
+        change = _scatter(fits[2], fits[3], centred=False)
+        # a square of the width that changes by twice the width times a length changes it by that
+        for key, (size, sigma), scale, words in (
+            ("velocity", move, 1.0, "move"),
+            ("width", change, 2.0 * width, "change their widths"),
+        ):
+            level = level_of(size / (scale * width), LINES) if sigma > _SIGMA else None
+            if level:
+                yield Finding(
+                    key,
+                    level,
+                    f"the lines of {compared.letter} {words} where those of the fused cube do not",
+                    f"By {size / scale:.0f} km/s (rms over the pixels of Y, beyond noise, "
+                    f"{sigma:.0f} sigma) beyond the fused cube as {compared.letter} would see it. "
+                    "Take line_changes = always, a smaller mu, a higher rank, or wavelet_2d1d; or "
+                    "look at the PSF and at the energies of each observation.",
+                    "maps",
+                )
+
+
+def _scatter(value, error, *, centred):
+    """Scatter beyond noise, and its significance."""
+    good = np.isfinite(value) & np.isfinite(error) & (error > 0)
+    value, error = value[good], error[good]
+    if value.size < _FEWEST:
+        return 0.0, 0.0
+    weight = error**-2.0
+    if centred:
+        value = value - np.sum(weight * value) / weight.sum()
+    pull = np.sum((value / error) ** 2) - value.size
+    # pixels of little light do not decide
+    size = np.sum((value**2 - error**2) * weight**2) / np.sum(weight**2)
+    return float(np.sqrt(max(size, 0.0))), float(pull / np.sqrt(2.0 * value.size))
 
 
 def response_causes(product, worst):

@@ -6,7 +6,12 @@ in the documentation lists them.
 
 import numpy as np
 
-from jwst_fusion.report.hifred.causes import field_causes, find_brightness, response_causes
+from jwst_fusion.report.hifred.causes import (
+    field_causes,
+    find_brightness,
+    line_findings,
+    response_causes,
+)
 from jwst_fusion.report.levels import ORDER, level_of, sum_up, worse
 from jwst_fusion.report.mismatch import excess, reduced
 from jwst_fusion.report.page import Finding, short
@@ -37,6 +42,7 @@ _ESTIMATED = 0.5
 _MOST_COMPONENTS = 60
 # Keys of findings that explain others, in the order in which to look into them.
 _CAUSES = ("brightness", "background", "offset", "psf", "response", "convergence", "rank")
+_CAUSES += ("velocity", "width")
 
 
 def find_hifred_findings(product):
@@ -59,6 +65,7 @@ def find_hifred_findings(product):
         *_spectra(product),
         *_chi2(product),
         *_further(product),
+        *line_findings(product),
         *_solution(product),
         *_voxels(product),
         *_notes(product),
@@ -212,12 +219,17 @@ def _solution(product):
     limited = "as given" in _chosen(product) or singular.size >= _MOST_COMPONENTS
     low_rank = product.header.get("HIFREGUL", "").startswith("low_rank")
     if low_rank and limited and singular[-1] > 1.0:
+        largest = singular.size >= _MOST_COMPONENTS
+        advice = (
+            f"{_MOST_COMPONENTS} is the largest rank: fuse fewer channels, or take wavelet_2d1d."
+        )
+        advice = advice if largest else "raise rank (60 at most), or let it be 'auto'."
         yield Finding(
             "rank",
             "caution",
             "more spectral components stand out of the noise than were used",
             f"The last of {singular.size} is {singular[-1]:.2f} times as large as noise makes one: "
-            "raise rank (60 at most), or let it be 'auto'.",
+            f"{advice}",
             "subspace",
         )
     if "end of the range" in _chosen(product):

@@ -11,6 +11,7 @@ from jwst_fusion.report.picture import Picture, asinh_stretch, sky_panel
 __all__ = [
     "band_pictures",
     "further_pictures",
+    "line_map_pictures",
     "line_pictures",
     "map_pictures",
     "quality_pictures",
@@ -182,6 +183,62 @@ def line_pictures(product, lines):
             ]
         )
     return groups
+
+
+def line_map_pictures(product, maps):
+    """
+    Show maps of named lines.
+
+    Parameters
+    ----------
+    product : `~jwst_fusion.report.hifred.product.HifredProduct`
+        The fused cube.
+    maps : `~jwst_fusion.hifred.line_maps.LineMaps`
+        The maps.
+
+    Returns
+    -------
+    list of list of Picture
+        For each line its flux, for each group of lines also velocity and width, with their errors.
+    """
+    frame, rows, shown = Frame.of(product), [], set()
+    for number, line in enumerate(maps.lines):
+        group = int(maps.groups[number])
+        kinds = ("flux",) if group in shown else ("flux", "velocity", "width")
+        shown.add(group)
+        row = []
+        for kind in kinds:
+            unit = maps.unit if kind == "flux" else "km/s"
+            for name, words in ((kind, kind), (f"{kind}_error", f"error of the {kind}")):
+                image = getattr(maps, name)[number]
+                if np.isfinite(image).any():
+                    row.append(
+                        Picture(
+                            f"lines_{number}_{name}",
+                            sky_panel(
+                                image,
+                                frame,
+                                title=f"{line.name}: {words}",
+                                norm=_range(image, name),
+                                label=unit,
+                            ),
+                            f"Map of the {words} of the line {line.name}, {unit}.",
+                        )
+                    )
+        if row:
+            rows.append(row)
+    return rows
+
+
+def _range(image, name):
+    """Stretch of a map of a line: around zero for velocities, else from zero on."""
+    from matplotlib.colors import Normalize
+
+    known = image[np.isfinite(image)]
+    if name == "velocity":
+        half = max(float(np.percentile(np.abs(known), 98)), 1e-3)
+        return Normalize(-half, half)
+    return Normalize(0.0, max(float(np.percentile(known, 98)), 1e-30))
 
 
 def map_pictures(product):

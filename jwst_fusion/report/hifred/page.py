@@ -15,7 +15,9 @@ from jwst_fusion.report.page import Page, Section, write_page
 __all__ = ["hifred_page", "write_hifred_report"]
 
 
-def write_hifred_report(path, hdus, *, name=None, cubes=(None, None), positions=(), lines=()):
+def write_hifred_report(
+    path, hdus, *, name=None, cubes=(None, None), positions=(), lines=(), maps=None
+):
     """
     Write the report on a product of HIFReD.
 
@@ -33,6 +35,8 @@ def write_hifred_report(path, hdus, *, name=None, cubes=(None, None), positions=
         Columns and rows, counted from 0, of pixels whose spectra are wanted.
     lines : sequence of float, optional
         Energies (keV) or wavelengths (um) of lines to be mapped.
+    maps : `~jwst_fusion.hifred.line_maps.LineMaps`, optional
+        Maps of named lines to be shown.
 
     Returns
     -------
@@ -45,10 +49,10 @@ def write_hifred_report(path, hdus, *, name=None, cubes=(None, None), positions=
         If nothing was fused, or a position or line lies outside.
     """
     product = read_hifred(hdus, name, cubes=cubes)
-    return write_page(path, hifred_page(product, positions=positions, lines=lines))
+    return write_page(path, hifred_page(product, positions=positions, lines=lines, maps=maps))
 
 
-def hifred_page(product, *, positions=(), lines=()):
+def hifred_page(product, *, positions=(), lines=(), maps=None):
     """
     Put the report on a product of HIFReD together.
 
@@ -56,7 +60,7 @@ def hifred_page(product, *, positions=(), lines=()):
     ----------
     product : `~jwst_fusion.report.hifred.product.HifredProduct`
         The fused cube and what it says of X and Y.
-    positions, lines : sequence, optional
+    positions, lines, maps : optional
         As for `write_hifred_report`.
 
     Returns
@@ -81,6 +85,7 @@ def hifred_page(product, *, positions=(), lines=()):
         summary=fields.band_pictures(product, 0, name="summary"),
         sections=[
             *_look(product, places, wanted),
+            *_named_lines(product, maps),
             *_agreement(product),
             *_solution(product),
             *_record(product),
@@ -121,6 +126,20 @@ def _look(product, places, lines):
         )
     spectra.parts.append([plots.spectrum_picture(product, one) for one in places])
     return field, maps, spectra
+
+
+def _named_lines(product, maps):
+    """Section with the maps of named lines, if there are any."""
+    if maps is None:
+        return ()
+    section = Section("lines", "Lines", [])
+    section.parts.append(
+        "Flux, velocity and width (standard deviation, with the broadening of Y) of the lines that "
+        "were asked for, and their errors. Lines that lie close together have one velocity and one "
+        "width, which are shown where their flux exceeds three standard deviations."
+    )
+    section.parts += fields.line_map_pictures(product, maps)
+    return (section,)
 
 
 def _agreement(product):

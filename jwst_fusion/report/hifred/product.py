@@ -3,7 +3,7 @@
 Images are (y, x), cubes (channel, y, x) in the order of rising energy (keV) or wavelength (um).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from jwst_fusion.hifred.agreement import Band
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.frame import celestial
-from jwst_fusion.report.mismatch import field_mismatch, spectral_mismatch
+from jwst_fusion.report.mismatch import Amount, field_mismatch, spectral_mismatch
 
 __all__ = ["ComparedCube", "HifredProduct", "read_hifred"]
 
@@ -56,6 +56,9 @@ class ComparedCube:
         The cube itself, if it is known; NaN where it is not used.
     wcs : `~astropy.wcs.WCS` or None
         Celestial coordinates of its pixels, of further observations.
+    line_fits : array (5, y, x) or None
+        What the lines of each pixel have beyond expectation, see
+        `~jwst_fusion.hifred.agreement.LINE_FITS`; None in products of earlier versions.
     """
 
     letter: str
@@ -68,6 +71,7 @@ class ComparedCube:
     model: np.ndarray
     cube: np.ndarray | None = None
     wcs: WCS | None = None
+    line_fits: np.ndarray | None = None
 
     @property
     def edges(self):
@@ -225,16 +229,57 @@ class HifredProduct:
         middle = np.median(ratio, axis=0)
         return np.where(np.isfinite(middle), middle, np.nan)
 
+    def lines_in_y(self, compared):
+        """
+        Tell what lines have beyond expectation in the pixels of Y.
+
+        Parameters
+        ----------
+        compared : ComparedCube
+            X, whose pixels are averaged over those of Y, or Y.
+
+        Returns
+        -------
+        array (5, y, x) or None
+            As `line_fits`; None if it is not known.
+        """
+        found = compared.line_fits
+        if found is None or compared.letter == "Y":
+            return found
+        size = self.y.pixels[0].size
+        good = (self.owner >= 0) & np.isfinite(found).all(axis=0)
+        number, out = self.owner[good], np.full((5, size), np.nan)
+        for k in (0, 2):
+            weight = 1.0 / np.maximum(found[k + 1][good], 1e-300) ** 2
+            total = np.bincount(number, weight, size)
+            value = np.bincount(number, weight * found[k][good], size)
+            out[k] = np.divide(value, total, out=np.full(size, np.nan), where=total > 0)
+            out[k + 1] = np.divide(1.0, np.sqrt(total), out=np.full(size, np.nan), where=total > 0)
+        out[4] = np.nan if not good.any() else np.median(found[4][good])
+        return out.reshape(5, *self.y.pixels[0].shape)
+
     @cached_property
     def field(self):
         """How the images of both cubes differ."""
-        return field_mismatch((self.x.total, self.y.total), self.owner)
+        found = field_mismatch((self.x.total, self.y.total), self.owner)
+        shift = tuple(self._measured(name) for name in ("HIFOFFX", "HIFOFFY"))
+        # the fused cube lies between both: what they say without it is better
+        return found if None in shift else replace(found, shift=shift)
+
+    def _measured(self, name):
+        """Amount in the header; None if it is not there."""
+        value, error = (self.header.get(key) for key in (name, f"{name}E"))
+        return None if None in (value, error) else Amount(float(value), float(error))
 
     @cached_property
     def spectral(self):
         """How the spectra of both cubes differ."""
         widths = tuple(float(np.mean(np.diff(compared.edges))) for compared in self.cubes)
-        return spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
+        found = spectral_mismatch((self.x.spectrum, self.y.spectrum), widths)
+        gain = self._measured("HIFGAIN")
+        if gain is None:
+            return found
+        return replace(found, shift=(Amount(-gain.value, gain.error),))
 
     def on_fine(self, image):
         """
@@ -315,6 +360,11 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
             channels=np.array(get(f"CHANNELS_{letter}")),
             model=get(f"MODEL_{letter}")[order if letter == "Y" else slice(None)],
             cube=cube,
+            line_fits=(
+                np.array(get(f"LINE_FITS_{letter}"), float)
+                if extension(f"LINE_FITS_{letter}") in hdus
+                else None
+            ),
         )
         for letter, cube in zip("XY", cubes, strict=True)
     ]
