@@ -1,0 +1,353 @@
+r"""Spectrum of the source of a slit from its trace model: an optimal extraction without aperture.
+
+Arrays are (column, row). The flux of a column is what one fits to its pixels times the sum of the
+profile over the rows: the light that falls into the slit, in the unit of the image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from jwst_fusion.adaptive_trace_model.alternation import SMOOTH
+from jwst_fusion.adaptive_trace_model.background import Lines
+from jwst_fusion.adaptive_trace_model.columns import CLIP, OUTLIER_FLOOR, robust_misfit
+from jwst_fusion.adaptive_trace_model.compact import row_pitch
+
+__all__ = ["ExtractedSpectrum", "extract_spectrum", "source_centre"]
+
+#: Turns of profile and flux; one more changes fluxes by less than 0.01 of their error.
+_TURNS = 3
+#: Width over which the level of the profile is averaged along the dispersion, in distances of the
+#: nodes between which the profile itself changes; in cycles of the pixel phase, which that level
+#: may depend on; and its smallest value in columns.
+_LEVEL_WIDTH, _OF_CYCLE, _LEAST_WIDTH = 1.5, 0.1, 3.0
+#: A pixel whose variance is this many times what its light lets expect has a weight of its own.
+_UNUSUAL = 4.0
+#: Columns over which the variance is compared with that of its neighbours.
+_NEIGHBOURS = 15
+#: Half width of the core of a trace, in widths of the profile (sum over peak): beyond it are wings,
+#: which a background of the slit takes for its own.
+_CORE = 2.5
+#: Part of the peak above which pixels tell where the trace is, and columns of the running median.
+_UPPER, _STEADY = 0.3, 31
+#: Part of the peak below zero from which on a dip is the negative image of a nod.
+_NEGATIVE = 0.1
+#: Smallest part of its light that the core of a source may hold for the rest to be inferred.
+_LEAST_CORE = 0.3
+
+
+@dataclass(frozen=True)
+class ExtractedSpectrum:
+    """
+    Spectrum of the source of one slit.
+
+    Attributes
+    ----------
+    flux : ndarray
+        Light of the source on the rows of the slit, in the unit of the image times pixels, shape
+        ``(column,)``; NaN where the column is not known.
+    gain : ndarray
+        Derivative of the flux to that of each pixel, shape ``(column, row)``; 0 at pixels that were
+        not used.
+    background : ndarray
+        Background of a pixel, mean over the rows, in the unit of the image, shape ``(column,)``; 0
+        if none was fitted.
+    background_gain : ndarray
+        Its derivative, shape ``(column, row)``.
+    profile : ndarray
+        Profile of all that follows the trace, its sum over the rows 1 unless there are negative
+        images, shape ``(column, row)``; 0 outside the slit.
+    """
+
+    flux: np.ndarray
+    gain: np.ndarray
+    background: np.ndarray
+    background_gain: np.ndarray
+    profile: np.ndarray
+
+    def variance(self, variance):
+        """
+        Variance of the flux.
+
+        Parameters
+        ----------
+        variance : ndarray
+            Variance of each pixel, or one part of it, shape ``(column, row)``.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(column,)``; NaN where the flux is.
+        """
+        return self._propagate(self.gain, variance)
+
+    def background_variance(self, variance):
+        """
+        Variance of the background.
+
+        Parameters
+        ----------
+        variance : ndarray
+            Variance of each pixel, or one part of it, shape ``(column, row)``.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(column,)``; NaN where the flux is.
+        """
+        return self._propagate(self.background_gain, variance)
+
+    def _propagate(self, gain, variance):
+        total = np.sum(np.where(gain == 0, 0.0, gain**2 * variance), axis=1)
+        return np.where(np.isfinite(self.flux), total, np.nan)
+
+
+def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf):
+    r"""
+    Extract the spectrum of the source of a slit.
+
+    Parameters
+    ----------
+    fit : TraceFit
+        Trace model of the slit. With a background, the slit is taken to have one of its own in each
+        column; without (see `fit_trace`), all light in it is the source's, as in exposures whose
+        background has been subtracted.
+    flux, error : ndarray
+        Flux and its 1-sigma error, shape ``(column, row)``; NaN where missing.
+    coordinate : ndarray
+        Slit coordinate, same shape, NaN outside the slit.
+    node_spacing : float
+        Columns over which the profile may change.
+    psf : callable
+        Gives the part of a point source's light in each pixel from the distances of the pixels from
+        the source, in native pixels, shape ``(column, row)``. It is called if there is a background
+        or a negative image.
+
+    Returns
+    -------
+    ExtractedSpectrum or None
+        `None` if no column is known, or the core of the trace lies outside the slit.
+
+    Raises
+    ------
+    ValueError
+        If arrays differ in shape.
+
+    Notes
+    -----
+    The flux of a column is that of the least-squares fit of the profile (Horne 1986 [1]_), which is
+    measured, times the profile's sum over the rows. Weights are inverse variances, each the sum of
+    a constant and a multiple of the model's light: with those of the noisy pixels themselves,
+    fluxes would be too low.
+
+    If there is a background, it has taken what the wings of the PSF leave on all rows of a short
+    slit, and the data do not tell one from the other. The profile then gets a level with which the
+    rows outside the core of the trace hold the part of the light that the PSF has there. The core
+    itself is never taken from the PSF. The same ratio tells the light of a source whose wings
+    overlap with the negative images of nods.
+
+    References
+    ----------
+    .. [1] Horne, K. 1986, "An optimal extraction algorithm for CCD spectroscopy", PASP 98, 609.
+    """
+    if not flux.shape == error.shape == coordinate.shape == fit.profile.shape:
+        shapes = ", ".join(str(one.shape) for one in (flux, error, coordinate, fit.profile))
+        msg = f"flux, error, coordinate and profile differ in shape: {shapes}"
+        raise ValueError(msg)
+    known = np.isfinite(fit.scale)
+    inside = np.isfinite(coordinate) & known[:, None]
+    if not known.any():
+        return None
+    good = inside & np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    profile = np.where(inside, np.nan_to_num(fit.profile), 0.0)
+    line = np.where(known, fit.background, 0.0)
+    background = bool(np.any(line))
+    centre, width, pitch = source_centre(fit, coordinate)
+    distance = np.where(inside, (coordinate - centre[:, None]) / pitch, 0.0)
+    images = _negative_images(profile, distance, good)
+    halo = None
+    if background or images:
+        halo = _Halo(distance, inside, width, images, psf)
+        if not halo.core.any(axis=1)[known].all():
+            return None
+    data = np.where(good, flux, 0.0).astype(float)
+    variance = np.where(good, error, 1.0).astype(float) ** 2
+    position = np.where(inside, fit.pixel_position, 0.0)
+    scale = np.where(known, fit.scale, 0.0)
+    smooth = _LEVEL_WIDTH * node_spacing
+    if background:
+        data -= np.where(good, line[1][:, None] * position, 0.0)
+        cycle = 1 / max(np.nanmedian(np.abs(np.diff(coordinate, axis=0))) / pitch, 1e-6)
+        width = np.clip(_OF_CYCLE * cycle, _LEAST_WIDTH, smooth)
+        profile = halo.complete(profile, inside, width)
+    level = line[0]
+    for _ in range(_TURNS):
+        source = scale[:, None] * profile
+        model = source + level[:, None]
+        spread = _expected_variance(variance, model, good, node_spacing)
+        chi2 = (data - model) ** 2 / (variance + (OUTLIER_FLOOR * source) ** 2)
+        keep = good & (chi2 <= CLIP**2 * robust_misfit(chi2, good)[:, None])
+        gain, level_gain, solved = _solve(keep / spread, profile, background=background)
+        scale = np.sum(gain * data, axis=1)
+        level = np.sum(level_gain * data, axis=1)
+    total = halo.total(profile, smooth) if images else profile.sum(axis=1)
+    if background:
+        # The slope of the background has an error of its own.
+        for one in (gain, level_gain):
+            one -= np.sum(one * position, axis=1, keepdims=True) * fit.background_gain[1]
+    solved &= known & (total > 0)
+    norm = np.where(total > 0, total, 1.0)[:, None]
+    return ExtractedSpectrum(
+        flux=np.where(solved, scale * total, np.nan),
+        gain=gain * norm,
+        background=np.where(solved, level, np.nan),
+        background_gain=level_gain,
+        profile=profile / norm,
+    )
+
+
+def source_centre(fit, coordinate):
+    """
+    Find where the trace runs, how wide it is, and the distance of the rows.
+
+    Parameters
+    ----------
+    fit : TraceFit
+        Trace model.
+    coordinate : ndarray
+        Slit coordinate, shape ``(column, row)``, NaN outside the slit.
+
+    Returns
+    -------
+    centre : ndarray
+        Slit coordinate of the brightest trace in each column, shape ``(column,)``.
+    width : ndarray
+        Sum of the positive part of the profile over its peak, in native pixels, same shape.
+    pitch : float
+        Distance of neighbouring rows in the slit coordinate.
+    """
+    profile = np.maximum(np.nan_to_num(fit.profile), 0.0)
+    pitch = row_pitch(coordinate)
+    known = np.flatnonzero(np.isfinite(fit.scale) & (profile.max(axis=1) > 0))
+    if not known.size:
+        return np.full((2, len(profile)), np.nan)[0], np.full(len(profile), np.nan), pitch
+    some, place = profile[known], np.nan_to_num(coordinate[known])
+    peak = some.max(axis=1, keepdims=True)
+    first = np.take_along_axis(place, some.argmax(axis=1)[:, None], axis=1)
+    core = np.where((some > _UPPER * peak) & (np.abs(place - first) < 4 * pitch), some, 0.0)
+    centre = np.sum(core * place, axis=1) / core.sum(axis=1)
+    width = some.sum(axis=1) / peak[:, 0]
+    column = np.arange(len(profile))
+    centre = ndimage.median_filter(centre, min(_STEADY, known.size), mode="nearest")
+    width = ndimage.median_filter(width, min(SMOOTH, known.size), mode="nearest")
+    return np.interp(column, known, centre), np.interp(column, known, width), pitch
+
+
+def _negative_images(profile, distance, good):
+    """Distances (native pixels) and relative depths of the negative images that nods leave."""
+    place = distance[good]
+    if not place.size:
+        return ()
+    index = np.round(place).astype(np.intp)
+    low = index.min()
+    count = np.bincount(index - low)
+    mean = np.bincount(index - low, profile[good]) / np.maximum(count, 1)
+    mean = np.where(count > 0.1 * count.max(), mean, 0.0)
+    found = []
+    lowest = ndimage.minimum_filter1d(mean, 5, mode="nearest")
+    for i in np.flatnonzero((mean == lowest) & (mean < -_NEGATIVE * mean.max())):
+        near = slice(max(i - 2, 0), i + 3)
+        lobe = np.minimum(mean[near], 0.0)
+        middle = max(-low - 2, 0)
+        share = -lobe.sum() / np.maximum(mean[middle : 3 - low], 0.0).sum()
+        found.append((float(np.average(np.arange(*near.indices(mean.size)), weights=lobe) + low), share))
+    return tuple(found)
+
+
+class _Halo:
+    """What the PSF tells of the light outside the core of a trace."""
+
+    def __init__(self, distance, inside, width, images, psf):
+        self.share = np.where(inside, psf(distance), 0.0)
+        self.net = self.share
+        self.core = inside & (np.abs(distance) <= _CORE * width[:, None])
+        for offset, part in images:
+            self.net = self.net - np.where(inside, part * psf(distance - offset), 0.0)
+            # What is nearer to a negative image than to the source is not the source's.
+            near = np.abs(distance - offset) < np.abs(distance)
+            self.core &= ~near
+        self.outside = inside & ~self.core
+        for offset, _ in images:
+            self.outside &= np.abs(distance - offset) > _CORE * width[:, None]
+
+    def complete(self, profile, inside, width):
+        """Profile with the level at which core and wings have the light of the PSF."""
+        core, far = self.core, self.outside
+        sums = [
+            _smooth(np.sum(values, axis=1, where=rows), width)
+            for values in (profile, self.net, np.ones_like(profile))
+            for rows in (core, far)
+        ]
+        light, wing, psf_core, psf_far, n_core, n_far = sums
+        # (wing + c n_far) / (light + c n_core) = psf_far / psf_core
+        below = n_far * psf_core - n_core * psf_far
+        level = np.divide(
+            psf_far * light - psf_core * wing, below, out=np.zeros_like(below), where=below > 0
+        )
+        return np.where(inside, profile + level[:, None], 0.0)
+
+    def total(self, profile, width):
+        """Light of the source on all rows, without negative images, in units of the profile."""
+        core = np.sum(profile, axis=1, where=self.core)
+        net = _smooth(np.sum(self.net, axis=1, where=self.core), width)
+        whole = _smooth(self.share.sum(axis=1), width)
+        ratio = np.divide(whole, net, out=np.zeros_like(net), where=net > _LEAST_CORE * whole)
+        return core * ratio
+
+
+def _smooth(values, width):
+    """Average along the dispersion, to be divided by another one."""
+    return ndimage.gaussian_filter1d(values, width, axis=-1, mode="constant")
+
+
+def _expected_variance(variance, model, good, width):
+    """Variance of each pixel from the light of the model, or its own where it is larger by far."""
+    typical = np.median(variance[good])
+    steady = ndimage.median_filter(np.where(good, variance, typical), (_NEIGHBOURS, 1))
+    light = np.where(good, np.maximum(model, 0), 0.0)
+    value = np.where(good, np.minimum(variance, _UNUSUAL * steady), 0.0)
+    number, first, second, own, mixed = (
+        _smooth(np.sum(one, axis=1), width)
+        for one in (good.astype(float), light, light**2, value, light * value)
+    )
+    below = number * second - first**2
+    slope = np.divide(
+        number * mixed - first * own,
+        below,
+        out=np.zeros_like(below),
+        where=below > 1e-9 * number * second,
+    )
+    slope = np.maximum(slope, 0.0)
+    rest = np.divide(own - slope * first, number, out=np.zeros_like(own), where=number > 0)
+    # Without light, a part of the noise is left; sums may make it negative.
+    rest = np.maximum(rest, np.min(value, axis=1, where=good, initial=np.inf))
+    expected = rest[:, None] + slope[:, None] * light
+    expected = np.where(good & np.isfinite(expected), expected, 1.0)
+    return np.where(good & (variance > _UNUSUAL * expected), variance, expected)
+
+
+def _solve(weight, profile, *, background):
+    """Derivatives of scale and level to the data, and the columns that have a solution."""
+    whole = np.sum(weight * profile**2, axis=1)
+    if not background:
+        solved = whole > 0
+        gain = weight * profile / np.where(solved, whole, 1.0)[:, None]
+        return gain, np.zeros_like(gain), solved
+    lines = Lines(weight, np.zeros_like(weight), 1.0)
+    mimic = lines.fit(profile)[0][:, None]
+    own = weight * (profile - mimic)
+    information = np.sum(own * profile, axis=1)
+    solved = information > 0.05 * whole
+    gain = np.where(solved[:, None], own / np.where(solved, information, 1.0)[:, None], 0.0)
+    return gain, lines.gain()[0] - mimic * gain, solved
