@@ -13,8 +13,15 @@ from jwst_fusion.adaptive_trace_model.alternation import SMOOTH
 from jwst_fusion.adaptive_trace_model.background import Lines
 from jwst_fusion.adaptive_trace_model.columns import CLIP, OUTLIER_FLOOR, robust_misfit
 from jwst_fusion.adaptive_trace_model.compact import row_pitch
+from jwst_fusion.adaptive_trace_model.exposure import fit_slice
 
-__all__ = ["ExtractedSpectrum", "extract_spectrum", "source_centre"]
+__all__ = [
+    "ExtractedSpectrum",
+    "SlitSpectrum",
+    "extract_slit",
+    "extract_spectrum",
+    "source_centre",
+]
 
 #: Turns of profile and flux; one more changes fluxes by less than 0.01 of their error.
 _TURNS = 3
@@ -35,6 +42,12 @@ _UPPER, _STEADY = 0.3, 31
 _NEGATIVE = 0.1
 #: Smallest part of its light that the core of a source may hold for the rest to be inferred.
 _LEAST_CORE = 0.3
+#: Why a slit has no spectrum, by the outcome of its fit.
+_REASONS = {
+    "faint": "its source is below fit_threshold",
+    "failed": "its trace could not be fitted",
+    "empty": "it holds next to no data",
+}
 
 
 @dataclass(frozen=True)
@@ -103,16 +116,48 @@ class ExtractedSpectrum:
         return np.where(np.isfinite(self.flux), total, np.nan)
 
 
-def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf):
+@dataclass(frozen=True)
+class SlitSpectrum:
+    """
+    Spectrum of the source of a slit with its wavelengths; arrays have the shape ``(column,)``.
+
+    Attributes
+    ----------
+    wavelength : ndarray
+        Micrometre, mean over the trace; NaN outside the slit.
+    flux, background : ndarray
+        See `ExtractedSpectrum`.
+    variances, background_variances : dict of str to ndarray
+        Their variances, by the names of the exposure's.
+    n_pixel : ndarray of int
+        Pixels that tell the flux.
+    first_column : int
+        Column of the engine image that the first value belongs to.
+    rows : tuple of int
+        First row of the slit in the engine image, and the one after its last.
+    peak : tuple of int
+        Row and column of the engine image where the trace is in its middle.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    background: np.ndarray
+    variances: dict
+    background_variances: dict
+    n_pixel: np.ndarray
+    first_column: int
+    rows: tuple
+    peak: tuple
+
+
+def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, background):
     r"""
     Extract the spectrum of the source of a slit.
 
     Parameters
     ----------
     fit : TraceFit
-        Trace model of the slit. With a background, the slit is taken to have one of its own in each
-        column; without (see `fit_trace`), all light in it is the source's, as in exposures whose
-        background has been subtracted.
+        Trace model of the slit, fitted with or without a background, see `fit_trace`.
     flux, error : ndarray
         Flux and its 1-sigma error, shape ``(column, row)``; NaN where missing.
     coordinate : ndarray
@@ -123,6 +168,9 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf):
         Gives the part of a point source's light in each pixel from the distances of the pixels from
         the source, in native pixels, shape ``(column, row)``. It is called if there is a background
         or a negative image.
+    background : bool
+        Whether each column of the slit has a background of its own. Without, all light that the fit
+        has seen is the source's, as where a background has been subtracted already.
 
     Returns
     -------
@@ -162,7 +210,6 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf):
     good = inside & np.isfinite(flux) & np.isfinite(error) & (error > 0)
     profile = np.where(inside, np.nan_to_num(fit.profile), 0.0)
     line = np.where(known, fit.background, 0.0)
-    background = bool(np.any(line))
     centre, width, pitch = source_centre(fit, coordinate)
     distance = np.where(inside, (coordinate - centre[:, None]) / pitch, 0.0)
     images = _negative_images(profile, distance, good)
@@ -205,6 +252,79 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf):
         background_gain=level_gain,
         profile=profile / norm,
     )
+
+
+def extract_slit(native, geometry, mode, settings, *, psf, background):
+    """
+    Extract the spectrum of the source in the slit of an exposure.
+
+    Parameters
+    ----------
+    native : ExposureImages
+        The exposure; its variances are propagated.
+    geometry : SlitGeometry
+        Its geometry; with one layout.
+    mode : TraceMode
+        What depends on the instrument mode.
+    settings : TraceSettings
+        What is chosen by the user.
+    psf : callable
+        Gives the part of a point source's light in each pixel from distances (native pixels) and
+        wavelengths (micrometre) of the same shape, see `SlitPsf`.
+    background : bool
+        Whether the slit may have a background of its own.
+
+    Returns
+    -------
+    spectrum : SlitSpectrum or None
+        The spectrum.
+    reason : str
+        Why there is none; empty otherwise.
+    """
+    layout = geometry.layouts[0]
+    flux, error = layout.cut(native.flux), layout.cut(native.error)
+    error[np.isnan(flux)] = np.nan
+    coordinate, wavelength = geometry.coordinates(layout)
+    fit, outcome = fit_slice(flux, error, coordinate, mode, settings, background=background)
+    if fit is None:
+        return None, _REASONS[outcome]
+    found = extract_spectrum(
+        fit,
+        flux,
+        error,
+        coordinate,
+        node_spacing=mode.node_spacing,
+        psf=lambda distance: psf(distance, wavelength),
+        background=background,
+    )
+    if found is None:
+        return None, _REASONS["failed"]
+    seen = np.isfinite(wavelength)
+    weight = np.where(seen, np.maximum(found.profile, 0.0), 0.0)
+    # Columns without a fit have the wavelength of the middle of the slit.
+    weight = np.where((weight.sum(axis=1) > 0)[:, None], weight, seen)
+    total = weight.sum(axis=1)
+    mean = np.sum(weight * np.where(seen, wavelength, 0.0), axis=1)
+    variances = {name: layout.cut(image) for name, image in native.variances.items()}
+    rows = layout.first_row, layout.first_row + layout.n_row
+    known = np.flatnonzero(np.isfinite(found.flux))
+    if not known.size:
+        return None, _REASONS["failed"]
+    middle = known[known.size // 2]
+    peak = layout.first_row[middle] + found.profile[middle].argmax()
+    return SlitSpectrum(
+        wavelength=np.where(total > 0, mean / np.where(total > 0, total, 1.0), np.nan),
+        flux=found.flux,
+        background=found.background,
+        variances={name: found.variance(image) for name, image in variances.items()},
+        background_variances={
+            name: found.background_variance(image) for name, image in variances.items()
+        },
+        n_pixel=np.sum(found.gain != 0, axis=1),
+        first_column=layout.first_column,
+        rows=(int(rows[0][layout.n_row > 0].min()), int(rows[1].max())),
+        peak=(int(peak), int(layout.first_column + middle)),
+    ), ""
 
 
 def source_centre(fit, coordinate):
@@ -261,7 +381,9 @@ def _negative_images(profile, distance, good):
         lobe = np.minimum(mean[near], 0.0)
         middle = max(-low - 2, 0)
         share = -lobe.sum() / np.maximum(mean[middle : 3 - low], 0.0).sum()
-        found.append((float(np.average(np.arange(*near.indices(mean.size)), weights=lobe) + low), share))
+        found.append(
+            (float(np.average(np.arange(*near.indices(mean.size)), weights=lobe) + low), share)
+        )
     return tuple(found)
 
 
@@ -315,8 +437,9 @@ def _expected_variance(variance, model, good, width):
     """Variance of each pixel from the light of the model, or its own where it is larger by far."""
     typical = np.median(variance[good])
     steady = ndimage.median_filter(np.where(good, variance, typical), (_NEIGHBOURS, 1))
-    light = np.where(good, np.maximum(model, 0), 0.0)
     value = np.where(good, np.minimum(variance, _UNUSUAL * steady), 0.0)
+    light = np.where(good, np.maximum(model, 0), 0.0)
+    # That of a flat field would take weight from the core, where the profile is known best.
     number, first, second, own, mixed = (
         _smooth(np.sum(one, axis=1), width)
         for one in (good.astype(float), light, light**2, value, light * value)
@@ -330,10 +453,10 @@ def _expected_variance(variance, model, good, width):
     )
     slope = np.maximum(slope, 0.0)
     rest = np.divide(own - slope * first, number, out=np.zeros_like(own), where=number > 0)
-    # Without light, a part of the noise is left; sums may make it negative.
-    rest = np.maximum(rest, np.min(value, axis=1, where=good, initial=np.inf))
     expected = rest[:, None] + slope[:, None] * light
-    expected = np.where(good & np.isfinite(expected), expected, 1.0)
+    # Sums may make it smaller than any noise.
+    least = np.min(value, axis=1, where=good, initial=np.inf)
+    expected = np.where(good, np.maximum(expected, least[:, None]), 1.0)
     return np.where(good & (variance > _UNUSUAL * expected), variance, expected)
 
 

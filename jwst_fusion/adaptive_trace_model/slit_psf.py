@@ -1,5 +1,7 @@
 """Profile of a point source along a slit: the PSF summed over the width of the slit."""
 
+from functools import cached_property
+
 import numpy as np
 
 from jwst_fusion.psf import chebyshev_nodes, make_psf
@@ -17,14 +19,15 @@ class SlitPsf:
     Light of a point source along a slit.
 
     Between the wavelengths at which the PSF is made, the light within a distance from the source is
-    interpolated at the same distance in units of the wavelength.
+    interpolated at the same distance in units of the wavelength. The PSF is made when it is first
+    asked for.
 
     Parameters
     ----------
     instrument : {"NIRSPEC", "MIRI"}
         The instrument, see `jwst_fusion.psf.make_psf`.
     wavelength : tuple of float
-        Shortest and longest, micrometre.
+        Shortest and longest wavelength, micrometre.
     pitch : float
         Native pixel along the slit, arcsec.
     width : float
@@ -33,33 +36,30 @@ class SlitPsf:
         Position angle of V3 minus that of the slit's direction, degree.
     source : str, optional
         How the PSF is made, see `jwst_fusion.psf.make_psf`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
     """
 
     def __init__(self, instrument, wavelength, *, pitch, width, angle=0.0, source="auto"):
-        low, high = wavelength
-        nodes = chebyshev_nodes(low, high, _NODES) if high > low else np.array([low])
-        scale = pitch / _SAMPLES
+        self.pitch = pitch
+        self._request = (instrument, wavelength, width, angle, source)
+
+    @cached_property
+    def _tables(self):
+        """Wavelengths, and the light up to the upper edge of each sample at each of them."""
+        instrument, (low, high), width, angle, source = self._request
+        scale = self.pitch / _SAMPLES
         half = int(_HALF / scale)
+        offset = np.arange(-half, half + 1)
         cube = make_psf(
             instrument,
-            wavelength=nodes,
+            wavelength=chebyshev_nodes(low, high, _NODES),
             pixel_scale=scale,
             npix=2 * half + 1,
             angle=angle,
             source=source,
         )
-        across = np.clip(0.5 * width / scale + 0.5 - np.abs(np.arange(-half, half + 1)), 0, 1)
+        across = np.clip(0.5 * width / scale + 0.5 - np.abs(offset), 0, 1)
         within = np.cumsum(np.asarray(cube.data) @ across, axis=1)
-        self.pitch = pitch
-        self._nodes = np.asarray(cube.wavelength)
-        self._within = within / within[:, -1:]
-        # Light up to the upper edge of each sample.
-        self._edge = (np.arange(-half, half + 1) + 0.5) * scale
+        return np.asarray(cube.wavelength), (offset + 0.5) * scale, within / within[:, -1:]
 
     def __call__(self, distance, wavelength):
         """
@@ -75,25 +75,24 @@ class SlitPsf:
         Returns
         -------
         ndarray
-            Part of the light that the slit lets through, same shape; 0 where a value is NaN.
-        """
-        wavelength = np.clip(np.nan_to_num(wavelength), self._nodes[0], self._nodes[-1])
-        distance = np.nan_to_num(distance, nan=np.inf)
-        upper = self._light((distance + 0.5) * self.pitch, wavelength)
-        return upper - self._light((distance - 0.5) * self.pitch, wavelength)
+            Part of the light that the slit lets through, same shape; 0 where a distance is NaN.
 
-    def _light(self, distance, wavelength):
-        """Part of the light below a distance, arcsec."""
-        if len(self._nodes) == 1:
-            return np.interp(distance, self._edge, self._within[0], left=0.0, right=1.0)
-        index = np.clip(np.searchsorted(self._nodes, wavelength) - 1, 0, len(self._nodes) - 2)
+        Raises
+        ------
+        ValueError
+            If the instrument does not know the wavelengths.
+        """
+        nodes, edge, within = self._tables
+        wavelength = np.clip(np.nan_to_num(wavelength), nodes[0], nodes[-1])
+        distance = np.nan_to_num(distance, nan=np.inf)
+        index = np.clip(np.searchsorted(nodes, wavelength) - 1, 0, len(nodes) - 2)
+        weight = (wavelength - nodes[index]) / (nodes[index + 1] - nodes[index])
         total = np.zeros(distance.shape)
-        weight = (wavelength - self._nodes[index]) / (self._nodes[index + 1] - self._nodes[index])
-        for one, node in enumerate(self._nodes):
+        for one, node in enumerate(nodes):
             part = np.where(index == one, 1 - weight, np.where(index == one - 1, weight, 0.0))
             used = part > 0
-            scaled = distance[used] * node / wavelength[used]
-            total[used] += part[used] * np.interp(
-                scaled, self._edge, self._within[one], left=0.0, right=1.0
-            )
+            for side in (0.5, -0.5):
+                scaled = (distance[used] + side) * self.pitch * node / wavelength[used]
+                light = np.interp(scaled, edge, within[one], left=0.0, right=1.0)
+                total[used] += np.sign(side) * part[used] * light
         return total
