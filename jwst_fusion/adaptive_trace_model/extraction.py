@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from jwst_fusion.adaptive_trace_model.alternation import SMOOTH
-from jwst_fusion.adaptive_trace_model.background import Lines
+from jwst_fusion.adaptive_trace_model.background import Lines, line_values
 from jwst_fusion.adaptive_trace_model.columns import CLIP, OUTLIER_FLOOR, robust_misfit
 from jwst_fusion.adaptive_trace_model.compact import row_pitch
 from jwst_fusion.adaptive_trace_model.exposure import fit_slice
@@ -33,6 +33,8 @@ _LEVEL_WIDTH, _OF_CYCLE, _LEAST_WIDTH = 1.5, 0.1, 3.0
 _UNUSUAL = 4.0
 #: Columns over which the variance is compared with that of its neighbours.
 _NEIGHBOURS = 15
+#: Determinant of equations, relative to the norms of their rows, below which they have no solution.
+_SINGULAR = 1e-12
 #: Half width of the core of a trace, in widths of the profile (sum over peak): beyond it are wings,
 #: which a background of the slit takes for its own.
 _CORE = 2.5
@@ -190,10 +192,10 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
     fluxes would be too low.
 
     If there is a background, it has taken what the wings of the PSF leave on all rows of a short
-    slit, and the data do not tell one from the other. The profile then gets a level with which the
-    rows outside the core of the trace hold the part of the light that the PSF has there. The core
-    itself is never taken from the PSF. The same ratio tells the light of a source whose wings
-    overlap with the negative images of nods.
+    slit, and the data do not tell one from the other. The profile then gets a level and a slope
+    with which the rows outside the core of the trace hold the part of the light that the PSF has
+    there, and its first moment. The core itself is never taken from the PSF. The same ratio tells
+    the light of a source whose wings overlap with the negative images of nods.
 
     References
     ----------
@@ -227,7 +229,7 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
         data -= np.where(good, line[1][:, None] * position, 0.0)
         cycle = 1 / max(np.nanmedian(np.abs(np.diff(coordinate, axis=0))) / pitch, 1e-6)
         width = np.clip(_OF_CYCLE * cycle, _LEAST_WIDTH, smooth)
-        profile = halo.complete(profile, inside, width)
+        profile = halo.complete(profile, position, width)
     level = line[0]
     for _ in range(_TURNS):
         source = scale[:, None] * profile
@@ -391,6 +393,7 @@ class _Halo:
     """What the PSF tells of the light outside the core of a trace."""
 
     def __init__(self, distance, inside, width, images, psf):
+        self.inside = inside
         self.share = np.where(inside, psf(distance), 0.0)
         self.net = self.share
         self.core = inside & (np.abs(distance) <= _CORE * width[:, None])
@@ -403,21 +406,25 @@ class _Halo:
         for offset, _ in images:
             self.outside &= np.abs(distance - offset) > _CORE * width[:, None]
 
-    def complete(self, profile, inside, width):
-        """Profile with the level at which core and wings have the light of the PSF."""
-        core, far = self.core, self.outside
-        sums = [
-            _smooth(np.sum(values, axis=1, where=rows), width)
-            for values in (profile, self.net, np.ones_like(profile))
-            for rows in (core, far)
-        ]
-        light, wing, psf_core, psf_far, n_core, n_far = sums
-        # (wing + c n_far) / (light + c n_core) = psf_far / psf_core
-        below = n_far * psf_core - n_core * psf_far
-        level = np.divide(
-            psf_far * light - psf_core * wing, below, out=np.zeros_like(below), where=below > 0
+    def complete(self, profile, position, width):
+        """Profile with the line along the slit with which its wings are those of the PSF.
+
+        Unknown are level, slope, and the light per light of the PSF. Known are the sums over core
+        and wings, and the first moment of the wings.
+        """
+        core, far = self.core.astype(float), self.outside.astype(float)
+        columns = (np.ones_like(profile), position, -self.net, profile)
+        rows = (core, far, far * position)
+        sums = np.array(
+            [[_smooth(np.sum(row * one, axis=1), width) for one in columns] for row in rows]
         )
-        return np.where(inside, profile + level[:, None], 0.0)
+        matrix, side = np.moveaxis(sums[:, :3], -1, 0), -sums[:, 3].T
+        known = np.abs(np.linalg.det(matrix)) > _SINGULAR * np.prod(
+            np.linalg.norm(matrix, axis=2), axis=1
+        )
+        matrix[~known], side[~known] = np.eye(3), 0.0
+        line = np.linalg.solve(matrix, side[..., None])[:, :2, 0].T
+        return np.where(self.inside, profile + line_values(line, position), profile)
 
     def total(self, profile, width):
         """Light of the source on all rows, without negative images, in units of the profile."""

@@ -9,7 +9,7 @@ from stdatamodels.jwst.datamodels import IFUImageModel, MultiSpecModel, SpecMode
 from jwst_fusion.adaptive_trace_model.slit_psf import SlitPsf
 from jwst_fusion.products.exposure import is_series, unit_of
 from jwst_fusion.psf import aperture_angle
-from jwst_fusion.psf.instruments import INSTRUMENTS, pixel_of
+from jwst_fusion.psf.instruments import pixel_of
 
 __all__ = [
     "EXTRACTIONS",
@@ -105,7 +105,7 @@ def _name(spectrum):
     return str(getattr(spectrum, "name", None) or "")
 
 
-def psf_of_slit(spectrum, model, wavelength):
+def psf_of_slit(spectrum, model):
     """
     Find the PSF in a slit.
 
@@ -115,8 +115,6 @@ def psf_of_slit(spectrum, model, wavelength):
         The slit.
     model : SlitModel or MultiSlitModel
         The exposure that it belongs to.
-    wavelength : tuple of float
-        Shortest and longest wavelength, micrometre.
 
     Returns
     -------
@@ -128,12 +126,9 @@ def psf_of_slit(spectrum, model, wavelength):
     if model.meta.exposure.type == "MIR_LRS-SLITLESS":
         width = _NO_SLIT
     angle = -aperture_angle(instrument)
-    # Where the PSF is not known, that of the nearest wavelength stands for it.
-    low, high = np.clip(wavelength, *INSTRUMENTS[_CHANNELS[instrument]].wavelength)
     along_x = instrument == "MIRI"  # the slit; that of NIRSpec is along y
     return SlitPsf(
         instrument,
-        (low, high),
         pitch=pixel_of(_CHANNELS[instrument])[0 if along_x else 1],
         width=width,
         angle=angle - 90.0 if along_x else angle,

@@ -302,14 +302,12 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         where = getattr(spectrum, "name", None) or model.meta.filename
         reason = cannot_extract(spectrum, model)
         if not reason:
-            seen = [geometry.coordinates(layout)[1] for layout in geometry.layouts]
-            psf = psf_of_slit(spectrum, model, (np.nanmin(seen[0]), np.nanmax(seen[0])))
             slit, reason = extract_slit(
                 native,
                 geometry,
                 mode,
                 settings,
-                psf=psf,
+                psf=psf_of_slit(spectrum, model),
                 background=background_of(model, self.extract),
             )
         if reason:
