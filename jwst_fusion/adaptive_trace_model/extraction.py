@@ -240,7 +240,7 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
         gain, level_gain, solved = _solve(keep / spread, profile, background=background)
         scale = np.sum(gain * data, axis=1)
         level = np.sum(level_gain * data, axis=1)
-    total = halo.total(profile, smooth) if images else profile.sum(axis=1)
+    total = halo.total(profile) if images else profile.sum(axis=1)
     if background:
         # The slope of the background has an error of its own.
         for one in (gain, level_gain):
@@ -426,13 +426,11 @@ class _Halo:
         line = np.linalg.solve(matrix, side[..., None])[:, :2, 0].T
         return np.where(self.inside, profile + line_values(line, position), profile)
 
-    def total(self, profile, width):
+    def total(self, profile):
         """Light of the source on all rows, without negative images, in units of the profile."""
-        core = np.sum(profile, axis=1, where=self.core)
-        net = _smooth(np.sum(self.net, axis=1, where=self.core), width)
-        whole = _smooth(self.share.sum(axis=1), width)
+        net, whole = self.net.sum(axis=1, where=self.core), self.share.sum(axis=1)
         ratio = np.divide(whole, net, out=np.zeros_like(net), where=net > _LEAST_CORE * whole)
-        return core * ratio
+        return np.sum(profile, axis=1, where=self.core) * ratio
 
 
 def _smooth(values, width):

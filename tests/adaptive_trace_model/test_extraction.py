@@ -161,8 +161,9 @@ def test_negative_images_of_nods_take_nothing(tmp_path, monkeypatch):
     (found,) = extract(case.simulate(scene), scene, tmp_path)
     assert abs(np.median(found.relative)) < 0.002
     pull = ((found.flux - found.truth) / found.error)[found.used]
-    # The errors are those of three exposures, 0.3 % of the flux.
-    assert np.percentile(np.abs(pull), 68.3) < 1.3
+    # At a noise of 0.3 %, that of three exposures, the profile's own error begins to show.
+    assert np.percentile(np.abs(pull), 68.3) < 1.5
+    assert np.std(ndimage.median_filter(found.relative, 31)) < 0.003
 
 
 def test_faint_source_has_the_noise_of_an_optimal_extraction(tmp_path, monkeypatch):
@@ -223,7 +224,7 @@ def test_file_is_that_of_extract_1d(tmp_path, offline_crds):
         whole = np.isfinite(model.slits[0].data).sum(axis=0)
         ratio = (found.flux / summed)[whole == whole.max()]
         assert np.median(ratio) == pytest.approx(1.0, abs=0.003)
-        assert np.median(found.error / noise) < 0.9
+        assert np.median(found.error / noise) < 0.95
     spectrum = specutils.SpectrumList.read(found.path, format="JWST x1d multi")[0]
     np.testing.assert_array_equal(spectrum.flux.value, found.flux)
     assert spectrum.spectral_axis.unit == "um"
