@@ -20,6 +20,7 @@ __all__ = [
     "SlitSpectrum",
     "extract_slit",
     "extract_spectrum",
+    "mean_wavelength",
     "source_centre",
 ]
 
@@ -38,6 +39,8 @@ _SINGULAR = 1e-12
 #: Half width of the core of a trace, in widths of the profile (sum over peak): beyond it are wings,
 #: which a background of the slit takes for its own.
 _CORE = 2.5
+#: Part of the rows of the core that other columns have which a column needs.
+_WHOLE = 0.7
 #: Part of the peak above which pixels tell where the trace is, and columns of the running median.
 _UPPER, _STEADY = 0.3, 31
 #: Part of the peak below zero from which on a dip is the negative image of a nod.
@@ -73,6 +76,10 @@ class ExtractedSpectrum:
     profile : ndarray
         Profile of all that follows the trace, its sum over the rows 1 unless there are negative
         images, shape ``(column, row)``; 0 outside the slit.
+    centre : ndarray
+        Slit coordinate of the trace, shape ``(column,)``.
+    pitch : float
+        Distance of neighbouring rows in the slit coordinate.
     """
 
     flux: np.ndarray
@@ -80,6 +87,8 @@ class ExtractedSpectrum:
     background: np.ndarray
     background_gain: np.ndarray
     profile: np.ndarray
+    centre: np.ndarray
+    pitch: float
 
     def variance(self, variance):
         """
@@ -214,11 +223,15 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
     line = np.where(known, fit.background, 0.0)
     centre, width, pitch = source_centre(fit, coordinate)
     distance = np.where(inside, (coordinate - centre[:, None]) / pitch, 0.0)
+    # Where a slit ends, and the trace leaves it, its light is not in the column.
+    core = np.sum(inside & (np.abs(distance) <= _CORE * width[:, None]), axis=1) / width
+    known &= core >= _WHOLE * np.median(core[known])
     images = _negative_images(profile, distance, good)
     halo = None
     if background or images:
         halo = _Halo(distance, inside, width, images, psf)
-        if not halo.core.any(axis=1)[known].all():
+        known &= halo.core.any(axis=1)
+        if not known.any():
             return None
     data = np.where(good, flux, 0.0).astype(float)
     variance = np.where(good, error, 1.0).astype(float) ** 2
@@ -253,6 +266,8 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
         background=np.where(solved, level, np.nan),
         background_gain=level_gain,
         profile=profile / norm,
+        centre=centre,
+        pitch=pitch,
     )
 
 
@@ -301,12 +316,6 @@ def extract_slit(native, geometry, mode, settings, *, psf, background):
     )
     if found is None:
         return None, _REASONS["failed"]
-    seen = np.isfinite(wavelength)
-    weight = np.where(seen, np.maximum(found.profile, 0.0), 0.0)
-    # Columns without a fit have the wavelength of the middle of the slit.
-    weight = np.where((weight.sum(axis=1) > 0)[:, None], weight, seen)
-    total = weight.sum(axis=1)
-    mean = np.sum(weight * np.where(seen, wavelength, 0.0), axis=1)
     variances = {name: layout.cut(image) for name, image in native.variances.items()}
     rows = layout.first_row, layout.first_row + layout.n_row
     known = np.flatnonzero(np.isfinite(found.flux))
@@ -315,7 +324,7 @@ def extract_slit(native, geometry, mode, settings, *, psf, background):
     middle = known[known.size // 2]
     peak = layout.first_row[middle] + found.profile[middle].argmax()
     return SlitSpectrum(
-        wavelength=np.where(total > 0, mean / np.where(total > 0, total, 1.0), np.nan),
+        wavelength=mean_wavelength(found.profile, wavelength),
         flux=found.flux,
         background=found.background,
         variances={name: found.variance(image) for name, image in variances.items()},
@@ -327,6 +336,31 @@ def extract_slit(native, geometry, mode, settings, *, psf, background):
         rows=(int(rows[0][layout.n_row > 0].min()), int(rows[1].max())),
         peak=(int(peak), int(layout.first_column + middle)),
     ), ""
+
+
+def mean_wavelength(profile, wavelength):
+    """
+    Wavelength of each column where its source is.
+
+    Parameters
+    ----------
+    profile : ndarray
+        Profile, shape ``(column, row)``; 0 in columns without a fit, whose wavelength is that of
+        the middle of the slit.
+    wavelength : ndarray
+        Wavelengths, same shape; NaN outside the slit.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(column,)``; NaN outside the slit.
+    """
+    seen = np.isfinite(wavelength)
+    weight = np.where(seen, np.maximum(profile, 0.0), 0.0)
+    weight = np.where((weight.sum(axis=1) > 0)[:, None], weight, seen)
+    total = weight.sum(axis=1)
+    mean = np.sum(weight * np.where(seen, wavelength, 0.0), axis=1)
+    return np.where(total > 0, mean / np.where(total > 0, total, 1.0), np.nan)
 
 
 def source_centre(fit, coordinate):
@@ -351,9 +385,12 @@ def source_centre(fit, coordinate):
     """
     profile = np.maximum(np.nan_to_num(fit.profile), 0.0)
     pitch = row_pitch(coordinate)
-    known = np.flatnonzero(np.isfinite(fit.scale) & (profile.max(axis=1) > 0))
+    # Columns at the ends of a slice may have lost the trace.
+    rows = np.isfinite(coordinate).sum(axis=1)
+    whole = rows >= _WHOLE * np.median(rows[rows > 0])
+    known = np.flatnonzero(np.isfinite(fit.scale) & (profile.max(axis=1) > 0) & whole)
     if not known.size:
-        return np.full((2, len(profile)), np.nan)[0], np.full(len(profile), np.nan), pitch
+        return (*np.full((2, len(profile)), np.nan), pitch)
     some, place = profile[known], np.nan_to_num(coordinate[known])
     peak = some.max(axis=1, keepdims=True)
     first = np.take_along_axis(place, some.argmax(axis=1)[:, None], axis=1)

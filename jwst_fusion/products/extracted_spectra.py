@@ -6,8 +6,10 @@ from jwst.extract_1d.spec_wcs import create_spectral_wcs
 from stcal.resample.utils import is_flux_density
 from stdatamodels.jwst.datamodels import IFUImageModel, MultiSpecModel, SpecModel, dqflags
 
+from jwst_fusion.adaptive_trace_model.extraction_ifu import combine_slices, extract_slices
 from jwst_fusion.adaptive_trace_model.slit_psf import SlitPsf
 from jwst_fusion.products.exposure import is_series, unit_of
+from jwst_fusion.products.slice_sky import places_of_slices, sky_of_slice
 from jwst_fusion.psf import aperture_angle
 from jwst_fusion.psf.instruments import pixel_of
 
@@ -17,6 +19,7 @@ __all__ = [
     "cannot_extract",
     "extracted_spectra",
     "psf_of_slit",
+    "spectrum_of_field",
     "spectrum_of_slit",
 ]
 
@@ -29,6 +32,7 @@ _NO_SLIT = 8.0
 # Names of the PSF's instruments.
 _CHANNELS = {"NIRSPEC": "NIRSPEC", "MIRI": "MIRI_IMAGER"}
 _JANSKY = 1e6  # in MJy
+_ARCSEC2_PER_SR = float(np.degrees(1) * 3600) ** 2
 # As extract_1d gives them.
 _UNITS = {
     "wavelength": "um",
@@ -64,7 +68,7 @@ def background_of(model, choice):
     return "COMPLETE" not in (steps.bkg_subtract, steps.master_background)
 
 
-def cannot_extract(spectrum, model):
+def cannot_extract(spectrum, model, choice):
     """
     Say why no spectrum can be extracted from a slit.
 
@@ -74,22 +78,27 @@ def cannot_extract(spectrum, model):
         The slit.
     model : SlitModel or MultiSlitModel
         The exposure that it belongs to.
+    choice : {"auto", "with_background", "without_background"}
+        What the user has chosen: only ``auto`` asks whether the source is a point.
 
     Returns
     -------
     str
         The reason; empty if one can.
     """
-    if isinstance(model, IFUImageModel):
-        return "it is an exposure of an integral field unit: extract_1d takes its cube"
+    if model.meta.exposure.type == "MIR_MRS":
+        return "it is an exposure of the MRS: extract_1d takes its cube"
     if is_series(spectrum):
         return "it is a time series: extract_1d takes its integrations"
     unit = unit_of(spectrum, model)
-    if str(_source_type(spectrum, model) or "").upper() == "EXTENDED":
-        return "its source is EXTENDED, extract_1d adds up such"
+    if choice == "auto" and str(_source_type(spectrum, model) or "").upper() == "EXTENDED":
+        return "its source is EXTENDED: only with_background and without_background take it"
     if unit not in ("MJy", "MJy/sr"):
         return f"its unit is {unit or 'not known'}, not MJy or MJy/sr: run photom before"
-    if spectrum.meta.photometry.pixelarea_steradians is None:
+    ifu = isinstance(model, IFUImageModel)
+    if ifu and unit == "MJy":
+        return "the exposure is in MJy, not in MJy/sr as those of integral field units are"
+    if not ifu and spectrum.meta.photometry.pixelarea_steradians is None:
         return "the area of its pixels (PIXAR_SR) is not known"
     return ""
 
@@ -183,37 +192,17 @@ def spectrum_of_slit(spectrum, model, slit, *, transposed):
         FLUX is the light on the rows of the slit; surface brightnesses have no meaning and are 0,
         as in the optimal extraction of extract_1d.
     """
-    area = spectrum.meta.photometry.pixelarea_steradians
     density = is_flux_density(unit_of(spectrum, model))
-    to_jansky = _JANSKY * (1.0 if density else area)
-    to_brightness = 1 / area if density else 1.0
-    table = np.zeros(len(slit.wavelength), SpecModel().get_dtype("spec_table"))
-    names = {name.lower(): name for name in table.dtype.names}
-
-    def put(name, values):
-        table[names[name]] = values
-
-    put("wavelength", slit.wavelength)
-    put("flux", slit.flux * to_jansky)
-    put("flux_error", np.sqrt(slit.variances["err"]) * to_jansky)
-    put("background", slit.background * to_brightness)
-    put("bkgd_error", np.sqrt(slit.background_variances["err"]) * to_brightness)
-    put("dq", np.where(np.isfinite(slit.flux), 0, dqflags.pixel["DO_NOT_USE"]))
-    put("npixels", slit.n_pixel)
-    for part in ("poisson", "rnoise", "flat"):
-        if f"var_{part}" in slit.variances:
-            put(f"flux_var_{part}", slit.variances[f"var_{part}"] * to_jansky**2)
-            variance = slit.background_variances[f"var_{part}"]
-            put(f"bkgd_var_{part}", variance * to_brightness**2)
-    seen = np.flatnonzero(np.isfinite(slit.wavelength))
-    spec = SpecModel(spec_table=table[seen])
-    for name, unit in _UNITS.items():
-        spec.spec_table.columns[name].unit = unit
+    area = spectrum.meta.photometry.pixelarea_steradians
     row, column = slit.peak
     x, y = (row, column) if transposed else (column, row)
-    ra, dec = (float(one) for one in spectrum.meta.wcs(float(x), float(y))[:2])
-    spec.meta.wcs = create_spectral_wcs(ra, dec, slit.wavelength[seen])
-    spec.slit_ra, spec.slit_dec = ra, dec
+    spec = _spec(
+        slit,
+        to_jansky=_JANSKY * (1.0 if density else area),
+        to_brightness=1 / area if density else 1.0,
+        place=spectrum.meta.wcs(float(x), float(y))[:2],
+    )
+    seen = np.flatnonzero(np.isfinite(slit.wavelength))
     spec.spectral_order = spectrum.meta.wcsinfo.spectral_order or 1
     spec.dispersion_direction = 2 if transposed else 1
     spec.detector = model.meta.instrument.detector
@@ -227,4 +216,99 @@ def spectrum_of_slit(spectrum, model, slit, *, transposed):
     copy_keyword_info(spectrum, _name(spectrum) or model.meta.exposure.type, spec)
     # What it has been taken for, even if srctype has not said it.
     spec.source_type = "POINT"
+    return spec
+
+
+def spectrum_of_field(model, native, geometry, mode, settings, *, background):
+    """
+    Extract the spectrum of the brightest point source in the field of the NIRSpec IFU.
+
+    Parameters
+    ----------
+    model : IFUImageModel
+        The native exposure.
+    native : ExposureImages
+        Its images.
+    geometry : NirspecIfuGeometry
+        Its geometry.
+    mode : TraceMode
+        What depends on the instrument mode.
+    settings : TraceSettings
+        What is chosen by the user.
+    background : bool
+        Whether slices have backgrounds of their own.
+
+    Returns
+    -------
+    spec : `~stdatamodels.jwst.datamodels.SpecModel` or None
+        FLUX is all light of the source, that beyond the slices included.
+    reason : str
+        Why there is none; empty otherwise.
+    """
+    places, width = places_of_slices(geometry)
+
+    def psf(pitch, across):
+        # Slices of one exposure share the PSFs of a few distances.
+        angle = -aperture_angle("NIRSPEC")
+        return SlitPsf("NIRSPEC", pitch=pitch, width=width, angle=angle, across=round(across, 4))
+
+    slices = extract_slices(
+        native,
+        geometry,
+        mode,
+        settings,
+        places=places,
+        width=width,
+        psf=psf,
+        background=background,
+    )
+    if not slices:
+        return None, "no source is above fit_threshold"
+    whole = combine_slices(slices)
+    row, column = whole.peak
+    layout = next(one for one in geometry.layouts if one.label == geometry.regions[row, column])
+    place = sky_of_slice(geometry, layout)(np.array([float(column)]), np.array([float(row)]))
+    spec = _spec(
+        whole,
+        to_jansky=_JANSKY / _ARCSEC2_PER_SR,
+        to_brightness=1.0,
+        place=[one[0] for one in place[:2]],
+    )
+    spec.spectral_order = 1
+    spec.dispersion_direction = 1
+    spec.detector = model.meta.instrument.detector
+    spec.position_angle = getattr(model.meta.aperture, "position_angle", None)
+    spec.name = model.meta.exposure.type
+    spec.source_id = 1
+    spec.source_type = "POINT"
+    return spec, ""
+
+
+def _spec(source, *, to_jansky, to_brightness, place):
+    """Table of a spectrum with its units, on the sky."""
+    table = np.zeros(len(source.wavelength), SpecModel().get_dtype("spec_table"))
+    names = {name.lower(): name for name in table.dtype.names}
+
+    def put(name, values):
+        table[names[name]] = values
+
+    put("wavelength", source.wavelength)
+    put("flux", source.flux * to_jansky)
+    put("flux_error", np.sqrt(source.variances["err"]) * to_jansky)
+    put("background", source.background * to_brightness)
+    put("bkgd_error", np.sqrt(source.background_variances["err"]) * to_brightness)
+    put("dq", np.where(np.isfinite(source.flux), 0, dqflags.pixel["DO_NOT_USE"]))
+    put("npixels", source.n_pixel)
+    for part in ("poisson", "rnoise", "flat"):
+        if f"var_{part}" in source.variances:
+            put(f"flux_var_{part}", source.variances[f"var_{part}"] * to_jansky**2)
+            variance = source.background_variances[f"var_{part}"]
+            put(f"bkgd_var_{part}", variance * to_brightness**2)
+    seen = np.flatnonzero(np.isfinite(source.wavelength))
+    spec = SpecModel(spec_table=table[seen])
+    for name, unit in _UNITS.items():
+        spec.spec_table.columns[name].unit = unit
+    ra, dec = (float(one) for one in place)
+    spec.meta.wcs = create_spectral_wcs(ra, dec, source.wavelength[seen])
+    spec.slit_ra, spec.slit_dec = ra, dec
     return spec

@@ -40,6 +40,7 @@ from jwst_fusion.products.extracted_spectra import (
     cannot_extract,
     extracted_spectra,
     psf_of_slit,
+    spectrum_of_field,
     spectrum_of_slit,
 )
 from jwst_fusion.products.time_series import fill_integrations
@@ -65,9 +66,10 @@ class _StepOptions:
     )
     extract: str = option(
         "none",
-        "Save the spectra of the sources in slits (trace_x1d): fits of the trace in each column, "
-        "without an aperture. auto: with a background unless a step of the pipeline has subtracted "
-        "it; with_background, without_background: whatever the steps have done; none: no spectra",
+        "Save spectra of point sources (trace_x1d): of that in each slit, or of the brightest one "
+        "in the field of the NIRSpec IFU; fits of the trace, without an aperture. auto: with a "
+        "background unless a step of the pipeline has subtracted it; with_background, "
+        "without_background: whatever the steps have done; none: no spectra",
         choices=EXTRACTIONS,
     )
     save_report: bool = option(
@@ -293,27 +295,29 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             with extracted_spectra(model, extracted) as product:
                 path = self.make_output_path(basepath=model.meta.filename, suffix="trace_x1d")
                 save_whole(product, path)
-                log.info("Saved the spectra of %d slits in %s", len(extracted), path)
+                log.info("Saved %d spectra in %s", len(extracted), path)
         if traced:
             self._save_report(model, name, mode, traced, counts["filled"], output_file)
 
     def _extract(self, spectrum, model, geometry, native, mode, settings):
-        """Spectrum of the source of a slit; None, with the reason in the log, if there is none."""
+        """Spectrum of a slit or field; None, with the reason in the log, if there is none."""
         where = getattr(spectrum, "name", None) or model.meta.filename
-        reason = cannot_extract(spectrum, model)
+        reason = cannot_extract(spectrum, model, self.extract)
+        spec = None
         if not reason:
-            slit, reason = extract_slit(
-                native,
-                geometry,
-                mode,
-                settings,
-                psf=psf_of_slit(spectrum, model),
-                background=background_of(model, self.extract),
-            )
+            common = (native, geometry, mode, settings)
+            background = background_of(model, self.extract)
+            if isinstance(model, datamodels.IFUImageModel):
+                spec, reason = spectrum_of_field(model, *common, background=background)
+            else:
+                psf = psf_of_slit(spectrum, model)
+                slit, reason = extract_slit(*common, psf=psf, background=background)
+                if slit is not None:
+                    turned = geometry.transposed
+                    spec = spectrum_of_slit(spectrum, model, slit, transposed=turned)
         if reason:
             warn(log, "No spectrum of %s is extracted: %s", where, reason)
-            return None
-        return spectrum_of_slit(spectrum, model, slit, transposed=geometry.transposed)
+        return spec
 
     def _save_report(self, model, source, mode, traced, filled, output_file):
         product = Path(self.make_output_path(basepath=output_file or model.meta.filename))

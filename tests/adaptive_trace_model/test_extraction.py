@@ -11,9 +11,13 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.adaptive_trace_model import fit_trace
 from jwst_fusion.adaptive_trace_model.extraction import extract_spectrum
+from jwst_fusion.adaptive_trace_model.extraction_ifu import SliceLight, combine_slices
 from jwst_fusion.products.exposure import spectra
 from jwst_fusion.products.extracted_spectra import psf_of_slit
 from jwst_fusion.simulation import slit_observation
+from jwst_fusion.simulation.exposures import Noise, builtin_exposure, paint, pixel_pitch
+from jwst_fusion.simulation.psfs import pixel_psf
+from jwst_fusion.simulation.scenes import single_star
 from jwst_fusion.simulation.slit_observation import slit_truth
 from jwst_fusion.simulation.slit_scene import SlitScene, SlitSource
 from jwst_fusion.simulation.slits import (
@@ -246,6 +250,75 @@ def test_every_slit_has_a_spectrum(tmp_path):
             assert np.nanmedian(ratio) == pytest.approx(1.0, abs=0.003)
 
 
+@pytest.fixture(scope="module")
+def star_in_field():
+    """Exposure of a star with the NIRSpec IFU, and the star's spectrum, Jy."""
+    scene = single_star()
+    model = builtin_exposure(ra=scene.ra, dec=scene.dec, roll=30.0)
+    psf = pixel_psf(scene, roll=30.0, pitch=pixel_pitch(model), source="aperture", width=8.0)
+    paint(model, scene.observe(psf), noise=Noise(bad_clusters=100, residues=100), seed=1)
+    (star,) = scene.sources
+
+    def spectrum(wavelength):
+        light = scene.spectrum(wavelength)[star.component] * star.flux  # MJy/sr arcsec^2
+        return light * 1e6 / (np.degrees(1) * 3600) ** 2
+
+    yield model, spectrum
+    model.close()
+
+
+@pytest.mark.parametrize("how", ["with_background", "without_background"])
+def test_star_in_the_field_of_the_ifu(star_in_field, how, tmp_path):
+    """All light of the star, that between and beyond the slices with a trace included."""
+    model, spectrum = star_in_field
+    name = model.meta.filename.replace("_cal", "_trace_x1d")
+    AdaptiveTraceModelStep.call(model.copy(), extract=how, output_dir=str(tmp_path))
+    with datamodels.open(tmp_path / name) as product:
+        (spec,) = product.spec
+        table = np.array(spec.spec_table)
+        assert spec.source_type == "POINT"
+        place = spec.slit_ra - model.meta.wcsinfo.ra_ref, spec.slit_dec - model.meta.wcsinfo.dec_ref
+        assert np.hypot(*place) < 0.1 / 3600
+    truth = spectrum(table["WAVELENGTH"])
+    used = np.isfinite(table["FLUX"])
+    assert used.mean() > 0.99
+    relative = (table["FLUX"] / truth - 1)[used]
+    noise = (table["FLUX_ERROR"] / truth)[used]
+    assert abs(np.median(relative)) < 0.003
+    pull = relative / noise
+    assert 0.9 < np.percentile(np.abs(pull - np.median(pull)), 68.3) < 1.1
+    assert np.abs(pull).max() < 8
+    # No wiggles, whose period is that with which the trace crosses the pixels.
+    assert np.std(ndimage.median_filter(relative, 31)) < 0.33 * np.median(noise)
+
+
+def test_slices_that_lack_a_column_do_not_pull_the_others():
+    wavelength = np.linspace(1.0, 2.0, 200)
+    share = np.array([0.5, 0.3, 0.1])
+    flux = share[:, None] * np.full(200, 7.0)
+    flux[1, 50:60] = np.nan
+    slices = [
+        SliceLight(
+            wavelength=wavelength + 0.001 * number,
+            flux=light,
+            background=np.zeros(200),
+            variances={"err": np.full(200, 0.01)},
+            background_variances={"err": np.zeros(200)},
+            share=np.full(200, part),
+            n_pixel=np.full(200, 30),
+            peak=(0, 0),
+        )
+        for number, (light, part) in enumerate(zip(flux, share, strict=True))
+    ]
+    whole = combine_slices(slices)
+    inner = slice(2, -2)
+    np.testing.assert_allclose(whole.flux[inner], 7.0, rtol=1e-3)
+    np.testing.assert_allclose(whole.share, 0.9)
+    assert whole.variances["err"][55] > whole.variances["err"][30]
+    with pytest.raises(ValueError, match="no slice is given"):
+        combine_slices([])
+
+
 def change(model, **what):
     for name, value in what.items():
         setattr(model.slits[0], name, value)
@@ -302,7 +375,10 @@ def test_psf_along_a_slit_is_a_share_of_light():
     wavelength = np.array([[0.5, 1.1, 2.3, 4.9, 6.0]])
     distance, wavelength = np.broadcast_arrays(distance, wavelength)
     share = psf(distance, wavelength)
-    np.testing.assert_allclose(share.sum(axis=0), 1.0, atol=1e-5)
+    # The slit holds less of a wider PSF.
+    through = share.sum(axis=0)
+    assert np.all((through > 0.5) & (through < 1))
+    assert through[1] > through[3]
     assert (share >= 0).all()
     # It widens with the wavelength, and the chief ray is in its middle.
     assert np.all(np.diff(share[45, 1:4]) < 0)
