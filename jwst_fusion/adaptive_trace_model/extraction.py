@@ -222,6 +222,8 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
     profile = np.where(inside, np.nan_to_num(fit.profile), 0.0)
     line = np.where(known, fit.background, 0.0)
     centre, width, pitch = source_centre(fit, coordinate)
+    if not np.isfinite(centre).any():
+        return None
     distance = np.where(inside, (coordinate - centre[:, None]) / pitch, 0.0)
     # Where a slit ends, and the trace leaves it, its light is not in the column.
     core = np.sum(inside & (np.abs(distance) <= _CORE * width[:, None]), axis=1) / width
