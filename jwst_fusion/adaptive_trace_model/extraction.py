@@ -24,7 +24,7 @@ __all__ = [
     "source_centre",
 ]
 
-#: Turns of profile and flux; one more changes fluxes by less than 0.01 of their error.
+#: Turns of weights and flux; one more changes fluxes by less than 1e-6 of their error.
 _TURNS = 3
 #: Width over which the level of the profile is averaged along the dispersion, in distances of the
 #: nodes between which the profile itself changes; in cycles of the pixel phase, which that level

@@ -136,7 +136,7 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
             continue
         distance = (coordinate - found.centre[:, None]) / found.pitch
         known = np.flatnonzero(np.isfinite(found.flux))
-        if not known.size:
+        if known.size < 2:
             continue
         column = known[known.size // 2]
         row = layout.first_row[column] + found.profile[column].argmax()
@@ -242,8 +242,8 @@ def combine_slices(slices):
 
         light.append(between(one.flux))
         # Columns that hold a part of the slice only have another share.
-        whole = known[np.isfinite(one.flux[known])]
-        share.append(np.interp(grid, one.wavelength[whole], one.share[whole]))
+        held = known[np.isfinite(one.flux[known])]
+        share.append(np.interp(grid, one.wavelength[held], one.share[held]))
         count.append(np.where(inside, one.n_pixel[low], 0))
         for name in names:
             variances[name].append(between(one.variances[name], 2))
