@@ -5,6 +5,7 @@ they hold, as pixels are by the profile: an optimal extraction over the field. T
 slices with a trace is that of the PSF.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,16 @@ from scipy import ndimage
 from jwst_fusion.adaptive_trace_model.exposure import fit_slice
 from jwst_fusion.adaptive_trace_model.extraction import extract_spectrum, mean_wavelength
 
+log = logging.getLogger(__name__)
+
 __all__ = ["SliceLight", "SlicePlace", "combine_slices", "extract_slices"]
 
 #: Slices around the brightest one that tell where the source is, in widths of a slice; distances
 #: from the first guess that are tried, in the same, and their number.
 _NEAR, _SEARCH, _TRIALS = 3.2, 0.7, 29
+#: Distance along the slices from the trace of the brightest slice from which on a trace is that of
+#: another source, in native pixels.
+_ASIDE = 3.0
 #: Width over which the share of a slice is averaged along the dispersion, in columns.
 _SMOOTH = 50.0
 #: Smallest information on the flux of a column, relative to that of others, with which it is known:
@@ -118,11 +124,10 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
     order = sorted(bright, key=bright.get, reverse=True)
     middle = np.nanmedian(fitted[order[0]][5])
     origin = _across(bright, places, width, psf, middle)
-    slices = []
+    slices, along = [], None
     for label in order:
         layout, fit, flux, error, coordinate, wavelength = fitted[label]
         own = psf(places[label].pitch, origin - places[label].across)
-
         found = extract_spectrum(
             fit,
             flux,
@@ -137,6 +142,11 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
         distance = (coordinate - found.centre[:, None]) / found.pitch
         known = np.flatnonzero(np.isfinite(found.flux))
         if known.size < 2:
+            continue
+        place = np.median(found.centre[known]) / found.pitch
+        along = place if along is None else along
+        if abs(place - along) > _ASIDE:
+            log.debug("slice %d: its trace is that of another source", label)
             continue
         column = known[known.size // 2]
         row = layout.first_row[column] + found.profile[column].argmax()
