@@ -1,4 +1,4 @@
-r"""Spectrum of the source of a slit from its trace model: an optimal extraction without aperture.
+"""Spectrum of the source of a slit from its trace model: an optimal extraction without aperture.
 
 Arrays are (column, row). The flux of a column is what one fits to its pixels times the sum of the
 profile over the rows: the light that falls into the slit, in the unit of the image.
