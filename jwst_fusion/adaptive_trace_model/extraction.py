@@ -10,10 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from jwst_fusion.adaptive_trace_model.alternation import SMOOTH
-from jwst_fusion.adaptive_trace_model.background import Lines, line_values
+from jwst_fusion.adaptive_trace_model.background import Lines
 from jwst_fusion.adaptive_trace_model.columns import CLIP, OUTLIER_FLOOR, robust_misfit
 from jwst_fusion.adaptive_trace_model.compact import row_pitch
 from jwst_fusion.adaptive_trace_model.exposure import fit_slice
+from jwst_fusion.adaptive_trace_model.halo import CORE, Halo, negative_images, smooth_sum
 
 __all__ = [
     "ExtractedSpectrum",
@@ -34,19 +35,10 @@ _LEVEL_WIDTH, _OF_CYCLE, _LEAST_WIDTH = 1.5, 0.1, 3.0
 _UNUSUAL = 4.0
 #: Columns over which the variance is compared with that of its neighbours.
 _NEIGHBOURS = 15
-#: Determinant of equations, relative to the norms of their rows, below which they have no solution.
-_SINGULAR = 1e-12
-#: Half width of the core of a trace, in widths of the profile (sum over peak): beyond it are wings,
-#: which a background of the slit takes for its own.
-_CORE = 2.5
 #: Part of the rows of the core that other columns have which a column needs.
 _WHOLE = 0.7
 #: Part of the peak above which pixels tell where the trace is, and columns of the running median.
 _UPPER, _STEADY = 0.3, 31
-#: Part of the peak below zero from which on a dip is the negative image of a nod.
-_NEGATIVE = 0.1
-#: Smallest part of its light that the core of a source may hold for the rest to be inferred.
-_LEAST_CORE = 0.3
 #: Why a slit has no spectrum, by the outcome of its fit.
 _REASONS = {
     "faint": "its source is below fit_threshold",
@@ -226,12 +218,12 @@ def extract_spectrum(fit, flux, error, coordinate, *, node_spacing, psf, backgro
         return None
     distance = np.where(inside, (coordinate - centre[:, None]) / pitch, 0.0)
     # Where a slit ends, and the trace leaves it, its light is not in the column.
-    core = np.sum(inside & (np.abs(distance) <= _CORE * width[:, None]), axis=1) / width
+    core = np.sum(inside & (np.abs(distance) <= CORE * width[:, None]), axis=1) / width
     known &= core >= _WHOLE * np.median(core[known])
-    images = _negative_images(profile, distance, good)
+    images = negative_images(profile, distance, good)
     halo = None
     if background or images:
-        halo = _Halo(distance, inside, width, images, psf)
+        halo = Halo(distance, inside, width, images, psf)
         known &= halo.core.any(axis=1)
         if not known.any():
             return None
@@ -405,78 +397,6 @@ def source_centre(fit, coordinate):
     return np.interp(column, known, centre), np.interp(column, known, width), pitch
 
 
-def _negative_images(profile, distance, good):
-    """Distances (native pixels) and relative depths of the negative images that nods leave."""
-    place = distance[good]
-    if not place.size:
-        return ()
-    index = np.round(place).astype(np.intp)
-    low = index.min()
-    count = np.bincount(index - low)
-    mean = np.bincount(index - low, profile[good]) / np.maximum(count, 1)
-    mean = np.where(count > 0.1 * count.max(), mean, 0.0)
-    found = []
-    lowest = ndimage.minimum_filter1d(mean, 5, mode="nearest")
-    for i in np.flatnonzero((mean == lowest) & (mean < -_NEGATIVE * mean.max())):
-        near = slice(max(i - 2, 0), i + 3)
-        lobe = np.minimum(mean[near], 0.0)
-        middle = max(-low - 2, 0)
-        share = -lobe.sum() / np.maximum(mean[middle : 3 - low], 0.0).sum()
-        found.append(
-            (float(np.average(np.arange(*near.indices(mean.size)), weights=lobe) + low), share)
-        )
-    return tuple(found)
-
-
-class _Halo:
-    """What the PSF tells of the light outside the core of a trace."""
-
-    def __init__(self, distance, inside, width, images, psf):
-        self.inside = inside
-        self.share = np.where(inside, psf(distance), 0.0)
-        self.net = self.share
-        self.core = inside & (np.abs(distance) <= _CORE * width[:, None])
-        for offset, part in images:
-            self.net = self.net - np.where(inside, part * psf(distance - offset), 0.0)
-            # What is nearer to a negative image than to the source is not the source's.
-            near = np.abs(distance - offset) < np.abs(distance)
-            self.core &= ~near
-        self.outside = inside & ~self.core
-        for offset, _ in images:
-            self.outside &= np.abs(distance - offset) > _CORE * width[:, None]
-
-    def complete(self, profile, position, width):
-        """Profile with the line along the slit with which its wings are those of the PSF.
-
-        Unknown are level, slope, and the light per light of the PSF. Known are the sums over core
-        and wings, and the first moment of the wings.
-        """
-        core, far = self.core.astype(float), self.outside.astype(float)
-        columns = (np.ones_like(profile), position, -self.net, profile)
-        rows = (core, far, far * position)
-        sums = np.array(
-            [[_smooth(np.sum(row * one, axis=1), width) for one in columns] for row in rows]
-        )
-        matrix, side = np.moveaxis(sums[:, :3], -1, 0), -sums[:, 3].T
-        known = np.abs(np.linalg.det(matrix)) > _SINGULAR * np.prod(
-            np.linalg.norm(matrix, axis=2), axis=1
-        )
-        matrix[~known], side[~known] = np.eye(3), 0.0
-        line = np.linalg.solve(matrix, side[..., None])[:, :2, 0].T
-        return np.where(self.inside, profile + line_values(line, position), profile)
-
-    def total(self, profile):
-        """Light of the source on all rows, without negative images, in units of the profile."""
-        net, whole = self.net.sum(axis=1, where=self.core), self.share.sum(axis=1)
-        ratio = np.divide(whole, net, out=np.zeros_like(net), where=net > _LEAST_CORE * whole)
-        return np.sum(profile, axis=1, where=self.core) * ratio
-
-
-def _smooth(values, width):
-    """Average along the dispersion, to be divided by another one."""
-    return ndimage.gaussian_filter1d(values, width, axis=-1, mode="constant")
-
-
 def _expected_variance(variance, model, good, width):
     """Variance of each pixel from the light of the model, or its own where it is larger by far."""
     typical = np.median(variance[good])
@@ -485,7 +405,7 @@ def _expected_variance(variance, model, good, width):
     light = np.where(good, np.maximum(model, 0), 0.0)
     # That of a flat field would take weight from the core, where the profile is known best.
     number, first, second, own, mixed = (
-        _smooth(np.sum(one, axis=1), width)
+        smooth_sum(np.sum(one, axis=1), width)
         for one in (good.astype(float), light, light**2, value, light * value)
     )
     below = number * second - first**2
