@@ -44,10 +44,13 @@ class SlicePlace:
         Distance of its middle from a common origin across the slices, arcsec.
     pitch : float
         Distance of its rows on the sky, arcsec.
+    width : float
+        Its width on the sky, arcsec.
     """
 
     across: float
     pitch: float
+    width: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class SliceLight:
     peak: tuple
 
 
-def extract_slices(native, geometry, mode, settings, *, places, width, psf, background):
+def extract_slices(native, geometry, mode, settings, *, places, psf, background):
     """
     Extract the light of the brightest source in each slice with a trace.
 
@@ -97,10 +100,8 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
         What is chosen by the user.
     places : dict of int to SlicePlace
         Where the slices lie, by their labels.
-    width : float
-        Width of a slice, arcsec.
     psf : callable
-        Makes the PSF along a slice from its pitch and the distance of the source from its middle
+        Makes the PSF along a slice from its place and the distance of the source from its middle
         across it, arcsec, see `SlitPsf`.
     background : bool
         Whether slices have backgrounds of their own.
@@ -123,11 +124,11 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
     bright = {label: float(np.nanmedian(one[1].scale)) for label, one in fitted.items()}
     order = sorted(bright, key=bright.get, reverse=True)
     middle = np.nanmedian(fitted[order[0]][5])
-    origin = _across(bright, places, width, psf, middle)
+    origin = _across(bright, places, psf, middle)
     slices, along = [], None
     for label in order:
         layout, fit, flux, error, coordinate, wavelength = fitted[label]
-        own = psf(places[label].pitch, origin - places[label].across)
+        own = psf(places[label], origin - places[label].across)
         found = extract_spectrum(
             fit,
             flux,
@@ -150,7 +151,7 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
             continue
         column = known[known.size // 2]
         row = layout.first_row[column] + found.profile[column].argmax()
-        area = places[label].pitch * width
+        area = places[label].pitch * places[label].width
         variances = {name: layout.cut(image) for name, image in native.variances.items()}
         slices.append(
             SliceLight(
@@ -169,9 +170,10 @@ def extract_slices(native, geometry, mode, settings, *, places, width, psf, back
     return slices
 
 
-def _across(bright, places, width, psf, wavelength):
+def _across(bright, places, psf, wavelength):
     """Position of the source across the slices at which the PSF gives their brightness."""
     first = max(bright, key=bright.get)
+    width = places[first].width
     near = [
         label
         for label in bright
@@ -185,7 +187,7 @@ def _across(bright, places, width, psf, wavelength):
     for trial in trials:
         share = np.array(
             [
-                np.sum(psf(places[label].pitch, trial - one)(rows, np.full(41, wavelength)))
+                np.sum(psf(places[label], trial - one)(rows, np.full(41, wavelength)))
                 for label, one in zip(near, across, strict=True)
             ]
         )

@@ -245,12 +245,12 @@ def spectrum_of_field(model, native, geometry, mode, settings, *, background):
     reason : str
         Why there is none; empty otherwise.
     """
-    places, width = places_of_slices(geometry)
+    places = places_of_slices(geometry)
 
-    def psf(pitch, across):
-        # Slices of one exposure share the PSFs of a few distances.
-        angle = -aperture_angle("NIRSPEC")
-        return SlitPsf("NIRSPEC", pitch=pitch, width=width, angle=angle, across=round(across, 4))
+    angle = -aperture_angle("NIRSPEC")
+
+    def psf(place, across):
+        return SlitPsf("NIRSPEC", pitch=place.pitch, width=place.width, angle=angle, across=across)
 
     slices = extract_slices(
         native,
@@ -258,7 +258,6 @@ def spectrum_of_field(model, native, geometry, mode, settings, *, background):
         mode,
         settings,
         places=places,
-        width=width,
         psf=psf,
         background=background,
     )

@@ -48,10 +48,8 @@ def places_of_slices(geometry):
 
     Returns
     -------
-    places : dict of int to SlicePlace
-        By the labels of the slices.
-    width : float
-        Distance of neighbouring slices, arcsec.
+    dict of int to SlicePlace
+        By the labels of the slices, with the distance of neighbours as width.
     """
     found = {}
     for layout in geometry.layouts:
@@ -74,5 +72,9 @@ def places_of_slices(geometry):
     # To the right of the direction of growing rows, seen on the sky.
     right = np.array([-along[1], along[0]])
     across = {label: float(right @ one[:, 0]) for label, one in plane.items()}
-    width = float(np.median(np.diff(np.sort(list(across.values())))))
-    return {label: SlicePlace(across[label], pitch[label]) for label in found}, width
+    order = sorted(across, key=across.get)
+    widths = np.gradient([across[label] for label in order])
+    return {
+        label: SlicePlace(across[label], pitch[label], float(width))
+        for label, width in zip(order, widths, strict=True)
+    }
