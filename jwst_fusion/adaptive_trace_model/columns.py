@@ -9,7 +9,15 @@ import numpy as np
 
 from jwst_fusion.adaptive_trace_model.background import Lines, line_values
 
-__all__ = ["CLIP", "OUTLIER_FLOOR", "ColumnFit", "first_columns", "fit_columns", "model_variance"]
+__all__ = [
+    "CLIP",
+    "OUTLIER_FLOOR",
+    "ColumnFit",
+    "first_columns",
+    "fit_columns",
+    "model_variance",
+    "robust_misfit",
+]
 
 #: Relative model error assumed in weights.
 _WEIGHT_FLOOR = 0.01
@@ -187,7 +195,7 @@ def fit_columns(data, variance, profile, good, inside, position, *, previous, to
         if step == 0 and previous.separable:
             noise = np.sum(background_gain[1] ** 2 * (variance + floor), axis=1)
             precision = _slope_precision(background[1], noise, _reduced(chi2, keep))
-        kept = good & (chi2 <= CLIP**2 * _misfit(chi2, keep)[:, None])
+        kept = good & (chi2 <= CLIP**2 * robust_misfit(chi2, keep)[:, None])
         if step > 0 and np.array_equal(kept, keep):
             break
         keep = kept
@@ -317,8 +325,22 @@ def weighted_median_ratio(data, profile, good):
     return np.where(np.isfinite(median), median, 0.0)
 
 
-def _misfit(chi2, keep):
-    """Robust reduced chi-square of each column from the median, at least 1."""
+def robust_misfit(chi2, keep):
+    """
+    Reduced chi-square of each column from the median, which outliers hardly change.
+
+    Parameters
+    ----------
+    chi2 : ndarray
+        Chi-square of each pixel, shape ``(column, row)``.
+    keep : ndarray of bool
+        Pixels that count.
+
+    Returns
+    -------
+    ndarray
+        At least 1, shape ``(column,)``; 1 without pixels.
+    """
     ordered = np.sort(np.where(keep, chi2, np.inf), axis=1)
     middle = np.clip(keep.sum(axis=1) // 2, 0, chi2.shape[1] - 1)
     median = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0] / _MEDIAN_CHI2

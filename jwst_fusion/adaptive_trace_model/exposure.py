@@ -22,6 +22,7 @@ __all__ = [
     "OversampledImages",
     "SliceRecord",
     "estimate_noise",
+    "fit_slice",
     "trace_exposure",
 ]
 
@@ -170,7 +171,7 @@ def _trace_slice(layout, native, geometry, mode, settings, result):
     coordinate, wavelength = geometry.coordinates(layout)
     known = np.isfinite(coordinate)
     pitch = row_pitch(coordinate)
-    fit, outcome = _fit(flux, error, coordinate, pitch, mode, settings)
+    fit, outcome = fit_slice(flux, error, coordinate, mode, settings)
     ranges = []
     if fit is not None:
         limit = 0.0 if settings.psf_optimal else settings.slope_limit
@@ -211,8 +212,29 @@ def _trace_slice(layout, native, geometry, mode, settings, result):
     return SliceRecord(outcome, chi2, sliced.refused), without_model
 
 
-def _fit(flux, error, coordinate, pitch, mode, settings):
-    """Fit one slice if it holds a source that is bright enough."""
+def fit_slice(flux, error, coordinate, mode, settings, *, background=True):
+    """
+    Fit one slice if it holds a source that is bright enough.
+
+    Parameters
+    ----------
+    flux, error, coordinate : ndarray
+        Flux, its 1-sigma error and the slit coordinate, shape ``(column, row)``; NaN where missing.
+    mode : TraceMode
+        What depends on the instrument mode.
+    settings : TraceSettings
+        What is chosen by the user.
+    background : bool, optional
+        Whether the slice may have a background of its own, see `fit_trace`.
+
+    Returns
+    -------
+    fit : TraceFit or None
+        The fit.
+    outcome : {"fitted", "faint", "failed", "empty"}
+        How it fared.
+    """
+    pitch = row_pitch(coordinate)
     good = np.isfinite(flux) & np.isfinite(coordinate) & (error > 0)
     if good.sum() < 4 or not np.isfinite(pitch):
         return None, "empty"
@@ -230,6 +252,7 @@ def _fit(flux, error, coordinate, pitch, mode, settings):
         stiffness=mode.stiffness,
         bending=mode.bending,
         min_good=mode.min_good,
+        background=background,
     )
     return fit, "failed" if fit is None else "fitted"
 

@@ -182,6 +182,7 @@ def fit_trace(
     stiffness=0.3,
     bending=1e-3,
     min_good=0.3,
+    background=True,
 ):
     """
     Fit the trace of one slice.
@@ -203,6 +204,9 @@ def fit_trace(
         Weights of the smoothness along the dispersion, see `SurfaceFitter`.
     min_good : float, optional
         Columns with a smaller share of good pixels do not take part in the profile.
+    background : bool, optional
+        Whether the slice may have a background of its own. Without, all that is in it follows the
+        trace, as where a background has been subtracted already.
 
     Returns
     -------
@@ -238,27 +242,29 @@ def fit_trace(
     position = np.where(inside, (2 * coordinate - low - high) / (high - low), 0.0)
     data = np.where(good, flux, 0.0)
     variance = np.where(good, error, 1.0) ** 2
-    background = first_background(data, good, position)
+    lines = first_background(data, good, position) if background else np.zeros((2, len(data)))
     # A gradient that lasts is known better than that of a single column.
-    lasting = ndimage.median_filter(background[1], SMOOTH, mode="nearest")
+    lasting = ndimage.median_filter(lines[1], SMOOTH, mode="nearest")
     data = np.where(good, data - lasting[:, None] * position, 0.0)
-    background[1] -= lasting
+    lines[1] -= lasting
     window = _edge_window(coordinate, low, high, _EDGE * pitch)
     arrays = (data, variance, good, inside, position)
     common = {"fitter": fitter, "interval": interval, "basis": basis, "window": window}
-    start = _first_fit(arrays, background, error, coordinate, pitch)
+    start = _first_fit(arrays, lines, error, coordinate, pitch)
+    if not background:
+        start = replace(start, separable=False)
     result = alternate(arrays, start, **common)
     if result is not None and result.at_end:
         # The fit decides which normalisation is right for a source at the end of the slit.
         other = alternate(arrays, start, smooth_sum=True, **common)
         if other is not None and other.columns.misfit < result.columns.misfit:
             result = other
-    if result is None or _doubtful(result, good):
+    if background and (result is None or _doubtful(result, good)):
         # Without empty rows, what is smooth of the source may pass for a background: a part of the
         # profile that depends on the pixel phase, or the plateau of a disc. It stays only if the
         # data ask for it, and so does the gradient that was taken off.
         whole = (np.where(good, flux, 0.0), *arrays[1:])
-        start = _first_fit(whole, np.zeros_like(background), error, coordinate, pitch)
+        start = _first_fit(whole, np.zeros_like(lines), error, coordinate, pitch)
         other = alternate(whole, replace(start, separable=False), **common)
         if other is not None and _asks_for_less(result, other, data, whole[0], arrays):
             result, lasting = other, np.zeros_like(lasting)

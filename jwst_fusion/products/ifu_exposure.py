@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from gwcs.selector import RegionsSelector
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
@@ -12,6 +11,7 @@ from jwst_fusion.adaptive_trace_model.smooth_map import evaluate_smooth
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
 from jwst_fusion.products.observations import BRIGHTEST
+from jwst_fusion.products.slice_sky import sky_of_slice
 
 __all__ = ["read_ifu_exposure"]
 
@@ -71,7 +71,8 @@ def read_ifu_exposure(source):
         msg = f"{name}: {error}; give the exposure before the trace model (cal), with its WCS"
         raise NotFusableError(msg) from error
     parts = [
-        _slice_pixels(geometry, layout, _sky_of(geometry, layout)) for layout in geometry.layouts
+        _slice_pixels(geometry, layout, sky_of_slice(geometry, layout))
+        for layout in geometry.layouts
     ]
     pixels = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     order = np.lexsort((pixels["column"], pixels["row"]))
@@ -139,20 +140,6 @@ def _by_channel(whole, band):
         }
         parts.append(dataclasses.replace(whole, grating=f"{channel}{_BANDS[band]}", **arrays))
     return parts
-
-
-def _sky_of(geometry, layout):
-    """Transform of one slice from columns and rows to right ascension, declination, wavelength."""
-    wcs = geometry.wcs
-    frames = list(wcs.available_frames)
-    for index, step in enumerate(wcs.pipeline):
-        if isinstance(step.transform, RegionsSelector):
-            own = step.transform.selector[layout.label]
-            rest = wcs.get_transform(frames[index + 1], frames[-1])
-            return lambda x, y: rest(*own(x, y)[:3])
-    # A WCS of slice style takes the number of the slice, which most frames pass on.
-    whole = wcs.get_transform("detector", frames[-1])
-    return lambda x, y: whole(x, y, layout.label - 1)
 
 
 def _slice_pixels(geometry, layout, sky):

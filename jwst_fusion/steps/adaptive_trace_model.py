@@ -13,6 +13,7 @@ from stdatamodels.jwst import datamodels
 from threadpoolctl import threadpool_limits
 
 from jwst_fusion.adaptive_trace_model.exposure import trace_exposure
+from jwst_fusion.adaptive_trace_model.extraction import extract_slit
 from jwst_fusion.adaptive_trace_model.geometry import GeometryError, make_geometry
 from jwst_fusion.adaptive_trace_model.modes import MODEL_TYPES, find_mode
 from jwst_fusion.adaptive_trace_model.settings import TraceSettings
@@ -32,6 +33,15 @@ from jwst_fusion.products.exposure import (
     spectra,
     unit_of,
     write_result,
+)
+from jwst_fusion.products.extracted_spectra import (
+    EXTRACTIONS,
+    background_of,
+    cannot_extract,
+    extracted_spectra,
+    psf_of_slit,
+    spectrum_of_field,
+    spectrum_of_slit,
 )
 from jwst_fusion.products.time_series import fill_integrations
 from jwst_fusion.products.traced_exposure import TracedExposure, facts_of, traced_spectrum
@@ -53,6 +63,14 @@ class _StepOptions:
         True,
         "Fill pixels without data in each integration of a time series with the trace scaled to "
         "that integration (FLUX_ESTIMATED)",
+    )
+    extract: str = option(
+        "none",
+        "Save spectra of point sources (trace_x1d): of that in each slit, or of the brightest one "
+        "in the field of the NIRSpec IFU; fits of the trace, without an aperture. auto: with a "
+        "background unless a step of the pipeline has subtracted it; with_background, "
+        "without_background: whatever the steps have done; none: no spectra",
+        choices=EXTRACTIONS,
     )
     save_report: bool = option(
         False,
@@ -129,7 +147,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         # The name that the user gives one exposure takes precedence over that of the input.
         single = isinstance(models, datamodels.JwstDataModel)
         given = self.output_file if single else None
-        if self.save_results or self.save_intermediate_results or self.save_report:
+        if self._saves():
             _check_names(models)
         if isinstance(models, ModelLibrary):
             with models:
@@ -218,12 +236,17 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         """Trace the spectra of an exposure of a known mode, write the results, set the status."""
         parts = spectra(model)
         products = {key: [] for key in self._products(settings)}
-        counts, unused, traced, fared = Counter(), [], [], []
+        counts, unused, traced, fared, extracted = Counter(), [], [], [], []
         # Datamodels, files and WCS are not made for use in several threads at a time.
         lock = Lock()
         for spectrum, (geometry, native, result, reason) in zip(
             parts, self._trace(parts, name, mode, settings, threads, lock), strict=True
         ):
+            if not reason and self.extract != "none":
+                # Before the slit is oversampled, and its pixels have another area.
+                with lock:
+                    found = self._extract(spectrum, model, geometry, native, mode, settings)
+                extracted += [] if found is None else [found]
             if reason:
                 unused.append(reason)
             else:
@@ -268,8 +291,33 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         self.set_status(model, "COMPLETE")
         for key, images in products.items():
             self._save_product(model, images, PRODUCTS[key])
+        if extracted:
+            with extracted_spectra(model, extracted) as product:
+                path = self.make_output_path(basepath=model.meta.filename, suffix="trace_x1d")
+                save_whole(product, path)
+                log.info("Saved %d spectra in %s", len(extracted), path)
         if traced:
             self._save_report(model, name, mode, traced, counts["filled"], output_file)
+
+    def _extract(self, spectrum, model, geometry, native, mode, settings):
+        """Spectrum of a slit or field; None, with the reason in the log, if there is none."""
+        where = getattr(spectrum, "name", None) or model.meta.filename
+        reason = cannot_extract(spectrum, model, self.extract)
+        spec = None
+        if not reason:
+            common = (native, geometry, mode, settings)
+            background = background_of(model, self.extract)
+            if isinstance(model, datamodels.IFUImageModel):
+                spec, reason = spectrum_of_field(model, *common, background=background)
+            else:
+                psf = psf_of_slit(spectrum, model)
+                slit, reason = extract_slit(*common, psf=psf, background=background)
+                if slit is not None:
+                    turned = geometry.transposed
+                    spec = spectrum_of_slit(spectrum, model, slit, transposed=turned)
+        if reason:
+            warn(log, "No spectrum of %s is extracted: %s", where, reason)
+        return spec
 
     def _save_report(self, model, source, mode, traced, filled, output_file):
         product = Path(self.make_output_path(basepath=output_file or model.meta.filename))
@@ -317,6 +365,11 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return
         with ThreadPoolExecutor(threads) as pool:
             yield from pool.map(work, parts)
+
+    def _saves(self):
+        """Whether files are written whose names come from those of the exposures."""
+        more = (self.save_results, self.save_intermediate_results, self.save_report)
+        return any(more) or self.extract != "none"
 
     def _fills(self, spectrum):
         """Whether pixels without data are filled in each integration."""

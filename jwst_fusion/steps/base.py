@@ -26,6 +26,7 @@ logging.getLogger("jwst_fusion").parent = logging.getLogger("stpipe")
 SUFFIXES = (
     "fusion_adaptive_trace_model",
     "adaptive_trace_model",
+    "trace_x1d",
     "fused_s3d",
     "fusion_residual",
     "fused",
