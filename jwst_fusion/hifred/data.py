@@ -8,11 +8,9 @@ from scipy import sparse
 from jwst_fusion.hifred.response.build import build_terms
 from jwst_fusion.hifred.response.energies import interpolation, thinned
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.response.spectral import negligible
 
 __all__ = ["HifredData", "coarse_response", "nodes_in_band"]
-
-# Part of the largest response below which data are taken not to depend on a voxel.
-_REACH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,7 @@ class HifredData:
             used = np.ones(response.observed_shape)
             if response.mask is not None:
                 used = response.mask.astype(float)
-            reach = response.adjoint(used)
-            found.append(reach > _REACH * reach.max())
+            found.append(~negligible(response.adjoint(used)))
         return tuple(found)
 
     def owner(self):

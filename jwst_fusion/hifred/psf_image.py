@@ -9,6 +9,7 @@ from astropy.wcs import WCS
 from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
+from jwst_fusion.psf.file import check_sums
 
 __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
@@ -69,9 +70,9 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
             "ENERGY (keV) or WAVELENGTH (um) with a column of the same name"
         )
         raise ValueError(msg)
-    sums = data.sum(axis=(1, 2))
-    if not np.isfinite(data).all() or (sums <= 0).any() or data.min() < -1e-3 * data.max():
-        msg = f"the PSF file {path} holds values that are not finite, negative, or sum to nothing"
+    sums = check_sums(data, path)
+    if data.min() < -1e-3 * data.max():
+        msg = f"the PSF file {path} holds negative values"
         raise ValueError(msg)
     data = np.maximum(data, 0.0) / np.maximum(data, 0.0).sum(axis=(1, 2), keepdims=True)
     if np.abs(sums - 1).max() > 0.02:
