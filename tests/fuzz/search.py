@@ -2,7 +2,7 @@
 Search for damaged files that a step does not answer as it should, for as long as is asked.
 
 python search.py SECONDS [SEED [CASE ...]]: CASE of `small_inputs`, all of them without. The cases
-take turns in one process. Prints a line of JSON for each fault, with what repeats it, and one of
+take turns in one process, the large ones for fewer inputs. Prints a line of JSON for each fault, with what repeats it, and one of
 totals; the exit status is 1 if there was a fault.
 """
 
@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenes"))
 
 from attempts import attempt, prepared
 from mutations import changes
+from small_inputs import CASES, LARGE_CASES
 
 from jwst_fusion.simulation import crds_offline
 
-_TURN = 20  # inputs of a case before it is the turn of the next one
+_TURN, _LARGE_TURN = 20, 2  # inputs of a case before it is the turn of the next one
 _SAID = 60  # s between two lines of totals
 
 
@@ -68,12 +69,13 @@ def main(seconds, first=None, *names):
     rng = random.Random(first)
     total = {}
     with tempfile.TemporaryDirectory() as folder, crds_offline(Path(folder)):
-        cases = [prepared(name, Path(folder)) for name in names or sorted(prepared.names)]
+        cases = [prepared(name, Path(folder)) for name in names or (*CASES, *LARGE_CASES)]
         begin = time.monotonic()
         end, said = begin + seconds, begin
         while time.monotonic() < end:
             for case in cases:
-                outcomes, faults = search(case, rng.getrandbits(32), _TURN, end)
+                turn = _LARGE_TURN if case.made.name in LARGE_CASES else _TURN
+                outcomes, faults = search(case, rng.getrandbits(32), turn, end)
                 total.setdefault(case.made.name, Counter()).update(outcomes)
                 for fault in faults:
                     print(json.dumps(fault), flush=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutations import apply, judge
-from small_inputs import CASES, Case, quiet
+from small_inputs import CASES, LARGE_CASES, Case, quiet
 
 _SLOWER = 10  # times the clean run
 _LEAST = 20.0  # s of processor time, below which slowness is no matter
@@ -29,14 +29,11 @@ def prepared(name, folder):
     data, output = folder / name, folder / f"{name}_clean"
     data.mkdir()
     output.mkdir()
-    made = quiet(CASES[name], data)
+    made = quiet({**CASES, **LARGE_CASES}[name], data)
     start = time.process_time()
     outcome = quiet(judge, made, data, output, names=made.files)
     assert outcome == "COMPLETE", outcome
     return Prepared(made, folder / f"{name}_work", time.process_time() - start)
-
-
-prepared.names = tuple(CASES)
 
 
 def attempt(case, change):
