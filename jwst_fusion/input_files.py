@@ -92,6 +92,11 @@ def check_whole(path):
     path : str or `~pathlib.Path`
         The file. One that has not changed since the last call is not read again.
 
+    Returns
+    -------
+    tuple of tuple
+        Name and BITPIX of each extension.
+
     Raises
     ------
     OSError
@@ -99,7 +104,7 @@ def check_whole(path):
     """
     path = Path(path).resolve()
     state = path.stat()
-    _check_whole(path, state.st_size, state.st_mtime_ns, state.st_ino)
+    return _check_whole(path, state.st_size, state.st_mtime_ns, state.st_ino)
 
 
 @lru_cache(maxsize=1024)
@@ -111,11 +116,10 @@ def _check_whole(path, size, *_state):  # a file that has changed is another ent
         packed = stream.read(2) == _GZIP
         stream.seek(0)
         if not packed:
-            _walk(_Plain(stream, size))
-            return
+            return _walk(_Plain(stream, size))
         try:
             with gzip.open(stream, "rb") as unpacked:
-                _walk(_Stream(unpacked))
+                return _walk(_Stream(unpacked))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"its gzip stream is truncated or damaged: {one_line(error)}"
             raise OSError(msg) from error
@@ -182,7 +186,7 @@ class _Kept:
 
 
 def _walk(source):
-    """Walk through the extensions of a file to its end."""
+    """Walk through the extensions of a file to its end; their names and BITPIX."""
     found, total = [], 0
     while True:
         header = _header(source, first=not found)
@@ -208,6 +212,7 @@ def _walk(source):
             source = source.source
         found.append(extension)
     _check_number(found)
+    return tuple((one.name, int(one.keys["BITPIX"])) for one in found)
 
 
 def _header(source, *, first):
@@ -426,33 +431,34 @@ def one_line(error):
 
 
 @contextmanager
-def reading(name, *, what="its header or data"):
+def reading(*names, what="its header or data"):
     """
     Turn what libraries raise while a file is read into one line that names the file.
 
     Parameters
     ----------
-    name : str or `~pathlib.Path`
-        The file or the name of the data.
+    *names : str or `~pathlib.Path`
+        The file or the name of the data; several if it may be any of them.
     what : str
         What is wrong then, for the message.
 
     Raises
     ------
     ValueError
-        In place of any error that does not name the data. Errors that do, those of data that
+        In place of any error that does not name one of them. Errors that do, those of data that
         cannot be fused, of files that are absent and of memory pass unchanged.
     """
-    short = Path(str(name)).name
+    short = [Path(str(name)).name for name in names]
     try:
         yield
     except (NotFusableError, FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # every library has its own
-        if isinstance(error, (ValueError, TypeError)) and short and short in str(error):
+        named = any(name and name in str(error) for name in short)
+        if isinstance(error, (ValueError, TypeError)) and named:
             raise
         msg = (
-            f"{name} cannot be used: {what} cannot be understood ({one_line(error)}). Get the file "
-            "again, or correct the keyword"
+            f"{', '.join(map(str, names))} cannot be used: {what} cannot be understood "
+            f"({one_line(error)}). Get the file again, or correct the keyword"
         )
         raise ValueError(msg) from error

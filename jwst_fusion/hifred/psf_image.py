@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 # Tables with the nodes of a cube of PSFs, and their unit.
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8  # points along a pixel from which its mean or its share of other pixels is taken
+_COARSE = 30.0  # pixels of a cube along one of a PSF, beyond which it tells nothing of its shape
 _HELD = 0.9  # part of the light within the radius that a PSF is said to reach
 
 
@@ -84,6 +85,14 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0):
             log.info("%s does not say its pixel: taken to be that of the cube", path.name)
     else:
         ratio = scale / pixel_scale
+        side = ratio * min(data.shape[1:])
+        if side < 1 or ratio > _COARSE:
+            msg = (
+                f"the PSF file {path} has pixels of {scale:.4g} arcsec and covers {side:.3g} "
+                f"pixels of the cube, which have {pixel_scale:.4g} arcsec: correct PIXELSCL or "
+                "CDELT"
+            )
+            raise ValueError(msg)
     if ratio > 1.5:
         warn(log, "The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
     if abs(ratio - 1) > 0.01 or angle % 360:

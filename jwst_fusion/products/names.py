@@ -91,6 +91,9 @@ def member_file(folder, name, source):
     if _URL.match(name):
         msg = f"{source} names {name}: members are files; download it and name the file"
         raise ValueError(msg)
+    if "\\" in name:
+        msg = f"{source}: expname {name!r} holds a backslash: write folders with /"
+        raise ValueError(msg)
     check_name(Path(name).name or name, source, "member")
     path = Path(folder) / name
     try:

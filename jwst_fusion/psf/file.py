@@ -9,6 +9,7 @@ from astropy.io import fits
 from jwst_fusion.input_files import check_tree, check_whole, memory_of_machine, one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.psf.centre import core_centre
+from jwst_fusion.psf.checks import LARGEST_PIXEL, SMALLEST_PIXEL
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.resample import resample_psf
 
@@ -137,8 +138,11 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, pixel_kernels=(), 
     data, scale, wavelength = _read(path)
     order = np.argsort(wavelength)
     data, wavelength = data[order], wavelength[order]
-    if not (np.isfinite(scale) and scale > 0):
-        msg = f"the PSF file {path} has pixels of {scale} arcsec: expected a positive number"
+    if not (np.isfinite(scale) and SMALLEST_PIXEL <= scale <= LARGEST_PIXEL):
+        msg = (
+            f"the PSF file {path} has pixels of {scale} arcsec: expected {SMALLEST_PIXEL:g} to "
+            f"{LARGEST_PIXEL:g} (keyword PIXELSCL, or pixel_scale in ASDF)"
+        )
         raise ValueError(msg)
     if not (np.isfinite(wavelength).all() and (np.diff(wavelength) > 0).all()):
         msg = f"the PSF file {path} has wavelengths that are not finite, or one of them twice"

@@ -23,7 +23,7 @@ from jwst_fusion.messages import collected_warnings
 from jwst_fusion.parameters import numbers_as_text, spec_of
 from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
-from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.observations import check_file, read_cube
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.whole_file import in_memory_file
 from jwst_fusion.report.hifred.page import write_hifred_report
@@ -119,12 +119,12 @@ class HifredStep(FusionBaseStep):
     def _fuse_counts(self, members, responses, options):
         first, second = (_counts(cube) for cube in members.cubes)
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
-        names = ", ".join(str(one) for one in (first.name, second.name, *responses.values()))
-        with reading(names, what="one of their headers or tables"):
+        names = first.name, second.name, *responses.values()
+        with reading(*names, what="one of their headers or tables"):
             y = sort_cubes(first, second, responses)[1]
         try:
             with collected_warnings() as messages:
-                with reading(names, what="one of their headers or tables"):
+                with reading(*names, what="one of their headers or tables"):
                     data, x, y = data_from_counts(first, second, responses, options)
                 result = fuse_data(data, options)
         except NotFusableError as reason:
@@ -145,6 +145,8 @@ class HifredStep(FusionBaseStep):
                 models.append(open_model(cube))
                 if models[-1] is not cube:
                     opened.callback(models[-1].close)
+                    with reading(cube):
+                        check_file(cube, Path(cube).name)
             name = members.product_name or stem(models[0].meta.filename or "fused")
             product, data = self._fuse_models(models, responses, options)
         product.meta.filename = f"{name}_{self.suffix}.fits"

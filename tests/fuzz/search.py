@@ -2,8 +2,8 @@
 Search for damaged files that a step does not answer as it should, for as long as is asked.
 
 python search.py SECONDS [SEED [CASE ...]]: CASE of `small_inputs`, all of them without. The cases
-take turns in one process, the large ones for fewer inputs. Prints a line of JSON for each fault, with what repeats it, and one of
-totals; the exit status is 1 if there was a fault.
+take turns in one process, the large ones for fewer inputs. Prints a line of JSON for each fault,
+with what repeats it, and one of totals; the exit status is 1 if there was a fault.
 """
 
 import json
