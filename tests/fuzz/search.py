@@ -79,9 +79,10 @@ def main(seconds, first=None, *names):
                 total.setdefault(case.made.name, Counter()).update(outcomes)
                 for fault in faults:
                     print(json.dumps(fault), flush=True)
-            if time.monotonic() > min(said + _SAID, end):
-                said = time.monotonic()
-                print(json.dumps({"seconds": round(said - begin), "tried": total}), flush=True)
+                if time.monotonic() > min(said + _SAID, end):
+                    said = time.monotonic()
+                    line = {"seconds": round(said - begin), "processor": round(time.process_time())}
+                    print(json.dumps({**line, "tried": total}), flush=True)
     return sum(one["fault"] for one in total.values())
 
 
