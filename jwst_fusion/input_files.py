@@ -21,6 +21,9 @@ _CARD = 80  # bytes of a card
 _END = b"END" + 77 * b" "  # last card of a header
 _HEADER = 8_000_000  # bytes; headers of JWST have less than 100 kB
 _CHUNK = 1440 * _BLOCK  # bytes that are summed at a time, 4 MB
+# Bytes, and times its size, to which a gzip stream may unpack: arrays shrink to a third, those that
+# are blank to a thousandth, of which a file has few.
+_BOMB = 1_000_000_000, 100
 _GZIP = b"\x1f\x8b"  # first bytes of a gzip stream
 _KEYS = re.compile(
     rb"(SIMPLE|BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|EXTNAME|CHECKSUM|DATASUM|NEXTEND|DATAMODL)"
@@ -119,7 +122,7 @@ def _check_whole(path, size, *_state):  # a file that has changed is another ent
             return _walk(_Plain(stream, size))
         try:
             with gzip.open(stream, "rb") as unpacked:
-                return _walk(_Stream(unpacked))
+                return _walk(_Stream(unpacked, size))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"its gzip stream is truncated or damaged: {one_line(error)}"
             raise OSError(msg) from error
@@ -147,15 +150,19 @@ class _Plain:
 class _Stream:
     """Bytes of a compressed file, all of which are read."""
 
-    def __init__(self, stream):
-        self._stream, self._limit = stream, memory_of_machine()
-        self._given = 0
+    def __init__(self, stream, packed):
+        self._stream, self._memory = stream, memory_of_machine()
+        self._given, self._most = 0, max(_BOMB[0], _BOMB[1] * packed)
 
     def read(self, count):
         found = self._stream.read(count)
         self._given += len(found)
-        if self._given > self._limit:
+        if self._given > self._memory:
             raise OSError(_too_large(self._given))
+        if self._given > self._most:
+            most = self._most / 1e9
+            msg = f"its gzip stream unpacks to more than {most:.3g} GB, as none of data does"
+            raise OSError(msg)
         return found
 
     def skip(self, count):

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 # Characters; a file system takes 255, of which suffixes and the mark of a partial file need some.
 _LONGEST = 190
-_LARGEST = 50_000_000  # bytes of an association; one of 1000 exposures has 200 kB
+_LARGEST = 10_000_000  # bytes of an association; one of 1000 exposures has 200 kB
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
