@@ -52,12 +52,13 @@ def search(case, number, turn, end):
             return
         dropped.clear()
         try:
-            outcomes.append(attempt(case, change))
+            outcome = attempt(case, change)
             assert not dropped, f"left to the collector of garbage: {dropped}"
         except Exception as error:
-            outcomes.append("fault")
+            outcome = "fault"
             text = "".join(traceback.format_exception(error))
             faults.append({"case": case.made.name, "change": repr(change), "error": text})
+        outcomes.append(outcome)
 
     tried()
     return outcomes, faults
