@@ -23,7 +23,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint audit changes docs linkcheck clean
+.PHONY: demo test search fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint audit changes docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -39,10 +39,14 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python $(PYTEST)
 
-# Damaged input of every step, other damage each time, for an hour; and runs killed at 20 moments.
-SECONDS_OF_EACH ?= 720
-fuzz: $(STAMP)
-	FUZZ_SECONDS=$(SECONDS_OF_EACH) CRASH_RUNS=20 $(BIN)/python -m pytest -n 0 tests/fuzz tests/steps/test_crash.py
+# Damaged input of every step, other damage each time; SEED repeats it.
+FUZZ_SECONDS ?= 3600
+search: $(STAMP)
+	$(BIN)/python tests/fuzz/search.py $(FUZZ_SECONDS) $(SEED)
+
+# The same, and each step disturbed at 20 moments.
+fuzz: search
+	CRASH_RUNS=20 $(BIN)/python -m pytest -n 0 tests/fuzz tests/steps/test_crash.py
 
 # The lines that the tests run, as a table and in coverage.xml; code run in processes of its own is not counted.
 coverage: $(STAMP)

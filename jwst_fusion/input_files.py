@@ -21,6 +21,9 @@ _CARD = 80  # bytes of a card
 _END = b"END" + 77 * b" "  # last card of a header
 _HEADER = 8_000_000  # bytes; headers of JWST have less than 100 kB
 _CHUNK = 1440 * _BLOCK  # bytes that are summed at a time, 4 MB
+# Bytes, and times its size, to which a gzip stream may unpack: arrays shrink to a third, those that
+# are blank to a thousandth, of which a file has few.
+_BOMB = 1_000_000_000, 100
 _GZIP = b"\x1f\x8b"  # first bytes of a gzip stream
 _KEYS = re.compile(
     rb"(SIMPLE|BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|EXTNAME|CHECKSUM|DATASUM|NEXTEND|DATAMODL)"
@@ -92,6 +95,11 @@ def check_whole(path):
     path : str or `~pathlib.Path`
         The file. One that has not changed since the last call is not read again.
 
+    Returns
+    -------
+    tuple of tuple
+        Name and BITPIX of each extension.
+
     Raises
     ------
     OSError
@@ -99,7 +107,7 @@ def check_whole(path):
     """
     path = Path(path).resolve()
     state = path.stat()
-    _check_whole(path, state.st_size, state.st_mtime_ns, state.st_ino)
+    return _check_whole(path, state.st_size, state.st_mtime_ns, state.st_ino)
 
 
 @lru_cache(maxsize=1024)
@@ -111,11 +119,10 @@ def _check_whole(path, size, *_state):  # a file that has changed is another ent
         packed = stream.read(2) == _GZIP
         stream.seek(0)
         if not packed:
-            _walk(_Plain(stream, size))
-            return
+            return _walk(_Plain(stream, size))
         try:
             with gzip.open(stream, "rb") as unpacked:
-                _walk(_Stream(unpacked))
+                return _walk(_Stream(unpacked, size))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"its gzip stream is truncated or damaged: {one_line(error)}"
             raise OSError(msg) from error
@@ -143,15 +150,19 @@ class _Plain:
 class _Stream:
     """Bytes of a compressed file, all of which are read."""
 
-    def __init__(self, stream):
-        self._stream, self._limit = stream, memory_of_machine()
-        self._given = 0
+    def __init__(self, stream, packed):
+        self._stream, self._memory = stream, memory_of_machine()
+        self._given, self._most = 0, max(_BOMB[0], _BOMB[1] * packed)
 
     def read(self, count):
         found = self._stream.read(count)
         self._given += len(found)
-        if self._given > self._limit:
+        if self._given > self._memory:
             raise OSError(_too_large(self._given))
+        if self._given > self._most:
+            most = self._most / 1e9
+            msg = f"its gzip stream unpacks to more than {most:.3g} GB, as none of data does"
+            raise OSError(msg)
         return found
 
     def skip(self, count):
@@ -182,7 +193,7 @@ class _Kept:
 
 
 def _walk(source):
-    """Walk through the extensions of a file to its end."""
+    """Walk through the extensions of a file to its end; their names and BITPIX."""
     found, total = [], 0
     while True:
         header = _header(source, first=not found)
@@ -208,6 +219,7 @@ def _walk(source):
             source = source.source
         found.append(extension)
     _check_number(found)
+    return tuple((one.name, int(one.keys["BITPIX"])) for one in found)
 
 
 def _header(source, *, first):
@@ -426,33 +438,34 @@ def one_line(error):
 
 
 @contextmanager
-def reading(name, *, what="its header or data"):
+def reading(*names, what="its header or data"):
     """
     Turn what libraries raise while a file is read into one line that names the file.
 
     Parameters
     ----------
-    name : str or `~pathlib.Path`
-        The file or the name of the data.
+    *names : str or `~pathlib.Path`
+        The file or the name of the data; several if it may be any of them.
     what : str
         What is wrong then, for the message.
 
     Raises
     ------
     ValueError
-        In place of any error that does not name the data. Errors that do, those of data that
+        In place of any error that does not name one of them. Errors that do, those of data that
         cannot be fused, of files that are absent and of memory pass unchanged.
     """
-    short = Path(str(name)).name
+    short = [Path(str(name)).name for name in names]
     try:
         yield
     except (NotFusableError, FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # every library has its own
-        if isinstance(error, (ValueError, TypeError)) and short and short in str(error):
+        named = any(name and name in str(error) for name in short)
+        if isinstance(error, (ValueError, TypeError)) and named:
             raise
         msg = (
-            f"{name} cannot be used: {what} cannot be understood ({one_line(error)}). Get the file "
-            "again, or correct the keyword"
+            f"{', '.join(map(str, names))} cannot be used: {what} cannot be understood "
+            f"({one_line(error)}). Get the file again, or correct the keyword"
         )
         raise ValueError(msg) from error

@@ -7,10 +7,10 @@ import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["left_folders", "partial_path", "renamed_when_complete", "sweep"]
+__all__ = ["HOST", "left_folders", "partial_path", "renamed_when_complete", "runs", "sweep"]
 
-# Characters of the machine's name: the whole name of a file has at most 255.
-_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:16] or "host"
+#: The machine in names of partial files, shortened: the whole name of a file has at most 255.
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:16] or "host"
 
 
 def partial_path(path):
@@ -28,7 +28,7 @@ def partial_path(path):
         A hidden file beside it, by which machine and process are known.
     """
     path = Path(path)
-    return path.with_name(f".{_HOST}.{os.getpid()}.{path.name}")
+    return path.with_name(f".{HOST}.{os.getpid()}.{path.name}")
 
 
 def sweep(path):
@@ -65,16 +65,29 @@ def left_folders(path):
 
 def _left(path):
     """List partial files and folders of processes that no longer run."""
-    own = re.compile(rf"\.{re.escape(_HOST)}\.(\d+)\.{re.escape(path.name)}")
+    own = re.compile(rf"\.{re.escape(HOST)}\.(\d+)\.{re.escape(path.name)}")
     found = []
-    for one in path.parent.glob(f".{_HOST}.*.{glob.escape(path.name)}"):
+    for one in path.parent.glob(f".{HOST}.*.{glob.escape(path.name)}"):
         process = own.fullmatch(one.name)
-        if process and not _runs(int(process[1])):
+        if process and not runs(int(process[1])):
             found.append(one)
     return found
 
 
-def _runs(process):
+def runs(process):
+    """
+    Say whether a process of this machine runs.
+
+    Parameters
+    ----------
+    process : int
+        Its number.
+
+    Returns
+    -------
+    bool
+        Whether it does; also if it is another one that has its number by now.
+    """
     try:
         os.kill(process, 0)
     except ProcessLookupError:

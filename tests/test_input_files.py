@@ -102,6 +102,14 @@ def test_headers_that_cannot_be(tmp_path, header, words):
     assert words in refusal(tmp_path / "a.fits", cards(*header))
 
 
+def test_streams_that_unpack_to_more_than_data_do(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("jwst_fusion.input_files._BOMB", (100_000, 100))
+    header = cards(*SIMPLE, ("NAXIS", "1"), ("NAXIS1", "2880000"))
+    said = refusal(tmp_path / "a.fits.gz", gzip.compress(header + bytes(2_880_000)))
+    assert "its gzip stream unpacks to more than" in said
+    assert refusal(tmp_path / "a.fits.gz", gzip.compress(content)) == ""
+
+
 def test_bombs_of_gzip(tmp_path):
     zeros = gzip.compress(bytes(30_000_000))
     header = gzip.compress(cards(*SIMPLE, ("NAXIS", "1"), ("NAXIS1", "99999999999")))

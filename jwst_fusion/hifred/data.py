@@ -8,11 +8,9 @@ from scipy import sparse
 from jwst_fusion.hifred.response.build import build_terms
 from jwst_fusion.hifred.response.energies import interpolation, thinned
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.response.spectral import negligible
 
 __all__ = ["FurtherData", "HifredData", "coarse_response", "nodes_in_band"]
-
-# Part of the largest response below which data are taken not to depend on a voxel.
-_REACH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,7 @@ def _reached(response):
     used = np.ones(response.observed_shape)
     if response.mask is not None:
         used = response.mask.astype(float)
-    reach = response.adjoint(used)
-    return reach > _REACH * reach.max()
+    return ~negligible(response.adjoint(used))
 
 
 def nodes_in_band(stack, nodes, coordinate):

@@ -120,16 +120,16 @@ class HifredOptions:
         "Exposure time of the cube with the finer pixels; default: its header's, else that of the "
         "ARF",
         kind="float",
-        low=0.0,
-        closed=False,
+        low=1e-3,
+        high=1e9,
         unit="s",
     )
     exposure_y: float | None = option(
         None,
         "Exposure time of the cube with the finer channels, likewise",
         kind="float",
-        low=0.0,
-        closed=False,
+        low=1e-3,
+        high=1e9,
         unit="s",
     )
     energy_min: float | None = option(

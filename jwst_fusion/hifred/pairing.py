@@ -6,7 +6,7 @@ from scipy import sparse
 
 from jwst_fusion.errors import NotFusableError
 
-__all__ = ["field_window", "pixel_matrix", "roles"]
+__all__ = ["check_different", "field_window", "pixel_matrix", "roles"]
 
 # Points along each side of a fine pixel that tell in which coarse pixel its light falls.
 _POINTS = 10
@@ -54,6 +54,30 @@ def roles(first, second):
     if sharper == finer == 0:
         return True
     return sharper + finer > 0
+
+
+def check_different(names, first, second):
+    """
+    Refuse one cube that is given twice: its noise would count as agreement.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the cubes, for the message.
+    first, second : ndarray (channel, y, x)
+        Their data.
+
+    Raises
+    ------
+    ValueError
+        If they are the same.
+    """
+    if first.shape == second.shape and np.array_equal(first, second, equal_nan=True):
+        msg = (
+            f"{names[0]} and {names[1]} hold the same data: give one cube with the finer pixels "
+            "and one with the finer channels"
+        )
+        raise ValueError(msg)
 
 
 def field_window(fine_shape, coarse_shape, fine_wcs, coarse_wcs, margin):

@@ -10,6 +10,7 @@ from jwst_fusion.hifred.response.kernels import centred
 from jwst_fusion.hifred.xray.fits_tables import column, column_name, existing_file, open_fits
 from jwst_fusion.messages import warn
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
+from jwst_fusion.psf.file import check_sums
 
 __all__ = ["gaussian_psf", "psf_reach", "read_psf_image"]
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 # Tables with the nodes of a cube of PSFs, and their unit.
 _NODES = {"ENERGY": u.keV, "WAVELENGTH": u.um}
 _POINTS = 8  # points along a pixel from which its mean or its share of other pixels is taken
+_COARSE = 30.0  # pixels of a cube along one of a PSF, beyond which it tells nothing of its shape
 _HELD = 0.9  # part of the light within the radius that a PSF is said to reach
 _CENTRES = ("file", "centroid")
 _OFFSET = 0.05  # pixel of the file; centroids farther from the source are logged
@@ -78,9 +80,9 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0, centre="file"):
             "ENERGY (keV) or WAVELENGTH (um) with a column of the same name"
         )
         raise ValueError(msg)
-    sums = data.sum(axis=(1, 2))
-    if not np.isfinite(data).all() or (sums <= 0).any() or data.min() < -1e-3 * data.max():
-        msg = f"the PSF file {path} holds values that are not finite, negative, or sum to nothing"
+    sums = check_sums(data, path)
+    if data.min() < -1e-3 * data.max():
+        msg = f"the PSF file {path} holds negative values"
         raise ValueError(msg)
     data = np.maximum(data, 0.0) / np.maximum(data, 0.0).sum(axis=(1, 2), keepdims=True)
     if np.abs(sums - 1).max() > 0.02:
@@ -92,6 +94,14 @@ def read_psf_image(path, pixel_scale=None, *, angle=0.0, centre="file"):
             log.info("%s does not say its pixel: taken to be that of the cube", path.name)
     else:
         ratio = scale / pixel_scale
+        side = ratio * min(data.shape[1:])
+        if side < 1 or ratio > _COARSE:
+            msg = (
+                f"the PSF file {path} has pixels of {scale:.4g} arcsec and covers {side:.3g} "
+                f"pixels of the cube, which have {pixel_scale:.4g} arcsec: correct PIXELSCL or "
+                "CDELT"
+            )
+            raise ValueError(msg)
     if ratio > 1.5:
         warn(log, "The pixels of the PSF %s are %.1f times those of the cube", path.name, ratio)
     places = [place if centre == "file" else _centroid(plane) for plane in data]

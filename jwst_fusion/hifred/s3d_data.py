@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
-from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
+from jwst_fusion.hifred.pairing import check_different, field_window, pixel_matrix, roles
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
@@ -60,6 +60,7 @@ def data_from_s3d(first, second, responses, options):
     if unused:
         msg = f"{', '.join(unused)} cannot be used with JWST cubes: they are for cubes of counts"
         raise ValueError(msg)
+    check_different((first.name, second.name), first.data, second.data)
     kinds = [
         (
             one.name,

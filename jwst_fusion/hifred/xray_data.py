@@ -7,7 +7,7 @@ import numpy as np
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.hifred.data import HifredData, coarse_response, nodes_in_band
-from jwst_fusion.hifred.pairing import field_window, pixel_matrix, roles
+from jwst_fusion.hifred.pairing import check_different, field_window, pixel_matrix, roles
 from jwst_fusion.hifred.psf_image import gaussian_psf, psf_reach, read_psf_image
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.hifred.xray.cameras import CCD_CAMERAS
@@ -122,6 +122,7 @@ def data_from_counts(first, second, responses, options, *, near=()):
     ValueError
         If something is missing, or a file does not fit.
     """
+    check_different((first.name, second.name), first.counts, second.counts)
     x, y, edges_x, edges_y = sort_cubes(first, second, responses)
     channels_x, channels_y = _band(x, y, edges_x, edges_y, options.band)
     edges = edges_y[channels_y.start : channels_y.stop + 1]

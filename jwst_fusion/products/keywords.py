@@ -1,5 +1,7 @@
 """Read the metadata of a product: units, sky coordinates, filter, roll."""
 
+import logging
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -9,19 +11,26 @@ from astropy.wcs import WCS
 from jwst_fusion.bandpass.names import band_of_wheels
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.input_files import one_line
+from jwst_fusion.messages import warn
 
 __all__ = [
     "band_name",
     "celestial_wcs",
+    "check_frame",
     "moves",
     "pa_v3",
     "surface_brightness_factor",
     "target_position",
 ]
 
+log = logging.getLogger(__name__)
+
 _MJY_SR = u.MJy / u.sr
 # Sides of pixels, arcsec: those of JWST are 0.03 to 0.7, resampled or binned ones a few times that.
 _PIXEL = 1e-3, 30.0
+# Frames of products; within their errors these are one.
+_FRAMES = "ICRS", "FK5"
+_EQUINOX, _POLE = 2000.0, 180.0  # years, degrees
 _STRETCHED = 20.0  # ratio of the sides of a pixel; those of products are 1
 
 
@@ -81,7 +90,8 @@ def brightness_factor(text, area, name):
         unit = u.Unit(text)
         if unit.is_equivalent(_MJY_SR):
             return float(unit.to(_MJY_SR))
-        per_pixel = unit * u.pix if unit.is_equivalent(u.Jy / u.pix) else unit
+        said = unit.is_equivalent(u.Jy / u.pix)
+        per_pixel = unit * u.pix if said else unit
         if not per_pixel.is_equivalent(u.Jy):
             raise ValueError(text)
     except ValueError as error:
@@ -92,6 +102,8 @@ def brightness_factor(text, area, name):
             f"{name} is in {text} but has no pixel area (keyword PIXAR_SR) to convert it to MJy/sr"
         )
         raise ValueError(msg)
+    if not said:
+        warn(log, "%s is in %s (keyword BUNIT), which is taken to be per pixel", name, text)
     return float(per_pixel.to(u.MJy) / area)
 
 
@@ -124,7 +136,6 @@ def celestial_wcs(model, name):
     keywords = all(kind[:4] in ("RA--", "DEC-") for kind in types)
     if keywords:
         _check_values(info, name)
-    if keywords:
         matrix = "cd" if info.get("cd1_1") is not None else "pc"
         keys = [f"{key}{axis}" for key in ("ctype", "crpix", "crval", "cunit") for axis in (1, 2)]
         keys += [f"{matrix}{i}_{j}" for i in (1, 2) for j in (1, 2)]
@@ -151,6 +162,35 @@ def celestial_wcs(model, name):
         raise NotFusableError(msg)
     _check_matrix(wcs, name)
     return wcs
+
+
+def check_frame(header, name):
+    """
+    Refuse other sky coordinates than those of JWST, which models take for these.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        Header of the data.
+    name : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the frame, its equinox or the place of the pole are others.
+    """
+    frame = str(header.get("RADESYS") or "ICRS").strip().upper()
+    wrong = None
+    if frame not in _FRAMES:
+        wrong = f"RADESYS = {frame}: coordinates are needed in {' or '.join(_FRAMES)}"
+    elif header.get("EQUINOX") not in (None, "", _EQUINOX):
+        wrong = f"EQUINOX = {header['EQUINOX']!r}: coordinates are needed for {_EQUINOX:g}"
+    elif header.get("LONPOLE") not in (None, "", _POLE):
+        wrong = f"LONPOLE = {header['LONPOLE']!r}: a pole at {_POLE:g} degrees is needed"
+    if wrong is not None:
+        msg = f"{name} has {wrong}. Resample it, or correct the keyword"
+        raise ValueError(msg)
 
 
 def _check_values(info, name):

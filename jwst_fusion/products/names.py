@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 # Characters; a file system takes 255, of which suffixes and the mark of a partial file need some.
 _LONGEST = 190
-_LARGEST = 50_000_000  # bytes of an association; one of 1000 exposures has 200 kB
+_LARGEST = 10_000_000  # bytes of an association; one of 1000 exposures has 200 kB
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -90,6 +90,9 @@ def member_file(folder, name, source):
         raise ValueError(msg)
     if _URL.match(name):
         msg = f"{source} names {name}: members are files; download it and name the file"
+        raise ValueError(msg)
+    if "\\" in name:
+        msg = f"{source}: expname {name!r} holds a backslash: write folders with /"
         raise ValueError(msg)
     check_name(Path(name).name or name, source, "member")
     path = Path(folder) / name

@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
+from astropy.io import fits
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import dqflags
 
@@ -15,11 +16,12 @@ from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.observation import CubeObservation, ImageObservation
 from jwst_fusion.fusion.observed.photometry import noise_of_cube, noise_of_image
 from jwst_fusion.fusion.observed.sky import SkyGrid, crop_to_grid
-from jwst_fusion.input_files import reading
+from jwst_fusion.input_files import is_fits_name, reading
 from jwst_fusion.messages import warn
 from jwst_fusion.products.keywords import (
     band_name,
     celestial_wcs,
+    check_frame,
     moves,
     pa_v3,
     surface_brightness_factor,
@@ -29,7 +31,7 @@ from jwst_fusion.products.open import open_model
 from jwst_fusion.products.preserve import preserve_keywords
 from jwst_fusion.products.wavelength import wavelengths
 
-__all__ = ["open_cube", "read_cube", "read_image"]
+__all__ = ["check_file", "open_cube", "read_cube", "read_image"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,32 @@ _SMALLEST = 1e-3
 _MISFIT = 100.0
 _PLANES = 32  # channels in which this is looked at
 _FEWEST = 16  # good pixels of a channel that tell a scatter
+
+
+def check_file(path, name):
+    """
+    Look at what the model of a file does not show: other sky coordinates, flags that it lacks.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file of a cube or image; one that is not FITS is not looked at.
+    name : str
+        Its name, for messages.
+
+    Raises
+    ------
+    ValueError
+        If its sky coordinates are not those of JWST. A cube without flags is warned of.
+    """
+    if not is_fits_name(path):
+        return
+    with fits.open(path, memmap=False) as hdus:
+        if "SCI" in hdus:
+            check_frame(hdus["SCI"].header, name)
+            if "DQ" not in hdus and hdus["SCI"].header["NAXIS"] == 3:
+                text = "%s has no flags (extension DQ): all its finite values are taken to be good"
+                warn(log, text, name, kind="no_flags")
 
 
 def read_cube(member):
@@ -104,6 +132,7 @@ def open_cube(member):
         with reading(name):
             if model is not member:
                 preserve_keywords(model, member)
+                check_file(member, name)
             return _cube(model, name), model
     except BaseException:
         if model is not member:
@@ -186,6 +215,8 @@ def read_image(member, *, grid=None, border=12, reach=0.0, offsets=None, target=
     try:
         name = _name(model, member)
         with reading(name):
+            if model is not member:
+                check_file(member, name)
             return _image(model, name, grid, border, reach, offsets or {}, target)
     finally:
         if model is not member:

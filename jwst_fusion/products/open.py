@@ -1,11 +1,14 @@
 """Open JWST products and associations, with one clear error if that fails."""
 
 import contextlib
+import logging
+import math
 import traceback
 import warnings
 from pathlib import Path
 
 import asdf
+import numpy as np
 from astropy.io import fits
 from astropy.io.fits.card import Undefined
 from jwst.datamodels import ModelContainer, ModelLibrary
@@ -13,10 +16,13 @@ from stdatamodels.exceptions import NoTypeWarning
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.input_files import check_tree, check_whole, is_fits_name, one_line
+from jwst_fusion.messages import warn
 from jwst_fusion.process import without_garbage_collection
 from jwst_fusion.products.names import check_name, member_file, read_association
 
 __all__ = ["INPUT_TYPES", "check_fits", "close_left_open", "fast_files", "open_model"]
+
+log = logging.getLogger(__name__)
 
 #: Data in memory that a step takes.
 INPUT_TYPES = (datamodels.JwstDataModel, ModelContainer, ModelLibrary)
@@ -78,7 +84,7 @@ def open_model(path, **kwargs):
         check_fits(path)
         with warnings.catch_warnings(), fast_files():
             warnings.simplefilter("error", NoTypeWarning)
-            return _without_undefined(datamodels.open(str(path), **kwargs))
+            return _without_unknown(_without_undefined(datamodels.open(str(path), **kwargs)), path)
     except NoTypeWarning as error:
         close_left_open(error)
         msg = f"{path} is not a JWST product: it has no keyword DATAMODL, or one that "
@@ -108,12 +114,61 @@ def close_left_open(error):
                 value.close()
 
 
+def _check_flags(path):
+    """Refuse flags (DQ) in floating point, as some programs write them, that are no flags."""
+    with fits.open(path, memmap=False) as hdus:
+        for hdu in hdus:
+            if hdu.name == "DQ" and hdu.is_image and hdu.data is not None:
+                flags = np.asarray(hdu.data, float)
+                if not (np.isfinite(flags) & (flags == np.round(flags)) & (flags >= 0)).all():
+                    msg = "its extension DQ holds values that are no flags, which are whole numbers"
+                    raise OSError(msg)
+
+
 def _without_undefined(model):
     """Keywords without a value, which FITS allows and ASDF cannot write, as empty text."""
     for entry in model.instance.get("extra_fits", {}).values():
         for card in entry.get("header", []):
             card[1:2] = ["" if isinstance(card[1], Undefined) else card[1]]
     return model
+
+
+def _without_unknown(model, path):
+    """Leave out metadata that are NaN or infinite, which ASDF allows and headers cannot hold."""
+    if isinstance(model, ModelContainer):
+        return model
+    lost = []
+    for *place, key in list(_not_finite(model.instance.get("meta", {}), ("meta",))):
+        if _keyword(model.schema, (*place, key)) is not None:
+            tree = model.instance
+            for part in place:
+                tree = tree[part]
+            del tree[key]
+            lost.append(".".join((*place, key)))
+    if lost:
+        text = "%s: metadata that are no finite numbers are not used: %s"
+        warn(log, text, path.name, ", ".join(lost), kind="unknown_metadata")
+    return model
+
+
+def _not_finite(tree, place):
+    """Places of numbers that are not finite in a tree of dictionaries."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _not_finite(value, (*place, key))
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield (*place, key)
+
+
+def _keyword(schema, place):
+    """Keyword of a header that holds what is at a place of a schema; None without one."""
+    if not place:
+        return schema.get("fits_keyword")
+    inner = schema.get("properties", {}).get(place[0])
+    if inner is not None and (found := _keyword(inner, place[1:])) is not None:
+        return found
+    parts = (one for name in ("allOf", "anyOf") for one in schema.get(name, ()))
+    return next((found for one in parts if (found := _keyword(one, place)) is not None), None)
 
 
 def _check_members(path):
@@ -138,10 +193,12 @@ def check_fits(path):
     Raises
     ------
     OSError
-        If the file is empty, truncated, damaged, or not FITS.
+        If the file is empty, truncated, damaged, or not FITS, or its flags are no whole numbers.
     """
     if is_fits_name(path):
-        check_whole(path)
+        for name, bits in check_whole(path):
+            if name == "DQ" and bits < 0:
+                _check_flags(path)
     elif path.suffix.lower() == ".asdf":
         # Blocks of ASDF have checksums of their own.
         check_tree(path.read_bytes())

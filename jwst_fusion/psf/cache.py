@@ -16,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 
 from jwst_fusion.messages import warn
+from jwst_fusion.partial_files import HOST, runs
 
 __all__ = ["Entry", "cache_folder", "entries", "entry_path", "load", "remember", "remove", "store"]
 
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 #: To be raised whenever the layout of an entry changes; entries of other formats are not read.
 FORMAT = 3
-_STALE = 86400.0  # s after which a partial file belongs to no run that still writes
+# s after which a partial file of another machine belongs to no run that still writes
+_STALE = 86400.0
+_OWN_PART = re.compile(rf"part_{re.escape(HOST)}_(\d+)_[0-9a-f]+\.fits")
 # Earlier versions wrote the second kind of file.
 _PATTERNS = ("psf_*.fits", "psf_*.npz")
 _BLANK = b"0" * 64  # place of the checksum while it is computed
@@ -175,7 +178,7 @@ def store(key, arrays):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         # A name of its own, and the user's usual file permissions so that a folder can be shared.
-        temporary = path.parent / f"part_{os.getpid()}_{uuid.uuid4().hex}.fits"
+        temporary = path.parent / f"part_{HOST}_{os.getpid()}_{uuid.uuid4().hex}.fits"
         with open(temporary, "xb") as stream:
             stream.write(content)
             stream.flush()
@@ -189,10 +192,12 @@ def store(key, arrays):
 
 
 def _sweep(folder):
-    """Remove what processes that were killed left behind more than a day ago."""
+    """Remove what killed processes of this machine left behind, and others more than a day ago."""
     for path in folder.glob("part_*"):
+        own = _OWN_PART.fullmatch(path.name)
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE:
+            gone = own is not None and not runs(int(own[1]))
+            if gone or time.time() - path.stat().st_mtime > _STALE:
                 path.unlink()
 
 

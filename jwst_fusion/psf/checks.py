@@ -14,7 +14,9 @@ __all__ = [
     "JITTER",
     "LARGEST_BROADENING",
     "LARGEST_FIELD",
+    "LARGEST_PIXEL",
     "MOST_NODES",
+    "SMALLEST_PIXEL",
     "SOURCES",
     "check_broadening",
     "check_filter",
@@ -31,6 +33,9 @@ __all__ = [
 SOURCES = ("auto", "webbpsf", "aperture")
 #: Largest side of a PSF [arcsec]: beyond it they cost more memory than their wings are worth.
 LARGEST_FIELD = 10.0
+#: Pixels of a PSF [arcsec]: a thirtieth of the telescope's resolution at 0.6 um, and more than
+#: that at 28 um.
+SMALLEST_PIXEL, LARGEST_PIXEL = 0.001, 1.0
 #: Largest FWHM of a Gaussian that widens a PSF [arcsec]: twice that of the telescope at 28 um.
 LARGEST_BROADENING = 2.0
 #: Number of wavelengths at which the PSFs of a channel may be computed: interpolation needs both
@@ -101,7 +106,7 @@ def check_grid(npix, pixel_scale, angle):
     if not (math.isfinite(npix) and npix == int(npix) and npix >= 3 and npix % 2 == 1):
         msg = f"npix must be an odd number of at least 3 pixels, got {npix}"
         raise ValueError(msg)
-    if not (math.isfinite(pixel_scale) and 0.001 <= pixel_scale <= 1.0):
+    if not (math.isfinite(pixel_scale) and SMALLEST_PIXEL <= pixel_scale <= LARGEST_PIXEL):
         msg = f"pixel_scale must lie between 0.001 and 1 arcsec, got {pixel_scale}"
         raise ValueError(msg)
     if npix * pixel_scale > LARGEST_FIELD:

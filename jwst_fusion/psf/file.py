@@ -9,16 +9,20 @@ from astropy.io import fits
 from jwst_fusion.input_files import check_tree, check_whole, memory_of_machine, one_line
 from jwst_fusion.messages import warn
 from jwst_fusion.psf.centre import core_centre
+from jwst_fusion.psf.checks import LARGEST_PIXEL, SMALLEST_PIXEL
 from jwst_fusion.psf.cube import PsfCube
 from jwst_fusion.psf.resample import resample_psf
 
-__all__ = ["read_psf", "write_psf"]
+__all__ = ["check_sums", "read_psf", "write_psf"]
 
 log = logging.getLogger(__name__)
 
 _EXTENSIONS = ("PSF", "OVERDIST", "OVERSAMP")
 # Offset from the centre [pixel] below which a PSF is left as it is, and above which it is noted.
 _CENTRED, _NOTABLE = 0.01, 0.25
+# Parts of the light: below the first of the sum of absolute values, positive and negative pixels
+# cancel, as those of no PSF do; below the second of the largest in the file, one is empty.
+_POSITIVE, _EMPTY = 0.5, 1e-6
 
 
 def write_psf(psf, path):
@@ -49,6 +53,47 @@ def write_psf(psf, path):
         fits.BinTableHDU.from_columns([column], name="WAVELENGTH"),
     ]
     fits.HDUList(hdus).writeto(path, overwrite=True)
+
+
+def check_sums(data, path):
+    """
+    Refuse images that are no PSFs by their sums, which would be normalised to one.
+
+    Parameters
+    ----------
+    data : ndarray (node, y, x)
+        The images.
+    path : str or `~pathlib.Path`
+        Their file, for messages.
+
+    Returns
+    -------
+    ndarray (node,)
+        The sums.
+
+    Raises
+    ------
+    ValueError
+        If values are not finite, a sum is not positive, positive and negative pixels cancel, or one
+        image has next to no light in comparison with the others.
+    """
+    sums = data.sum(axis=(1, 2))
+    if not (np.all(np.isfinite(data)) and np.all(sums > 0)):
+        msg = f"the PSF file {path} holds a PSF that is not finite or does not have a positive sum"
+        raise ValueError(msg)
+    if np.any(sums < _POSITIVE * np.abs(data).sum(axis=(1, 2))):
+        msg = (
+            f"the PSF file {path} holds an image whose positive and negative pixels nearly cancel, "
+            "which is no PSF: subtract its background, or get the file again"
+        )
+        raise ValueError(msg)
+    if sums.min() < _EMPTY * sums.max():
+        msg = (
+            f"the PSF file {path} holds PSFs that sum to {sums.min():.4g} up to {sums.max():.4g}: "
+            "those next to zero are damaged; get the file again"
+        )
+        raise ValueError(msg)
+    return sums
 
 
 def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, pixel_kernels=(), broadening=0.0):
@@ -93,16 +138,16 @@ def read_psf(path, *, pixel_scale=None, npix=None, angle=0.0, pixel_kernels=(), 
     data, scale, wavelength = _read(path)
     order = np.argsort(wavelength)
     data, wavelength = data[order], wavelength[order]
-    if not (np.isfinite(scale) and scale > 0):
-        msg = f"the PSF file {path} has pixels of {scale} arcsec: expected a positive number"
+    if not (np.isfinite(scale) and SMALLEST_PIXEL <= scale <= LARGEST_PIXEL):
+        msg = (
+            f"the PSF file {path} has pixels of {scale} arcsec: expected {SMALLEST_PIXEL:g} to "
+            f"{LARGEST_PIXEL:g} (keyword PIXELSCL, or pixel_scale in ASDF)"
+        )
         raise ValueError(msg)
     if not (np.isfinite(wavelength).all() and (np.diff(wavelength) > 0).all()):
         msg = f"the PSF file {path} has wavelengths that are not finite, or one of them twice"
         raise ValueError(msg)
-    sums = data.sum(axis=(1, 2))
-    if not (np.all(np.isfinite(data)) and np.all(sums > 0)):
-        msg = f"the PSF file {path} holds a PSF that is not finite or does not have a positive sum"
-        raise ValueError(msg)
+    sums = check_sums(data, path)
     # STPSF's own PSFs lack the few percent of light that falls outside the image.
     if np.any((sums < 0.9) | (sums > 1.001)):
         warn(log, "The PSFs in %s sum to %.4g to %.4g; normalised", path, sums.min(), sums.max())

@@ -164,7 +164,13 @@ class ExposureFusionMixin:
         ValueError
             If a parameter is for cubes, exposures do not belong together, or have one name.
         """
-        check_exposure_options(options)
+        try:
+            check_exposure_options(options)
+        except ValueError as error:
+            first = members.exposures[0]
+            name = Path(first).name if isinstance(first, str) else first.meta.filename
+            msg = f"{name or 'the input'} is not a cube (keyword DATAMODL): {error}"
+            raise ValueError(msg) from error
         check_names(members.exposures)
         with collected_warnings() as messages:
             opened, reasons = self._open_exposures(members.exposures)

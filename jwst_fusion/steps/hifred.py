@@ -28,7 +28,7 @@ from jwst_fusion.products.counts import count_product, unchanged_product
 from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.hifred_lines import save_lines
 from jwst_fusion.products.hifred_provenance import flags
-from jwst_fusion.products.observations import read_cube
+from jwst_fusion.products.observations import check_file, read_cube
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.whole_file import in_memory_file
 from jwst_fusion.report.hifred.page import write_hifred_report
@@ -137,14 +137,14 @@ class HifredStep(FusionBaseStep):
         cubes = [_counts(cube) for cube in members.cubes]
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
         files = (*responses.values(), *(path for one in members.own for path in one.values()))
-        names = ", ".join(str(one) for one in (*(cube.name for cube in cubes), *files))
+        names = (*(cube.name for cube in cubes), *files)
         y = max(cubes, key=lambda cube: len(cube.counts))
         if len(cubes) == 2 and not any(members.own):
-            with reading(names, what="one of their headers or tables"):
+            with reading(*names, what="one of their headers or tables"):
                 y = sort_cubes(*cubes, responses)[1]
         try:
             with collected_warnings() as messages:
-                with reading(names, what="one of their headers or tables"):
+                with reading(*names, what="one of their headers or tables"):
                     data, x, y = data_from_observations(cubes, responses, options, own=members.own)
                 options.check_lines(data.edges[1], counts=True)
                 result = fuse_data(data, options)
@@ -167,6 +167,8 @@ class HifredStep(FusionBaseStep):
                 models.append(open_model(cube))
                 if models[-1] is not cube:
                     opened.callback(models[-1].close)
+                    with reading(cube):
+                        check_file(cube, Path(cube).name)
             name = members.product_name or stem(models[0].meta.filename or "fused")
             product, fused = self._fuse_models(models, responses, options)
         product.meta.filename = f"{name}_{self.suffix}.fits"

@@ -1,6 +1,7 @@
 """Campaigns without Dask: one target after another; what is finished, failed, shown and refused."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,28 @@ def test_two_campaigns_take_turns(targets, tmp_path):
             pass
     assert task.run_task(replace(job, wait=True)).status == "done"
     assert task.run_task(job).reused
+
+
+def test_two_campaigns_in_one_folder_make_what_one_does(run, tmp_path):
+    """Two processes at the same time, each with all targets."""
+    run("--seconds=0.05", output="clean")
+    processes = []
+    for _ in range(2):
+        processes.append(os.fork())
+        if not processes[-1]:
+            status = 1
+            try:
+                status = run("--seconds=0.05")[0]
+            finally:
+                os._exit(status)
+    ended = [os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) for one in processes]
+    assert ended == [0, 0]
+    assert products(tmp_path / "out") == products(tmp_path / "clean")
+    left = [
+        sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*"))
+        for name in ("out", "clean")
+    ]
+    assert left[0] == left[1]
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,9 @@ def set_key(extension, **values):
         (set_key(0, DATAMODL="nonsense"), "names no data model of jwst"),
         (set_key(0, DATAMODL="MultiSlitModel"), "MultiSlitModel"),
         (set_key("SCI", BUNIT=5.0), "BUNIT|unit"),
+        (set_key("SCI", RADESYS="FK4"), "RADESYS = FK4: coordinates are needed in ICRS or FK5"),
+        (set_key("SCI", RADESYS="FK5", EQUINOX=1975.0), "EQUINOX = 1975.0: coordinates are"),
+        (set_key("SCI", LONPOLE=90.0), "LONPOLE = 90.0: a pole at 180 degrees is needed"),
     ],
 )
 @pytest.mark.parametrize("name", ["a_s3d.fits", "b_i2d.fits"])
@@ -147,6 +150,7 @@ def test_names_of_products_are_plain(case, run, names):
         ("http://x.org/y_s3d.fits", "download it"),
         ("x\ny", "printable ASCII"),
         ("n" * 400, "400 characters"),
+        ("..\\data\\a_s3d.fits", "holds a backslash: write folders with /"),
         ("absent_s3d.fits", "does not exist"),
     ],
 )
@@ -202,8 +206,85 @@ def scaled(extension, factor, part=slice(None)):
     return lambda data: edit(data / "a_s3d.fits", change)
 
 
+def flags(values):
+    """Write flags of another type, or none."""
+
+    def change(hdus):
+        if values is None:
+            del hdus["DQ"]
+        else:
+            hdus["DQ"].data = np.full(hdus["DQ"].data.shape, values)
+
+    return change
+
+
+def test_flags_that_are_none(cases, tmp_path):
+    for name, file in (("fusion", "a_s3d.fits"), ("hifred", "fine_s3d.fits")):
+        made, data, output = copied(cases(name), tmp_path / name)
+        for values in (np.float32(np.nan), 0.5, -1.0):
+            edit(data / file, flags(values))
+            refused((made, data, output), rf"{file}.*DQ holds values that are no flags")
+    made, data, output = copied(cases("trace"), tmp_path / "trace")
+    edit(data / "slit_cal.fits", flags(0.5), keep=True)
+    refused((made, data, output), r"slit_cal.fits.*DQ holds values that are no flags")
+
+
+def test_metadata_that_are_no_numbers(cases, tmp_path, caplog):
+    """ASDF holds NaN, which no header can: what is copied into products must not fail there."""
+    made, data, output = copied(cases("trace"), tmp_path)
+    path = data / "slit_cal.fits"
+    content = path.read_bytes()
+    start = content.index(b"roll_ref")
+    end = content.index(b"\n", start)
+    path.write_bytes(content[:start] + b"roll_ref: .nan".ljust(end - start) + content[end:])
+    product, _ = made.run(data, output)
+    assert product.meta.cal_step.adaptive_trace_model == "COMPLETE"
+    assert product.meta.wcsinfo.roll_ref is None
+    assert "metadata that are no finite numbers are not used: meta.wcsinfo.roll_ref" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("hifred", "sharp_s3d.fits", "fine_s3d.fits"),
+        ("counts", "remnant_x_counts.fits", "remnant_y_counts.fits"),
+    ],
+)
+def test_one_cube_given_twice_is_refused(cases, tmp_path, name, first, second):
+    made, data, output = copied(cases(name), tmp_path)
+    shutil.copy(data / first, data / second)
+    refused((made, data, output), f"{first} and {second} hold the same data")
+
+
+def test_one_of_several_responses_is_named_alone(cases, tmp_path):
+    made, data, output = copied(cases("counts"), tmp_path)
+    edit(data / "remnant_x.arf", set_key("SPECRESP", EXPOSURE=True))
+    with pytest.raises(ValueError, match=r"remnant_x\.arf has EXPOSURE = True") as caught:
+        quiet(made.run, data, output)
+    assert "remnant_y" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "file"), [("fusion", "psf_cube"), ("counts", "remnant_y_psf")])
+@pytest.mark.parametrize("pixel", [1e-9, 1e9])
+def test_psfs_of_pixels_that_no_telescope_has(cases, tmp_path, name, file, pixel):
+    made, data, output = copied(cases(name), tmp_path)
+    edit(data / f"{file}.fits", set_key("PSF" if name == "fusion" else 0, PIXELSCL=pixel))
+    refused((made, data, output), rf"{file}\.fits has pixels of .* arcsec")
+
+
 def without(key):
     return lambda data: edit(data / "a_s3d.fits", lambda hdus: hdus[0].header.remove(key))
+
+
+def in_mjy(data):
+    """Write the data per pixel, in a unit that does not say so."""
+
+    def change(hdus):
+        for name in ("SCI", "ERR"):
+            hdus[name].data *= hdus["SCI"].header["PIXAR_SR"]
+        hdus["SCI"].header["BUNIT"] = "MJy"
+
+    edit(data / "a_s3d.fits", change)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +297,8 @@ def without(key):
         (scaled("ERR", 1000), "times the scatter of neighbouring pixels"),
         (scaled("ERR", 1e-3), "times the scatter of neighbouring pixels"),
         (without("INSTRUME"), "does not say its instrument (keyword INSTRUME)"),
+        (lambda data: edit(data / "a_s3d.fits", flags(None)), "has no flags (extension DQ)"),
+        (in_mjy, "is in MJy (keyword BUNIT), which is taken to be per pixel"),
     ],
 )
 def test_what_is_odd_is_told(case, change, words, caplog):

@@ -160,3 +160,27 @@ def test_small_fields(shape):
     assert fuse(
         *(rng.poisson(30.0, shape) for _ in range(2)), rx, rx, regularisation="wavelet_2d1d"
     ).cube.mean() == pytest.approx(30.0, rel=0.2)
+
+
+@pytest.mark.parametrize("small", [0.0, 1e-30])
+@pytest.mark.parametrize("kind", ["arf", "vignetting"])
+def test_energies_that_are_hardly_seen_are_interpolated(kind, small, caplog):
+    """Next to no response is none: what would be divided by it comes from the neighbours."""
+    shape = (12, 6, 6)
+    factor = np.ones(12)
+    factor[5] = small
+    if kind == "vignetting":
+        factor = {"vignetting": factor[:, None, None] * np.ones(shape)}
+    else:
+        factor = {"arf": factor}
+    rx = Response.build(shape, rebin=(3, 1, 1))
+    ry = Response.build(shape, rebin=(1, 2, 2), **factor)
+    truth = np.linspace(20, 40, 12)[:, None, None] * np.ones(shape)
+    data = [np.random.default_rng(3).poisson(one.forward(truth)) for one in (rx, ry)]
+    result = fuse(*data, rx, ry, mu=0.1, rank=1, errors=False)
+    assert result.converged
+    spectrum = result.cube.mean(axis=(1, 2))
+    np.testing.assert_allclose(spectrum, truth.mean(axis=(1, 2)), rtol=0.06)
+    told = "9 of 108 values of y have less than 1e-06 of the largest response"
+    assert any(told in note for note in result.notes) == (small > 0)
+    assert caplog.text.count(told) == (small > 0)

@@ -124,6 +124,7 @@ BAD = {
     "below zero": ({"CRVAL3": -3.0}, "negative"),
     "negative": ({"data": COUNTS - 5}, "negative voxels: counts are needed"),
     "no time": ({"EXPOSURE": -1.0}, "EXPOSURE = -1"),
+    "next to no time": ({"EXPOSURE": 1e-30}, "EXPOSURE = 1e-30, which is no exposure time"),
     "grouped": ({"CTYPE3": "PI", "CUNIT3": "", "CDELT3": 2.0}, "does not count single channels"),
 }
 
@@ -271,8 +272,14 @@ def test_psf_cubes_need_their_nodes(tmp_path):
 
 @pytest.mark.parametrize("data", [np.zeros((5, 5)), np.full((5, 5), np.nan), -np.ones((5, 5))])
 def test_psfs_that_are_none(tmp_path, data):
-    with pytest.raises(ValueError, match=r"p\.fits holds values that are not finite"):
+    with pytest.raises(ValueError, match=r"p\.fits holds a PSF that is not finite or does not"):
         read_psf_image(psf_file(tmp_path / "p.fits", data))
+
+
+def test_psfs_of_which_one_is_empty_are_refused(tmp_path):
+    stack = np.array([lopsided(21), 1e-30 * lopsided(21)])
+    with pytest.raises(ValueError, match=r"p\.fits holds PSFs that sum to 1e-30 up to 1:"):
+        read_psf_image(psf_file(tmp_path / "p.fits", stack, nodes=[0.6, 1.0]))
 
 
 def test_gaussian_psf_has_its_width():

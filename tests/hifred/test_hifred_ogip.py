@@ -203,6 +203,14 @@ def test_area_elsewhere(tmp_path, caplog):
         arf.at(np.linspace(6.0, 7.0, 5))
 
 
+def test_areas_next_to_nothing_are_none(tmp_path, caplog):
+    path = tmp_path / "a.arf"
+    energies = np.linspace(0.5, 1.5, 11)
+    write_arf(path, np.r_[np.full(9, 300.0), 1e-30], energies)
+    assert read_arf(path).at(energies)[-1] == 0
+    assert "a.arf has less than 1e-06 of its largest area at 1 of 10 energies" in caplog.text
+
+
 @pytest.mark.parametrize("values", [[1.0, -1.0], [np.nan, 1.0], [0.0, 0.0]])
 def test_areas_that_are_none(tmp_path, values):
     write_arf(tmp_path / "a.arf", values, [0.5, 1.0, 1.5])

@@ -197,6 +197,8 @@ def test_process_killed_while_writing_leaves_no_entry_and_no_lock(psf_cache):
     assert not found
     np.testing.assert_array_equal(out["psf_0"], arrays()["psf_0"])
     assert cache.remember(KEY, arrays)[1]
+    # the next one to write has taken away what was left
+    assert list(psf_cache.iterdir()) == [cache.entry_path(KEY)]
 
 
 def _fill_same(barrier, results):

@@ -90,6 +90,7 @@ def test_rotation_from_the_axes_of_the_file(psf, tmp_path):
         ({"PIXELSCL": 0.03}, np.ones((5, 5)), "wavelengths"),
         ({"PIXELSCL": 0.03}, np.ones((5, 7)), "square"),
         ({"PIXELSCL": 0.03, "WAVELEN": 2e-6}, np.full((5, 5), np.nan), "not finite"),
+        ({"PIXELSCL": 0.03, "WAVELEN": 2e-6}, np.arange(-11.0, 14).reshape(5, 5), "cancel"),
         ({"PIXELSCL": 0.03, "WAVELEN": 2e-6}, None, "no image"),
     ],
 )

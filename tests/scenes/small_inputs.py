@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from stdatamodels.jwst import datamodels
 
 from jwst_fusion.psf import PsfCube, write_psf
 
@@ -182,6 +183,42 @@ def run_count_pair(folder, output, **options):
     return step.run(str(folder / "counts_asn.json")), "hifred"
 
 
+def exposures_case(folder):
+    """Two exposures, of their arrays those that a fusion needs, an image and their association."""
+    from jwst_fusion.associations import make_association, write_association
+    from jwst_fusion.simulation.observation import DITHERS, simulate_exposures, simulate_images
+    from jwst_fusion.simulation.scenes import nebula
+
+    scene = nebula()
+    exposures = simulate_exposures(folder, scene, grating="G235M", dithers=DITHERS[:2])
+    for path in exposures:
+        with datamodels.open(path) as model:
+            kept = {name: np.array(model[name]) for name in ("data", "err", "dq")}
+            short = datamodels.IFUImageModel(**kept)
+            short.update(model)
+            short.meta.wcs = model.meta.wcs
+            short.save(str(path))
+            short.close()
+    images = simulate_images(folder, scene, filters=("F212N",))
+    association = make_association(exposures, images, product_name="small", folder=folder)
+    write_association(association, folder / "exposures_asn.json")
+    names = (*(Path(path).name for path in (*exposures, *images)), "exposures_asn.json")
+    return Case("exposures", folder, names, run_exposures)
+
+
+def run_exposures(folder, output, **options):
+    """Fuse exposures, a few channels and spaxels."""
+    from jwst_fusion.simulation.scenes import nebula
+    from jwst_fusion.steps.fusion import FusionStep
+
+    scene = nebula()
+    parameters = {"field_ra": scene.ra, "field_dec": scene.dec, "field_width": 0.8}
+    parameters |= {"field_height": 0.6, "wave_min": 2.10, "wave_max": 2.145, "rank": "2"}
+    parameters |= {"psf_source": "aperture", "psf_size": 1.0, "crosscal": "off", "sources": "none"}
+    step = FusionStep(output_dir=str(output), save_results=True, **{**parameters, **options})
+    return step.run(str(folder / "exposures_asn.json")), "fusion"
+
+
 CASES = {
     "fusion": fusion_case,
     "pipeline": pipeline_case,
@@ -189,6 +226,8 @@ CASES = {
     "hifred": jwst_pair_case,
     "counts": count_pair_case,
 }
+#: One whose files and times are larger: 150 MB, 5 s.
+LARGE_CASES = {"exposures": exposures_case}
 
 
 def quiet(function, *arguments, **options):

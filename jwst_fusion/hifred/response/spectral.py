@@ -8,7 +8,29 @@ from scipy import sparse
 from jwst_fusion.hifred.response.kernels import kernel_stack
 from jwst_fusion.hifred.response.spatial import band_matrix, rebin_matrix
 
-__all__ = ["check_matrix", "spectral_matrix"]
+__all__ = ["NEGLIGIBLE", "check_matrix", "negligible", "spectral_matrix"]
+
+#: Part of the largest response below which a response is none. What is divided by it would be noise
+#: a million times that of the rest; no telescope counts over six decades in one observation.
+NEGLIGIBLE = 1e-6
+
+
+def negligible(response):
+    """
+    Say which responses are too small to tell anything.
+
+    Parameters
+    ----------
+    response : array_like
+        Areas, or expected data of a flat source, any shape; not negative.
+
+    Returns
+    -------
+    ndarray of bool
+        Where they are less than `NEGLIGIBLE` of the largest, zeros among them.
+    """
+    response = np.asarray(response, float)
+    return response < NEGLIGIBLE * max(float(response.max(initial=0.0)), np.finfo(float).tiny)
 
 
 def check_matrix(name, matrix, columns):

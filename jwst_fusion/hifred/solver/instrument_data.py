@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import sparse
 
 from jwst_fusion.hifred.response.operators import expanded
 from jwst_fusion.hifred.response.response import Response
+from jwst_fusion.hifred.response.spectral import NEGLIGIBLE, negligible
 from jwst_fusion.hifred.solver.likelihood import Gaussian, Poisson
 from jwst_fusion.messages import warn
 
@@ -123,6 +125,7 @@ def check_data(name, data, response, likelihood, variance, notes):
         warn(log, "%s", notes[-1])
     if response.mask is not None:
         used &= response.mask.reshape(used.shape)
+    used &= _responding(name, used, response, notes)
     if likelihood == "poisson":
         variance = _no_variance(name, variance)
         negative = np.count_nonzero(data[used] < 0)
@@ -145,6 +148,20 @@ def check_data(name, data, response, likelihood, variance, notes):
     if background is not None:
         background = background.reshape(shape[0], -1)
     return InstrumentData(data, used, response, variance, background)
+
+
+def _responding(name, used, response, notes):
+    """Where data answer to a source; what hardly does is noted."""
+    seen = response.forward_flat(np.ones((response.shape[0], math.prod(response.shape[1:]))))
+    blind = negligible(seen)
+    hardly = np.count_nonzero(used & blind & (seen > 0))
+    if hardly:
+        notes.append(
+            f"{hardly} of {used.size} values of {name} have less than {NEGLIGIBLE:g} of the "
+            "largest response and are not used: check area and vignetting there"
+        )
+        warn(log, "%s", notes[-1])
+    return ~blind
 
 
 def _no_variance(name, variance):

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jwst_fusion.hifred.response.spectral import negligible
 from jwst_fusion.hifred.solver.brightness import brightness
 from jwst_fusion.hifred.solver.instrument_data import InstrumentData, joined, split
 from jwst_fusion.hifred.solver.low_rank import LowRank
 from jwst_fusion.hifred.solver.settings import HifredSettings
-from jwst_fusion.hifred.solver.subspace import SpectralSubspace, find_subspace
+from jwst_fusion.hifred.solver.subspace import SpectralSubspace, across, find_subspace
 from jwst_fusion.hifred.solver.subspace_error import blur_of
 
 __all__ = [
@@ -72,7 +73,8 @@ def mean_spectrum(one):
     -------
     ndarray (L,)
         One step of Richardson-Lucy from a flat source, averaged over the field; at least the
-        value that half a count gives, and a thousandth of the mean.
+        value that half a count gives, and a thousandth of the mean. At energies without response
+        or data, from the nearest on both sides.
     """
     ones = np.ones((one.response.shape[0], math.prod(one.response.shape[1:])))
     seen = one.response.forward_flat(ones)
@@ -82,7 +84,8 @@ def mean_spectrum(one):
     weight = _shown(one)
     spectrum = np.divide(light, weight, out=np.zeros_like(light), where=weight > 0)
     faintest = np.divide(0.5, weight, out=np.zeros_like(light), where=weight > 0)
-    return np.maximum(np.maximum(spectrum, faintest), 1e-3 * np.abs(spectrum).mean())
+    spectrum = np.maximum(np.maximum(spectrum, faintest), 1e-3 * np.abs(spectrum).mean())
+    return across(spectrum, ~negligible(weight))
 
 
 def _shown(one):

@@ -10,8 +10,9 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse.linalg import LinearOperator, lsqr
 
 from jwst_fusion.hifred.response.operators import apply
+from jwst_fusion.hifred.response.spectral import negligible
 
-__all__ = ["SpectralSubspace", "find_subspace"]
+__all__ = ["SpectralSubspace", "across", "find_subspace"]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,36 @@ class SpectralSubspace:
             The smaller subspace.
         """
         return SpectralSubspace(self.directions[:, :rank], self.scale, self.singular[:rank])
+
+
+def across(spectra, known):
+    """
+    Carry spectra across energies at which they are not known.
+
+    Parameters
+    ----------
+    spectra : ndarray (L,) or (L, k)
+        Spectra.
+    known : ndarray of bool (L,)
+        Where they are known.
+
+    Returns
+    -------
+    ndarray of the same shape
+        The spectra, with straight lines between the nearest energies that are known on both sides,
+        and the value of the nearest beyond the last.
+    """
+    held, lost = np.flatnonzero(known), np.flatnonzero(~known)
+    if not lost.size or not held.size:
+        return spectra
+    place = np.interp(lost, held, np.arange(held.size))
+    low = place.astype(int)
+    part = (place - low).reshape(-1, *(1,) * (spectra.ndim - 1))
+    spectra = spectra.copy()
+    spectra[lost] = (1 - part) * spectra[held[low]] + part * spectra[
+        held[np.ceil(place).astype(int)]
+    ]
+    return spectra
 
 
 def _filled(data, used, rows, columns):
@@ -266,7 +297,9 @@ def _unfolded(response, spectra, noise, scale, significance):
     terms = response.terms
     if all(t.spectral is None or t.spectral.ndim == 1 for t in terms):
         seen = sum(_diagonal(t, len(scale)) for t in terms) / len(terms)
-        found = spectra / np.where(seen > 0, seen, np.inf)[:, None] / scale[:, None]
+        blind = negligible(seen)
+        rates = across(spectra / np.where(blind, np.inf, seen)[:, None], ~blind)
+        found = rates / scale[:, None]
     else:
         # the mean over the terms' energies: every energy is seen by some of them
         def forward(v):

@@ -16,6 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.hifred.xray.energy_grid import contiguous
 from jwst_fusion.hifred.xray.fits_tables import (
+    checked_seconds,
     column,
     existing_file,
     header_number,
@@ -379,10 +380,7 @@ def _exposure(headers, path):
             value = header_number(header, key, path)
             if value is None:
                 continue
-            if value <= 0:
-                msg = f"{path} has {key} = {value!r}: expected a positive number of seconds"
-                raise ValueError(msg)
-            return value
+            return checked_seconds(value, f"{path} has {key} =")
     return None
 
 

@@ -11,6 +11,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from scipy.ndimage import map_coordinates
 
 from jwst_fusion.hifred.xray.fits_tables import (
+    checked_seconds,
     column,
     column_name,
     existing_file,
@@ -318,6 +319,7 @@ def spectrum_background(path, edges, shape, exposure, scale=None):
         table = found[0]
         number = np.asarray(column(table, "CHANNEL", path), int) - first
         lasting = header_number(table.header, "EXPOSURE", path)
+        lasting = checked_seconds(lasting or None, f"{path} has EXPOSURE =")
         if column_name(table, "COUNTS") is not None:
             counts = np.asarray(column(table, "COUNTS", path), float)
             if scale is None and not lasting:

@@ -18,6 +18,7 @@ from jwst_fusion.hifred.xray.event_selection import (
     selected,
 )
 from jwst_fusion.hifred.xray.fits_tables import (
+    checked_seconds,
     column,
     column_name,
     existing_file,
@@ -157,6 +158,8 @@ def _times(hdus, table, header, gti, given, path):
             f"{path} has no exposure time ({', '.join(_EXPOSURES)}) above zero: give it (exposure)"
         )
         raise ValueError(msg)
+    if given is None:
+        exposure = checked_seconds(exposure, f"{path} has {key} =")
     if own is not None and given is None:
         lasting = float(np.diff(own).sum())
         ontime = header_number(header, "ONTIME", path, default=exposure)

@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    "checked_seconds",
     "column",
     "column_name",
     "existing_file",
@@ -18,6 +19,9 @@ __all__ = [
     "unit_factor",
     "unit_of",
 ]
+
+# Exposure times, s: less than a readout, and more than 30 years, is an error of whoever wrote it.
+_SHORTEST, _LONGEST = 1e-3, 1e9
 
 # Spellings of units in files of observatories, in lower case; FITS has its own rules for the case
 # of letters, by which EV would be exavolts.
@@ -149,6 +153,36 @@ def unit_of(text):
     plain = text.strip().replace("**", "^")
     known = _UNITS.get(plain.lower().replace("(", "").replace(")", ""))
     return u.Unit(plain) if known is None else known
+
+
+def checked_seconds(value, said):
+    """
+    Return an exposure time that can be one.
+
+    Parameters
+    ----------
+    value : float or None
+        The time, s.
+    said : str
+        Where it is from, for the message, which goes on with the value.
+
+    Returns
+    -------
+    float or None
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is none: rates are counts divided by it.
+    """
+    if value is None or _SHORTEST <= value <= _LONGEST:
+        return value
+    msg = (
+        f"{said} {value!r}, which is no exposure time: expected {_SHORTEST:g} to {_LONGEST:g} s. "
+        "Correct the keyword"
+    )
+    raise ValueError(msg)
 
 
 def header_number(header, key, path, *, default=None, whole=False):

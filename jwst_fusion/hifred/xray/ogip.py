@@ -11,8 +11,10 @@ import numpy as np
 from astropy import units as u
 from scipy import sparse
 
+from jwst_fusion.hifred.response.spectral import NEGLIGIBLE, negligible
 from jwst_fusion.hifred.xray.energy_grid import contiguous, interpolation_weights
 from jwst_fusion.hifred.xray.fits_tables import (
+    checked_seconds,
     column,
     existing_file,
     header_number,
@@ -135,7 +137,7 @@ class Arf:
         -------
         ndarray (n,)
             Area, cm2, the mean over each bin of the line through the file's values; zero, with a
-            warning, where the file has none.
+            warning, where the file has none or next to none.
 
         Raises
         ------
@@ -158,7 +160,19 @@ class Arf:
                 np.count_nonzero(~covered),
                 covered.size,
             )
-        return self.area @ weights
+        area = self.area @ weights
+        hardly = negligible(area) & covered
+        if hardly.any():
+            warn(
+                log,
+                "The ARF %s has less than %g of its largest area at %d of %d energies, which are "
+                "taken not to be seen",
+                self.name,
+                NEGLIGIBLE,
+                np.count_nonzero(hardly),
+                area.size,
+            )
+        return np.where(hardly, 0.0, area)
 
 
 def read_rmf(path):
@@ -280,8 +294,9 @@ def read_arf(path):
     if not np.isfinite(area).all() or (area < 0).any() or not area.any():
         msg = f"the ARF {path} has areas that are negative or not finite, or none but zero"
         raise ValueError(msg)
-    if exposure is not None and exposure <= 0:
-        exposure = None  # areas that belong to no observation have zero
+    # areas that belong to no observation have zero
+    known = exposure is not None and exposure > 0
+    exposure = checked_seconds(exposure, f"{path} has EXPOSURE =") if known else None
     return Arf(area, energies, exposure, path.name)
 
 
