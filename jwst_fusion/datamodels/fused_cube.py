@@ -121,6 +121,7 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
 
     schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
     written_as = IFUCubeModel.__name__
+    listed = "joined_posteriors"
 
 
 def allow_fusion_status(model):
