@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
 from astropy.table import Table
+from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel
@@ -96,7 +96,7 @@ def test_all_of_it_comes_back(made):
 
 
 def test_maps_have_the_coordinates_of_the_cube(made):
-    product, path = made
+    _, path = made
     with fits.open(path) as hdus:
         fine = WCS(hdus["SCI"].header, fobj=hdus).celestial
         corner = fine.pixel_to_world(-0.5, -0.5)

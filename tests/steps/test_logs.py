@@ -9,6 +9,8 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.messages import warn
 from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.fusion_pipeline import FusionPipeline
+from jwst_fusion.steps.parameter_log import short_parameters
 
 log = logging.getLogger("jwst_fusion.fusion.somewhere")
 
@@ -64,6 +66,24 @@ def test_strun_shows_and_records_them(image, tmp_path, capsys):
     assert "engine worries" in shown
     with datamodels.open(str(tmp_path / "a_said.fits")) as saved:
         assert "engine worries" in recorded(saved)
+
+
+def test_parameters_are_logged_in_one_line(image):
+    known = ({}, "defaults\n"), ({"suffix": "x"}, "defaults but for suffix = 'x'\n")
+    for given, said in known:
+        result = Talking.call(image, **given)
+        (line,) = [text for text in recorded(result).split("\n20") if "parameters" in text]
+        assert f"{line}\n".endswith(f"Step Talking: parameters are at their {said}")
+
+
+def test_parameters_of_the_steps_of_a_pipeline_are_named(caplog):
+    pipeline = FusionPipeline(steps={"fusion": {"max_rank": 7}}, output_dir="here")
+    with caplog.at_level("INFO"), short_parameters(pipeline):
+        logging.getLogger("stpipe.step").info("Step %s parameters are:%s", pipeline.name, "\n  all")
+    # those that the pipeline itself sets for its steps are there, too
+    assert "but for output_dir = 'here', " in caplog.text
+    assert "steps.fusion.max_rank = 7" in caplog.text
+    assert "\n" not in caplog.text.strip()
 
 
 @pytest.mark.parametrize("way", ["call", "run"])
