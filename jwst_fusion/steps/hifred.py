@@ -1,6 +1,5 @@
 """The step ``hifred``: read a pair of cubes, fuse them, write the product and its report."""
 
-import logging
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -26,13 +25,10 @@ from jwst_fusion.products.hifred_cube import hifred_product
 from jwst_fusion.products.observations import read_cube
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.whole_file import in_memory_file
-from jwst_fusion.report.hifred.page import write_hifred_report
-from jwst_fusion.report.names import report_path
 from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.reports import save_hifred_report
 
 __all__ = ["HifredStep"]
-
-log = logging.getLogger(__name__)
 
 
 class HifredStep(FusionBaseStep):
@@ -135,7 +131,7 @@ class HifredStep(FusionBaseStep):
         self.set_status(product, "COMPLETE")
         if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
-            self._save_report(product.hdus, data, filename)
+            self._save_report(product.hdus, product, data, filename)
         return product
 
     def _fuse_s3d(self, members, responses, options):
@@ -152,10 +148,10 @@ class HifredStep(FusionBaseStep):
             product.meta.asn.table_name = members.table_name
         if options.save_report and data is not None:
             with in_memory_file(product) as hdus:
-                self._save_report(hdus, data, product.meta.filename)
+                self._save_report(hdus, product, data, product.meta.filename)
         return product
 
-    def _save_report(self, hdus, data, filename):
+    def _save_report(self, hdus, product, data, filename):
         given = self.search_attr("output_file")
         if given is not None:
             filename = f"{self.remove_suffix(Path(given).stem)[0]}_{self.suffix}.fits"
@@ -167,8 +163,7 @@ class HifredStep(FusionBaseStep):
                 (data.y, data.response_y),
             )
         ]
-        report = write_hifred_report(report_path(path), hdus, name=path.name, cubes=cubes)
-        log.info("Saved report in %s", report)
+        save_hifred_report(path, hdus, product, cubes)
 
     def _fuse_models(self, models, responses, options):
         """Fuse two open models; the product and the data, or a copy of the finer one, None."""
