@@ -23,7 +23,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint audit changes docs linkcheck clean
+.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main test-cubeviz dist test-wheel bench lint audit changes docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -60,6 +60,10 @@ test-newest:
 # jwst as it will be, which needs Python 3.12.
 test-jwst-main:
 	$(MAKE) test VENV=.venv-jwst-main WITH="jwst@git+https://github.com/spacetelescope/jwst"
+
+# A fused cube in Cubeviz, which brings a hundred packages: in an environment of its own.
+test-cubeviz:
+	$(MAKE) test VENV=.venv-cubeviz WITH="--editable .[cubeviz]" TESTS=tests/datamodels/test_ecosystem.py
 
 dist:
 	$(PYTHON) -m venv $(DIST)

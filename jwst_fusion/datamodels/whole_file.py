@@ -14,17 +14,17 @@ class WholeFile:
     """
     Mixin for data models of this package.
 
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `stdatamodels.jwst.datamodels.JwstDataModel`.
+
     Attributes
     ----------
     written_as : str
         Type of data model that a file gives as its own (``DATAMODL``), which every reader knows.
     listed : str or None
         List of the model whose items have arrays, too.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As for `stdatamodels.jwst.datamodels.JwstDataModel`.
 
     Notes
     -----
