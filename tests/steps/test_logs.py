@@ -1,15 +1,19 @@
 """What the package logs is shown, recorded in products and silenced with what jwst logs."""
 
 import logging
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tqdm.auto
 from jwst.stpipe import Step
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.messages import warn
 from jwst_fusion.steps.base import FusionBaseStep
 from jwst_fusion.steps.fusion_pipeline import FusionPipeline
+from jwst_fusion.steps.notebook_bar import notebook_bar
 from jwst_fusion.steps.parameter_log import short_parameters
 
 log = logging.getLogger("jwst_fusion.fusion.somewhere")
@@ -94,3 +98,19 @@ def test_a_user_can_silence_them(image, way, silenced, capsys, caplog):
     assert "engine" not in recorded(result)
     if way == "call":
         assert "Step Talking" in recorded(result)  # what others log goes on
+
+
+@pytest.mark.parametrize(("long", "notebook"), [(0.0, True), (60.0, True), (0.0, False)])
+def test_a_notebook_has_a_bar_for_what_takes_long(long, notebook, monkeypatch, capsys):
+    shell = type("ZMQInteractiveShell" if notebook else "TerminalInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    # no widgets here: tqdm.auto is the bar of a terminal
+    monkeypatch.setattr("tqdm.auto.tqdm", tqdm.std.tqdm)
+    monkeypatch.setattr("jwst_fusion.steps.notebook_bar.LONG", long)
+    handlers = list(logging.getLogger("jwst_fusion").handlers)
+    with notebook_bar("Talking"):
+        log.warning("engine at work")
+    assert ("Talking: engine at work [00:00]" in capsys.readouterr().err) == (
+        notebook and long == 0
+    )
+    assert logging.getLogger("jwst_fusion").handlers == handlers
