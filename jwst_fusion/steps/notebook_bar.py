@@ -24,7 +24,8 @@ class _Bar(logging.Handler):
     def emit(self, record):
         seconds = time.monotonic() - self._started
         if self._bar is None and seconds > LONG:
-            self._bar = self._make(bar_format="{desc} [{elapsed}]", leave=False)
+            form = "{desc} [{elapsed}]"
+            self._bar = self._make(desc=self._name, bar_format=form, leave=False)
             self._bar.start_t -= seconds
         if self._bar is not None:
             self._bar.set_description_str(f"{self._name}: {record.getMessage()[:_LETTERS]}")
@@ -65,8 +66,13 @@ def notebook_bar(name):
     bar = _Bar(name, tqdm)
     logger = logging.getLogger("jwst_fusion")
     logger.addHandler(bar)
+    level = logger.level
+    if level == logging.NOTSET and not logger.isEnabledFor(logging.INFO):
+        # for the bar alone: what shows warnings only goes on to do so
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(bar)
         bar.close()
