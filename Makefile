@@ -23,7 +23,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main test-cubeviz dist test-wheel bench lint audit changes docs linkcheck clean
+.PHONY: demo test fuzz coverage test-oldest test-newest test-jwst-main test-cubeviz dist test-wheel bench lint audit recipe changes docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -104,6 +104,14 @@ audit:
 	$(AUDIT)/bin/python $(PIP) ".[audit]"
 	$(AUDIT)/bin/cyclonedx-py environment --output-format JSON --output-file sbom.json
 	$(AUDIT)/bin/pip-audit --local --skip-editable
+
+# The recipe for conda-forge, read and rendered by rattler-build, which refuses what it does not know.
+RENDER = import rattler_build as r, pathlib as p; text = p.Path('.github/conda-forge/recipe.yaml').read_text(); \
+  print(*r.Stage0Recipe.from_yaml(text).render(r.VariantConfig.from_yaml('python_min: [\'3.11\']')))
+recipe:
+	$(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python $(PIP) "py-rattler-build>=0.73"
+	$(LINT)/bin/python -c "$(RENDER)"
 
 # The fragments of changes/ as a section of CHANGES.rst: make changes VERSION=0.2.0
 changes:
