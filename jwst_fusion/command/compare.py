@@ -49,7 +49,8 @@ def _run(options):
     print(f"Mean spectrum: median error {100 * found['mean_spectrum']:.3f} %")
     print(f"Within 2 standard errors: {100 * found['within']:.1f} % of the voxels (95 expected)")
     bright = found["brightest"]
-    line = f"strongest line ({bright['wavelength']:.4f} {found['unit']}) by {100 * bright['line']:.2f} % (median)"
+    place = f"{bright['wavelength']:.4f} {found['unit']}"
+    line = f"strongest line ({place}) by {100 * bright['line']:.2f} % (median)"
     print(
         f"Brightest 3 % of the pixels: spectra wrong by {100 * bright['spectra']:.2f} % rms, "
         f"{line if bright['line'] >= 0 else 'no line'}; 68 % of errors over those stated "
