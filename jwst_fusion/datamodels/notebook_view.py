@@ -100,8 +100,8 @@ def view_html(title, *, data=None, table=None, level=None, verdict=None, report=
         Level of the verdict.
     verdict : str, optional
         The verdict, a sentence.
-    report : str or `~pathlib.Path`, optional
-        The report.
+    report : `~pathlib.Path` or str, optional
+        The report; text, as files have it, is taken for a name in the folder of the product.
 
     Returns
     -------
@@ -130,10 +130,9 @@ def _text(value):
 
 def _report_link(report):
     """Path of a report that is there, as a link; else its name."""
-    path = Path(report)
-    if path.is_absolute() and path.is_file():
-        return f'<a href="{_text(path.as_uri())}">{_text(path)}</a>'
-    return f"<code>{_text(path.name)}</code>, beside the product"
+    if isinstance(report, Path) and report.is_file():
+        return f'<a href="{_text(report.as_uri())}">{_text(report)}</a>'
+    return f"<code>{_text(Path(report).name)}</code>, beside the product"
 
 
 def _picture(data):

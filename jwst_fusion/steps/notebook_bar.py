@@ -20,8 +20,15 @@ class _Bar(logging.Handler):
         super().__init__(logging.INFO)
         self._name, self._make, self._bar = name, make, None
         self._started = time.monotonic()
+        # level of what others are to see, and the logger that shows it, if not those of the package
+        self._shown, self._parent = logging.NOTSET, None
+
+    def pass_on(self, parent, level):
+        self._parent, self._shown = parent, level
 
     def emit(self, record):
+        if self._parent is not None and record.levelno >= self._shown:
+            self._parent.callHandlers(record)
         seconds = time.monotonic() - self._started
         if self._bar is None and seconds > LONG:
             form = "{desc} [{elapsed}]"
@@ -66,13 +73,16 @@ def notebook_bar(name):
     bar = _Bar(name, tqdm)
     logger = logging.getLogger("jwst_fusion")
     logger.addHandler(bar)
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     if level == logging.NOTSET and not logger.isEnabledFor(logging.INFO):
-        # for the bar alone: what shows warnings only goes on to do so
+        # for the bar alone: whoever sees warnings only goes on to do so
+        bar.pass_on(logger.parent, logger.getEffectiveLevel())
         logger.setLevel(logging.INFO)
+        logger.propagate = False
     try:
         yield
     finally:
         logger.setLevel(level)
+        logger.propagate = propagate
         logger.removeHandler(bar)
         bar.close()

@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status
 from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.exposure_cube import blended_template
 from jwst_fusion.products.fused_cube import flags_of
 from jwst_fusion.products.observations import open_cube, read_cube
 
@@ -162,6 +164,21 @@ def test_frames_of_coordinates_and_wavelengths_and_times_are_kept(product):
     assert (header["RADESYS"], header["SPECSYS"]) == ("ICRS", "BARYCENT")
     assert header["VELOSYS"] == -26520.99
     assert [header[f"MJD-{name}"] for name in ("BEG", "AVG", "END")] == [59764.1, 59764.2, 59764.3]
+
+
+def test_of_exposures_the_frame_is_that_of_the_first_and_the_times_are_those_of_all():
+    exposures = []
+    for number in range(2):
+        model = datamodels.IFUImageModel((4, 4))
+        model.meta.wcsinfo.specsys, model.meta.wcsinfo.velosys = "BARYCENT", -100.0 + number
+        model.meta.exposure.start_time_mjd = 59764.0 + number
+        model.meta.exposure.end_time_mjd = 59764.5 + number
+        exposures.append(model)
+    channels = SimpleNamespace(wavelength=np.array([2.0, 2.1, 2.2]), even=True)
+    template = blended_template(exposures, channels)
+    info, times = template.meta.wcsinfo, template.meta.exposure
+    assert (info.specsys, info.velosys) == ("BARYCENT", -100.0)
+    assert (times.start_time_mjd, times.end_time_mjd) == (59764.0, 59765.5)
 
 
 def test_arrays_without_pixels_are_tables_of_the_file_only(tmp_path):

@@ -1,5 +1,6 @@
 """What the package logs is shown, recorded in products and silenced with what jwst logs."""
 
+import io
 import logging
 import sys
 from types import SimpleNamespace
@@ -98,6 +99,30 @@ def test_a_user_can_silence_them(image, way, silenced, capsys, caplog):
     assert "engine" not in recorded(result)
     if way == "call":
         assert "Step Talking" in recorded(result)  # what others log goes on
+
+
+def test_a_bar_sees_more_than_is_shown(monkeypatch, capsys):
+    """Warnings only are asked for: the bar has the rest, and nobody else."""
+    monkeypatch.setattr("jwst_fusion.steps.notebook_bar._in_notebook", lambda: True)
+    monkeypatch.setattr("tqdm.auto.tqdm", tqdm.std.tqdm)
+    monkeypatch.setattr("jwst_fusion.steps.notebook_bar.LONG", 0.0)
+    package = logging.getLogger("jwst_fusion")
+    stream = io.StringIO()
+    shown = logging.StreamHandler(stream)
+    package.parent.addHandler(shown)
+    before = package.parent.level
+    package.parent.setLevel(logging.WARNING)
+    try:
+        with notebook_bar("Talking"):
+            log.info("engine at work")
+            log.warning("engine worries")
+        assert "Talking: engine at work" in capsys.readouterr().err
+        assert stream.getvalue() == "engine worries\n"
+        assert package.propagate
+        assert package.level == logging.NOTSET
+    finally:
+        package.parent.removeHandler(shown)
+        package.parent.setLevel(before)
 
 
 @pytest.mark.parametrize(("long", "notebook"), [(0.0, True), (60.0, True), (0.0, False)])
