@@ -44,7 +44,7 @@ def short_parameters(step):
 
 def _changed(step, prefix=""):
     """Yield names and values of the parameters that are not at their defaults."""
-    defaults = config_parser.config_from_dict({}, type(step).load_spec_file())
+    defaults = config_parser.config_from_dict({}, type(step).load_spec_file(), allow_missing=True)
     for name, value in Step.get_pars(step).items():
         if name in _NOT_SET_BY_USERS or name not in defaults:
             continue
