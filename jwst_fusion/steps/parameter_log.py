@@ -46,9 +46,9 @@ def _changed(step, prefix=""):
     """Yield names and values of the parameters that are not at their defaults."""
     defaults = config_parser.config_from_dict({}, type(step).load_spec_file(), allow_missing=True)
     for name, value in Step.get_pars(step).items():
-        if name in _NOT_SET_BY_USERS or name not in defaults:
+        if name in _NOT_SET_BY_USERS or name == "steps":
             continue
-        if str(value) != str(defaults[name]):
+        if name not in defaults or str(value) != str(defaults[name]):
             yield prefix + name, value
     for name in getattr(step, "step_defs", ()):
         yield from _changed(getattr(step, name), f"{prefix}steps.{name}.")

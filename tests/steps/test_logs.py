@@ -33,6 +33,12 @@ class Talking(FusionBaseStep):
         return model
 
 
+class Needing(Talking):
+    """A step with a parameter that has no default."""
+
+    spec = "need = float()"
+
+
 @pytest.fixture
 def image():
     model = datamodels.ImageModel(np.ones((4, 5), "f4"))
@@ -79,6 +85,11 @@ def test_parameters_are_logged_in_one_line(image):
         result = Talking.call(image, **given)
         (line,) = [text for text in recorded(result).split("\n20") if "parameters" in text]
         assert f"{line}\n".endswith(f"Step Talking: parameters are at their {said}")
+
+
+def test_parameters_without_a_default_are_logged(image):
+    text = recorded(Needing.call(image, need=2.5))
+    assert "Step Needing: parameters are at their defaults but for need = 2.5" in text
 
 
 def test_parameters_of_the_steps_of_a_pipeline_are_named(caplog):
