@@ -106,7 +106,7 @@ def view_html(title, *, data=None, table=None, level=None, verdict=None, report=
     Returns
     -------
     str
-        HTML without styles or scripts of its own.
+        HTML with inline styles, and no scripts.
     """
     if verdict:
         colour, mark = _COLOURS.get(level, "inherit"), _MARKS.get(level, "")
