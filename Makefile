@@ -23,7 +23,7 @@ PINS = import configparser as c; p = c.ConfigParser(); p.read('setup.cfg'); \
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test search fuzz coverage test-oldest test-newest test-jwst-main dist test-wheel bench lint audit changes docs linkcheck clean
+.PHONY: demo test search fuzz coverage test-oldest test-newest test-jwst-main test-cubeviz dist test-wheel bench lint audit recipe changes docs linkcheck clean
 
 $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -65,6 +65,10 @@ test-newest:
 test-jwst-main:
 	$(MAKE) test VENV=.venv-jwst-main WITH="jwst@git+https://github.com/spacetelescope/jwst"
 
+# A fused cube in Cubeviz, which brings a hundred packages: in an environment of its own.
+test-cubeviz:
+	$(MAKE) test VENV=.venv-cubeviz WITH="--editable .[cubeviz]" TESTS=tests/datamodels/test_ecosystem.py
+
 dist:
 	$(PYTHON) -m venv $(DIST)
 	$(DIST)/bin/python $(PIP) build
@@ -104,6 +108,14 @@ audit:
 	$(AUDIT)/bin/python $(PIP) ".[audit]"
 	$(AUDIT)/bin/cyclonedx-py environment --output-format JSON --output-file sbom.json
 	$(AUDIT)/bin/pip-audit --local --skip-editable
+
+# The recipe for conda-forge, read and rendered by rattler-build, which refuses what it does not know.
+RENDER = import rattler_build as r, pathlib as p; text = p.Path('.github/conda-forge/recipe.yaml').read_text(); \
+  print(*r.Stage0Recipe.from_yaml(text).render(r.VariantConfig.from_yaml('python_min: [\'3.11\']')))
+recipe:
+	$(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python $(PIP) "py-rattler-build>=0.73"
+	$(LINT)/bin/python -c "$(RENDER)"
 
 # The fragments of changes/ as a section of CHANGES.rst: make changes VERSION=0.2.0
 changes:

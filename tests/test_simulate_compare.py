@@ -163,3 +163,30 @@ def test_what_is_not_fused_is_not_saved_as_fused(folder, tmp_path, caplog):
     assert result.meta.cal_step.fusion == "SKIPPED"
     assert list(tmp_path.glob("*.fits")) == []
     assert "NOT FUSED: no image can be used" in caplog.records[-1].getMessage()
+
+
+def test_compare_fused_counts_with_their_truth(tmp_path, capsys):
+    """A cube of photons by energy: the truth itself, and half of it."""
+    rng = np.random.default_rng(3)
+    truth = rng.uniform(50, 60, (40, 6, 7)).astype("f4")
+    truth[20] *= 3
+    header = fits.Header({"CTYPE3": "ENER", "CUNIT3": "keV", "CRPIX3": 1.0, "CRVAL3": 0.6})
+    header["CDELT3"], header["CDELT1"] = 0.01, -0.001
+    fits.PrimaryHDU(truth, header).writeto(tmp_path / "truth.fits")
+    error = fits.ImageHDU(np.full_like(truth, 1.0), name="ERR")
+    for name, factor in (("same", 1 + 1e-6), ("half", 0.5)):
+        cube = fits.ImageHDU(factor * truth, header, name="SCI")
+        fits.HDUList([fits.PrimaryHDU(), cube, error]).writeto(tmp_path / f"{name}.fits")
+    same = compare_with_truth(tmp_path / "same.fits", tmp_path / "truth.fits")
+    assert same["unit"] == "keV"
+    assert same["quality"]["fused cube"]["PSNR"] > 100
+    assert same["within"] == 1.0
+    words = ["compare", str(tmp_path / "half.fits"), str(tmp_path / "truth.fits")]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Mean spectrum: median error 50.000 %" in said
+    assert "strongest line (0.8000 keV) by 50.00 %" in said
+    assert (tmp_path / "half_compared.png").is_file()
+    fits.PrimaryHDU(truth[1:], header).writeto(tmp_path / "short.fits")
+    with pytest.raises(ValueError, match="not that of the fused cube"):
+        compare_with_truth(tmp_path / "same.fits", tmp_path / "short.fits")

@@ -80,6 +80,10 @@ def ranges_of_cube(header, science):
     return _without_gap(header, min(ends), max(ends), None)
 
 
+# Share of a filter of MIRI that a band covers at least if its neighbours cover the rest.
+_WORTH_A_HINT = 0.05
+
+
 @lru_cache(maxsize=4096)
 def judge_filter(name, instrument, ranges, *, gratings=(), minimum=MIN_COVERAGE):
     """
@@ -127,7 +131,10 @@ def judge_filter(name, instrument, ranges, *, gratings=(), minimum=MIN_COVERAGE)
     covered = (
         f"{100 * whole:.0f} % of {name} is covered" if whole >= 0.005 else f"{name} lies outside"
     )
-    return False, f"{covered} (wavelengths {text} um)"
+    hint = ""
+    if instrument == "MIRI" and whole >= _WORTH_A_HINT:
+        hint = ": cubes of whole channels (cube_build with output_type=channel) may cover it"
+    return False, f"{covered} (wavelengths {text} um){hint}"
 
 
 def _share(band, ranges):

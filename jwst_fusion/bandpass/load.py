@@ -62,7 +62,7 @@ def load_bandpass(name, *, path=None, instrument="NIRCAM"):
         band = read_bandpass(folder / inside, name=text)
         source = f"STPSF data {_version(folder)}, {inside.as_posix()}"
         return Bandpass(text, band.wavelength, band.throughput, source)
-    remedy = "set STPSF_PATH to the data files of STPSF or give a file"
+    remedy = "run 'jwst-fusion psf fetch' and set STPSF_PATH to its folder, or give a file"
     if instrument not in _NOMINAL:
         msg = f"no throughput of {text} ({instrument}) is found: {remedy}"
         raise ValueError(msg)

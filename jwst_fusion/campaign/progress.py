@@ -123,7 +123,7 @@ class Progress:
 
 def _bar(total):
     try:
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
     except ImportError:
         return None  # the log lines say the same
     return tqdm(total=total, unit="target", dynamic_ncols=True)

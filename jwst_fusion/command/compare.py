@@ -6,6 +6,7 @@ __all__ = ["add_parser", "compare_with_truth"]
 
 _BRIGHTEST = 0.97  # quantile of the brightness above which pixels are looked at by themselves
 _SEEN = 5.0  # standard errors of a voxel that a line has to be bright to be compared
+_HALF_WIDTH = 3.0  # arcsec: of the field that is drawn at most, of JWST
 _APART = 6  # pixels between the places whose spectra are drawn
 
 
@@ -25,7 +26,7 @@ def add_parser(subparsers):
         description=f"{text.capitalize()}: print figures of merit, and draw a picture.",
     )
     add = one.add_argument
-    add("fused", type=Path, help="fused cube (fused_s3d)")
+    add("fused", type=Path, help="fused cube (fused_s3d, hifred)")
     add("truth", type=Path, help="what 'simulate' wrote, or a true cube at the images' resolution")
     text = "cube before the fusion, to compare with (default: the one beside the product)"
     add("--cube", type=Path, help=text)
@@ -46,11 +47,13 @@ def _run(options):
     for name, row in found["quality"].items():
         print(f"  {name:26s} {row['PSNR']:10.2f} {row['SAM']:10.3f} {row['ERGAS']:8.3f}")
     print(f"Mean spectrum: median error {100 * found['mean_spectrum']:.3f} %")
-    print(f"Within 2 standard errors: {100 * found['within']:.1f} % of the voxels (95 expected)")
+    if found["within"] >= 0:
+        print(
+            f"Within 2 standard errors: {100 * found['within']:.1f} % of the voxels (95 expected)"
+        )
     bright = found["brightest"]
-    line = (
-        f"strongest line ({bright['wavelength']:.4f} um) by {100 * bright['line']:.2f} % (median)"
-    )
+    place = f"{bright['wavelength']:.4f} {found['unit']}"
+    line = f"strongest line ({place}) by {100 * bright['line']:.2f} % (median)"
     print(
         f"Brightest 3 % of the pixels: spectra wrong by {100 * bright['spectra']:.2f} % rms, "
         f"{line if bright['line'] >= 0 else 'no line'}; 68 % of errors over those stated "
@@ -85,7 +88,7 @@ def compare_with_truth(fused, truth, *, cube=None, picture=None):
         of the brightest 3 % of the pixels the rms relative error of their ``spectra``, the median
         one of the strongest ``line`` above its surroundings in wavelength (NaN where none is five
         standard errors bright), its ``wavelength`` [um], and the 68 % quantile of errors over those
-        stated (``pull``); ``resolution`` of the product.
+        stated (``pull``); ``resolution`` of the product; ``unit`` of the wavelengths, or "keV".
 
     Raises
     ------
@@ -126,14 +129,16 @@ def compare_with_truth(fused, truth, *, cube=None, picture=None):
         reference[seen][:, usable][:, None], data[seen][:, usable][:, None]
     )
     off = (data - reference)[seen][:, usable] / product["error"][seen][:, usable]
+    off = off[np.isfinite(off)]
     if picture is not None:
         _draw(picture, product, coarse, cubes, reference, seen, usable, header)
     return {
         "quality": quality,
         "mean_spectrum": float(np.median(np.abs(spectrum))),
-        "within": float(np.mean(np.abs(off[np.isfinite(off)]) < 2.0)),
+        "within": float(np.mean(np.abs(off) < 2.0)) if off.size else np.nan,
         "brightest": _brightest(product, reference, seen, usable),
         "resolution": str(product["primary"].get("FUSRESOL", "imager")),
+        "unit": product["unit"],
     }
 
 
@@ -197,6 +202,8 @@ def _read(path, what):
         msg = f"{path} does not exist"
         raise FileNotFoundError(msg)
     with fits.open(path) as hdus:
+        if _is_of_energies(hdus):
+            return _read_energies(hdus)
         if "SCI" not in hdus or hdus["SCI"].header["NAXIS"] != 3:
             msg = f"{path} is no {what}: it has no cube in an extension SCI"
             raise ValueError(msg)
@@ -208,7 +215,31 @@ def _read(path, what):
             "header": hdus["SCI"].header.copy(),
             "primary": hdus[0].header.copy(),
             "wavelength": file_wavelengths(hdus, str(path)),
+            "unit": "um",
         }
+
+
+def _is_of_energies(hdus):
+    """Tell whether a file has a cube of photons by energy, as X-ray telescopes see them."""
+    cube = hdus["SCI"] if "SCI" in hdus else hdus[0]
+    return cube.header["NAXIS"] == 3 and str(cube.header.get("CTYPE3", "")).startswith("ENER")
+
+
+def _read_energies(hdus):
+    """Arrays, headers and energies of a cube of photons, fused or true."""
+    import numpy as np
+
+    cube = hdus["SCI"] if "SCI" in hdus else hdus[0]
+    data, header = cube.data.astype(float), cube.header.copy()
+    return {
+        "data": data,
+        "error": hdus["ERR"].data.astype(float) if "ERR" in hdus else data * np.nan,
+        "header": header,
+        "primary": hdus[0].header.copy(),
+        "wavelength": header["CRVAL3"]
+        + (np.arange(len(data)) + 1 - header["CRPIX3"]) * header["CDELT3"],
+        "unit": "keV",
+    }
 
 
 def _read_truth(path, product):
@@ -223,7 +254,16 @@ def _read_truth(path, product):
         if is_scene_file(hdus):
             truth = read_truth(hdus, path.name)
             return truth.cube(product["header"], product["wavelength"])
-    return _regridded(_read(path, "truth"), product)
+    found = _read(path, "truth")
+    if found["unit"] != product["unit"]:
+        msg = f"{path} is in {found['unit']}, the fused cube in {product['unit']}"
+        raise ValueError(msg)
+    if product["unit"] == "keV":
+        if found["data"].shape != product["data"].shape:
+            msg = f"{path} has the shape {found['data'].shape}, not that of the fused cube"
+            raise ValueError(msg)
+        return found["data"]
+    return _regridded(found, product)
 
 
 def _beside(fused, product):
@@ -253,6 +293,7 @@ def _draw(picture, product, coarse, cubes, truth, seen, usable, header):
     from jwst_fusion.report.fused.overview import Panel, SpectrumPlot, draw_overview
 
     scale = abs(header["CDELT1"]) * 3600
+    labels = ("energy [keV]", "photons") if product["unit"] == "keV" else ()
     data, wavelength = product["data"], product["wavelength"]
     line, line_map = _strongest_line(np.mean(truth[:, usable], axis=1), seen)
 
@@ -263,7 +304,7 @@ def _draw(picture, product, coarse, cubes, truth, seen, usable, header):
 
     rows = [
         ("mean", panels(lambda values: np.mean(values[seen], axis=0))),
-        (f"{wavelength[line]:.4f} µm", panels(line_map)),
+        (f"{wavelength[line]:.4f} {product['unit'].replace('um', 'µm')}", panels(line_map)),
     ]
     bright = np.where(usable, np.mean(truth[seen], axis=0), -np.inf)
     contrast = np.where(usable, line_map(truth), -np.inf)
@@ -277,9 +318,13 @@ def _draw(picture, product, coarse, cubes, truth, seen, usable, header):
         if coarse is not None:
             curves["cube"] = cubes["cube, interpolated"][:, y, x]
         place = ((x - (nx - 1) / 2) * scale, (y - (ny - 1) / 2) * scale)
-        spectra.append(SpectrumPlot(title, wavelength, curves, product["error"][:, y, x], place))
+        spectra.append(
+            SpectrumPlot(title, wavelength, curves, product["error"][:, y, x], place, *labels)
+        )
     half = 0.5 * scale * max(nx, ny)
-    draw_overview(picture, rows, spectra, title="Fused cube and truth", half_width=min(half, 3.0))
+    if product["unit"] == "um":
+        half = min(half, _HALF_WIDTH)
+    draw_overview(picture, rows, spectra, title="Fused cube and truth", half_width=half)
 
 
 def _running_median(values, width=21):

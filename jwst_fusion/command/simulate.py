@@ -88,6 +88,8 @@ def _xray(folder, options):
     else:
         path = write_xray_pair(xray_pair("small", seed=options.seed), folder)
     print(f"{path} written: strun hifred {path} --output_dir={folder}")
+    stem = path.with_name(path.name.removesuffix("_asn.json"))
+    print(f"then: jwst-fusion compare {stem}_hifred.fits {stem}_truth.fits")
     return 0
 
 

@@ -3,6 +3,7 @@
 from stdatamodels.jwst.datamodels import IFUCubeModel
 
 from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+from jwst_fusion.datamodels.notebook_view import NotebookView
 from jwst_fusion.datamodels.whole_file import WholeFile
 
 __all__ = ["FusedCubeModel", "allow_fusion_status"]
@@ -30,7 +31,7 @@ _STATUS_SCHEMA = {
 }
 
 
-class FusedCubeModel(WholeFile, IFUCubeModel):
+class FusedCubeModel(NotebookView, WholeFile, IFUCubeModel):
     """
     A data model for cubes fused from images and an IFU cube.
 
@@ -121,6 +122,7 @@ class FusedCubeModel(WholeFile, IFUCubeModel):
 
     schema_url = SCHEMA_URI_PREFIX + "fused_cube.schema"
     written_as = IFUCubeModel.__name__
+    listed = "joined_posteriors"
 
 
 def allow_fusion_status(model):

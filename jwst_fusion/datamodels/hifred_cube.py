@@ -3,6 +3,7 @@
 from stdatamodels.jwst.datamodels import IFUCubeModel
 
 from jwst_fusion.datamodels.integration import SCHEMA_URI_PREFIX
+from jwst_fusion.datamodels.notebook_view import NotebookView
 from jwst_fusion.datamodels.whole_file import WholeFile
 
 __all__ = ["HifredCubeModel", "allow_hifred_status"]
@@ -15,7 +16,7 @@ _STATUS = {
 }
 
 
-class HifredCubeModel(WholeFile, IFUCubeModel):
+class HifredCubeModel(NotebookView, WholeFile, IFUCubeModel):
     """
     A data model for cubes fused from two IFU cubes.
 
@@ -75,6 +76,7 @@ class HifredCubeModel(WholeFile, IFUCubeModel):
 
     schema_url = SCHEMA_URI_PREFIX + "hifred_cube.schema"
     written_as = IFUCubeModel.__name__
+    provenance = "hifred"
 
 
 def allow_hifred_status(model):

@@ -93,7 +93,9 @@ def fuse_observations(cube, images, options):
     if not np.any(data[good]):
         msg = f"{cube.name} has no usable data (all bad, or all zero)"
         raise NotFusableError(msg)
-    images, responses, coverages, throughputs = _usable_filters(wavelength, good, images, options)
+    images, responses, coverages, throughputs = _usable_filters(
+        cube, wavelength, good, images, options
+    )
     factor = options.factor
     if factor == "auto":
         factor = choose_factor(cube_grid.scale, [image.grid.scale for image in images])
@@ -261,7 +263,7 @@ def _excluded(cube, options):
     return out
 
 
-def _usable_filters(wavelength, good, images, options):
+def _usable_filters(cube, wavelength, good, images, options):
     """Leave out images whose filter the cube does not cover."""
     known, bandpasses = known_bandpasses(images, options.throughput_files())
     seen = good.any(0).sum()
@@ -285,6 +287,12 @@ def _usable_filters(wavelength, good, images, options):
             "no filter lies within the cube's wavelengths, "
             f"{wavelength.min():.3f} to {wavelength.max():.3f} um (parameter min_coverage)"
         )
+        partly = [image.filter for image, part in zip(known, coverages, strict=True) if part > 0]
+        if partly and cube.instrument == "MIRI":
+            msg += (
+                f"; {', '.join(dict.fromkeys(partly))} reaches beyond it: build the cubes of whole "
+                "channels, or of several (cube_build with output_type=channel or multi)"
+            )
         raise NotFusableError(msg)
     kept = [image for image, keep in zip(known, covered, strict=True) if keep]
     sources = [band.source for band, keep in zip(bandpasses, covered, strict=True) if keep]

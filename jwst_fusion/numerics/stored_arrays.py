@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from jwst_fusion.input_files import check_whole, one_line
+from jwst_fusion.numerics.array_tables import plain
 
 __all__ = ["StoredArrays", "stored_arrays", "stored_items"]
 
@@ -167,7 +168,7 @@ def _items(hdus, extensions):
     for attribute, place in extensions.items():
         for version, item in enumerate(found, start=1):
             if (place, version) in hdus:
-                array = hdus[place, version].data
+                array = plain(hdus[place, version].data)
                 item[attribute] = np.array(array, array.dtype.newbyteorder("="))
     return found
 
@@ -201,7 +202,7 @@ def _of_extensions(name, hdus, extensions, slit):
         place = next(((one, version) for one in places if (one, version) in hdus), None)
         if place is None:
             continue
-        array = hdus[place].data
+        array = plain(hdus[place].data)
         if array is not None and array.dtype.names is None:
             array = np.array(array, array.dtype.newbyteorder("="))
         found[attribute] = array

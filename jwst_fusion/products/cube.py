@@ -108,6 +108,8 @@ def _attach_wcs(product):
     for name, usual in (("cunit1", "deg"), ("cunit2", "deg"), ("cunit3", "um"), ("pc3_3", 1.0)):
         if getattr(info, name) is None:
             setattr(info, name, usual)
+    if product.meta.coordinates.reference_frame is None:
+        product.meta.coordinates.reference_frame = "ICRS"
     product.meta.wcs = create_fitswcs(product)
     product.meta.wcs.bounding_box = (
         (-0.5, width - 0.5),

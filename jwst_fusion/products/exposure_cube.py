@@ -12,6 +12,7 @@ from jwst_fusion.fusion.origin import CUBE
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.fused_cube import RANK_RULES, extreme, flags_of
+from jwst_fusion.products.map_coordinates import give_map_coordinates
 from jwst_fusion.products.reobserved import reobserved_image
 from jwst_fusion.products.source_spectra import store_sources
 from jwst_fusion.products.tables import (
@@ -45,6 +46,9 @@ _LEGEND = {
 }
 # Of the exposures, as those say where each of them points.
 _NOT_BLENDED = ["meta.filename", "meta.wcsinfo", "meta.asn"]
+# Of what is not blended: where a moving target is, roll, and the frame of the wavelengths with the
+# velocity by which they were brought there. jwst's cube_build takes those of the first exposure.
+_OF_THE_FIRST = ("mt_avra", "mt_avdec", "roll_ref", "specsys", "velosys")
 
 
 def blended_template(models, channels, *, channel=None):
@@ -65,12 +69,12 @@ def blended_template(models, channels, *, channel=None):
     `~stdatamodels.jwst.datamodels.IFUCubeModel`
         A cube of one pixel (L, 1, 1) with wavelengths.
     """
-    blender, moving = ModelBlender(_NOT_BLENDED), None
+    blender, kept = ModelBlender(_NOT_BLENDED), None
     for model in models:
         blender.accumulate(model)
         info = model.meta.wcsinfo
-        if moving is None:
-            moving = {key: getattr(info, key) for key in ("mt_avra", "mt_avdec", "roll_ref")}
+        if kept is None:
+            kept = {key: getattr(info, key) for key in _OF_THE_FIRST}
     template = IFUCubeModel((len(channels.wavelength), 1, 1))
     blender.finalize_model(template)
     _drop_unknown(template.meta.instance)
@@ -86,7 +90,7 @@ def blended_template(models, channels, *, channel=None):
         info.waverange_start, info.waverange_end = float(wavelength[0]), float(wavelength[-1])
     else:
         set_wavelengths(template, wavelength)
-    for key, value in (moving or {}).items():
+    for key, value in (kept or {}).items():
         if value is not None:
             setattr(info, key, value)
     if template.meta.target.type == "MOVING" and info.mt_avra is not None:
@@ -162,6 +166,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     add_record(product, options, messages)
     give_units(product)
     _add_sources(product, fused)
+    give_map_coordinates(product)
     return product
 
 

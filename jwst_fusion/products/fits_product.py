@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from astropy.io import fits
 
+from jwst_fusion.datamodels.notebook_view import plain_text, view_html
 from jwst_fusion.partial_files import renamed_when_complete
 
 __all__ = ["FitsProduct", "energy_header", "pairs_table"]
@@ -35,6 +36,9 @@ class FitsProduct:
     #: Observatory of whose reference files stpipe keeps account: there are none.
     crds_observatory = "none"
 
+    # path of the report that the step has written, which a file does not know
+    _report = None
+
     def __init__(self, hdus, filename):
         self.hdus = hdus
         status = SimpleNamespace(hifred=hdus[0].header.get("S_HIFRED"))
@@ -43,6 +47,34 @@ class FitsProduct:
     def __repr__(self):
         shape = None if self.data is None else self.data.shape
         return f"<FitsProduct {self.meta.filename}, {shape}>"
+
+    def _repr_html_(self):
+        header = self.header
+        return view_html(
+            repr(self),
+            data=self.data,
+            level=header.get("HIFLEVEL"),
+            verdict=header.get("HIFVERD"),
+            report=self._report or header.get("HIFREPRT"),
+        )
+
+    def note_verdict(self, level, verdict, report):
+        """
+        Keep what the report says.
+
+        Parameters
+        ----------
+        level : {"good", "caution", "fault"}
+            Level of the verdict.
+        verdict : str
+            The verdict, a sentence.
+        report : `~pathlib.Path`
+            The page.
+        """
+        self._report = report.resolve()
+        self.header["HIFLEVEL"] = (level, "verdict of report")
+        self.header["HIFVERD"] = plain_text(verdict)
+        self.header["HIFREPRT"] = plain_text(report.name)
 
     @property
     def header(self):

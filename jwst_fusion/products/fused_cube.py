@@ -7,6 +7,7 @@ from jwst_fusion import __version__
 from jwst_fusion.fusion.origin import CUBE, IMAGE, IMAGE_SUBSPACE
 from jwst_fusion.numerics.gaussian import FWHM_OF_SIGMA
 from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.map_coordinates import give_map_coordinates
 from jwst_fusion.products.source_spectra import add_sources
 from jwst_fusion.products.tables import add_arrays, add_tables
 
@@ -85,6 +86,7 @@ def fused_product(template, fused, options, *, images_given=None, messages=()):
     add_tables(product, template, fused, options, messages)
     add_arrays(product, fused)
     add_sources(product, fused)
+    give_map_coordinates(product)
     return product
 
 

@@ -7,6 +7,7 @@ from jwst_fusion.hifred.stored_posterior import packed
 from jwst_fusion.products.agreement_tables import agreement_arrays, solver_tables
 from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.hifred_provenance import SOFTWARE, flags, notes, parameters, summary
+from jwst_fusion.products.map_coordinates import give_map_coordinates
 from jwst_fusion.products.software import software
 
 __all__ = ["hifred_product"]
@@ -78,6 +79,7 @@ def hifred_product(data, result, x, y, model, options, messages=()):
     texts = notes(data, result, messages)
     if texts:
         _add_texts(product, "note_table", [(text,) for text in texts], end=False)
+    give_map_coordinates(product)
     return product
 
 

@@ -26,7 +26,11 @@ def in_memory_file(model):
     `~astropy.io.fits.HDUList`
         The extensions. They share their arrays with the model.
     """
-    hdus = fits_support.to_fits(model._instance, model._schema)
+    if isinstance(model, WholeFile):
+        with model.as_written() as schema:
+            hdus = fits_support.to_fits(model._instance, schema)
+    else:
+        hdus = fits_support.to_fits(model._instance, model._schema)
     try:
         yield hdus
     finally:

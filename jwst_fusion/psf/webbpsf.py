@@ -19,8 +19,9 @@ __all__ = ["OpticalModel", "data_fingerprint", "data_version", "find_data", "wav
 
 #: What to tell somebody who lacks the data.
 HOW_TO = (
-    "Download them as described at https://stpsf.readthedocs.io/en/stable/installation.html and "
-    "set the environment variable STPSF_PATH to the folder 'stpsf-data'"
+    "Get them by 'jwst-fusion psf fetch', or as described at "
+    "https://stpsf.readthedocs.io/en/stable/installation.html, and set the environment "
+    "variable STPSF_PATH to the folder 'stpsf-data'"
 )
 
 _PUPIL = "jwst_pupil_RevW_npix1024.fits.gz"

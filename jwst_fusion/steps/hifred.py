@@ -31,9 +31,8 @@ from jwst_fusion.products.hifred_provenance import flags
 from jwst_fusion.products.observations import check_file, read_cube
 from jwst_fusion.products.open import open_model
 from jwst_fusion.products.whole_file import in_memory_file
-from jwst_fusion.report.hifred.page import write_hifred_report
-from jwst_fusion.report.names import report_path
 from jwst_fusion.steps.base import FusionBaseStep
+from jwst_fusion.steps.reports import save_hifred_report
 
 __all__ = ["HifredStep"]
 
@@ -157,7 +156,7 @@ class HifredStep(FusionBaseStep):
         lines = self._save_lines(data, result, options, x.wcs, filename)
         if options.save_report:
             product.header["S_HIFRED"] = "COMPLETE"
-            self._save_report(product.hdus, data, filename, lines)
+            self._save_report(product.hdus, product, data, filename, lines)
         return product
 
     def _fuse_s3d(self, members, responses, options):
@@ -180,7 +179,7 @@ class HifredStep(FusionBaseStep):
         lines = self._save_lines(data, result, options, wcs, product.meta.filename)
         if options.save_report:
             with in_memory_file(product) as hdus:
-                self._save_report(hdus, data, product.meta.filename, lines)
+                self._save_report(hdus, product, data, product.meta.filename, lines)
         return product
 
     def _output_path(self, filename):
@@ -211,7 +210,7 @@ class HifredStep(FusionBaseStep):
         log.info("Saved maps of %d lines in %s", len(maps.lines), target)
         return maps
 
-    def _save_report(self, hdus, data, filename, lines=None):
+    def _save_report(self, hdus, product, data, filename, lines):
         path = self._output_path(filename)
         cubes = [
             np.where(response.mask, values, np.nan)
@@ -220,10 +219,7 @@ class HifredStep(FusionBaseStep):
                 (data.y, data.response_y),
             )
         ]
-        report = write_hifred_report(
-            report_path(path), hdus, name=path.name, cubes=cubes, maps=lines
-        )
-        log.info("Saved report in %s", report)
+        save_hifred_report(path, hdus, product, cubes, lines)
 
     def _fuse_models(self, models, responses, options):
         """Fuse two open models; the product, and data, result and WCS; or a finer cube, None."""

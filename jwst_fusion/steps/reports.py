@@ -5,12 +5,22 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from jwst_fusion.products.whole_file import in_memory_file
-from jwst_fusion.report.exposures.page import write_exposure_report
-from jwst_fusion.report.fused.page import write_fusion_report
-from jwst_fusion.report.joined.page import write_joined_report
+from jwst_fusion.report.exposures.page import exposure_page
+from jwst_fusion.report.fused.page import fusion_page
+from jwst_fusion.report.fused.product import read_fused, read_fused_exposures, read_input_cube
+from jwst_fusion.report.hifred.page import hifred_page
+from jwst_fusion.report.hifred.product import read_hifred
+from jwst_fusion.report.joined.page import joined_page
+from jwst_fusion.report.joined.product import read_joined
 from jwst_fusion.report.names import report_path
+from jwst_fusion.report.page import write_page
 
-__all__ = ["save_exposure_report", "save_fusion_report", "save_joined_report"]
+__all__ = [
+    "save_exposure_report",
+    "save_fusion_report",
+    "save_hifred_report",
+    "save_joined_report",
+]
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +40,9 @@ def save_fusion_report(path, product, cube):
     """
     path = Path(path)
     with in_memory_file(product) as fused, in_memory_file(cube) as before:
-        report = write_fusion_report(report_path(path), fused, name=path.name, cube=before)
-    log.info("Saved report in %s", report)
+        known = read_fused(fused, path.name)
+        page = fusion_page(known, read_input_cube(before, known))
+        _write(path, page, product)
 
 
 def save_exposure_report(path, product):
@@ -47,8 +58,8 @@ def save_exposure_report(path, product):
     """
     path = Path(path)
     with in_memory_file(product) as fused:
-        report = write_exposure_report(report_path(path), fused, name=path.name)
-    log.info("Saved report in %s", report)
+        page = exposure_page(read_fused_exposures(fused, path.name))
+        _write(path, page, product)
 
 
 def save_joined_report(path, product, parts):
@@ -68,5 +79,33 @@ def save_joined_report(path, product, parts):
     with ExitStack() as stack:
         whole = stack.enter_context(in_memory_file(product))
         known = {str(one.meta.filename): stack.enter_context(in_memory_file(one)) for one in parts}
-        report = write_joined_report(report_path(path), whole, name=path.name, parts=known)
-    log.info("Saved report in %s", report)
+        page = joined_page(read_joined(whole, path.name, parts=known), folder=path.parent)
+        _write(path, page, product)
+
+
+def save_hifred_report(path, hdus, product, cubes, maps=None):
+    """
+    Save the report on a cube fused by HIFReD.
+
+    Parameters
+    ----------
+    path : str
+        File of the product.
+    hdus : `~astropy.io.fits.HDUList`
+        Its extensions.
+    product : HifredCubeModel or `~jwst_fusion.products.fits_product.FitsProduct`
+        The product.
+    cubes : sequence of array
+        X and Y on the channels and pixels that were used, NaN where they were not used.
+    maps : `~jwst_fusion.hifred.line_maps.LineMaps`, optional
+        Maps of the lines that were asked for.
+    """
+    path = Path(path)
+    _write(path, hifred_page(read_hifred(hdus, path.name, cubes=cubes), maps=maps), product)
+
+
+def _write(path, page, product):
+    """Write a page beside the file of its product, which gets the verdict."""
+    report = write_page(report_path(path), page)
+    product.note_verdict(*page.verdict, report)
+    log.info("Saved report in %s: %s", report, page.verdict[1])

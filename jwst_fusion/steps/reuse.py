@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from stpipe.exceptions import ValidationError
 
 from jwst_fusion.steps.interrupts import told_of_interrupts
+from jwst_fusion.steps.notebook_bar import notebook_bar
+from jwst_fusion.steps.parameter_log import short_parameters
 from jwst_fusion.steps.refusal import refused_in_one_line
 
 __all__ = ["Reusable", "restored"]
@@ -62,7 +64,13 @@ class Reusable:
         if self.parent is not None:
             with restored(self):
                 return super().run(*args)
-        with restored(self), _told(self), refused_in_one_line():
+        with (
+            restored(self),
+            _told(self),
+            refused_in_one_line(),
+            short_parameters(self),
+            notebook_bar(self.name),
+        ):
             self.not_fused = []
             result = super().run(*args)
             for reason in dict.fromkeys(self.not_fused):

@@ -208,7 +208,13 @@ def test_filters_of_the_miri_imager():
     usable, note = judge_filter("F1000W", "MIRI", ranges)
     assert usable
     assert "output_type" in note
-    assert not judge_filter("F2100W", "MIRI", ranges)[0]
+    usable, note = judge_filter("F2100W", "MIRI", ranges)
+    assert not usable
+    assert "output_type" not in note
+    # one band covers a part of it: there may be others
+    usable, note = judge_filter("F1000W", "MIRI", ((8.67, 10.13),))
+    assert not usable
+    assert "output_type=channel" in note
 
 
 @pytest.mark.parametrize("dec", [0.0, -60.0, 89.9, -89.99])

@@ -129,20 +129,29 @@ def test_astropy_reads_arrays_units_and_coordinates(product):
     assert total.uncertainty.array == pytest.approx(0.25 * np.sqrt(2))
 
 
+def test_no_image_beside_the_cube(product):
+    """Cubeviz asks what a file is for that has a cube and images of two axes."""
+    with fits.open(product) as hdus:
+        assert {hdu.header["NAXIS"] for hdu in hdus if hdu.is_image} <= {0, 1, 3}
+
+
 def test_cubeviz_loads_flux_uncertainty_and_mask(product):
+    """In an environment of its own, which `make test-cubeviz` makes."""
     jdaviz = pytest.importorskip("jdaviz", reason="jdaviz is not installed: extra [cubeviz]")
     with warnings.catch_warnings():
         # jdaviz and its hundred packages warn of what others have yet to change
         warnings.simplefilter("ignore")
         viz = jdaviz.Cubeviz()
-        viz.load_data(product)
+        viz.load(product)
         labels = viz.app.data_collection.labels
         (name,) = [label for label in labels if f"{label} [UNC]" in labels]
         flux = viz.get_data(name)
         error, mask = (viz.get_data(f"{name} [{kind}]") for kind in ("UNC", "MASK"))
+        summed = viz.get_data(f"{name} (sum)")
     values = np.asarray(flux.flux.value)
     assert flux.flux.unit.is_equivalent(u.MJy / u.sr) or flux.flux.unit == u.MJy / u.pix**2
     assert sorted(values.shape) == sorted((DEPTH, FACTOR * HEIGHT, FACTOR * WIDTH))
     assert np.nanmax(np.abs(values - np.nanmean(values))) < 1e-5
     assert np.asarray(error.flux.value) == pytest.approx(np.nanmean(values) * 0.25 / 3.0)
     assert (np.asarray(mask.flux.value) > 0).sum() == 1
+    assert summed.spectral_axis.to_value(u.um) == pytest.approx(2.0 + 0.01 * np.arange(DEPTH))

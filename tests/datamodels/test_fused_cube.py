@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,12 @@ from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel, allow_fusion_status
 from jwst_fusion.products.cube import cube_product
+from jwst_fusion.products.exposure_cube import blended_template
 from jwst_fusion.products.fused_cube import flags_of
 from jwst_fusion.products.observations import open_cube, read_cube
+
+# Headers of jwst give times as MJD, from which astropy makes dates, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:'datfix' made the change")
 
 REAL = ("ch4-short", "ch4-medium", "ch4-long")
 # The name and the date of writing must change. jwst spells no other value differently.
@@ -45,6 +50,9 @@ def make_template(*, table=False):
         column["wavelength"][0, :, 0] = [2.0, 2.01, 2.03, 2.06, 2.1, 2.15]
         model.wavetable = column
         model.wavedim = f"(1,{depth})"
+    info.specsys, info.velosys = "BARYCENT", -26520.99
+    times = model.meta.exposure
+    times.start_time_mjd, times.mid_time_mjd, times.end_time_mjd = 59764.1, 59764.2, 59764.3
     model.meta.telescope = "JWST"
     model.meta.instrument.name = "NIRSPEC"
     model.meta.exposure.type = "NRS_IFU"
@@ -149,6 +157,54 @@ def test_header_describes_the_fine_grid(product):
     x, y = np.array([0.0, 11.0, 5.0]), np.array([0.0, 0.0, 14.0])
     assert np.allclose(wcs.wcs_pix2world(x, y, 0), grid.wcs.wcs_pix2world(x, y, 0), atol=1e-11)
     assert names[:5] == ["PRIMARY", "SCI", "ERR", "DQ", "WMAP"]
+
+
+def test_frames_of_coordinates_and_wavelengths_and_times_are_kept(product):
+    header = fits.getheader(product[0], "SCI")
+    assert (header["RADESYS"], header["SPECSYS"]) == ("ICRS", "BARYCENT")
+    assert header["VELOSYS"] == -26520.99
+    assert [header[f"MJD-{name}"] for name in ("BEG", "AVG", "END")] == [59764.1, 59764.2, 59764.3]
+
+
+def test_of_exposures_the_frame_is_that_of_the_first_and_the_times_are_those_of_all():
+    exposures = []
+    for number in range(2):
+        model = datamodels.IFUImageModel((4, 4))
+        model.meta.wcsinfo.specsys, model.meta.wcsinfo.velosys = "BARYCENT", -100.0 + number
+        model.meta.exposure.start_time_mjd = 59764.0 + number
+        model.meta.exposure.end_time_mjd = 59764.5 + number
+        exposures.append(model)
+    channels = SimpleNamespace(wavelength=np.array([2.0, 2.1, 2.2]), even=True)
+    template = blended_template(exposures, channels)
+    info, times = template.meta.wcsinfo, template.meta.exposure
+    assert (info.specsys, info.velosys) == ("BARYCENT", -100.0)
+    assert (times.start_time_mjd, times.end_time_mjd) == (59764.0, 59765.5)
+
+
+def test_arrays_without_pixels_are_tables_of_the_file_only(tmp_path):
+    product = FusedCubeModel((3, 4, 5))
+    spectra = np.arange(6, dtype="f4").reshape(2, 3)
+    product.component_spectra, product.source_flux = spectra, np.ones((2, 1))
+    for _ in range(2):
+        product.joined_posteriors.append({"place": np.arange(6.0).reshape(2, 3)})
+    path = str(tmp_path / "a_fused_s3d.fits")
+    product.save(path)
+    with fits.open(path) as hdus:
+        assert hdus["FUSBASIS"].data["values"] == pytest.approx(spectra)
+        assert hdus["FUSPARTPLACE", 2].data["values"].shape == (2, 3)
+    with FusedCubeModel(path) as again:
+        for model in (product, again):
+            assert np.array_equal(model.component_spectra, spectra)
+            assert model.source_flux.shape == (2, 1)
+            assert model.joined_posteriors[1].place[1] == pytest.approx([3, 4, 5])
+            assert model.validate() is None
+        again.save(path, overwrite=True)
+    # files of earlier versions have images
+    with fits.open(path) as hdus:
+        hdus["FUSBASIS"] = fits.ImageHDU(spectra, name="FUSBASIS")
+        hdus.writeto(tmp_path / "old_s3d.fits")
+    with FusedCubeModel(str(tmp_path / "old_s3d.fits")) as old:
+        assert np.array_equal(old.component_spectra, spectra)
 
 
 def test_channels_keep_their_wavelengths(tmp_path):

@@ -1,10 +1,12 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from jwst_fusion.bandpass import FILTERS, nominal_bandpass
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion.observed.photometry import filter_responses
 from jwst_fusion.fusion.observed.registration import common_grid
 from jwst_fusion.fusion.options import FusionOptions
@@ -12,6 +14,7 @@ from jwst_fusion.fusion.psf.headers import across_slices, default_size
 from jwst_fusion.fusion.psf.mrs import mrs_band, mrs_parts
 from jwst_fusion.fusion.psf.observation_psf import psfs_of
 from jwst_fusion.fusion.psf.pixel_kernels import cube_pixel_kernels, image_pixel_kernels
+from jwst_fusion.fusion.run import _usable_filters
 from jwst_fusion.metrics import psnr
 from jwst_fusion.products.observations import read_cube, read_image
 from jwst_fusion.psf import aperture_angle, make_psf
@@ -235,3 +238,14 @@ def test_orientation_of_real_cubes(data_dir):
     assert np.ptp(rolls) < 0.03
     # across the slices is along y of these cubes
     assert np.abs(np.abs(lines) - 90) == pytest.approx(np.zeros(2), abs=0.03)
+
+
+@pytest.mark.parametrize(("instrument", "told"), [("MIRI", True), ("NIRSPEC", False)])
+def test_a_band_that_is_narrower_than_the_filters_is_told_how_to_be_joined(instrument, told):
+    wavelength = np.linspace(8.67, 10.13, 50)
+    images = [SimpleNamespace(name="a", filter="F1000W", instrument="MIRI")]
+    cube = SimpleNamespace(instrument=instrument)
+    with pytest.raises(NotFusableError, match="no filter lies within") as refused:
+        _usable_filters(cube, wavelength, np.ones((50, 2, 2), bool), images, FusionOptions())
+    assert ("F1000W reaches beyond it" in str(refused.value)) == told
+    assert ("output_type=channel" in str(refused.value)) == told

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
 from jwst_fusion.datamodels import FusedCubeModel
@@ -81,14 +82,40 @@ def test_all_of_it_comes_back(made):
     with fits.open(path) as hdus:
         assert {hdu.name for hdu in hdus} >= EXTENSIONS
         assert "FUSVALID" not in hdus
-        for name in ("SCI", "ERR", "WMAP", "FUSMAPS", "FUSBASIS", "FUSRESIDUALS"):
+        for name in ("SCI", "ERR", "WMAP", "FUSMAPS", "FUSRESIDUALS"):
             assert hdus[name].header["BITPIX"] == -32, name
+        # Cubeviz takes a file with an image of two axes for one of images
+        assert not any(hdu.is_image and hdu.header["NAXIS"] == 2 for hdu in hdus)
+        assert hdus["FUSBASIS"].data["values"].shape == product.component_spectra.shape
         assert hdus["FUSCHANNELS"].columns["bias"].unit == "MJy/sr"
         assert hdus["FUSFILTERS"].columns["offset_error"].unit == "arcsec"
         assert hdus["FUSRESIDUALS"].header["BUNIT"] == "MJy/sr"
         hdus.verify("exception")
         assert hdus[0].header["FUSPSNR"] == product.filter_table["psnr"].min()
         assert 0 < hdus[0].header["FUSCHI2C"] < 2
+
+
+def test_maps_have_the_coordinates_of_the_cube(made):
+    _, path = made
+    with fits.open(path) as hdus:
+        fine = WCS(hdus["SCI"].header, fobj=hdus).celestial
+        corner = fine.pixel_to_world(-0.5, -0.5)
+        for name in (
+            "FUSMAPS",
+            "FUSIMAGES",
+            "FUSIMGERR",
+            "FUSRESIDUALS",
+            "FUSCUBERES",
+            "FUSBANDMOD",
+        ):
+            header = hdus[name].header
+            assert list(header).count("CTYPE1") == 1
+            there = WCS(header).celestial
+            assert there.pixel_to_world(-0.5, -0.5).separation(corner).arcsec < 1e-6
+            # and the opposite corner, however large the pixels are
+            end = (header[f"NAXIS{axis}"] - 0.5 for axis in (1, 2))
+            far = fine.pixel_to_world(*(hdus["SCI"].header[f"NAXIS{i}"] - 0.5 for i in (1, 2)))
+            assert there.pixel_to_world(*end).separation(far).arcsec < 1e-6
 
 
 def test_the_file_is_not_much_larger_than_a_cube(made):

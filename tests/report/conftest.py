@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
+from jwst_fusion.numerics.array_tables import as_table, plain
+
 
 @dataclass(frozen=True)
 class Case:
@@ -126,7 +128,7 @@ def cut(source, target, channels, *, factor=1.0):
             hdus[name].data = hdus[name].data * factor
         hdus["FUSCHANNELS"].data = hdus["FUSCHANNELS"].data[channels]
         for name in ("FUSBASIS", "FUSRESPONSES"):
-            hdus[name].data = hdus[name].data[:, channels]
+            hdus[name].data = as_table(plain(hdus[name].data)[:, channels])
         hdus["SCI"].header["CRPIX3"] -= channels.start or 0
         hdus[0].header["GRATING"] = "G395H" if channels.start else "G140H"
         del hdus["ASDF"]

@@ -51,6 +51,10 @@ class SpectrumPlot:
         One sigma of the fused spectrum.
     position : tuple of float
         Offset to the right and up from the middle of the field, arcsec.
+    axis : str
+        What the spectra are drawn over, with its unit.
+    unit : str
+        Unit of the spectra.
     """
 
     title: str
@@ -58,6 +62,8 @@ class SpectrumPlot:
     curves: dict
     error: np.ndarray | None
     position: tuple
+    axis: str = "wavelength [µm]"
+    unit: str = "MJy/sr"
 
 
 def draw_overview(path, rows, spectra, *, title, half_width=1.4):
@@ -154,7 +160,7 @@ def _draw_spectra(axis, plot):
             lw=0,
         )
     axis.set_title(plot.title, fontsize=10)
-    axis.set_xlabel("wavelength [µm]", fontsize=9)
-    axis.set_ylabel("MJy/sr", fontsize=9)
+    axis.set_xlabel(plot.axis, fontsize=9)
+    axis.set_ylabel(plot.unit, fontsize=9)
     axis.tick_params(labelsize=7)
     axis.legend(fontsize=7, frameon=False)

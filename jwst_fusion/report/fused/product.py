@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from jwst_fusion.numerics.array_tables import plain
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.products.keywords import brightness_factor
 from jwst_fusion.report.frame import celestial
@@ -292,7 +293,9 @@ def _read(hdus, name, needed):
         wcs=celestial(hdus["SCI"].header),
         wavelength=np.array(tables["channels"]["wavelength"], float),
         tables=tables,
-        arrays={key: np.array(hdus[ext].data) for key, ext in _ARRAYS.items() if ext in hdus},
+        arrays={
+            key: np.array(plain(hdus[ext].data)) for key, ext in _ARRAYS.items() if ext in hdus
+        },
     )
 
 

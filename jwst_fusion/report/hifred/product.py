@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from jwst_fusion.hifred.agreement import Band
+from jwst_fusion.numerics.array_tables import plain
 from jwst_fusion.numerics.spectral_axis import file_wavelengths
 from jwst_fusion.report.frame import celestial
 from jwst_fusion.report.mismatch import Amount, field_mismatch, spectral_mismatch
@@ -346,7 +347,7 @@ def read_hifred(hdus, name=None, *, cubes=(None, None)):
         raise ValueError(msg)
 
     def get(title):
-        return hdus[extension(title)].data
+        return plain(hdus[extension(title)].data)
 
     order = slice(None)
     if not counts:
