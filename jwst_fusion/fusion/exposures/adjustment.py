@@ -33,7 +33,7 @@ _MOVES, _ROUGH_MOVES = 6, 3  # steps at most, in the last fit and before
 _PRECISE, _COARSE = 0.1, 0.5
 # Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; or, of
 # all parameters, of their standard deviations, whichever is larger.
-_STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
+_STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03, "mean": 3e-4}
 _SETTLED = 0.3
 _ROUGH = 4.0  # times these suffice in a fit that is not the last one
 # Fine pixels, of the prior of offsets that are left when a common one has been taken out: without,
@@ -42,7 +42,7 @@ _PRIOR_OFFSET = 3.0
 _UNTOLD = 0.5  # fine pixels: an offset whose error is larger is not measured
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
-_FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
+_FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0, "mean": 0.05}
 # Of the variance of a core, by which the shape of point sources is not told: the fine grid hardly
 # samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
 _FLOOR = 0.01
@@ -186,8 +186,19 @@ class Adjustment:
                 for number, index in enumerate(members):
                     for kind in ("gain", "level"):
                         self._add(kind, [(d, number)], images=(index,))
+            self._choose_mean()
         if settings.psf_fit == "width":
             self._choose_widths(sourced)
+
+    def _choose_mean(self):
+        """The mean spectrum follows factors and levels.
+
+        It was fitted with those of before, and would hold them where they were.
+        """
+        if any(one.kind == "gain" for one in self._parameters):
+            everywhere = [(d, None) for d in range(len(self._sets))]
+            for kind in ("mean", "level"):
+                self._add(kind, everywhere)
 
     def _choose_widths(self, sourced):
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
@@ -265,7 +276,7 @@ class Adjustment:
                 step, last = np.where(step * last < 0, step / 2, step), step
                 groups = self.elimination.moved(problem, groups, step)
                 self._take(step)
-                problem = self._posed(problem, part, positions)
+                problem = self._posed(problem, part, positions, self._spectra(problem, step))
                 largest, far = self._sizes(step, problem)
             else:
                 largest, far = 0.0, 0.0
@@ -286,7 +297,8 @@ class Adjustment:
                 log, "PSFs of other widths do not agree better with the data: those given are used"
             )
             self._believe()
-            return self.fit(self._posed(problem, part, positions), groups, part, fine=fine)
+            posed = self._posed(problem, part, positions, problem.spectra)
+            return self.fit(posed, groups, part, fine=fine)
         return problem, groups
 
     def keep_told(self):
@@ -427,12 +439,20 @@ class Adjustment:
             for index in members:
                 target[index] = psf
 
-    def _posed(self, problem, part, positions):
+    def _spectra(self, problem, step):
+        """Spectra after a step: the mean follows."""
+        spectra, mean = problem.spectra, problem.spectra.mean
+        for one, change in zip(self._parameters, step, strict=True):
+            if one.spectral:  # splines sum to one
+                mean = mean + change * (spectra.mean if one.kind == "mean" else 1.0)
+        return spectra if mean is spectra.mean else replace(spectra, mean=mean)
+
+    def _posed(self, problem, part, positions, spectra):
         """Problem at the present parameters."""
         data = data_of(self.inputs, part)
         for one, old in zip(data, problem.data, strict=True):
             one.rejected, one.scales = old.rejected, old.scales
-        return SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
+        return SceneProblem(problem.grid, spectra, data, problem.mu, positions)
 
     def _doubtful(self, problem, groups, before):
         """Whether PSFs of other widths agree worse with the data than those given."""

@@ -116,14 +116,14 @@ def fuse_exposures(
     groups = solution.solution
     if product_psf is None:
         product_psf = (inputs.image_psfs or inputs.psfs)[0]
-    covariance = None if slopes is None else fitted.elimination.covariance
-    more = {"slopes": slopes, "covariance": covariance}
     error = posterior = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **more)
+        fit = {"elimination": fitted.elimination}
+        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **fit)
+    covariance = None if slopes is None else fitted.elimination.covariance
     flux, flux_error, flux_factor = source_spectra(
-        problem, groups, _steradian(grid), spread, **more
+        problem, groups, _steradian(grid), spread, slopes=slopes, covariance=covariance
     )
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside

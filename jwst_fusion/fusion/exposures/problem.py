@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from jwst_fusion.fusion.exposures.operator import half_plane
+from jwst_fusion.fusion.exposures.surroundings import SurroundingsPreconditioner
 from jwst_fusion.fusion.solver.point_sources import (
     PointInformation,
     SourcePreconditioner,
@@ -231,9 +232,13 @@ class SceneProblem:
     def _approximate_inverse(self):
         covariance = self.covariance(self.grams())
 
-        def precondition(groups):
+        def even(groups):
             return (covariance @ groups[..., None])[..., 0]
 
+        densities = [one.density for one in self.data]
+        precondition = SurroundingsPreconditioner(
+            even, self.grid, densities, self.strength(), self.mu
+        )
         if self.prior.sources is None:
             return precondition
         return SourcePreconditioner(precondition, self.grid, self._known(covariance))

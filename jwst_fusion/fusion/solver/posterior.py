@@ -82,6 +82,11 @@ class CubePosterior:
         Variance of this structure at every pixel.
     spectra : ndarray (L, k + 1, k + 1) or None
         Covariance of mean and basis in each channel, independent between channels.
+    common : ndarray (q, k, Y, X) or None
+        Changes of the maps by what observations share, as a factor on their brightness: each times
+        a number of its own of unit variance.
+    common_mean : ndarray (q, L) or None
+        Changes of the mean spectrum that go with these, MJy/sr.
     """
 
     covariance: np.ndarray
@@ -98,6 +103,8 @@ class CubePosterior:
     response: np.ndarray | None = field(default=None)
     structure: np.ndarray | None = field(default=None)
     spectra: np.ndarray | None = field(default=None)
+    common: np.ndarray | None = field(default=None)
+    common_mean: np.ndarray | None = field(default=None)
 
     def cropped(self, rows, columns, factor):
         """Posterior of a part of the cube.
@@ -117,6 +124,8 @@ class CubePosterior:
         changes = {name: getattr(self, name)[:, rows, columns] for name in ("share", "maps")}
         if self.structure is not None:
             changes["structure"] = self.structure[:, rows, columns]
+        if self.common is not None:
+            changes["common"] = self.common[..., rows, columns]
         if self.residual is not None:
             cells = (slice(one.start // factor, one.stop // factor) for one in (rows, columns))
             changes["residual"] = self.residual[(slice(None), *cells)]
@@ -167,6 +176,9 @@ def sum_variances(posterior, mask, weights=None):
 
     if posterior.structure is not None:
         variance = variance + _missed_variance(posterior, blurred, rows)
+
+    if posterior.common is not None:
+        variance = variance + _common_variance(posterior, mask, blurred, rows, weights)
 
     # Noise of mean and basis: independent channels, the same in all pixels.
     seen = np.tensordot(posterior.maps, mask, 2)
@@ -319,6 +331,19 @@ def _missed_variance(posterior, blurred, rows):
             both = table.reshape(len(rows), -1)
             variance += np.einsum("nr,rs,ns->n", both, matrix, both, optimize=True)
     return variance
+
+
+def _common_variance(posterior, mask, blurred, rows, weights):
+    """Variances (n,) of sums of channels (n, R * k) by what observations share."""
+    nodes, (rank, *shape) = len(blurred), posterior.common.shape[1:]
+    edge = (np.array(blurred.shape[1:]) - shape) // 2
+    inner = blurred[:, edge[0] : edge[0] + shape[0], edge[1] : edge[1] + shape[1]]
+    changes = posterior.common.reshape(-1, shape[0] * shape[1])
+    seen = inner.reshape(nodes, -1).astype(changes.dtype) @ changes.T
+    seen = seen.reshape(nodes, -1, rank).astype(float)
+    moved = np.einsum("nra,rqa->nq", rows.reshape(len(rows), nodes, rank), seen)
+    mean = posterior.common_mean if weights is None else posterior.common_mean @ weights.T
+    return np.sum((moved + mask.sum() * mean.T) ** 2, axis=1)
 
 
 def _residual_variance(residual, mask):
