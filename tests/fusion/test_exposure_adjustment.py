@@ -198,6 +198,11 @@ def test_roll_is_found(exposures, star, wider):
     assert result.rolls[2] == result.rolls[3]
     assert result.rolls[3] == pytest.approx(0.3, abs=0.02)
     assert abs(result.rolls[3] - 0.3) < 3 * result.roll_errors[3]
+    # Pixels look where they do, not where their coordinates say.
+    for number, one in enumerate(visits):
+        seen = result.places(number, second[number].ra, second[number].dec)
+        true = grid().wcs.wcs_world2pix(one.ra, one.dec, 0)
+        np.testing.assert_allclose(seen, true, atol=0.05)
     both = fused(
         [turned(one, -0.3) for one in visits],
         star,

@@ -191,13 +191,14 @@ class Adjustment:
             self._choose_widths(sourced)
 
     def _choose_mean(self):
-        """The mean spectrum follows factors and levels.
+        """Brightness and mean spectrum of the scene follow factors and levels.
 
-        It was fitted with those of before, and would hold them where they were.
+        The mean was fitted with those of before, and would hold them where they were; and a scene
+        that is too smooth yet would make all but the first exposure look brighter than it.
         """
         if any(one.kind == "gain" for one in self._parameters):
             everywhere = [(d, None) for d in range(len(self._sets))]
-            for kind in ("mean", "level"):
+            for kind in ("gain", "level", "mean"):
                 self._add(kind, everywhere)
 
     def _choose_widths(self, sourced):
@@ -444,7 +445,7 @@ class Adjustment:
         spectra, mean = problem.spectra, problem.spectra.mean
         for one, change in zip(self._parameters, step, strict=True):
             if one.spectral:  # splines sum to one
-                mean = mean + change * (spectra.mean if one.kind == "mean" else 1.0)
+                mean = mean + change * (1.0 if one.kind == "level" else spectra.mean)
         return spectra if mean is spectra.mean else replace(spectra, mean=mean)
 
     def _posed(self, problem, part, positions, spectra):

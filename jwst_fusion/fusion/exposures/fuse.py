@@ -121,7 +121,7 @@ def fuse_exposures(
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
         fit = {"elimination": fitted.elimination}
         posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **fit)
-    covariance = None if slopes is None else fitted.elimination.covariance
+    covariance = None if slopes is None else fitted.elimination.own
     flux, flux_error, flux_factor = source_spectra(
         problem, groups, _steradian(grid), spread, slopes=slopes, covariance=covariance
     )

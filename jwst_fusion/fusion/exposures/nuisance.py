@@ -52,9 +52,9 @@ class Parameter:
 
     @property
     def spectral(self):
-        """Whether it changes the mean spectrum of the scene."""
+        """Whether it changes the brightness of the scene and its mean spectrum, or only that."""
         everywhere = bool(self.places) and self.places[0][1] is None
-        return self.kind == "mean" or (self.kind == "level" and everywhere)
+        return everywhere and self.kind in ("gain", "level", "mean")
 
 
 class Elimination:
@@ -81,6 +81,8 @@ class Elimination:
         Covariance of the parameters, the scene unknown as well.
     errors : array (n,)
         Their standard deviations.
+    own : array (m, m)
+        Covariance of those that do not change brightness and mean spectrum of the scene.
 
     Notes
     -----
@@ -134,6 +136,30 @@ class Elimination:
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
         self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
+        self.spectral = np.array([one.spectral for one in self.parameters])
+        self.own = self.covariance[np.ix_(~self.spectral, ~self.spectral)]
+        # What of the scene's own brightness follows these as they let it.
+        beside = self.covariance[np.ix_(~self.spectral, self.spectral)]
+        self._follows = np.linalg.lstsq(self.own, beside)[0]
+
+    def folded(self, changes):
+        """
+        Let brightness and mean spectrum of the scene follow the other parameters.
+
+        What they vary by on their own is a part of the scene and of its errors.
+
+        Parameters
+        ----------
+        changes : array (n, ...)
+            Derivatives of something by each parameter.
+
+        Returns
+        -------
+        array (m, ...)
+            Derivatives by those whose covariance is `own`.
+        """
+        more = np.tensordot(self._follows.astype(changes.dtype), changes[self.spectral], 1)
+        return changes[~self.spectral] + more
 
     def step(self, problem, groups, values):
         """
@@ -218,7 +244,9 @@ class Elimination:
             Derivative of the component groups by each parameter, once they have settled.
         """
         for one, reaction in zip(self.parameters, self._reactions, strict=True):
-            if one.places:
+            if one.kind == "gain" and one.spectral:
+                yield groups - reaction
+            elif one.places:
                 yield -reaction
             else:
                 yield reaction - groups * _mode(problem.grid, one.kind)
@@ -236,18 +264,20 @@ class Elimination:
 
         Returns
         -------
-        array (n, J, k)
-            Derivatives of the amplitudes.
+        array (m, J, k)
+            Derivatives of the amplitudes by the parameters whose covariance is `own`.
         """
         sources, found = problem.prior.sources, []
         for one, reaction in zip(self.parameters, self._reactions, strict=True):
-            if one.places:
+            if one.kind == "gain" and one.spectral:
+                found.append(sources.amplitudes(groups - reaction))
+            elif one.places:
                 found.append(-sources.amplitudes(reaction))
             else:
                 points = groups - sources.diffuse(groups)
                 halo = points * _mode(problem.grid, one.kind)
                 found.append(sources.amplitudes(reaction - halo))
-        return np.array(found)
+        return self.folded(np.array(found))
 
     def _derivatives(self, problem, groups):
         """Derivatives by each parameter: pieces (data, slice, values) of the pixels, or halos."""

@@ -90,35 +90,25 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, elimination=No
 
 
 def _common(problem, groups, domain, sharp, elimination):
-    """Changes of maps (q, k, y, x) and mean (q, L) by what was fitted beside the scene.
-
-    The mean spectrum follows the others as they let it; what it varies by on its own is a part of
-    the scene.
-    """
-    spectral = np.array([one.spectral for one in elimination.parameters])
-    if spectral.all():
+    """Changes of maps (q, k, y, x) and mean (q, L) by what was fitted beside the scene."""
+    if elimination.spectral.all():
         return None, None
-    wavelength = problem.spectra.axis.wavelength
-    mean, basis = problem.spectra.at(wavelength)
-    maps = np.array(
-        [
-            problem.maps(one, sharp)[:, *domain.inside].astype(np.float32)
-            for one in elimination.changes(problem, groups)
-        ]
-    )
-    covariance = elimination.covariance
-    own = covariance[np.ix_(~spectral, ~spectral)]
-    follows = np.linalg.lstsq(own, covariance[np.ix_(~spectral, spectral)])[0]
-    kinds = [one.kind for one in elimination.parameters if one.spectral]
-    spectra = np.array([mean if one == "mean" else np.ones(len(mean)) for one in kinds])
-    spectra = spectra.reshape(len(kinds), len(mean))
-    maps = maps[~spectral] + np.tensordot(follows.astype(np.float32), maps[spectral], 1)
-    spectra = follows @ spectra
+    mean, basis = problem.spectra.at(problem.spectra.axis.wavelength)
+    maps = [
+        problem.maps(one, sharp)[:, *domain.inside].astype(np.float32)
+        for one in elimination.changes(problem, groups)
+    ]
+    maps = elimination.folded(np.array(maps))
+    spectra = np.zeros((len(elimination.parameters), len(mean)))
+    for one, spectrum in zip(elimination.parameters, spectra, strict=True):
+        if one.spectral:
+            spectrum[:] = 1.0 if one.kind == "level" else mean
+    spectra = elimination.folded(spectra)
     # The largest changes of the cube together.
     seen = np.einsum("pkyx,kl->plyx", maps, np.linalg.cholesky(_square(basis)).astype(np.float32))
     seen = seen.reshape(len(maps), -1)
     size = (seen @ seen.T).astype(float) / seen.shape[1]
-    values, vectors = np.linalg.eigh(own)
+    values, vectors = np.linalg.eigh(elimination.own)
     root = vectors * np.sqrt(np.maximum(values, 0))
     values, vectors = np.linalg.eigh(root.T @ size @ root)
     kept = values > _FAINT * values.sum()
