@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from jwst_fusion.fusion.exposures.operator import half_plane
-from jwst_fusion.fusion.exposures.surroundings import SurroundingsPreconditioner
+from jwst_fusion.fusion.exposures.surroundings import Surroundings
 from jwst_fusion.fusion.solver.point_sources import (
     PointInformation,
     SourcePreconditioner,
@@ -119,6 +119,7 @@ class SceneProblem:
     def __init__(self, grid, spectra, data, mu, positions=None):
         self.grid, self.data, self.mu = grid, data, np.asarray(mu, float)
         self.prior = with_sources(SobolevPrior(grid), positions)
+        self._surroundings = None
         self.set_spectra(spectra)
 
     def set_spectra(self, spectra):
@@ -235,10 +236,9 @@ class SceneProblem:
         def even(groups):
             return (covariance @ groups[..., None])[..., 0]
 
-        densities = [one.density for one in self.data]
-        precondition = SurroundingsPreconditioner(
-            even, self.grid, densities, self.strength(), self.mu
-        )
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
+        precondition = self._surroundings.preconditioner(even, self.strength(), self.mu)
         if self.prior.sources is None:
             return precondition
         return SourcePreconditioner(precondition, self.grid, self._known(covariance))

@@ -1,10 +1,13 @@
 """Light beyond the data, which they see in the wings of their PSF only, for a preconditioner."""
 
 import numpy as np
+import scipy.fft as sf
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-__all__ = ["SurroundingsPreconditioner"]
+from jwst_fusion.fusion.exposures.operator import half_plane, to_groups
+
+__all__ = ["Surroundings"]
 
 # Fine pixels between the nodes of what is found of the light beyond the data: it is smooth there.
 _NODES = 4.0
@@ -12,26 +15,20 @@ _NODES = 4.0
 _DARK = 0.1
 
 
-class SurroundingsPreconditioner:
+class Surroundings:
     r"""
-    Preconditioner of a problem whose data end before its domain does.
+    The part of a domain that has no data, and preconditioners that know of it.
 
-    One that takes pixels to be everywhere leaves the light beyond them where it was: it would take
-    hundreds of iterations to get there. What comes from there in the wings of the PSF would then be
-    made up for within.
+    A preconditioner that takes pixels to be everywhere leaves the light beyond them where it was:
+    it would take hundreds of iterations to get there. What comes from there in the wings of the PSF
+    would then be made up for within.
 
     Parameters
     ----------
-    precondition : callable
-        Inverse of the system if pixels were everywhere.
     grid : Grid
         Periodic domain, of factor one.
     densities : list of array (rows, columns)
         Density of the pixels of each set of data.
-    strength : array (group, 1, k)
-        Prior of the diffuse scene at every frequency, its weight times the squared gradient.
-    mu : array (k,)
-        That weight.
 
     Notes
     -----
@@ -41,19 +38,17 @@ class SurroundingsPreconditioner:
     .. math:: T = U (U^T \mu L U)^{-1} U^T, \quad
               M^{-1} = T + (1 - T \mu L) B^{-1} (1 - \mu L T)
 
-    with the given inverse :math:`B^{-1}` (balancing; Tang, Nabben, Vuik & Erlangga 2009, Journal of
+    with a given inverse :math:`B^{-1}` (balancing; Tang, Nabben, Vuik & Erlangga 2009, Journal of
     Scientific Computing 39, 340). What :math:`B^{-1}` changes within is continued beyond as the
     prior expects it.
     """
 
-    def __init__(self, precondition, grid, densities, strength, mu):
-        self.precondition, self.grid = precondition, grid
-        self.strength, self.mu = strength, np.asarray(mu, float)
+    def __init__(self, grid, densities):
+        self.grid, self._solver = grid, None
         dark = np.ones(grid.shape, bool)
         for one in densities:
             dark &= one <= _DARK * np.sum(one**2) / max(one.sum(), np.finfo(float).tiny)
         dark = dark.ravel()
-        self._solver = None
         if not dark.any() or dark.all():
             return
         smooth = sp.kron(*(_hats(size) for size in grid.shape), format="csr")
@@ -62,36 +57,47 @@ class SurroundingsPreconditioner:
         rows, columns = (_second_difference(size) for size in grid.shape)
         laplacian = sp.kron(rows, sp.eye_array(grid.shape[1]))
         laplacian = laplacian + sp.kron(sp.eye_array(grid.shape[0]), columns)
-        self._smooth, self._turned = smooth, smooth.T.tocsr()
-        self._solver = splu((self._turned @ (laplacian @ smooth)).tocsc())
+        self._solver = splu((smooth.T @ (laplacian @ smooth)).tocsc())
+        self._smooth = smooth.astype(np.float32)
+        self._turned = self._smooth.T.tocsr()
 
-    def _beyond(self, groups):
-        """Apply T: what the prior makes of groups on smooth functions beyond the data."""
-        maps = self.grid.synthesise_coarse(groups[:, 0])
-        flat = maps.reshape(len(maps), -1).T
-        found = self._smooth @ self._solver.solve(self._turned @ flat)
-        found = self.grid.analyse_coarse(np.ascontiguousarray(found.T).reshape(maps.shape))
-        return found[:, None] / self.mu
-
-    def __call__(self, groups):
+    def preconditioner(self, precondition, strength, mu):
         """
-        Apply it.
+        Make a preconditioner.
 
         Parameters
         ----------
-        groups : array (group, 1, k)
-            Component groups.
+        precondition : callable
+            Inverse of the system if pixels were everywhere, of component groups.
+        strength : array (group, 1, k)
+            Prior of the diffuse scene at every frequency, its weight times the squared gradient.
+        mu : array (k,)
+            That weight.
 
         Returns
         -------
-        array (group, 1, k)
-            Component groups.
+        callable
+            From component groups (group, 1, k) to component groups.
         """
         if self._solver is None:
-            return self.precondition(groups)
-        beyond = self._beyond(groups)
-        within = self.precondition(groups - self.strength * beyond)
-        return beyond + within - self._beyond(self.strength * within)
+            return precondition
+
+        def settled(groups):
+            beyond = self._beyond(groups) / mu
+            within = precondition(groups - strength * beyond)
+            return beyond + within - self._beyond(strength * within) / mu
+
+        return settled
+
+    def _beyond(self, groups):
+        """Invert the Laplacian on smooth functions beyond the data."""
+        grid = self.grid
+        spectra = half_plane(grid, groups.astype(np.complex64))
+        maps = sf.irfft2(spectra, grid.shape, norm="ortho")
+        seen = self._turned @ maps.reshape(len(maps), -1).T
+        found = self._smooth @ self._solver.solve(seen.astype(float)).astype(np.float32)
+        found = np.ascontiguousarray(found.T).reshape(maps.shape)
+        return to_groups(sf.rfft2(found, norm="ortho"))
 
 
 def _hats(size):
