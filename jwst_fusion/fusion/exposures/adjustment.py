@@ -89,6 +89,8 @@ class Adjustment:
         That of the last fit.
     still : bool
         Whether the last fit came to rest.
+    rescaled : float
+        Largest relative change of the brightness of an exposure in it.
     """
 
     def __init__(self, inputs, settings, *, sourced, offset=(0.0, 0.0)):
@@ -118,7 +120,7 @@ class Adjustment:
         self._begin = np.asarray(offset, float)
         self.offsets += self._begin
         self.widths = np.zeros(shapes["width"])
-        self.still, self.elimination = True, None
+        self.still, self.rescaled, self.elimination = True, 0.0, None
         self._start, self.position_errors = None, None
         self._parameters, self._groups = [], []
         self._choose(sourced)
@@ -179,27 +181,31 @@ class Adjustment:
             for members in self._visits()[first:]:
                 self._add("roll", [place[index] for index in members], exposures=members)
         if settings.gains == "fitted":
-            for index in range(1, len(inputs.exposures)):
-                for kind in ("gain", "level"):
-                    self._add(kind, [place[index]], exposures=(index,))
-            for d, members in enumerate(self._sets[self._views :], start=self._views):
-                for number, index in enumerate(members):
-                    for kind in ("gain", "level"):
-                        self._add(kind, [(d, number)], images=(index,))
-            self._choose_mean()
+            self._choose_light("level")
         if settings.psf_fit == "width":
             self._choose_widths(sourced)
 
-    def _choose_mean(self):
-        """Brightness and mean spectrum of the scene follow factors and levels.
+    def _choose_light(self, kind):
+        """Add factors or levels of all images, and of all exposures but the first."""
+        for d, members in enumerate(self._sets):
+            of = "exposures" if d < self._views else "images"
+            for number, index in enumerate(members):
+                if index or of == "images":
+                    self._add(kind, [(d, number)], **{of: (index,)})
 
-        The mean was fitted with those of before, and would hold them where they were; and a scene
-        that is too smooth yet would make all but the first exposure look brighter than it.
+    def _choose_factors(self):
+        """Add factors, and the mean spectrum of the scene, which follows factors and levels.
+
+        It was fitted without factors, and would hold them. A scene that is too smooth yet would
+        make all but the first exposure look brighter than it: factors are for the last fit.
         """
-        if any(one.kind == "gain" for one in self._parameters):
+        before = len(self._parameters)
+        self._choose_light("gain")
+        if len(self._parameters) > before:
             everywhere = [(d, None) for d in range(len(self._sets))]
-            for kind in ("gain", "level", "mean"):
+            for kind in ("level", "mean"):
                 self._add(kind, everywhere)
+        self._changes = np.append(self._changes, np.zeros(len(self._parameters) - before))
 
     def _choose_widths(self, sourced):
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
@@ -246,6 +252,12 @@ class Adjustment:
             Its solution.
         """
         settings, last, stale = self.settings, 0.0, True
+        if (
+            fine
+            and settings.gains == "fitted"
+            and not any(one.kind == "gain" for one in self._parameters)
+        ):
+            self._choose_factors()
         fitting = settings.positions == "fitted" and problem.prior.sources is not None
         if fitting and self._start is None:
             self._start = problem.prior.positions.copy()
@@ -255,7 +267,7 @@ class Adjustment:
         }
         if fine:
             groups = problem.solve(start=groups, **accuracy).solution
-        before = _misfit(problem, groups)
+        before, gains = _misfit(problem, groups), self.inputs.exposure_gains.copy()
         for number in range(_MOVES if fine else _ROUGH_MOVES):
             positions = None if problem.prior.sources is None else problem.prior.positions
             farthest = 0.0
@@ -293,6 +305,7 @@ class Adjustment:
                 break
             stale = far > 1
         self.still = largest < 1
+        self.rescaled = float(np.abs(self.inputs.exposure_gains / gains - 1).max())
         if self._doubtful(problem, groups, before):
             warn(
                 log, "PSFs of other widths do not agree better with the data: those given are used"

@@ -34,6 +34,9 @@ _SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 # Pixels of the grid by which exposures must have moved for the quick cube to become sharper.
 _SHARPER = 0.3
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
+# Relative change of the brightness of an exposure from which on spectra are fitted anew before the
+# factors are final, and how often that is done.
+_RESCALED, _RESCALES = 2e-3, 3
 _CLEAN = 4  # iterations after outliers have been left out
 
 
@@ -221,19 +224,19 @@ def _tuned(inputs, positions, settings):
             if positions is not None:
                 positions = problem.prior.positions
             problem, groups = _begun(inputs, _quick_cube(inputs), part, positions, settings)
-        views = [one for one in problem.data if one.operator.source is not None]
-        covariance = problem.covariance(problem.grams())
-        problem.set_spectra(
-            refine_spectra(problem.spectra, views, groups, covariance=covariance)[0]
-        )
-        groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
-        groups = groups.solution
+        groups = _refined(problem, groups, settings)
     fit_mu, settled = settings.mu is None, True
     if fit_mu or settings.noise_scales:
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
     if len(adjustment) or positions is not None:
         problem, groups = adjustment.fit(problem, groups, part, fine=True)
+        for _ in range(_RESCALES):
+            if adjustment.rescaled < _RESCALED:
+                break
+            # Spectra of exposures that are as bright as each other now.
+            groups = _refined(problem, groups, settings)
+            problem, groups = adjustment.fit(problem, groups, part, fine=True)
         settled = settled and adjustment.still
     slopes = None
     if positions is not None and adjustment.elimination is not None:
@@ -247,6 +250,15 @@ def _tuned(inputs, positions, settings):
             positions = problem.prior.positions
         problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
     return problem, groups, adjustment, slopes, settled
+
+
+def _refined(problem, groups, settings):
+    """Fit the spectra to the pixels of a problem; gives the solution that goes with them."""
+    views = [one for one in problem.data if one.operator.source is not None]
+    covariance = problem.covariance(problem.grams())
+    problem.set_spectra(refine_spectra(problem.spectra, views, groups, covariance=covariance)[0])
+    accuracy = {"max_iterations": _CLEAN, "tolerance": settings.tolerance}
+    return problem.solve(start=groups, **accuracy).solution
 
 
 def _quick_cube(inputs):

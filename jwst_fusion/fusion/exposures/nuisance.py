@@ -52,9 +52,9 @@ class Parameter:
 
     @property
     def spectral(self):
-        """Whether it changes the brightness of the scene and its mean spectrum, or only that."""
+        """Whether it changes the mean spectrum of the scene."""
         everywhere = bool(self.places) and self.places[0][1] is None
-        return everywhere and self.kind in ("gain", "level", "mean")
+        return everywhere and self.kind in ("level", "mean")
 
 
 class Elimination:
@@ -82,7 +82,7 @@ class Elimination:
     errors : array (n,)
         Their standard deviations.
     own : array (m, m)
-        Covariance of those that do not change brightness and mean spectrum of the scene.
+        Covariance of those that do not change the mean spectrum of the scene.
 
     Notes
     -----
@@ -138,15 +138,15 @@ class Elimination:
         self.errors = np.sqrt(np.diag(self.covariance))
         self.spectral = np.array([one.spectral for one in self.parameters])
         self.own = self.covariance[np.ix_(~self.spectral, ~self.spectral)]
-        # What of the scene's own brightness follows these as they let it.
+        # The mean spectrum follows these as they let it.
         beside = self.covariance[np.ix_(~self.spectral, self.spectral)]
         self._follows = np.linalg.lstsq(self.own, beside)[0]
 
     def folded(self, changes):
         """
-        Let brightness and mean spectrum of the scene follow the other parameters.
+        Let the mean spectrum of the scene follow the other parameters.
 
-        What they vary by on their own is a part of the scene and of its errors.
+        What it varies by on its own is a part of the scene and of its errors.
 
         Parameters
         ----------
@@ -244,9 +244,7 @@ class Elimination:
             Derivative of the component groups by each parameter, once they have settled.
         """
         for one, reaction in zip(self.parameters, self._reactions, strict=True):
-            if one.kind == "gain" and one.spectral:
-                yield groups - reaction
-            elif one.places:
+            if one.places:
                 yield -reaction
             else:
                 yield reaction - groups * _mode(problem.grid, one.kind)
@@ -269,9 +267,7 @@ class Elimination:
         """
         sources, found = problem.prior.sources, []
         for one, reaction in zip(self.parameters, self._reactions, strict=True):
-            if one.kind == "gain" and one.spectral:
-                found.append(sources.amplitudes(groups - reaction))
-            elif one.places:
+            if one.places:
                 found.append(-sources.amplitudes(reaction))
             else:
                 points = groups - sources.diffuse(groups)
