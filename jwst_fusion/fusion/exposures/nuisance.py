@@ -140,7 +140,8 @@ class Elimination:
         self.own = self.covariance[np.ix_(~self.spectral, ~self.spectral)]
         # The mean spectrum follows these as they let it.
         beside = self.covariance[np.ix_(~self.spectral, self.spectral)]
-        self._follows = np.linalg.lstsq(self.own, beside)[0]
+        unit = np.sqrt(np.diag(self.own))[:, None]
+        self._follows = np.linalg.lstsq(self.own / unit / unit.T, beside / unit)[0] / unit
 
     def folded(self, changes):
         """
