@@ -122,7 +122,7 @@ def fuse_exposures(
     error = posterior = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-        fit = {"elimination": fitted.elimination}
+        fit = {"slopes": slopes, "elimination": fitted.elimination}
         posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **fit)
     covariance = None if slopes is None else fitted.elimination.own
     flux, flux_error, flux_factor = source_spectra(

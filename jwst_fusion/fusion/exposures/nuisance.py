@@ -83,6 +83,8 @@ class Elimination:
         Their standard deviations.
     own : array (m, m)
         Covariance of those that do not change the mean spectrum of the scene.
+    alike : bool array (m,)
+        Which of these are widths that all PSFs share, and move point sources alone.
 
     Notes
     -----
@@ -137,6 +139,7 @@ class Elimination:
         self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
         self.spectral = np.array([one.spectral for one in self.parameters])
+        self.alike = np.array([not one.places for one in self.parameters])[~self.spectral]
         self.own = self.covariance[np.ix_(~self.spectral, ~self.spectral)]
         # The mean spectrum follows these as they let it.
         beside = self.covariance[np.ix_(~self.spectral, self.spectral)]

@@ -18,7 +18,7 @@ _HALF = 16
 _FAINT = 1e-3  # of the variance by what was fitted beside the scene: smaller parts are left out
 
 
-def scene_posterior(problem, groups, domain, psf, spread=None, *, elimination=None):
+def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, elimination=None):
     r"""
     Posterior of the cube of a scene, smaller than the cube.
 
@@ -34,8 +34,10 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, elimination=No
         PSFs of the cube on the fine grid.
     spread : array (knots, k + 1, k + 1), optional
         Covariance of the spectra around every knot; they are taken to be exact without.
+    slopes : array (m, J, k), optional
+        Derivatives of the amplitudes of the sources by other parameters that were fitted.
     elimination : Elimination, optional
-        How the scene follows other parameters that were fitted, and their covariance.
+        How the scene follows these, and their covariance.
 
     Returns
     -------
@@ -68,7 +70,11 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, elimination=No
     maps = problem.maps(groups, sharp)[:, *domain.inside]
     sources = common = common_mean = None
     if problem.prior.sources is not None:
-        sources = _sources(problem, domain, grams, reach, sharp)
+        fitted = None, None
+        if slopes is not None:
+            alike = elimination.alike
+            fitted = slopes[alike], elimination.own[np.ix_(alike, alike)]
+        sources = _sources(problem, domain, grams, reach, sharp, fitted)
     if elimination is not None:
         common, common_mean = _common(problem, groups, domain, sharp, elimination)
     spectra = None
@@ -90,25 +96,29 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, elimination=No
 
 
 def _common(problem, groups, domain, sharp, elimination):
-    """Changes of maps (q, k, y, x) and mean (q, L) by what was fitted beside the scene."""
-    if elimination.spectral.all():
+    """Changes of maps (q, k, y, x) and mean (q, L) by what was fitted beside the scene.
+
+    Widths that all PSFs share are not among it.
+    """
+    chosen = ~elimination.alike
+    if not chosen.any():
         return None, None
     mean, basis = problem.spectra.at(problem.spectra.axis.wavelength)
     maps = [
         problem.maps(one, sharp)[:, *domain.inside].astype(np.float32)
         for one in elimination.changes(problem, groups)
     ]
-    maps = elimination.folded(np.array(maps))
+    maps = elimination.folded(np.array(maps))[chosen]
     spectra = np.zeros((len(elimination.parameters), len(mean)))
     for one, spectrum in zip(elimination.parameters, spectra, strict=True):
         if one.spectral:
             spectrum[:] = 1.0 if one.kind == "level" else mean
-    spectra = elimination.folded(spectra)
+    spectra = elimination.folded(spectra)[chosen]
     # The largest changes of the cube together.
     seen = np.einsum("pkyx,kl->plyx", maps, np.linalg.cholesky(_square(basis)).astype(np.float32))
     seen = seen.reshape(len(maps), -1)
     size = (seen @ seen.T).astype(float) / seen.shape[1]
-    values, vectors = np.linalg.eigh(elimination.own)
+    values, vectors = np.linalg.eigh(elimination.own[np.ix_(chosen, chosen)])
     root = vectors * np.sqrt(np.maximum(values, 0))
     values, vectors = np.linalg.eigh(root.T @ size @ root)
     kept = values > _FAINT * values.sum()
@@ -158,11 +168,11 @@ def _near(grid, blocks, reach):
     return found.reshape(rank, rank, len(at), len(at))
 
 
-def _sources(problem, domain, grams, reach, sharp):
+def _sources(problem, domain, grams, reach, sharp, fitted):
     """What the errors of the point sources add."""
     reaction = problem.point_information(grams).reaction[:, 0] * sharp.ravel()[:, None, None]
     return SourcePosterior(
         positions=problem.prior.positions - domain.margin,
-        covariance=amplitude_covariance(problem, grams),
+        covariance=amplitude_covariance(problem, grams, *fitted),
         response=_near(domain.grid, reaction, reach),
     )
