@@ -258,7 +258,7 @@ def _refined(problem, groups, settings):
     covariance = problem.covariance(problem.grams())
     problem.set_spectra(refine_spectra(problem.spectra, views, groups, covariance=covariance)[0])
     accuracy = {"max_iterations": _CLEAN, "tolerance": settings.tolerance}
-    return problem.solve(start=groups, **accuracy).solution
+    return problem.solve(start=problem.continued(groups), **accuracy).solution
 
 
 def _quick_cube(inputs):
@@ -287,6 +287,7 @@ def _first(problem, groups, settings):
     """First solution, with outliers left out that no other spectrum could explain."""
     most = min(_START[0], settings.max_iterations)
     groups = problem.solve(start=groups, max_iterations=most, tolerance=settings.tolerance).solution
+    groups = problem.continued(groups)
     if settings.outlier_sigma is not None:
         problem.reject(groups, max(_FIRST, settings.outlier_sigma))
     return groups
@@ -300,6 +301,7 @@ def _solved(problem, groups, settings):
     """
     most, total, spread = settings.max_iterations, 0, None
     options = {"tolerance": settings.tolerance}
+    groups = problem.continued(groups)
     solution = problem.solve(start=groups, max_iterations=min(_START[1], most), **options)
     total += solution.iterations
     if settings.outlier_sigma is not None:
@@ -320,7 +322,8 @@ def _solved(problem, groups, settings):
             least = 0.0 if number + 1 == settings.passes else _SECOND
             left = problem.reject(solution.solution, max(least, settings.outlier_sigma))
             log.info("Fit %d of the spectra: %d pixels are left out", number + 1, left)
-        solution = problem.solve(start=solution.solution, max_iterations=most, **options)
+        start = problem.continued(solution.solution)
+        solution = problem.solve(start=start, max_iterations=most, **options)
         total += solution.iterations
     return solution, spread, total
 

@@ -233,12 +233,9 @@ class SceneProblem:
     def _approximate_inverse(self):
         covariance = self.covariance(self.grams())
 
-        def even(groups):
+        def precondition(groups):
             return (covariance @ groups[..., None])[..., 0]
 
-        if self._surroundings is None:
-            self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
-        precondition = self._surroundings.preconditioner(even, self.strength(), self.mu)
         if self.prior.sources is None:
             return precondition
         return SourcePreconditioner(precondition, self.grid, self._known(covariance))
@@ -326,6 +323,26 @@ class SceneProblem:
             tolerance=tolerance,
             max_iterations=max_iterations,
         )
+
+    def continued(self, groups):
+        """
+        Continue the diffuse scene beyond the data, where a solve leaves it as it was.
+
+        Parameters
+        ----------
+        groups : array (group, 1, k)
+            Component groups.
+
+        Returns
+        -------
+        array (group, 1, k)
+            Component groups.
+        """
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
+        sources = self.prior.sources
+        diffuse = groups if sources is None else sources.diffuse(groups)
+        return groups + self._surroundings.continued(diffuse)
 
     def residuals(self, groups):
         """

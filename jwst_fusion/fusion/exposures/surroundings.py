@@ -1,11 +1,8 @@
-"""Light beyond the data, which they see in the wings of their PSF only, for a preconditioner."""
+"""Light beyond the data, which they see in the wings of their PSF only."""
 
 import numpy as np
-import scipy.fft as sf
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
-
-from jwst_fusion.fusion.exposures.operator import half_plane, to_groups
 
 __all__ = ["Surroundings"]
 
@@ -16,12 +13,12 @@ _DARK = 0.1
 
 
 class Surroundings:
-    r"""
-    The part of a domain that has no data, and preconditioners that know of it.
+    """
+    The part of a domain that has no data, and the light that a scene is expected to have there.
 
-    A preconditioner that takes pixels to be everywhere leaves the light beyond them where it was:
-    it would take hundreds of iterations to get there. What comes from there in the wings of the PSF
-    would then be made up for within.
+    A linear solve whose preconditioner takes pixels to be everywhere leaves the light beyond them
+    where it was: it would take hundreds of iterations to get there. What comes from there in the
+    wings of the PSF would then be made up for within.
 
     Parameters
     ----------
@@ -29,18 +26,6 @@ class Surroundings:
         Periodic domain, of factor one.
     densities : list of array (rows, columns)
         Density of the pixels of each set of data.
-
-    Notes
-    -----
-    Where there are no data, the normal matrix Q is nearly the prior :math:`\mu L` with the
-    Laplacian L. On smooth functions U beyond the data it is inverted as such:
-
-    .. math:: T = U (U^T \mu L U)^{-1} U^T, \quad
-              M^{-1} = T + (1 - T \mu L) B^{-1} (1 - \mu L T)
-
-    with a given inverse :math:`B^{-1}` (balancing; Tang, Nabben, Vuik & Erlangga 2009, Journal of
-    Scientific Computing 39, 340). What :math:`B^{-1}` changes within is continued beyond as the
-    prior expects it.
     """
 
     def __init__(self, grid, densities):
@@ -57,47 +42,38 @@ class Surroundings:
         rows, columns = (_second_difference(size) for size in grid.shape)
         laplacian = sp.kron(rows, sp.eye_array(grid.shape[1]))
         laplacian = laplacian + sp.kron(sp.eye_array(grid.shape[0]), columns)
-        self._solver = splu((smooth.T @ (laplacian @ smooth)).tocsc())
-        self._smooth = smooth.astype(np.float32)
-        self._turned = self._smooth.T.tocsr()
+        self._smooth, self._turned = smooth, smooth.T.tocsr()
+        self._solver = splu((self._turned @ (laplacian @ smooth)).tocsc())
+        self._power = grid.gradient_power()[:, :, None]
 
-    def preconditioner(self, precondition, strength, mu):
-        """
-        Make a preconditioner.
+    def continued(self, groups):
+        r"""
+        Continue a scene beyond the data as a prior of gradients expects it.
 
         Parameters
         ----------
-        precondition : callable
-            Inverse of the system if pixels were everywhere, of component groups.
-        strength : array (group, 1, k)
-            Prior of the diffuse scene at every frequency, its weight times the squared gradient.
-        mu : array (k,)
-            That weight.
+        groups : array (group, 1, k)
+            Component groups of the diffuse scene.
 
         Returns
         -------
-        callable
-            From component groups (group, 1, k) to component groups.
+        array (group, 1, k)
+            What is to be added.
+
+        Notes
+        -----
+        On smooth functions U beyond the data, with the Laplacian L, it is
+        :math:`-U (U^T L U)^{-1} U^T L z`: the least sum of squared gradients, whatever the weight.
         """
         if self._solver is None:
-            return precondition
-
-        def settled(groups):
-            beyond = self._beyond(groups) / mu
-            within = precondition(groups - strength * beyond)
-            return beyond + within - self._beyond(strength * within) / mu
-
-        return settled
-
-    def _beyond(self, groups):
-        """Invert the Laplacian on smooth functions beyond the data."""
+            return np.zeros_like(groups)
         grid = self.grid
-        spectra = half_plane(grid, groups.astype(np.complex64))
-        maps = sf.irfft2(spectra, grid.shape, norm="ortho")
-        seen = self._turned @ maps.reshape(len(maps), -1).T
-        found = self._smooth @ self._solver.solve(seen.astype(float)).astype(np.float32)
-        found = np.ascontiguousarray(found.T).reshape(maps.shape)
-        return to_groups(sf.rfft2(found, norm="ortho"))
+        seen = (
+            self._turned
+            @ grid.synthesise_coarse((self._power * groups)[:, 0]).reshape(groups.shape[2], -1).T
+        )
+        found = np.ascontiguousarray(-(self._smooth @ self._solver.solve(seen)).T)
+        return grid.analyse_coarse(found.reshape(-1, *grid.shape))[:, None]
 
 
 def _hats(size):
