@@ -136,8 +136,10 @@ class ExposureFusion:
 
         Returns
         -------
-        x, y : array (n,)
-            Columns and rows of the cube, with offset and roll of the exposure.
+        x : array (n,)
+            Columns of the cube, with offset and roll of the exposure.
+        y : array (n,)
+            Rows, likewise.
         """
         x, y = positions_on(self.grid, ra, dec)
         middle_y, middle_x = ((size - 1) / 2 for size in self.grid.shape)
