@@ -68,6 +68,9 @@ CASES = {
     "step": "the step fusion, exposures + images",
 }
 MOVED = ((0.05, 0.0), (-0.04, 0.03), (0.0, -0.05), (0.03, 0.04))  # arcsec east and north
+SCALES = (1, 2, 4, 8, 16)  # exposures, of which every second one is of the other detector
+SCALE_RANK = 12
+RED = 3.1  # micrometre: where spectra of both detectors end
 WIDE = 0.05  # arcsec: full width of the Gaussian by which the PSF of the model is too wide
 
 
@@ -77,7 +80,14 @@ def parse(arguments=None):
     parser.add_argument("--folder", type=Path, help="folder of the demo; default: simulate")
     parser.add_argument("--only", nargs="+", choices=CASES, default=["both", "alone"])
     parser.add_argument("--output", type=Path, help="file for the table, reStructuredText")
+    parser.add_argument(
+        "--scale",
+        nargs="*",
+        type=int,
+        help=f"time and memory over numbers of exposures, of two detectors; default: {SCALES}",
+    )
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -291,6 +301,75 @@ def line_flux(spectrum, wavelength, centre):
     return float(np.sum(spectrum[c - 3 : c + 4] - np.median(beside)))
 
 
+def simulate_scale(folder, count):
+    """Exposures of both detectors by turns, on two rings around the middle of the nebula."""
+    scene = nebula(red=RED + 0.1)
+    turn = 2 * np.pi * np.arange((count + 1) // 2) / max((count + 1) // 2, 1)
+    radius = np.where(np.arange(len(turn)) % 2, 0.25, 0.40)  # arcsec
+    dithers = np.transpose([radius * np.cos(turn), radius * np.sin(turn)])
+    for detector, number in (("NRS1", (count + 1) // 2), ("NRS2", count // 2)):
+        if number:
+            given = {"detector": detector, "dithers": [tuple(one) for one in dithers[:number]]}
+            simulate_exposures(folder, scene, roll=ROLL, **given)
+
+
+def run_scale(folder):
+    """Fuse all exposures of a folder; gives pixels, seconds and memory."""
+    scene, start = nebula(red=RED + 0.1), time.process_time()
+    paths = sorted(folder.glob("*_cal.fits"))
+    exposures = [one for path in paths for one in read_ifu_exposure(path)]
+    red = RED if any(one.detector == "NRS2" for one in exposures) else RANGE[1]
+    grid, wavelength = sky_grid(scene), np.arange(RANGE[0], red, STEP)
+    psfs = exposure_psfs(exposures, grid, wavelength=wavelength, source="aperture", size=PSF_FIELD)
+    begun = time.process_time()
+    result = fuse_exposures(
+        exposures,
+        psfs,
+        grid=grid,
+        wavelength=wavelength,
+        sources=star_positions(folder, scene)[0],
+        options=ExposureSettings(rank=SCALE_RANK),
+    )
+    end = time.process_time()
+    return {
+        "exposures": len(paths),
+        "pixels": int(sum(np.isfinite(one).sum() for one in result.residuals)),
+        "reading": begun - start,
+        "seconds": end - begun,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def scale_table(results):
+    """Table of time and memory over the number of exposures, reStructuredText."""
+    title = f"Exposures of NRS1 and NRS2 by turns, {SCALE_RANK} components, one core"
+    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+    rows = [("exposures", "million pixels", "reading, CPU s", "fusion, CPU s", "s per million")]
+    rows[0] += ("peak memory, GB",)
+    for one in results:
+        million = one["pixels"] / 1e6
+        rows.append(
+            (
+                f"{one['exposures']}",
+                f"{million:.1f}",
+                f"{one['reading']:.0f}",
+                f"{one['seconds']:.0f}",
+                f"{one['seconds'] / million:.1f}",
+                f"{one['peak']:.1f}",
+            )
+        )
+    for cells in rows:
+        lines += [f"   {'*' if not k else ' '} - {cell}" for k, cell in enumerate(cells)]
+    return "\n".join(lines) + "\n"
+
+
+def separate(*arguments):
+    """Run a part in a process of its own; gives its figures."""
+    command = [sys.executable, __file__, *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
 def chain(folder):
     """Figures of the fused cube of the demo, which came through a cube."""
     for path in folder.glob("*_fused_s3d.fits"):
@@ -353,6 +432,20 @@ def table(results, positions):
 def main(arguments=None):
     """Run the cases and print the table."""
     options = parse(arguments)
+    if options.size:
+        print(json.dumps(run_scale(options.folder)))
+        return
+    if options.scale is not None:
+        results = []
+        for count in options.scale or SCALES:
+            with tempfile.TemporaryDirectory() as temporary:
+                simulate_scale(Path(temporary), count)
+                results.append(separate("--size", str(count), "--folder", temporary))
+        text = scale_table(results)
+        print(text)
+        if options.output:
+            options.output.write_text(text)
+        return
     if options.case:
         print(json.dumps(run_case(options.case, options.folder)))
         return
@@ -366,9 +459,7 @@ def main(arguments=None):
         if found:
             results["trace model, cube_build, fusion"] = found
         for case in options.only:
-            command = [sys.executable, __file__, "--case", case, "--folder", str(folder)]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            results[CASES[case]] = json.loads(output.splitlines()[-1])
+            results[CASES[case]] = separate("--case", case, "--folder", str(folder))
         text = table(results, star_positions(folder, nebula())[1])
     print(text)
     if options.output:

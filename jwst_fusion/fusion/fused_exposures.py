@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from jwst_fusion.fusion.exposures.domain import positions_on
 from jwst_fusion.fusion.exposures.product_grid import ProductChannels
 from jwst_fusion.fusion.exposures.result import ExposureFusion
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis
@@ -229,12 +228,10 @@ def exposure_origin(exposures, images, responses, result, factor):
     grid, axis = result.grid, ChannelAxis(result.wavelength)
     shape = (len(result.wavelength), *grid.shape)
     counts = np.zeros(shape, bool)
-    views = zip(exposures, result.residuals, result.rejected, result.offsets, strict=True)
-    for one, residuals, rejected, offset in views:
+    views = zip(exposures, result.residuals, result.rejected, strict=True)
+    for number, (one, residuals, rejected) in enumerate(views):
         used = np.flatnonzero(np.isfinite(residuals) & ~rejected)
-        x, y = positions_on(grid, one.ra[used], one.dec[used])
-        # Where they look, which is not where their coordinates say.
-        x, y = x + offset[0] / grid.scale, y + offset[1] / grid.scale
+        x, y = result.places(number, one.ra[used], one.dec[used])
         column, row = np.rint(x).astype(int), np.rint(y).astype(int)
         channel = np.clip(np.rint(axis.channel(one.wavelength[used])).astype(int), 0, shape[0] - 1)
         inside = (column >= 0) & (column < shape[2]) & (row >= 0) & (row < shape[1])

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from jwst_fusion.fusion.exposures.domain import positions_on
 from jwst_fusion.fusion.exposures.spectra import ChannelAxis
 
 __all__ = ["ResidualCube", "with_residual"]
@@ -59,12 +58,8 @@ class ResidualCube:
         for number, one in enumerate(exposures):
             residuals = result.residuals[number]
             used = np.flatnonzero(np.isfinite(residuals) & ~result.rejected[number])
-            x, y = positions_on(grid, one.ra[used], one.dec[used])
-            # Where they look, which is not where their coordinates say.
-            offset = result.offsets[number] / grid.scale
-            column, row = (
-                np.floor((at + 0.5) / factor).astype(int) for at in (x + offset[0], y + offset[1])
-            )
+            x, y = result.places(number, one.ra[used], one.dec[used])
+            column, row = (np.floor((at + 0.5) / factor).astype(int) for at in (x, y))
             channel = np.rint(axis.channel(one.wavelength[used])).astype(int)
             inside = (channel >= 0) & (channel < shape[0])
             inside &= (row >= 0) & (row < shape[1]) & (column >= 0) & (column < shape[2])

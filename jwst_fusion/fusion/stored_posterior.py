@@ -20,6 +20,8 @@ EXTENSIONS = {
     "posterior_inverse": "FUSPOSTINVERSE",
     "posterior_numbers": "FUSPOSTNUMBERS",
     "posterior_spectra": "FUSPOSTSPECTRA",
+    "posterior_common": "FUSPOSTCOMMON",
+    "posterior_common_mean": "FUSPOSTCOMMEAN",
     "posterior_missed": "FUSPOSTMISSED",
     "posterior_structure": "FUSPOSTSTRUCTURE",
     "posterior_residual": "FUSPOSTRESIDUAL",
@@ -50,8 +52,8 @@ def packed(posterior, *, mirrored):
     dict of str to ndarray
         By the names in `EXTENSIONS`, without the spectra of the components: covariances of
         components a <= b, node by node (node * k (k + 1) / 2, s, s); covariances of mean and
-        components likewise (wavelength, (k + 1) (k + 2) / 2); numbers: samples, and 1 if the
-        columns are reversed.
+        components likewise (wavelength, (k + 1) (k + 2) / 2); common changes one by one, component
+        by component (q * k, Y, X); numbers: samples, and 1 if the columns are reversed.
     """
     first, second = np.triu_indices(posterior.basis.shape[1])
     side = posterior.covariance.shape[-1]
@@ -69,6 +71,11 @@ def packed(posterior, *, mirrored):
     if posterior.spectra is not None:
         first, second = np.triu_indices(posterior.spectra.shape[1])
         found["posterior_spectra"] = posterior.spectra[:, first, second]
+    if posterior.common is not None:
+        found |= {
+            "posterior_common": posterior.common.reshape(-1, *posterior.common.shape[2:]),
+            "posterior_common_mean": posterior.common_mean,
+        }
     if posterior.structure is not None:
         found |= {
             "posterior_missed": posterior.response.reshape(-1, side, side),
@@ -140,6 +147,9 @@ def unpacked(arrays):
         spectra = np.empty((len(pairs), rank + 1, rank + 1))
         first, second = np.triu_indices(rank + 1)
         spectra[:, first, second] = spectra[:, second, first] = pairs
+    common = arrays.get("posterior_common")
+    if common is not None:
+        common = np.asarray(common, np.float32).reshape(-1, rank, *common.shape[1:])
     posterior = CubePosterior(
         covariance=covariance,
         share=share,
@@ -157,6 +167,8 @@ def unpacked(arrays):
         spectra=spectra,
         left_spectra=_known(arrays.get("posterior_left_spectra")),
         left_maps=_known(arrays.get("posterior_left_maps")),
+        common=common,
+        common_mean=_known(arrays.get("posterior_common_mean")),
     )
     return posterior, bool(numbers[1])
 

@@ -23,6 +23,8 @@ from exposure_scene import (
 
 from jwst_fusion.fusion import ExposureSettings, fuse_exposures
 from jwst_fusion.fusion.exposures import nuisance
+from jwst_fusion.fusion.solver.posterior import CubePosterior, sum_variances
+from jwst_fusion.fusion.stored_posterior import EXTENSIONS, packed, unpacked
 from jwst_fusion.metrics import psnr
 
 MIDDLE = (SIZE - 1) / 2
@@ -198,6 +200,11 @@ def test_roll_is_found(exposures, star, wider):
     assert result.rolls[2] == result.rolls[3]
     assert result.rolls[3] == pytest.approx(0.3, abs=0.02)
     assert abs(result.rolls[3] - 0.3) < 3 * result.roll_errors[3]
+    # Pixels look where they do, not where their coordinates say.
+    for number, one in enumerate(visits):
+        seen = result.places(number, second[number].ra, second[number].dec)
+        true = grid().wcs.wcs_world2pix(one.ra, one.dec, 0)
+        np.testing.assert_allclose(seen, true, atol=0.05)
     both = fused(
         [turned(one, -0.3) for one in visits],
         star,
@@ -266,3 +273,32 @@ def test_what_no_pixel_tells_does_not_spoil_the_rest():
     np.testing.assert_allclose(reactions[0], change / 1.1, rtol=1e-5)
     assert np.abs(reactions[1]).max() == 0
     np.testing.assert_allclose(shared, [[np.sum(np.abs(change) ** 2) / 1.1, 0], [0, 0]], rtol=1e-5)
+
+
+def test_errors_of_sums_hold_what_all_pixels_share():
+    rng = np.random.default_rng(7)
+    basis, mean = rng.uniform(1, 2, (5, 2)), rng.standard_normal((3, 5))
+    common = rng.standard_normal((3, 2, 9, 8)).astype(np.float32)
+    posterior = CubePosterior(
+        covariance=1e-12 * np.eye(2)[None, :, :, None, None],
+        share=np.ones((1, 9, 8)),
+        basis=basis,
+        psf_weights=np.ones((5, 1)),
+        psf=np.ones((1, 1, 1)),
+        maps=np.zeros((2, 9, 8)),
+        common=common,
+        common_mean=mean,
+    )
+    mask, weights = np.zeros((9, 8)), rng.standard_normal((2, 5))
+    mask[2:5, 1:7] = 1
+    changes = np.einsum("la,qayx->qlyx", basis, common) + mean[:, :, None, None]
+    sums = np.einsum("qlyx,yx->ql", changes, mask)
+    arrays = packed(posterior, mirrored=False)
+    names = dict.fromkeys(EXTENSIONS) | arrays | {"component_spectra": basis.T}
+    for one in (posterior, unpacked(names)[0]):
+        found = sum_variances(one, mask, weights)
+        np.testing.assert_allclose(found, np.sum((weights @ sums.T) ** 2, axis=1), rtol=1e-4)
+        np.testing.assert_allclose(sum_variances(one, mask), np.sum(sums**2, axis=0), rtol=1e-4)
+    part = posterior.cropped(slice(2, 5), slice(1, 7), 1)
+    found = sum_variances(part, mask[2:5, 1:7], weights)
+    np.testing.assert_allclose(found, np.sum((weights @ sums.T) ** 2, axis=1), rtol=1e-4)

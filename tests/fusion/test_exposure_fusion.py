@@ -213,8 +213,8 @@ def test_factor_and_level_of_an_image_are_found(exposures, star):
     )
     for result, gain, level in ((one, 1.0, 0.0), (two, 1.1, 2.0)):
         assert result.converged
-        assert result.image_gain_errors[0] < 0.001
-        assert result.image_level_errors[0] < 0.01
+        assert result.image_gain_errors[0] < 0.002
+        assert result.image_level_errors[0] < 0.02
         assert abs(result.image_gains[0] - gain) < 4 * result.image_gain_errors[0]
         assert abs(result.image_levels[0] - level) < 4 * result.image_level_errors[0]
     # Nothing else has changed.

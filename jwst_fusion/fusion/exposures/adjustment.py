@@ -33,7 +33,7 @@ _MOVES, _ROUGH_MOVES = 6, 3  # steps at most, in the last fit and before
 _PRECISE, _COARSE = 0.1, 0.5
 # Of the last step: fine pixels, degree, relative, of the errors of the image or exposure; or, of
 # all parameters, of their standard deviations, whichever is larger.
-_STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03}
+_STILL = {"x": 0.003, "y": 0.003, "roll": 0.003, "gain": 3e-4, "level": 0.03, "mean": 3e-4}
 _SETTLED = 0.3
 _ROUGH = 4.0  # times these suffice in a fit that is not the last one
 # Fine pixels, of the prior of offsets that are left when a common one has been taken out: without,
@@ -42,7 +42,7 @@ _PRIOR_OFFSET = 3.0
 _UNTOLD = 0.5  # fine pixels: an offset whose error is larger is not measured
 _LEAST = 2e-3  # of the variance of a core: changes of a width that do not matter
 # The same, from which on derivatives are made again.
-_FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0}
+_FAR = {"x": 0.2, "y": 0.2, "roll": 0.1, "gain": 0.05, "level": 5.0, "mean": 0.05}
 # Of the variance of a core, by which the shape of point sources is not told: the fine grid hardly
 # samples the optics at their shortest wavelengths, and the diffuse scene takes up what that leaves.
 _FLOOR = 0.01
@@ -89,6 +89,8 @@ class Adjustment:
         That of the last fit.
     still : bool
         Whether the last fit came to rest.
+    rescaled : float
+        Largest relative change of the brightness of an exposure in it.
     """
 
     def __init__(self, inputs, settings, *, sourced, offset=(0.0, 0.0)):
@@ -118,7 +120,7 @@ class Adjustment:
         self._begin = np.asarray(offset, float)
         self.offsets += self._begin
         self.widths = np.zeros(shapes["width"])
-        self.still, self.elimination = True, None
+        self.still, self.rescaled, self.elimination = True, 0.0, None
         self._start, self.position_errors = None, None
         self._parameters, self._groups = [], []
         self._choose(sourced)
@@ -179,15 +181,31 @@ class Adjustment:
             for members in self._visits()[first:]:
                 self._add("roll", [place[index] for index in members], exposures=members)
         if settings.gains == "fitted":
-            for index in range(1, len(inputs.exposures)):
-                for kind in ("gain", "level"):
-                    self._add(kind, [place[index]], exposures=(index,))
-            for d, members in enumerate(self._sets[self._views :], start=self._views):
-                for number, index in enumerate(members):
-                    for kind in ("gain", "level"):
-                        self._add(kind, [(d, number)], images=(index,))
+            self._choose_light("level")
         if settings.psf_fit == "width":
             self._choose_widths(sourced)
+
+    def _choose_light(self, kind):
+        """Add factors or levels of all images, and of all exposures but the first."""
+        for d, members in enumerate(self._sets):
+            of = "exposures" if d < self._views else "images"
+            for number, index in enumerate(members):
+                if index or of == "images":
+                    self._add(kind, [(d, number)], **{of: (index,)})
+
+    def _choose_factors(self):
+        """Add factors, and the mean spectrum of the scene, which follows factors and levels.
+
+        It was fitted without factors, and would hold them. A scene that is too smooth yet would
+        make all but the first exposure look brighter than it: factors are for the last fit.
+        """
+        before = len(self._parameters)
+        self._choose_light("gain")
+        if len(self._parameters) > before:
+            everywhere = [(d, None) for d in range(len(self._sets))]
+            for kind in ("level", "mean"):
+                self._add(kind, everywhere)
+        self._changes = np.append(self._changes, np.zeros(len(self._parameters) - before))
 
     def _choose_widths(self, sourced):
         cores = [core_variance(one.data[len(one.data) // 2]) for one in self._given]
@@ -234,6 +252,12 @@ class Adjustment:
             Its solution.
         """
         settings, last, stale = self.settings, 0.0, True
+        if (
+            fine
+            and settings.gains == "fitted"
+            and not any(one.kind == "gain" for one in self._parameters)
+        ):
+            self._choose_factors()
         fitting = settings.positions == "fitted" and problem.prior.sources is not None
         if fitting and self._start is None:
             self._start = problem.prior.positions.copy()
@@ -243,7 +267,7 @@ class Adjustment:
         }
         if fine:
             groups = problem.solve(start=groups, **accuracy).solution
-        before = _misfit(problem, groups)
+        before, gains = _misfit(problem, groups), self.inputs.exposure_gains.copy()
         for number in range(_MOVES if fine else _ROUGH_MOVES):
             positions = None if problem.prior.sources is None else problem.prior.positions
             farthest = 0.0
@@ -265,7 +289,7 @@ class Adjustment:
                 step, last = np.where(step * last < 0, step / 2, step), step
                 groups = self.elimination.moved(problem, groups, step)
                 self._take(step)
-                problem = self._posed(problem, part, positions)
+                problem = self._posed(problem, part, positions, self._spectra(problem, step))
                 largest, far = self._sizes(step, problem)
             else:
                 largest, far = 0.0, 0.0
@@ -281,12 +305,14 @@ class Adjustment:
                 break
             stale = far > 1
         self.still = largest < 1
+        self.rescaled = float(np.abs(self.inputs.exposure_gains / gains - 1).max())
         if self._doubtful(problem, groups, before):
             warn(
                 log, "PSFs of other widths do not agree better with the data: those given are used"
             )
             self._believe()
-            return self.fit(self._posed(problem, part, positions), groups, part, fine=fine)
+            posed = self._posed(problem, part, positions, problem.spectra)
+            return self.fit(posed, groups, part, fine=fine)
         return problem, groups
 
     def keep_told(self):
@@ -427,12 +453,20 @@ class Adjustment:
             for index in members:
                 target[index] = psf
 
-    def _posed(self, problem, part, positions):
+    def _spectra(self, problem, step):
+        """Spectra after a step: the mean follows."""
+        spectra, mean = problem.spectra, problem.spectra.mean
+        for one, change in zip(self._parameters, step, strict=True):
+            if one.spectral:  # splines sum to one
+                mean = mean + change * (1.0 if one.kind == "level" else spectra.mean)
+        return spectra if mean is spectra.mean else replace(spectra, mean=mean)
+
+    def _posed(self, problem, part, positions, spectra):
         """Problem at the present parameters."""
         data = data_of(self.inputs, part)
         for one, old in zip(data, problem.data, strict=True):
             one.rejected, one.scales = old.rejected, old.scales
-        return SceneProblem(problem.grid, problem.spectra, data, problem.mu, positions)
+        return SceneProblem(problem.grid, spectra, data, problem.mu, positions)
 
     def _doubtful(self, problem, groups, before):
         """Whether PSFs of other widths agree worse with the data than those given."""

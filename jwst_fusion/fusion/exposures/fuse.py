@@ -34,6 +34,9 @@ _SAME = 0.3  # pixels of the grid: sources nearer than that cannot be told apart
 # Pixels of the grid by which exposures must have moved for the quick cube to become sharper.
 _SHARPER = 0.3
 _START = 10, 8  # iterations of the first solves, of a part and of all pixels
+# Relative change of the brightness of an exposure from which on spectra are fitted anew before the
+# factors are final, and how often that is done.
+_RESCALED, _RESCALES = 2e-3, 3
 _CLEAN = 4  # iterations after outliers have been left out
 
 
@@ -116,14 +119,14 @@ def fuse_exposures(
     groups = solution.solution
     if product_psf is None:
         product_psf = (inputs.image_psfs or inputs.psfs)[0]
-    covariance = None if slopes is None else fitted.elimination.covariance
-    more = {"slopes": slopes, "covariance": covariance}
     error = posterior = None
     if settings.errors:
         error = error_cube(problem, groups, inputs.domain, product_psf, spread)
-        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **more)
+        fit = {"slopes": slopes, "elimination": fitted.elimination}
+        posterior = scene_posterior(problem, groups, inputs.domain, product_psf, spread, **fit)
+    covariance = None if slopes is None else fitted.elimination.own
     flux, flux_error, flux_factor = source_spectra(
-        problem, groups, _steradian(grid), spread, **more
+        problem, groups, _steradian(grid), spread, slopes=slopes, covariance=covariance
     )
     residuals, rejected, image_residuals = _unplaced(inputs, problem, groups)
     rows, columns = inputs.domain.inside
@@ -221,19 +224,19 @@ def _tuned(inputs, positions, settings):
             if positions is not None:
                 positions = problem.prior.positions
             problem, groups = _begun(inputs, _quick_cube(inputs), part, positions, settings)
-        views = [one for one in problem.data if one.operator.source is not None]
-        covariance = problem.covariance(problem.grams())
-        problem.set_spectra(
-            refine_spectra(problem.spectra, views, groups, covariance=covariance)[0]
-        )
-        groups = problem.solve(start=groups, max_iterations=_CLEAN, tolerance=settings.tolerance)
-        groups = groups.solution
+        groups = _refined(problem, groups, settings)
     fit_mu, settled = settings.mu is None, True
     if fit_mu or settings.noise_scales:
         tuned = tune(problem, groups, fit_mu=fit_mu, noise_scales=settings.noise_scales)
         groups, settled = tuned.groups, tuned.converged
     if len(adjustment) or positions is not None:
         problem, groups = adjustment.fit(problem, groups, part, fine=True)
+        for _ in range(_RESCALES):
+            if adjustment.rescaled < _RESCALED:
+                break
+            # Spectra of exposures that are as bright as each other now.
+            groups = _refined(problem, groups, settings)
+            problem, groups = adjustment.fit(problem, groups, part, fine=True)
         settled = settled and adjustment.still
     slopes = None
     if positions is not None and adjustment.elimination is not None:
@@ -247,6 +250,15 @@ def _tuned(inputs, positions, settings):
             positions = problem.prior.positions
         problem = SceneProblem(domain.grid, problem.spectra, data, problem.mu, positions)
     return problem, groups, adjustment, slopes, settled
+
+
+def _refined(problem, groups, settings):
+    """Fit the spectra to the pixels of a problem; gives the solution that goes with them."""
+    views = [one for one in problem.data if one.operator.source is not None]
+    covariance = problem.covariance(problem.grams())
+    problem.set_spectra(refine_spectra(problem.spectra, views, groups, covariance=covariance)[0])
+    accuracy = {"max_iterations": _CLEAN, "tolerance": settings.tolerance}
+    return problem.solve(start=problem.continued(groups), **accuracy).solution
 
 
 def _quick_cube(inputs):
@@ -275,6 +287,7 @@ def _first(problem, groups, settings):
     """First solution, with outliers left out that no other spectrum could explain."""
     most = min(_START[0], settings.max_iterations)
     groups = problem.solve(start=groups, max_iterations=most, tolerance=settings.tolerance).solution
+    groups = problem.continued(groups)
     if settings.outlier_sigma is not None:
         problem.reject(groups, max(_FIRST, settings.outlier_sigma))
     return groups
@@ -288,6 +301,7 @@ def _solved(problem, groups, settings):
     """
     most, total, spread = settings.max_iterations, 0, None
     options = {"tolerance": settings.tolerance}
+    groups = problem.continued(groups)
     solution = problem.solve(start=groups, max_iterations=min(_START[1], most), **options)
     total += solution.iterations
     if settings.outlier_sigma is not None:
@@ -308,7 +322,8 @@ def _solved(problem, groups, settings):
             least = 0.0 if number + 1 == settings.passes else _SECOND
             left = problem.reject(solution.solution, max(least, settings.outlier_sigma))
             log.info("Fit %d of the spectra: %d pixels are left out", number + 1, left)
-        solution = problem.solve(start=solution.solution, max_iterations=most, **options)
+        start = problem.continued(solution.solution)
+        solution = problem.solve(start=start, max_iterations=most, **options)
         total += solution.iterations
     return solution, spread, total
 

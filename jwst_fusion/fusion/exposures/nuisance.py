@@ -15,6 +15,7 @@ _UNSEEN = 2.0
 _ROUNDS = 4  # of solves for the reactions at most
 _INDEPENDENT = 1e-6  # of the largest eigenvalue: combinations below depend on the others
 _BLOCK = 65536  # values at once in single precision
+_MEMORY = 2.5e8  # bytes of the reactions that are found together; the solve takes ten times that
 # Standard deviations, as if the scene were known, that stand for no prior at all: parameters that
 # no data tell apart stay where they are.
 _FREE = 1e4
@@ -27,10 +28,11 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"x", "y", "roll", "gain", "level", "xx", "yy", "xy"}
+    kind : {"x", "y", "roll", "gain", "level", "mean", "xx", "yy", "xy"}
         Offset of the pixels in fine pixels; rotation of the pixels about the middle of the product,
         from columns to rows, degree; relative change of the brightness; brightness that is added,
-        MJy/sr; variances and covariance of the Gaussian that widens a PSF, fine pixels squared.
+        MJy/sr; relative change of the mean spectrum alone; variances and covariance of the Gaussian
+        that widens a PSF, fine pixels squared.
     places : tuple of tuple of int
         Sets of pixels, and exposure or image in each (None: all of the set), that it changes. Empty
         for the width that all PSFs share.
@@ -47,6 +49,12 @@ class Parameter:
     width: float = np.inf
     least: float = -np.inf
     floor: float = 0.0
+
+    @property
+    def spectral(self):
+        """Whether it changes the mean spectrum of the scene."""
+        everywhere = bool(self.places) and self.places[0][1] is None
+        return everywhere and self.kind in ("level", "mean")
 
 
 class Elimination:
@@ -73,6 +81,10 @@ class Elimination:
         Covariance of the parameters, the scene unknown as well.
     errors : array (n,)
         Their standard deviations.
+    own : array (m, m)
+        Covariance of those that do not change the mean spectrum of the scene.
+    alike : bool array (m,)
+        Which of these are widths that all PSFs share, and move point sources alone.
 
     Notes
     -----
@@ -126,6 +138,32 @@ class Elimination:
         self.covariance, self._told = told_covariance((matrix + matrix.T) / 2, self._width)
         self.covariance = self.covariance + np.diag([one.floor**2 for one in self.parameters])
         self.errors = np.sqrt(np.diag(self.covariance))
+        self.spectral = np.array([one.spectral for one in self.parameters])
+        self.alike = np.array([not one.places for one in self.parameters])[~self.spectral]
+        self.own = self.covariance[np.ix_(~self.spectral, ~self.spectral)]
+        # The mean spectrum follows these as they let it.
+        beside = self.covariance[np.ix_(~self.spectral, self.spectral)]
+        unit = np.sqrt(np.diag(self.own))[:, None]
+        self._follows = np.linalg.lstsq(self.own / unit / unit.T, beside / unit)[0] / unit
+
+    def folded(self, changes):
+        """
+        Let the mean spectrum of the scene follow the other parameters.
+
+        What it varies by on its own is a part of the scene and of its errors.
+
+        Parameters
+        ----------
+        changes : array (n, ...)
+            Derivatives of something by each parameter.
+
+        Returns
+        -------
+        array (m, ...)
+            Derivatives by those whose covariance is `own`.
+        """
+        more = np.tensordot(self._follows.astype(changes.dtype), changes[self.spectral], 1)
+        return changes[~self.spectral] + more
 
     def step(self, problem, groups, values):
         """
@@ -188,12 +226,32 @@ class Elimination:
             Component groups.
         """
         result = groups.copy()
-        for one, change, reaction in zip(self.parameters, step, self._reactions, strict=True):
-            if one.places:
-                result -= change * reaction
-            else:  # the scene behind a wider PSF is sharper
-                result += change * (reaction - groups * _mode(problem.grid, one.kind))
+        # The scene behind a wider PSF is sharper.
+        for change, slope in zip(step, self.changes(problem, groups), strict=True):
+            result += change * slope
         return result
+
+    def changes(self, problem, groups):
+        """
+        How the scene follows the parameters, one at a time.
+
+        Parameters
+        ----------
+        problem : SceneProblem
+            The problem.
+        groups : array (group, 1, k)
+            Its solution.
+
+        Yields
+        ------
+        array (group, 1, k)
+            Derivative of the component groups by each parameter, once they have settled.
+        """
+        for one, reaction in zip(self.parameters, self._reactions, strict=True):
+            if one.places:
+                yield -reaction
+            else:
+                yield reaction - groups * _mode(problem.grid, one.kind)
 
     def amplitudes(self, problem, groups):
         """
@@ -208,8 +266,8 @@ class Elimination:
 
         Returns
         -------
-        array (n, J, k)
-            Derivatives of the amplitudes.
+        array (m, J, k)
+            Derivatives of the amplitudes by the parameters whose covariance is `own`.
         """
         sources, found = problem.prior.sources, []
         for one, reaction in zip(self.parameters, self._reactions, strict=True):
@@ -219,7 +277,7 @@ class Elimination:
                 points = groups - sources.diffuse(groups)
                 halo = points * _mode(problem.grid, one.kind)
                 found.append(sources.amplitudes(reaction - halo))
-        return np.array(found)
+        return self.folded(np.array(found))
 
     def _derivatives(self, problem, groups):
         """Derivatives by each parameter: pieces (data, slice, values) of the pixels, or halos."""
@@ -236,6 +294,8 @@ class Elimination:
                 operator = problem.data[d].operator
                 if kind == "gain":
                     values = operator.forward(groups) + operator.mean(problem.spectra)
+                elif kind == "mean":
+                    values = operator.mean(problem.spectra).astype(np.float32)
                 elif kind == "level":
                     values = np.ones(operator.size, np.float32)
                 elif kind in slopes:
@@ -309,7 +369,7 @@ def _react(problem, right, known, width, precision):
     problem : SceneProblem
         The problem.
     right : list of array (group, 1, k)
-        What each parameter changes, b.
+        What each parameter changes, b; emptied on the way.
     known : array (n, n)
         Information on the parameters if the scene were known.
     width : array (n,)
@@ -326,13 +386,14 @@ def _react(problem, right, known, width, precision):
 
     Notes
     -----
-    All are found together in the space that the preconditioned residuals of all span (Galerkin;
-    O'Leary 1980, Linear Algebra and its Applications 29, 293, but without a recursion, as two or
-    three rounds suffice). The information is too large by the squared errors, in the norm of Q.
+    Those of a block of parameters, of all if memory allows, are found together in the space that
+    the preconditioned residuals of the block span (Galerkin; O'Leary 1980, Linear Algebra and its
+    Applications 29, 293, but without a recursion, as two or three rounds suffice). The information
+    is too large by the squared errors, in the norm of Q; so it is between two blocks, with
+    :math:`x_i^T b_j + b_i^T x_j - x_i^T Q x_j` for reactions x.
     """
-    precondition = problem.preconditioner()
     root = np.sqrt(problem.grid.multiplicity)[:, None, None]
-    shape = right[0].shape
+    shape, count = right[0].shape, len(right)
     # What no pixel tells changes nothing, and the scene does not react to it.
     told = np.diag(known) > np.finfo(np.float32).tiny
     scale = np.where(told, 1 / np.sqrt(np.where(told, np.diag(known), 1.0)), 0.0)
@@ -344,13 +405,40 @@ def _react(problem, right, known, width, precision):
     def groups_of(row):
         return row.view(np.complex64).reshape(shape) / root
 
-    both = np.outer(scale, scale)
-    first = known * both + np.diag((scale / width) ** 2)
-    rhs = np.array([flat(one) for one in right])
-    rhs *= scale[:, None].astype(np.float32)
-    left, shared = rhs, np.zeros(known.shape)
+    first = known * np.outer(scale, scale) + np.diag((scale / width) ** 2)
+    rhs = np.empty((count, 2 * int(np.prod(shape))), np.float32)
+    for index in range(count):
+        rhs[index] = flat(right[index]) * scale[index]
+        right[index] = None
+    size = max(1, int(_MEMORY / rhs[0].nbytes))
+    found, left, shared = np.empty_like(rhs), None, np.zeros(known.shape)
+    if count > size:
+        left = np.empty_like(rhs)
+    for low in range(0, count, size):
+        part = slice(low, low + size)
+        found[part], rest, shared[part, part] = _reacted(
+            problem, rhs[part], first[part, part], precision, flat, groups_of
+        )
+        if left is not None:
+            left[part] = rest
+    if left is not None:
+        # Of pairs of blocks: the residual of each is left over b.
+        between = _products(found, rhs)
+        between = between + _products(left, found)
+        block = np.arange(count) // size
+        shared = np.where(block[:, None] == block, shared, (between + between.T) / 2)
+    found *= back[:, None].astype(np.float32)
+    reactions = np.empty((count, *shape), np.complex64)
+    for index, row in enumerate(found):
+        reactions[index] = groups_of(row)
+    return reactions, shared * np.outer(back, back)
+
+
+def _reacted(problem, rhs, first, precision, flat, groups_of):
+    """Reactions (n, m) to a block of parameters, what is left of `rhs`, and shared information."""
+    precondition = problem.preconditioner()
+    left, shared = rhs, np.zeros(first.shape)
     space = images = np.zeros((0, rhs.shape[1]), np.float32)
-    share = np.zeros((0, len(rhs)))
     matrix = np.zeros((0, 0))
     for number in range(_ROUNDS):
         trial = np.array([flat(precondition(groups_of(one))) for one in left])
@@ -373,9 +461,7 @@ def _react(problem, right, known, width, precision):
         share = vectors @ (vectors.T @ target)
         left = rhs - share.T.astype(np.float32) @ images
         shared = target.T @ share
-    found = share.T.astype(np.float32) @ space
-    reactions = np.array([groups_of(one) for one in found * back[:, None].astype(np.float32)])
-    return reactions.astype(np.complex64), shared * np.outer(back, back)
+    return share.T.astype(np.float32) @ space, left, shared
 
 
 def _products(first, second):

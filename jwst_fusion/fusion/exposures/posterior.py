@@ -15,9 +15,10 @@ _UNSEEN = 3e-3
 # Fine pixels: half size of the PSFs beyond the sharpest. Errors of sums in the demo change by less
 # than 0.1 % from half of that to all of the PSF, and take an eighth of the time.
 _HALF = 16
+_FAINT = 1e-3  # of the variance by what was fitted beside the scene: smaller parts are left out
 
 
-def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, covariance=None):
+def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, elimination=None):
     r"""
     Posterior of the cube of a scene, smaller than the cube.
 
@@ -33,10 +34,10 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, c
         PSFs of the cube on the fine grid.
     spread : array (knots, k + 1, k + 1), optional
         Covariance of the spectra around every knot; they are taken to be exact without.
-    slopes : array (n, J, k), optional
+    slopes : array (m, J, k), optional
         Derivatives of the amplitudes of the sources by other parameters that were fitted.
-    covariance : array (n, n), optional
-        Covariance of these.
+    elimination : Elimination, optional
+        How the scene follows these, and their covariance.
 
     Returns
     -------
@@ -67,9 +68,15 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, c
         # Between levels it is the variance of what the cube shows that is interpolated.
         variances.append(np.einsum("la,ab,lb->", basis, kernel[:, :, reach, reach], basis))
     maps = problem.maps(groups, sharp)[:, *domain.inside]
-    sources = None
+    sources = common = common_mean = None
     if problem.prior.sources is not None:
-        sources = _sources(problem, domain, grams, reach, sharp, (slopes, covariance))
+        fitted = None, None
+        if slopes is not None:
+            alike = elimination.alike
+            fitted = slopes[alike], elimination.own[np.ix_(alike, alike)]
+        sources = _sources(problem, domain, grams, reach, sharp, fitted)
+    if elimination is not None:
+        common, common_mean = _common(problem, groups, domain, sharp, elimination)
     spectra = None
     if spread is not None:
         at = np.rint(problem.spectra.axis.position(wavelength)).astype(np.intp)
@@ -83,7 +90,49 @@ def scene_posterior(problem, groups, domain, psf, spread=None, *, slopes=None, c
         maps=maps,
         spectra=spectra,
         sources=sources,
+        common=common,
+        common_mean=common_mean,
     )
+
+
+def _common(problem, groups, domain, sharp, elimination):
+    """Changes of maps (q, k, y, x) and mean (q, L) by what was fitted beside the scene.
+
+    Widths that all PSFs share are not among it.
+    """
+    chosen = ~elimination.alike
+    if not chosen.any():
+        return None, None
+    mean, basis = problem.spectra.at(problem.spectra.axis.wavelength)
+    maps = [
+        problem.maps(one, sharp)[:, *domain.inside].astype(np.float32)
+        for one in elimination.changes(problem, groups)
+    ]
+    maps = elimination.folded(np.array(maps))[chosen]
+    spectra = np.zeros((len(elimination.parameters), len(mean)))
+    for one, spectrum in zip(elimination.parameters, spectra, strict=True):
+        if one.spectral:
+            spectrum[:] = 1.0 if one.kind == "level" else mean
+    spectra = elimination.folded(spectra)[chosen]
+    # The largest changes of the cube together.
+    seen = np.einsum("pkyx,kl->plyx", maps, np.linalg.cholesky(_square(basis)).astype(np.float32))
+    seen = seen.reshape(len(maps), -1)
+    size = (seen @ seen.T).astype(float) / seen.shape[1]
+    values, vectors = np.linalg.eigh(elimination.own[np.ix_(chosen, chosen)])
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    values, vectors = np.linalg.eigh(root.T @ size @ root)
+    kept = values > _FAINT * values.sum()
+    if not kept.any():
+        return None, None
+    turned = root @ vectors[:, kept]
+    common = np.tensordot(turned.T.astype(np.float32), maps, 1)
+    return common, turned.T @ spectra
+
+
+def _square(basis):
+    """Mean over the channels of the products of basis spectra, positive definite."""
+    square = basis.T @ basis / len(basis)
+    return square + 1e-9 * np.trace(square) * np.eye(len(square))
 
 
 def _behind_sharpest(grid, psf, wavelength):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from jwst_fusion.fusion.exposures.operator import half_plane
+from jwst_fusion.fusion.exposures.surroundings import Surroundings
 from jwst_fusion.fusion.solver.point_sources import (
     PointInformation,
     SourcePreconditioner,
@@ -118,6 +119,7 @@ class SceneProblem:
     def __init__(self, grid, spectra, data, mu, positions=None):
         self.grid, self.data, self.mu = grid, data, np.asarray(mu, float)
         self.prior = with_sources(SobolevPrior(grid), positions)
+        self._surroundings = None
         self.set_spectra(spectra)
 
     def set_spectra(self, spectra):
@@ -321,6 +323,26 @@ class SceneProblem:
             tolerance=tolerance,
             max_iterations=max_iterations,
         )
+
+    def continued(self, groups):
+        """
+        Continue the diffuse scene beyond the data, where a solve leaves it as it was.
+
+        Parameters
+        ----------
+        groups : array (group, 1, k)
+            Component groups.
+
+        Returns
+        -------
+        array (group, 1, k)
+            Component groups.
+        """
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
+        sources = self.prior.sources
+        diffuse = groups if sources is None else sources.diffuse(groups)
+        return groups + self._surroundings.continued(diffuse)
 
     def residuals(self, groups):
         """

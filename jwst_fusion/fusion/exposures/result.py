@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.coordinates import SkyCoord
 
+from jwst_fusion.fusion.exposures.domain import positions_on
 from jwst_fusion.fusion.exposures.spectra import SplineSpectra
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.solver.posterior import CubePosterior
@@ -121,3 +122,31 @@ class ExposureFusion:
     image_psfs: list
     sources: SkyCoord | None
     source_position_errors: np.ndarray
+
+    def places(self, number, ra, dec):
+        """
+        Find where pixels of an exposure look, which is not where their coordinates say.
+
+        Parameters
+        ----------
+        number : int
+            Number of the exposure.
+        ra, dec : array (n,)
+            Coordinates of its pixels, degree.
+
+        Returns
+        -------
+        x : array (n,)
+            Columns of the cube, with offset and roll of the exposure.
+        y : array (n,)
+            Rows, likewise.
+        """
+        x, y = positions_on(self.grid, ra, dec)
+        middle_y, middle_x = ((size - 1) / 2 for size in self.grid.shape)
+        angle = np.radians(self.rolls[number])
+        x, y = x - middle_x, y - middle_y
+        offset = self.offsets[number] / self.grid.scale
+        return (
+            middle_x + np.cos(angle) * x - np.sin(angle) * y + offset[0],
+            middle_y + np.sin(angle) * x + np.cos(angle) * y + offset[1],
+        )

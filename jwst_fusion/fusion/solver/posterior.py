@@ -99,6 +99,11 @@ class CubePosterior:
         among these: spectra, MJy/sr, and their weight in each spaxel.
     spectra : ndarray (L, k + 1, k + 1) or None
         Covariance of mean and basis in each channel, independent between channels.
+    common : ndarray (q, k, Y, X) or None
+        Changes of the maps by what observations share, as a factor on their brightness: each times
+        a number of its own of unit variance.
+    common_mean : ndarray (q, L) or None
+        Changes of the mean spectrum that go with these, MJy/sr.
     """
 
     covariance: np.ndarray
@@ -117,6 +122,8 @@ class CubePosterior:
     spectra: np.ndarray | None = field(default=None)
     left_spectra: np.ndarray | None = field(default=None)
     left_maps: np.ndarray | None = field(default=None)
+    common: np.ndarray | None = field(default=None)
+    common_mean: np.ndarray | None = field(default=None)
 
     def cropped(self, rows, columns, factor):
         """Posterior of a part of the cube.
@@ -140,6 +147,8 @@ class CubePosterior:
         for name in ("residual", "left_maps"):
             if getattr(self, name) is not None:
                 changes[name] = getattr(self, name)[(slice(None), *cells)]
+        if self.common is not None:
+            changes["common"] = self.common[..., rows, columns]
         if self.sources is not None:
             at = self.sources.positions - (columns.start, rows.start)
             changes["sources"] = replace(self.sources, positions=at)
@@ -187,6 +196,9 @@ def sum_variances(posterior, mask, weights=None):
 
     if posterior.structure is not None:
         variance = variance + _missed_variance(posterior, blurred, rows)
+
+    if posterior.common is not None:
+        variance = variance + _common_variance(posterior, mask, blurred, rows, weights)
 
     # Noise of mean and basis: independent channels, the same in all pixels.
     seen = np.tensordot(posterior.maps, mask, 2)
@@ -364,6 +376,19 @@ def _cells(mask, shape):
     """Sum of a mask over each spaxel, (h, w)."""
     h, w = shape
     return mask.reshape(h, mask.shape[0] // h, w, mask.shape[1] // w).sum((1, 3))
+
+
+def _common_variance(posterior, mask, blurred, rows, weights):
+    """Variances (n,) of sums of channels (n, R * k) by what observations share."""
+    nodes, (rank, *shape) = len(blurred), posterior.common.shape[1:]
+    edge = (np.array(blurred.shape[1:]) - shape) // 2
+    inner = blurred[:, edge[0] : edge[0] + shape[0], edge[1] : edge[1] + shape[1]]
+    changes = posterior.common.reshape(-1, shape[0] * shape[1])
+    seen = inner.reshape(nodes, -1).astype(changes.dtype) @ changes.T
+    seen = seen.reshape(nodes, -1, rank).astype(float)
+    moved = np.einsum("nra,rqa->nq", rows.reshape(len(rows), nodes, rank), seen)
+    mean = posterior.common_mean if weights is None else posterior.common_mean @ weights.T
+    return np.sum((moved + mask.sum() * mean.T) ** 2, axis=1)
 
 
 def _residual_variance(residual, mask):
