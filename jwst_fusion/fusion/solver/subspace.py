@@ -77,10 +77,7 @@ class WhitenedSubspace:
 
     @property
     def truncated(self):
-        """Root mean square of what components above the noise hold that are not kept.
-
-        In units of the noise of a voxel; 0 if all are kept.
-        """
+        """Rms of the components above the noise that are not kept, in noise of a voxel, or 0."""
         left = self.eigenvalues[self.rank : self.signal] - self.noise**2
         channels = max(int(np.count_nonzero(self.valid)), 1)
         return float(np.sqrt(np.sum(np.maximum(left, 0.0)) / channels))
