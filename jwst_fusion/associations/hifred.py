@@ -263,6 +263,7 @@ def _from_names(init):
     if len(own) != len(init["cubes"]) or not all(isinstance(one, dict) for one in own):
         msg = f"own must have one dictionary for each of {len(init['cubes'])} cubes"
         raise ValueError(msg)
+    own = tuple({k: path for k, path in one.items() if path is not None} for one in own)
     name = init.get("product_name")
     return _checked(HifredMembers(tuple(init["cubes"]), responses, name, own=own))
 

@@ -225,17 +225,20 @@ def _check_shapes(names, responses, number_x):
 
 def _normalised(prepared, state):
     """Data with the normalisations of a start, or with those that total counts tell."""
-    if state is not None:
-        if "normalisations" not in state:
-            msg = "start is a fusion without fitted normalisations: leave it out, or set "
-            msg += "normalisations to 'given'"
-            raise ValueError(msg)
-        return prepared.normalised(state["normalisations"])
+    if state is not None and "normalisations" not in state:
+        msg = "start is a fusion without fitted normalisations: leave it out, or set "
+        msg += "normalisations to 'given'"
+        raise ValueError(msg)
     cube = prepared.spectrum[:, None] * prepared.image.ravel()
     prepared = prepared.normalised(first_factors(prepared.observations, cube))
     number, factors = prepared.sharp, prepared.factors
     one = prepared.observations
-    return replace(PreparedData.of(one[:number], one[number:], prepared.settings), factors=factors)
+    found = PreparedData.of(one[:number], one[number:], prepared.settings)
+    found = replace(found, factors=factors)
+    if state is None:
+        return found
+    # brightness and penalty are those of the fusion that it goes on from
+    return found.normalised(state["normalisations"] / factors)
 
 
 def _note_negative(name, data, notes):

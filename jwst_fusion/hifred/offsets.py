@@ -74,7 +74,7 @@ def measured_offsets(data):
         )
     )
     spectrum, variance = mean_spectrum(two), mean_spectrum_variance(two)
-    image = brightness(one.likelihood, one.response)
+    image = brightness([one.likelihood], [one.response])
     instruments = [
         InstrumentLikelihood(side.likelihood, side.response, spectrum[:, None])
         for side in (one, two)

@@ -158,7 +158,18 @@ def data_from_observations(cubes, responses, options, *, own=None):
             number = 2 + sum(before.sharp for before in more)
             found = replace(found, label=f"X{number}")
         more.append(found)
+    if getattr(options, "normalisations", "auto") != "given":
+        data = replace(data, unit=_unit_of(x, files))
     return replace(data, more=tuple(more)), x, y
+
+
+def _unit_of(x, files):
+    """Unit of a result whose flux is that of X: without its area or exposure, it has none."""
+    rmf = files.get("rmf_x")
+    area = files.get("arf_x") is not None or (rmf is not None and read_rmf(rmf).contains_area)
+    unknown = []
+    exposure_time(x, None, files.get("arf_x"), unknown)
+    return "photon" + " cm-2" * area + " s-1" * (not unknown)
 
 
 def _pair(cubes, responses, options, own):
@@ -248,7 +259,8 @@ def _sorted(seen):
         )
         raise ValueError(msg)
     finest = _EQUAL * min(one.scale for one in xs)
-    xs.sort(key=lambda one: (one.scale > finest, -one.total))
+    # one with a PSF of its own is less sharp than another one
+    xs.sort(key=lambda one: (one.scale > finest, one.files.get("psf") is not None, -one.total))
     ys.sort(key=lambda one: -one.total)
     return xs, ys
 

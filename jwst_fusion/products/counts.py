@@ -42,6 +42,7 @@ _KEYWORDS = {
 }
 _UNITS = {"LOW": "keV", "HIGH": "keV", "OBSERVED": "count", "EXPECTED": "count", "ERROR": "count"}
 _UNITS |= {"SECONDS": "s", "COUNTS": "count", "OFFSET_X": "pixel", "OFFSET_Y": "pixel"}
+_UNITS |= {"OFFSET_X_ERROR": "pixel", "OFFSET_Y_ERROR": "pixel"}
 # Characters that value and comment have of a card of 80, beside keyword and punctuation.
 _CARD = 65
 # What describes the target and the observation, taken over from the cube with the finer channels.

@@ -20,6 +20,7 @@ from jwst_fusion.products.tables import (
     add_posterior,
     add_record,
     as_text,
+    filter_columns,
     give_units,
     stored,
     summarise,
@@ -152,7 +153,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     product.meta.fusion.images_given = images_given
     product.exposure_table = _exposures(fused, product.get_dtype("exposure_table"))
     if fused.images:
-        table = _filters(fused, product.get_dtype("filter_table"))
+        table = _filters(fused, filter_columns(product))
         product.filter_table = table
         summarise(product.meta.fusion, table)
         _add_images(product, fused)

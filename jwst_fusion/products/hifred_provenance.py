@@ -168,7 +168,7 @@ def notes(data, result, messages=()):
     fitted = []
     if result.normalisations is not None:
         numbers = zip(data.labels, result.normalisations, result.normalisation_errors, strict=True)
-        fitted = [f"normalisation of {k}: {n:.4f} +- {e:.4f}" for k, n, e in list(numbers)[1:]]
+        fitted = [f"normalisation of {k}: {n:.5g} +- {e:.2g}" for k, n, e in list(numbers)[1:]]
     texts = (*data.notes, *result.notes, *fitted, *(one.text for one in messages))
     return list(dict.fromkeys(texts))
 

@@ -16,6 +16,7 @@ __all__ = [
     "add_record",
     "add_tables",
     "as_text",
+    "filter_columns",
     "give_units",
     "stored",
     "summarise",
@@ -24,6 +25,9 @@ __all__ = [
 _SOFTWARE = ("jwst", "stdatamodels", "stpipe", "stpsf", "numpy", "scipy", "scikit-image", "astropy")
 #: Columns of the table of images that say how well they agree with the cube.
 QUALITY = ("psnr", "psnr_ceiling", "ssim", "ssim_ceiling", "relative_error", "chi2", "pixels")
+
+# Columns of the same table that products of 0.2 do not have: the schema must open these, too.
+_LATER = ("measured_calibration", "likeness", "unexplained")
 
 # What the header says about errors of sums, which are not those of ERR added in square.
 _SUMS = "jwst_fusion.fusion.error_of; root sum square of ERR: up to 4x too small"
@@ -64,7 +68,7 @@ def add_tables(product, template, fused, options, messages=()):
     messages : sequence of `~jwst_fusion.messages.Message`, optional
         Warnings.
     """
-    table = _filters(fused, product.get_dtype("filter_table"))
+    table = _filters(fused, filter_columns(product))
     product.filter_table = table
     summarise(product.meta.fusion, table)
     product.component_table = _components(fused.result, product.get_dtype("component_table"))
@@ -76,6 +80,24 @@ def add_tables(product, template, fused, options, messages=()):
         product.tuning_table = _tuning(fused.result, product.get_dtype("tuning_table"))
     add_record(product, options, messages)
     give_units(product)
+
+
+def filter_columns(product):
+    """
+    Columns of the table of the images.
+
+    Parameters
+    ----------
+    product : FusedCubeModel
+        The product.
+
+    Returns
+    -------
+    dtype
+        Those of the schema, which every product has, and those of later versions.
+    """
+    later = [(f"{name}{end}", float) for name in _LATER for end in ("", "_error")]
+    return np.dtype(product.get_dtype("filter_table").descr + later)
 
 
 def add_record(product, options, messages=()):

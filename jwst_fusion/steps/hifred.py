@@ -137,7 +137,10 @@ class HifredStep(FusionBaseStep):
         filename = f"{members.product_name or 'fused'}_{self.suffix}.fits"
         files = (*responses.values(), *(path for one in members.own for path in one.values()))
         names = (*(cube.name for cube in cubes), *files)
-        y = max(cubes, key=lambda cube: len(cube.counts))
+        widths = [
+            np.inf if cube.energies is None else np.median(np.diff(cube.energies)) for cube in cubes
+        ]
+        y = cubes[int(np.argmin(widths))]
         if len(cubes) == 2 and not any(members.own):
             with reading(*names, what="one of their headers or tables"):
                 y = sort_cubes(*cubes, responses)[1]

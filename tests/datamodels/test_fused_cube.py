@@ -12,6 +12,7 @@ from jwst_fusion.products.cube import cube_product
 from jwst_fusion.products.exposure_cube import blended_template
 from jwst_fusion.products.fused_cube import flags_of
 from jwst_fusion.products.observations import open_cube, read_cube
+from jwst_fusion.products.tables import filter_columns
 
 # Headers of jwst give times as MJD, from which astropy makes dates, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:'datfix' made the change")
@@ -307,3 +308,17 @@ def test_files_carry_their_own_name(tmp_path):
     model.save(str(path))
     assert fits.getheader(path)["FILENAME"] == path.name
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_tables_of_earlier_versions_open(tmp_path):
+    product = FusedCubeModel((3, 4, 5))
+    product.filter_table = np.zeros(2, product.get_dtype("filter_table"))
+    later = filter_columns(product)
+    assert "likeness" not in product.filter_table.dtype.names
+    product.save(str(tmp_path / "old_s3d.fits"))
+    with FusedCubeModel(str(tmp_path / "old_s3d.fits")) as old:
+        assert len(old.filter_table) == 2
+        old.filter_table = np.ones(3, later)
+        old.save(str(tmp_path / "new_s3d.fits"))
+    with FusedCubeModel(str(tmp_path / "new_s3d.fits")) as new:
+        assert np.all(new.filter_table["likeness"] == 1)

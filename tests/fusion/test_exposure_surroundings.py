@@ -46,3 +46,15 @@ def test_it_is_as_smooth_as_can_be_and_stays_where_it_is():
 def test_nothing_changes_without_a_border(density):
     groups = groups_of(np.random.default_rng(3).standard_normal((2, *GRID.shape)))
     assert not Surroundings(GRID, [density]).continued(groups).any()
+
+
+@pytest.mark.parametrize("at", [(20, 20), (21, 21), (21, 22)])
+def test_a_gap_of_one_pixel_is_the_mean_of_its_neighbours(at):
+    maps = np.random.default_rng(4).standard_normal((1, 48, 48))
+    grid, density = Grid(48, 48, 1), np.ones((48, 48))
+    density[at] = 0
+    groups = to_groups(sf.rfft2(maps, norm="ortho"))
+    found = maps + grid.synthesise_coarse(Surroundings(grid, [density]).continued(groups)[:, 0])
+    y, x = at
+    beside = maps[0, [y - 1, y + 1, y, y], [x, x, x - 1, x + 1]]
+    assert found[0, y, x] == pytest.approx(beside.mean(), abs=1e-9)

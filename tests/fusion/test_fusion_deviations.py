@@ -95,3 +95,12 @@ def test_few_channels():
     few = Deviations(5 + rng.standard_normal((2, 3)), np.ones((2, 3)))
     assert np.all(np.abs(few.believed() - 5) < 4)
     assert np.all(np.isfinite(few.spread()))
+
+
+@pytest.mark.parametrize("channels", [12, 31])
+def test_of_few_channels_each_has_its_own_noise(channels):
+    noise = np.random.default_rng(2).standard_normal((200, channels))
+    few = Deviations(30 + noise, np.ones_like(noise))
+    single, broad = few.spread()
+    error = np.abs(few.believed() - 30) / np.hypot(single, broad)
+    assert 0.85 < np.quantile(error, 0.683) < 1.15

@@ -312,7 +312,10 @@ class Adjustment:
             )
             self._believe()
             posed = self._posed(problem, part, positions, problem.spectra)
-            return self.fit(posed, groups, part, fine=fine)
+            rescaled = self.rescaled
+            found = self.fit(posed, groups, part, fine=fine)
+            self.rescaled = max(rescaled, self.rescaled)
+            return found
         return problem, groups
 
     def keep_told(self):

@@ -10,6 +10,8 @@ __all__ = ["Surroundings"]
 _NODES = 4.0
 # Of the typical density of pixels: where there is less, the prior says what the scene is.
 _DARK = 0.1
+# Of the information on a node, what is added to it: nodes that see the same pixels share alike.
+_RIDGE = 1e-13
 
 
 class Surroundings:
@@ -43,7 +45,9 @@ class Surroundings:
         laplacian = sp.kron(rows, sp.eye_array(grid.shape[1]))
         laplacian = laplacian + sp.kron(sp.eye_array(grid.shape[0]), columns)
         self._smooth, self._turned = smooth, smooth.T.tocsr()
-        self._solver = splu((self._turned @ (laplacian @ smooth)).tocsc())
+        normal = (self._turned @ (laplacian @ smooth)).tocsc()
+        # Nodes around a gap of a few pixels see the same ones and cannot be told apart.
+        self._solver = splu((normal + sp.diags_array(_RIDGE * normal.diagonal())).tocsc())
         self._power = grid.gradient_power()[:, :, None]
 
     def continued(self, groups):

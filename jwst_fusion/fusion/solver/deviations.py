@@ -102,7 +102,8 @@ class Deviations:
             hidden = (np.maximum(excess, 0.0) + np.sqrt(2 / count))[:, None]
             hidden = np.where(one.gain > 0, np.maximum(one.energy - 1, hidden), hidden)
             missed = (1 - one.gain) ** 2 * hidden
-            if j < _SINGLE and not one.rest:
+            # Of few channels the rest is all there is.
+            if j == 0 or (j < _SINGLE and not one.rest):
                 single += one.share * (one.gain**2 + missed)
                 whole += one.share
                 finest = one.gain if j == 0 else finest

@@ -249,21 +249,23 @@ class _Solved:
             significant = np.hypot(*one) > _OFFSET and (np.abs(one) > _SURE * its).any()
             if significant:
                 found.append(
-                    f"observation {k + 1} is offset on the sky by {one[0]:.2f} +- {its[0]:.2f} and "
+                    f"{self._label(k)} is offset on the sky by {one[0]:.2f} +- {its[0]:.2f} and "
                     f"{one[1]:.2f} +- {its[1]:.2f} pixels along x and y: correct its WCS"
                 )
         loose = np.flatnonzero(self.scales.error > _LOOSE)
         if loose.size:
+            names = ", ".join(self._label(k) for k in loose)
             found.append(
-                f"the data hardly tell the normalisation of {_numbered(loose)}: the relative "
+                f"the data hardly tell the normalisation of {names}: the relative "
                 f"error is {self.scales.error[loose].max():.2g}; do all observations overlap?"
             )
         return tuple(found)
 
-
-def _numbered(indices):
-    words = "observation" if len(indices) == 1 else "observations"
-    return f"{words} {', '.join(str(k + 1) for k in indices)}"
+    def _label(self, k):
+        """Name of an observation, as in products: X, X2, ..., Y, Y2, ..."""
+        sharp = self.prepared.sharp
+        letter, number = ("X", k) if k < sharp else ("Y", k - sharp)
+        return f"{letter}{number + 1}" if number else letter
 
 
 def _solved(prepared, kind, mu, maps, *, relative=True, tolerance, max_iterations, draft):

@@ -102,7 +102,8 @@ def _likeness(product, index):
     value, error = _measured(product, "likeness", index)
     # A difference of brightness is told by itself.
     gain = _measured(product, "measured_calibration", index)[0]
-    gain = gain if gain > 0 else 1.0
+    # A cube with a sky of its own has the contrast of the image, however bright it is.
+    gain = gain if gain > 1 else 1.0
     return gain * value, gain * error
 
 

@@ -125,7 +125,7 @@ def _normalisation(known):
     if not error > 0:
         yield from (f"{value:.4g}", "–")
         return
-    yield f"{value:.4f} ± {error:.4f}"
+    yield f"{value:.5g} ± {error:.2g}"
     pairs = zip(offsets[::2], offsets[1::2], strict=True)
     yield ", ".join(f"{one:+.2f} ± {its:.2f}".replace("-", "−") for one, its in pairs)
 
