@@ -264,6 +264,8 @@ def spectrum_of_field(model, native, geometry, mode, settings, *, background):
     if not slices:
         return None, "no source is above fit_threshold"
     whole = combine_slices(slices)
+    if not np.isfinite(whole.flux).any():
+        return None, "the slices with a trace hold too little of its light"
     row, column = whole.peak
     layout = next(one for one in geometry.layouts if one.label == geometry.regions[row, column])
     place = sky_of_slice(geometry, layout)(np.array([float(column)]), np.array([float(row)]))

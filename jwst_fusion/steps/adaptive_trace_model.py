@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from jwst.datamodels import ModelLibrary
+from jwst.datamodels import ModelLibrary, SourceModelContainer
 from stdatamodels.jwst import datamodels
 from threadpoolctl import threadpool_limits
 
@@ -113,6 +113,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
 
     class_alias = "adaptive_trace_model"
 
+    # whether the slits of an exposure are processed one by one
+    _by_slit = False
+
     spec = spec_of(TraceSettings, _StepOptions)
 
     def process(self, input_data):
@@ -147,7 +150,9 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         # The name that the user gives one exposure takes precedence over that of the input.
         single = isinstance(models, datamodels.JwstDataModel)
         given = self.output_file if single else None
-        if self._saves():
+        # In Spec3 the slits of an exposure come one by one, sorted by source, under one name.
+        self._by_slit = isinstance(models, SourceModelContainer)
+        if self._saves() and not self._by_slit:
             _check_names(models)
         if isinstance(models, ModelLibrary):
             with models:
@@ -293,7 +298,7 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             self._save_product(model, images, PRODUCTS[key])
         if extracted:
             with extracted_spectra(model, extracted) as product:
-                path = self.make_output_path(basepath=model.meta.filename, suffix="trace_x1d")
+                path = self._path_beside(model, "trace_x1d")
                 save_whole(product, path)
                 log.info("Saved %d spectra in %s", len(extracted), path)
         if traced:
@@ -320,7 +325,8 @@ class AdaptiveTraceModelStep(FusionBaseStep):
         return spec
 
     def _save_report(self, model, source, mode, traced, filled, output_file):
-        product = Path(self.make_output_path(basepath=output_file or model.meta.filename))
+        name = output_file or model.meta.filename
+        product = Path(self.make_output_path(basepath=name, slit=self._slit_of(model)))
         exposure = TracedExposure(
             name=product.name,
             source=source,
@@ -381,10 +387,20 @@ class AdaptiveTraceModelStep(FusionBaseStep):
             return ()
         return tuple(PRODUCTS) if settings.oversample > 1 else ("spline_full", "spline_used")
 
+    def _path_beside(self, model, suffix):
+        """Path of a file beside the output."""
+        slit = self._slit_of(model)
+        return self.make_output_path(basepath=model.meta.filename, suffix=suffix, slit=slit)
+
+    def _slit_of(self, model):
+        """What names of files have of the slit; None if all slits of an exposure are in one."""
+        name = str(getattr(model, "name", None) or "") if self._by_slit else ""
+        return (f"slit{name}" if name.isdigit() else name.lower()) or None
+
     def _save_product(self, model, images, suffix):
         """Save an intermediate product beside the output."""
         with make_product(model, images) as product:
-            path = self.make_output_path(basepath=model.meta.filename, suffix=suffix)
+            path = self._path_beside(model, suffix)
             save_whole(product, path)
             log.info("Saved %s", path)
 

@@ -29,13 +29,19 @@ class _Bar(logging.Handler):
     def emit(self, record):
         if self._parent is not None and record.levelno >= self._shown:
             self._parent.callHandlers(record)
+        try:
+            self._show(record.getMessage())
+        except Exception:  # a bar must not end what it shows
+            self.handleError(record)
+
+    def _show(self, text):
         seconds = time.monotonic() - self._started
         if self._bar is None and seconds > LONG:
             form = "{desc} [{elapsed}]"
             self._bar = self._make(desc=self._name, bar_format=form, leave=False)
             self._bar.start_t -= seconds
         if self._bar is not None:
-            self._bar.set_description_str(f"{self._name}: {record.getMessage()[:_LETTERS]}")
+            self._bar.set_description_str(f"{self._name}: {text[:_LETTERS]}")
 
     def close(self):
         if self._bar is not None:

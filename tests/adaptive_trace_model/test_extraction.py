@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import specutils
+from jwst.exp_to_source import multislit_to_container
 from jwst.extract_1d import Extract1dStep
 from scipy import ndimage
 from stdatamodels.jwst import datamodels
@@ -248,6 +249,14 @@ def test_every_slit_has_a_spectrum(tmp_path):
     area = [slit.meta.photometry.pixelarea_steradians for slit in model.slits]
     model.meta.cal_step.bkg_subtract = "COMPLETE"
     AdaptiveTraceModelStep.call(model, extract="auto", oversample=2.0, output_dir=str(tmp_path))
+    # As in Spec3: sorted by source, the slits of an exposure share its name.
+    numbers = []
+    for number, one in enumerate(multislit_to_container([model]).values()):
+        AdaptiveTraceModelStep.call(one, extract="auto", output_dir=str(tmp_path))
+        (path,) = set(tmp_path.glob("*_slit*_trace_x1d.fits")) - set(numbers)
+        numbers.append(path)
+        with datamodels.open(path) as product:
+            assert product.spec[0].source_id == model.slits[number].source_id
     path = tmp_path / model.meta.filename.replace("_cal", "_trace_x1d")
     with datamodels.open(path) as product:
         assert [spec.source_id for spec in product.spec] == [slit.source_id for slit in model.slits]
