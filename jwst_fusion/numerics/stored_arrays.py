@@ -157,7 +157,7 @@ def stored_items(product, attribute, extensions):
         return []
     items = getattr(product, attribute)
     return [
-        {name: getattr(item, name) if item.hasattr(name) else None for name in extensions}
+        {name: plain(getattr(item, name)) if item.hasattr(name) else None for name in extensions}
         for item in items
     ]
 
@@ -181,7 +181,8 @@ def _of_model(product, extensions, slit):
         part = product.slits[_chosen(label, names, slit)]
     found = {}
     for name in extensions:
-        found[name] = getattr(part, name) if part.hasattr(name) else None
+        # files opened as another type of model have some arrays as tables
+        found[name] = plain(getattr(part, name)) if part.hasattr(name) else None
     tree = product.meta.instance
     info = tree.get("wcsinfo", {})
     names = [f"{key}{axis}" for key in _KEYS for axis in (1, 2)]
