@@ -71,8 +71,12 @@ def offline_crds(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory):
-    """Keep the tests out of the user's PSF cache, and let one worker's tests share one."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Keep the tests out of the user's PSF cache, and let the workers of a run share one."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "psf_cache_of_tests"
+    folder.mkdir(exist_ok=True)
     before = os.environ.get("JWST_FUSION_CACHE")
     os.environ["JWST_FUSION_CACHE"] = str(folder)
     yield folder

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from documented_commands import blocks_of, inline_commands
+from small_inputs import leave_slices_out
 
 from jwst_fusion.command import main as cli
 from jwst_fusion.entry_points import get_steps
@@ -115,15 +116,6 @@ def stock(tmp_path_factory):
         cube.close()
     write_nirspec_cube_parameters(folder / "cubepar.fits")
     return folder, images
-
-
-def leave_slices_out(path):
-    """Keep the half of the slices that sees the field which is fused."""
-    from stdatamodels.jwst import datamodels
-
-    with datamodels.open(path) as model:
-        model.regions = np.where((model.regions > 7) & (model.regions < 24), model.regions, 0)
-        model.save(path)
 
 
 @pytest.fixture(scope="module")

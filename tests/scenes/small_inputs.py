@@ -29,6 +29,13 @@ class Case:
         return [Path(folder) / file for file in self.files]
 
 
+def leave_slices_out(path):
+    """Keep the half of the slices of an exposure that sees 1.4" around the middle of the field."""
+    with datamodels.open(path) as model:
+        model.regions = np.where((model.regions > 7) & (model.regions < 24), model.regions, 0)
+        model.save(str(path))
+
+
 def write_wide_psf(path, sigma):
     """Gaussian PSFs of 1" in a file, sigma arcsec."""
     y, x = np.indices((41, 41)) - 20
