@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from small_inputs import leave_slices_out
 
 from jwst_fusion.metrics.wiggles import (
     aperture_spectrum,
@@ -47,8 +46,6 @@ def cubes(quiet_logs, tmp_path_factory):
     """Native and oversampled cubes of a bright star, two dithers, as arrays."""
     folder = tmp_path_factory.mktemp("star")
     exposures = simulate_exposures(folder, single_star(peak=40.0), dithers=DITHERS[::2])
-    for path in exposures:
-        leave_slices_out(path)
     parameters = write_nirspec_cube_parameters(folder / "cubepar.fits")
     native = build(list(exposures), parameters)
     traced = [

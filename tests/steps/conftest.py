@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-from small_inputs import leave_slices_out
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +16,6 @@ def observed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("observed")
     scene = nebula()
     exposures = simulate_exposures(folder, scene, grating="G235M", dithers=DITHERS[:2])
-    for path in exposures:
-        leave_slices_out(path)
     images = simulate_images(folder, scene, filters=("F210M", "F212N"))
     association = write_association(
         make_association(exposures, images, product_name="jw09999-o001_t001", folder=folder),

@@ -312,10 +312,7 @@ class Adjustment:
             )
             self._believe()
             posed = self._posed(problem, part, positions, problem.spectra)
-            rescaled = self.rescaled
-            found = self.fit(posed, groups, part, fine=fine)
-            self.rescaled = max(rescaled, self.rescaled)
-            return found
+            return self.fit(posed, groups, part, fine=fine)
         return problem, groups
 
     def keep_told(self):
