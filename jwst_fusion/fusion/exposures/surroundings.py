@@ -46,8 +46,11 @@ class Surroundings:
         laplacian = laplacian + sp.kron(sp.eye_array(grid.shape[0]), columns)
         self._smooth, self._turned = smooth, smooth.T.tocsr()
         normal = (self._turned @ (laplacian @ smooth)).tocsc()
-        # Nodes around a gap of a few pixels see the same ones and cannot be told apart.
-        self._solver = splu((normal + sp.diags_array(_RIDGE * normal.diagonal())).tocsc())
+        try:
+            self._solver = splu(normal)
+        except RuntimeError:
+            # Nodes around a gap of a few pixels see the same ones and cannot be told apart.
+            self._solver = splu((normal + sp.diags_array(_RIDGE * normal.diagonal())).tocsc())
         self._power = grid.gradient_power()[:, :, None]
 
     def continued(self, groups):
