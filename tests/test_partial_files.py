@@ -53,14 +53,6 @@ def test_names_fit_into_the_file_system(tmp_path):
     assert len(partial_path(tmp_path / ("n" * 190 + "_adaptive_trace_model.fits")).name) <= 255
 
 
-@pytest.fixture
-def interruptible():
-    """SIGINT as Python has it, which a shell that runs things in the background turns off."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_termination_is_told_and_files_are_removed(tmp_path, caplog):
     before = signal.getsignal(signal.SIGTERM)
