@@ -102,6 +102,7 @@ def local_crew(workers, memory, *, retries):
         The workers, which end with the context.
     """
     _start_quiet_tracker()
+    messages = logging.getLogger("distributed.batched")
     settings = {**_SETTINGS, "distributed.scheduler.allowed-failures": retries}
     with dask.config.set(settings), _interrupts_ignored_by_children():
         cluster = LocalCluster(
@@ -120,6 +121,8 @@ def local_crew(workers, memory, *, retries):
         finally:
             _close(client)
     except BaseException:
+        # That messages to workers fail whose end is wanted is no news, with a traceback each.
+        messages.disabled = True
         # Products are written whole: there is no need to wait for what is being done.
         for process in filter(None, map(_pid, cluster.workers.values())):
             with suppress(ProcessLookupError):
@@ -127,6 +130,7 @@ def local_crew(workers, memory, *, retries):
         raise
     finally:
         cluster.close(timeout=_CLOSE)
+        messages.disabled = False
 
 
 @contextmanager
