@@ -16,6 +16,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from fusion_benchmark.lines import HEADER
 from hifred_benchmark.cases import accuracy, setups, toy, transposition
 from hifred_benchmark.cluster import cluster
+from hifred_benchmark.displaced import displaced
 from hifred_benchmark.several import several
 from trace_benchmark.table import as_rst, as_text
 
@@ -26,6 +27,7 @@ SECTIONS = {
     "toy": ("The published toy", toy),
     "transposed": ("Transposed cubes", transposition),
     "cluster": ("Velocities in a cluster of galaxies", cluster),
+    "displaced": ("Offsets and energies of a displaced cluster", displaced),
     "several": ("Four observations of a cluster", several),
     "setups": ("Set-ups of the paper", setups),
 }

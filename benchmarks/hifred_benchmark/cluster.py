@@ -1,20 +1,31 @@
 """Section of the benchmark of HIFReD: velocities in a cluster with as many counts as there are."""
 
+from dataclasses import replace
+
 import numpy as np
 from fusion_benchmark.lines import Line
 
 from jwst_fusion.hifred import HifredSettings, error_of, fuse
+from jwst_fusion.hifred.line_maps import Line as SpectralLine
+from jwst_fusion.hifred.line_maps import map_lines
 from jwst_fusion.hifred.solver.brightness import brightness
 from jwst_fusion.hifred.solver.instrument_data import check_data
 from jwst_fusion.hifred.solver.prepared import mean_spectrum
 from jwst_fusion.metrics import nmse
-from jwst_fusion.simulation.xray_cluster import ClusterSetup, cluster_pair, line_velocity
+from jwst_fusion.simulation.xray_cluster import (
+    LINES,
+    REDSHIFT,
+    ClusterSetup,
+    cluster_pair,
+    line_velocity,
+)
 
 __all__ = ["cluster"]
 
 _COUNTS = ((2e5, 2.9e4), (1.4e6, 2e5), (1.4e7, 2e6))
 _BAND = 20  # channels of 1 eV
 _SLOPE = 0.8
+_GROUP = 5  # lines of the strongest group, that of Fe XXV
 _WIDER = 1.15  # PSF that makes the data of the twin, relative to the one that is believed
 
 
@@ -44,6 +55,26 @@ def _pulls(pair, result):
     masks = (pair.pixels[[row]].toarray().reshape(pair.truth.shape[1:]) for _, row in rows)
     stated = [error_of(result, mask, bands) for mask in masks]
     return np.array([error[:, k] / one for (k, _), one in zip(rows, stated, strict=True)])
+
+
+def _mapped(pair, result):
+    """Row of the errors of maps of lines against the maps of the truth, in units of the stated."""
+    lines = [SpectralLine(f"line {k}", one[0]) for k, one in enumerate(LINES[:_GROUP])]
+    found, true = (
+        map_lines(one, pair.edges, lines, unit="", redshift=REDSHIFT)
+        for one in (result, replace(result, cube=pair.truth, posterior=None))
+    )
+    field = np.asarray(pair.pixels[pair.good].sum(axis=0)).reshape(pair.truth.shape[1:]) > 0.5
+    values, rms = {}, 0.0
+    for name in ("velocity", "width", "flux"):
+        off = getattr(found, name)[0] - getattr(true, name)[0]
+        known = field & np.isfinite(off)
+        values[name] = _quantile(off[known] / getattr(found, f"{name}_error")[0][known])
+        if name == "velocity":
+            rms, part = np.sqrt(np.mean(off[known] ** 2)), known.sum() / field.sum()
+    beside = f"width {values['width']:.2f}, flux of the first line {values['flux']:.2f}; "
+    beside += f"velocities known in {part:.0%} of the pixels, rms {rms:.0f} km/s"
+    return f"{values['velocity']:.2f}", beside
 
 
 def _quantile(values):
@@ -99,6 +130,10 @@ def cluster(*, quick=False):
             beside = f"voxels {_quantile(pull):.2f}, their rms {np.sqrt(np.mean(pull**2)):.2f}"
             text = f"{_quantile(_pulls(pair, result)):.2f}"
             lines.append(Line(f"{name}: 68 % of errors of 30 arcsec x 20 eV", text, beside=beside))
+            text, beside = _mapped(pair, result)
+            lines.append(
+                Line(f"{name}: 68 % of errors of velocities, map of lines", text, beside=beside)
+            )
     return lines
 
 

@@ -1,10 +1,12 @@
 """Data and responses of all observations on the grid of the result."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
+from jwst_fusion.hifred.offsets import measured_offsets
 from jwst_fusion.hifred.response.build import build_terms
 from jwst_fusion.hifred.response.energies import interpolation, thinned
 from jwst_fusion.hifred.response.response import Response
@@ -95,6 +97,11 @@ class HifredData:
     pixels: sparse.csr_array
     notes: list = field(default_factory=list)
     more: tuple = ()
+
+    @cached_property
+    def offsets(self):
+        """How X and Y lie to each other, see `~jwst_fusion.hifred.offsets.measured_offsets`."""
+        return measured_offsets(self)
 
     @property
     def labels(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from jwst_fusion.hifred.solver.line_spectra import smoothing_width
 from jwst_fusion.hifred.solver.prepared import mean_spectrum, mean_spectrum_variance
 
 __all__ = ["Offsets", "measured_offsets"]
+
+log = logging.getLogger(__name__)
 
 _STEPS = 12  # Gauss-Newton steps, most
 _CLOSE = 1e-3  # pixel; steps stop below
@@ -65,6 +68,15 @@ def measured_offsets(data):
     seen by X's response is fitted to that of X in the field of Y, with a smooth factor and its
     derivative. Errors have the noise of both and, where it is more, the scatter that is left.
     """
+    try:
+        return _measured(data)
+    except np.linalg.LinAlgError as reason:
+        # The fusion does not depend on them.
+        log.info("Offsets of X and Y are not known: %s", reason)
+        return Offsets(*[(np.nan, np.nan)] * 3)
+
+
+def _measured(data):
     kind = "poisson" if data.sigma_x is None else "gaussian"
     one, two = (
         check_data(name, values, response, kind, None if sigma is None else sigma**2, [])

@@ -6,7 +6,6 @@ import numpy as np
 
 from jwst_fusion.hifred.engine import fuse
 from jwst_fusion.hifred.memory import check_hifred_memory
-from jwst_fusion.hifred.offsets import measured_offsets
 from jwst_fusion.messages import warn
 
 __all__ = ["fuse_data"]
@@ -82,7 +81,7 @@ def _lists(data):
 
 def _tell_offsets(data):
     """Warn of offsets between the two observations that would blur what is made of them."""
-    found = measured_offsets(data)
+    found = data.offsets
     size = np.hypot(found.x[0], found.y[0])
     error = np.hypot(found.x[1], found.y[1])
     if size > _PIXEL and size > _SIGMA * error:

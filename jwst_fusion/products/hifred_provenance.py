@@ -5,7 +5,6 @@ from dataclasses import fields
 import numpy as np
 
 from jwst_fusion import __version__
-from jwst_fusion.hifred.offsets import measured_offsets
 
 __all__ = [
     "SOFTWARE",
@@ -139,7 +138,7 @@ def summary(data, result):
         "clipped": float(result.clipped),
         "sums": None if result.posterior is None else _SUMS,
     }
-    found = measured_offsets(data)
+    found = data.offsets
     for name in ("offset_x", "offset_y", "gain"):
         value, error = getattr(found, name.removeprefix("offset_"))
         values |= {name: value, f"{name}_error": error}

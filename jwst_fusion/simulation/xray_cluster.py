@@ -12,6 +12,8 @@ from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.simulation.xray_responses import ccd_response
 
 __all__ = [
+    "LINES",
+    "REDSHIFT",
     "ClusterPair",
     "ClusterSetup",
     "calorimeter_psf",
@@ -22,12 +24,13 @@ __all__ = [
 ]
 
 _LIGHT = 299792.458  # km/s
-_REDSHIFT = 0.01756  # of NGC 1275, the galaxy in the middle of the Perseus cluster
+#: Of NGC 1275, the galaxy in the middle of the Perseus cluster.
+REDSHIFT = 0.01756
 _TURBULENCE = 170.0  # km/s, as the calorimeter of Hitomi found
 _RESOLUTION = 2.1  # eV, standard deviation: a FWHM of 5 eV
-# He-like iron w, x, y, z with satellites, and H-like iron: rest energy [keV], relative strength in
-# hot and in cool gas.
-_LINES = (
+#: He-like iron w, x, y, z with satellites, and H-like iron: rest energy [keV], relative strength in
+#: hot and in cool gas.
+LINES = (
     (6.7004, 1.0, 1.0),
     (6.6823, 0.18, 0.2),
     (6.6675, 0.22, 0.25),
@@ -108,6 +111,8 @@ class ClusterPair:
         Pixels that Y has.
     edges : ndarray (L + 1,)
         Edges of the energies, keV.
+    true_y : Response
+        Response that made the counts of Y: `response_y`, unless its PSF is wider.
     """
 
     x: np.ndarray
@@ -119,15 +124,16 @@ class ClusterPair:
     pixels: object
     good: np.ndarray
     edges: np.ndarray
+    true_y: Response
 
 
 def _spectra(edges, velocity, *, cool):
     """Lines (L, n) at velocities (n,), of sum about 1, per energy bin."""
     energy, width = 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
     total = np.zeros((energy.size, velocity.size))
-    strengths = np.array([line[2 if cool else 1] for line in _LINES])
-    for (rest, *_), strength in zip(_LINES, strengths / strengths.sum(), strict=True):
-        centre = rest / (1 + _REDSHIFT) / (1 + velocity / _LIGHT)
+    strengths = np.array([line[2 if cool else 1] for line in LINES])
+    for (rest, *_), strength in zip(LINES, strengths / strengths.sum(), strict=True):
+        centre = rest / (1 + REDSHIFT) / (1 + velocity / _LIGHT)
         sigma = np.hypot(rest * _TURBULENCE / _LIGHT, 1e-3 * _RESOLUTION)
         profile = np.exp(-0.5 * ((energy[:, None] - centre) / sigma) ** 2)
         total += strength * profile * width[:, None] / (sigma * np.sqrt(2 * np.pi))
@@ -231,7 +237,7 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
         factor = counts / expected[seen].sum()
         flat = np.full(expected.shape, level * counts / seen.sum())
         response, true = (one.scaled(factor).replace(background=flat) for one in (response, true))
-        found.append((np.where(seen, rng.poisson(true.observe(source)), 0), response))
+        found.append((np.where(seen, rng.poisson(true.observe(source)), 0), response, true))
     return ClusterPair(
         x=found[0][0].astype(float),
         y=found[1][0].astype(float),
@@ -242,6 +248,7 @@ def cluster_pair(setup=None, *, rmf=None, arf=None, seed=1):
         pixels=pixels,
         good=good,
         edges=edges,
+        true_y=found[1][2],
     )
 
 
