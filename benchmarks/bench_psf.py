@@ -1,4 +1,4 @@
-"""Measure the PSFs: cost of the set of one fusion, interpolation, the aperture model, centring."""
+"""Measure the PSFs: cost of the set of one fusion, interpolation, aperture model, centring, grids."""
 
 import argparse
 import logging
@@ -21,6 +21,7 @@ os.environ.setdefault("STPSF_PATH", str(DATA / "stpsf-data"))
 from psf_benchmark.cost import cost
 from psf_benchmark.figures import HEADER, as_text
 from psf_benchmark.interpolation import interpolation
+from psf_benchmark.sampling import sampling
 from psf_benchmark.sources import centring, models
 from trace_benchmark.table import as_rst
 
@@ -31,6 +32,7 @@ SECTIONS = {
     "interpolation": ("Interpolation between wavelengths", interpolation),
     "models": ("Aperture model against STPSF, largest difference", models),
     "centring": ("Centring and normalisation", centring),
+    "sampling": ("Stars between the pixels of a grid", sampling),
 }
 
 
