@@ -1,4 +1,4 @@
-"""Measure the PSFs: cost of the set of one fusion, interpolation, aperture model, centring, grids."""
+"""Measure the PSFs: cost of a fusion's set, interpolation, aperture model, centring, grids."""
 
 import argparse
 import logging

@@ -35,7 +35,9 @@ def sampling(quick=False):
         for wavelength in _WAVELENGTHS[: 1 if quick else None]:
             error, far = _errors(pixel, wavelength)
             name = f"pixels of {pixel:g} arcsec, {wavelength:g} um"
-            rows.append(Figure(f"{name}: error of a star between pixels", 100 * error, "%", None, 2))
+            rows.append(
+                Figure(f"{name}: error of a star between pixels", 100 * error, "%", None, 2)
+            )
             rows.append(Figure(f"{name}: largest beyond 8 pixels", 100 * far, "%", None, 2))
     return rows
 
