@@ -19,6 +19,7 @@ from trace_benchmark.cubes import mrs_wiggles, pulls, wiggles
 from trace_benchmark.inputs import DIFFUSION, star
 from trace_benchmark.mrs import mrs_star
 from trace_benchmark.scenes import accuracy
+from trace_benchmark.spectra import extracted
 from trace_benchmark.table import as_rst, as_text
 
 log = logging.getLogger("benchmark")
@@ -63,6 +64,7 @@ FILES = {
     "cost": ("fit", "step8", "step30", "mrs"),
     "cubes": ("cubes", "mrs_cubes", "pulls"),
     "scenes": ("scenes",),
+    "spectra": ("spectra",),
 }
 SECTIONS = {
     "fit": ("Cost of the fit", fit_cost),
@@ -72,6 +74,7 @@ SECTIONS = {
     "scenes": ("Error near sources, rms in per cent of the column's peak", accuracy),
     "cubes": ("Cubes of a bright star from four dithers", wiggles),
     "mrs_cubes": ("Cubes of a bright star with the MRS", mrs_wiggles),
+    "spectra": ("Spectra of point sources in slits against the truth", extracted),
     "pulls": ("Scatter of single spaxels in units of their errors", pulls),
 }
 

@@ -14,6 +14,7 @@ from jwst_fusion.fusion.exposure_options import (
     exposure_settings,
 )
 from jwst_fusion.fusion.exposures.domain import Domain, positions_on
+from jwst_fusion.fusion.exposures.footprint import PixelFootprint
 from jwst_fusion.fusion.exposures.fuse import fuse_exposures
 from jwst_fusion.fusion.exposures.image_psfs import image_psfs, product_psf, psf_pixels
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
@@ -195,6 +196,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         len(wavelength),
         *wavelength[[0, -1]],
     )
+    footprints = [PixelFootprint.of(one, grid, wavelength) for one in exposures]
     psfs = _exposure_psfs(exposures, grid, wavelength, npix, options, dates[0])
     opd = _wavefront(options, dates[1], images[0].name) if images else None
     psfs_of_images = image_psfs(
@@ -228,7 +230,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         result=result,
         channels=field.channels,
         factor=factor,
-        origin=exposure_origin(exposures, images, responses, result, factor),
+        origin=exposure_origin(exposures, footprints, images, responses, result),
         exposures=exposures,
         images=images,
         responses=responses,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from jwst_fusion.fusion.exposures.product_grid import ProductChannels
 from jwst_fusion.fusion.exposures.result import ExposureFusion
@@ -16,7 +15,6 @@ from jwst_fusion.fusion.validation import FilterQuality, compare_image
 __all__ = ["FusedExposures", "agreement", "exposure_origin", "image_quality"]
 
 _NEGLIGIBLE = 1e-3  # of the largest response of a filter: channels that it does not cover
-_SLAB = 64  # channels of which the origin is found at once
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ def image_quality(images, result):
     return found
 
 
-def exposure_origin(exposures, images, responses, result, factor):
+def exposure_origin(exposures, footprints, images, responses, result):
     """
     Say what constrains each voxel: exposures there, or in other channels, and images.
 
@@ -212,39 +210,23 @@ def exposure_origin(exposures, images, responses, result, factor):
     ----------
     exposures, images : list
         Observations.
+    footprints : list of PixelFootprint
+        What the pixels of each exposure see.
     responses : array (image, L)
         Weights of the channels in each image.
     result : ExposureFusion
         The result.
-    factor : int
-        Pixels of the cube per spaxel.
 
     Returns
     -------
     uint8 array (L, y, x)
         Sums as those of `~jwst_fusion.fusion.origin.voxel_origin`, where an exposure counts as
-        cube. A pixel of the detector stands for all pixels of the cube within a spaxel around it.
+        cube. A pixel of the detector stands for the pixels of the cube within its footprint. Zero
+        where no exposure looks in any channel: images alone do not know the spectrum.
     """
-    grid, axis = result.grid, ChannelAxis(result.wavelength)
-    shape = (len(result.wavelength), *grid.shape)
-    counts = np.zeros(shape, bool)
-    views = zip(exposures, result.residuals, result.rejected, strict=True)
-    for number, (one, residuals, rejected) in enumerate(views):
-        used = np.flatnonzero(np.isfinite(residuals) & ~rejected)
-        x, y = result.places(number, one.ra[used], one.dec[used])
-        column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-        channel = np.clip(np.rint(axis.channel(one.wavelength[used])).astype(int), 0, shape[0] - 1)
-        inside = (column >= 0) & (column < shape[2]) & (row >= 0) & (row < shape[1])
-        counts[channel[inside], row[inside], column[inside]] = True
-    # A pixel of the detector sees a spaxel, and the corners of one that is turned.
-    side = 2 * int(np.ceil(factor / np.sqrt(2))) + 1
-    origin = np.zeros(shape, np.uint8)
-    for start in range(0, shape[0], _SLAB):
-        part = slice(start, start + _SLAB)
-        origin[part] = ndimage.maximum_filter(
-            counts[part].astype(np.uint8), size=(1, side, side), mode="constant"
-        )
-    spaxel = origin.any(0)
+    grid = result.grid
+    counts = _looked_at(exposures, footprints, result)
+    spaxel = counts.any(0)
     seen = np.array(
         [
             _image_pixels(one, grid, residuals)
@@ -254,14 +236,33 @@ def exposure_origin(exposures, images, responses, result, factor):
     ).reshape(-1, *grid.shape)
     covers = responses > _NEGLIGIBLE * responses.max(1, initial=0, keepdims=True)
     any_pixel = seen.any(0)
-    for channel, plane in enumerate(origin):
-        measured = plane > 0
+    origin = np.zeros(counts.shape, np.uint8)
+    for channel, (plane, measured) in enumerate(zip(origin, counts, strict=True)):
         if not measured.any():
             continue
         direct = seen[covers[:, channel]].any(0)
-        plane[:] = np.where(measured, CUBE, CUBE_SUBSPACE * spaxel)
+        plane[:] = np.where(measured, CUBE, CUBE_SUBSPACE)
         plane += (IMAGE * direct + IMAGE_SUBSPACE * (any_pixel & ~direct)).astype(np.uint8)
+        plane *= spaxel
     return origin
+
+
+def _looked_at(exposures, footprints, result):
+    """Voxels (L, y, x) within the footprints of pixels that were used."""
+    grid, axis = result.grid, ChannelAxis(result.wavelength)
+    shape = (len(result.wavelength), *grid.shape)
+    looked = np.zeros(shape, bool)
+    views = zip(exposures, footprints, result.residuals, result.rejected, strict=True)
+    for number, (one, footprint, residuals, rejected) in enumerate(views):
+        used = np.flatnonzero(np.isfinite(residuals) & ~rejected)
+        x, y = result.places(number, one.ra[used], one.dec[used])
+        column, row = np.rint(x).astype(int), np.rint(y).astype(int)
+        channel = np.clip(np.rint(axis.channel(one.wavelength[used])).astype(int), 0, shape[0] - 1)
+        for down, right in footprint.steps():
+            i, j = row + down, column + right
+            there = (i >= 0) & (i < shape[1]) & (j >= 0) & (j < shape[2])
+            looked[channel[there], i[there], j[there]] = True
+    return looked
 
 
 def _image_pixels(image, grid, residuals):

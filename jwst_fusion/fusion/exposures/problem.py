@@ -19,6 +19,9 @@ from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 __all__ = ["PixelData", "SceneProblem"]
 
 _SMOOTH = 3.0  # fine pixels over which the density of detector pixels is taken
+# Fine pixels without the middle of a detector pixel are covered where others are as near as this,
+# and of the mean density that is there.
+_HOLES, _COVERED = 1.0, 0.1
 # Share of its trace that is added to the blocks of a frequency: without it those of which neither
 # data nor prior know anything, as the mean level of a component without light, are singular.
 _RIDGE = 1e-9
@@ -51,6 +54,8 @@ class PixelData:
         Factor on the stated errors of each exposure or image.
     density : array (rows, columns)
         Number of pixels per fine pixel, smoothed.
+    coverage : array (rows, columns)
+        Part of the surroundings of a fine pixel that pixels cover, weighted as the density.
     area : float
         Fine pixels over which pixels are spread, as one of them sees it: their number over their
         mean density.
@@ -68,6 +73,9 @@ class PixelData:
         index = (row % shape[0]) * shape[1] + column % shape[1]
         density = np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
         self.density = ndimage.gaussian_filter(density.astype(float), _SMOOTH, mode="wrap")
+        near = ndimage.gaussian_filter(density.astype(float), _HOLES, mode="wrap")
+        covered = near > _COVERED * np.mean(near, where=near > 0)
+        self.coverage = ndimage.gaussian_filter(covered.astype(float), _SMOOTH, mode="wrap")
         self.area = float(self.density.sum() ** 2 / np.sum(self.density**2))
 
     @property
@@ -328,6 +336,8 @@ class SceneProblem:
         """
         Continue the diffuse scene beyond the data, where a solve leaves it as it was.
 
+        Images show what is around the exposures; what lies beyond the images is too far to matter.
+
         Parameters
         ----------
         groups : array (group, 1, k)
@@ -336,8 +346,10 @@ class SceneProblem:
         Returns
         -------
         array (group, 1, k)
-            Component groups.
+            Component groups, those that were given if there are images.
         """
+        if any(one.operator.source is None for one in self.data):
+            return groups
         if self._surroundings is None:
             self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
         sources = self.prior.sources

@@ -5,8 +5,7 @@ import logging
 import numpy as np
 
 from jwst_fusion.errors import NotFusableError
-from jwst_fusion.fusion.exposures.domain import positions_on
-from jwst_fusion.fusion.exposures.slice_lines import pixel_height, slice_width, trace_slices
+from jwst_fusion.fusion.exposures.footprint import PixelFootprint
 from jwst_fusion.fusion.psf.headers import default_size
 from jwst_fusion.psf import chebyshev_nodes, count_nodes, make_psf
 from jwst_fusion.psf.checks import LARGEST_FIELD
@@ -67,20 +66,8 @@ def exposure_psfs(exposures, grid, *, wavelength, source="auto", size=None, **op
 def _made(exposure, grid, wavelength, source, size, options):
     inside = exposure.good & (exposure.wavelength >= wavelength[0])
     inside &= exposure.wavelength <= wavelength[-1]
-    x, y = positions_on(grid, exposure.ra, exposure.dec)
-    lines = trace_slices(x, y, exposure.label, inside)
-    if len(lines) < 2:
-        msg = f"{exposure.name} has {len(lines)} slices within the channels of the product"
-        raise NotFusableError(msg)
-    direction = np.mean(
-        [line.direction * np.sign(line.direction @ lines[0].direction) for line in lines], axis=0
-    )
-    height = pixel_height(x, y, exposure.label, exposure.row, exposure.column, exposure.slit_axis)
-    kernel = (
-        height * grid.scale,
-        slice_width(lines) * grid.scale,
-        float(np.degrees(np.arctan2(direction[1], direction[0]))),
-    )
+    pixel = PixelFootprint.of(exposure, grid, wavelength)
+    kernel = pixel.height * grid.scale, pixel.width * grid.scale, pixel.angle
     low, high = exposure.wavelength[inside].min(), exposure.wavelength[inside].max()
     instrument = exposure.instrument.removesuffix("_MRS")
     size = size or default_size(np.array([low, high]), instrument)

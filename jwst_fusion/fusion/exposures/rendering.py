@@ -137,6 +137,15 @@ def density_levels(problem, domain):
         if not image
     )
     density = density / sum(one for one, image in zip(typical, images, strict=True) if not image)
+    # A pixel at the rim is known from one side, and one beyond it from afar.
+    density = density * np.max(
+        [
+            one.coverage[rows, columns]
+            for one, image in zip(problem.data, images, strict=True)
+            if not image
+        ],
+        axis=0,
+    )
     logarithm = np.log(np.maximum(density, _LEAST))
     low, high = logarithm.min(), logarithm.max()
     nodes = np.linspace(low, high, _LEVELS) if high > low + 0.1 else np.array([logarithm.mean()])
