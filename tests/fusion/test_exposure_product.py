@@ -1,6 +1,7 @@
 """Channels, pixels and PSFs that a fusion from exposures chooses for itself."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from astropy.wcs import WCS
 
 from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exposures.domain import positions_on
+from jwst_fusion.fusion.exposures.footprint import PixelFootprint
 from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
@@ -17,10 +20,12 @@ from jwst_fusion.fusion.exposures.product_grid import (
     finest_factor,
     spaxel_of,
 )
+from jwst_fusion.fusion.fused_exposures import exposure_origin
 from jwst_fusion.fusion.observed.observation import ImageObservation
 from jwst_fusion.fusion.observed.photometry import seen_part
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.origin import CUBE, IMAGE
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
 RA, DEC = 359.9998, 30.0
@@ -234,3 +239,30 @@ def test_memory_grows_with_what_is_fused():
     assert 1e9 < least < 4e9
     assert estimate_exposure_memory(*given, rank=10, errors=False) < least
     assert estimate_exposure_memory(4e6, *given[1:], rank=10) > least + 5e8
+
+
+def test_spectra_only_where_exposures_look():
+    """The field of the IFU, turned by 25 degrees, within an image of twice its size."""
+    one, grid = exposure(BLUE), sky_grid(0.1 / 3, (160, 160))
+    footprint = PixelFootprint.of(one, grid, BLUE)
+    assert (footprint.height, footprint.width) == pytest.approx((3, 3), rel=1e-3)
+    assert footprint.angle % 90 in (pytest.approx(25, abs=0.1), pytest.approx(65, abs=0.1))
+    image = SimpleNamespace(grid=grid)
+    result = SimpleNamespace(
+        grid=grid,
+        wavelength=BLUE,
+        residuals=[np.zeros(len(one.data))],
+        rejected=[np.zeros(len(one.data), bool)],
+        image_residuals=[np.zeros(grid.shape)],
+        places=lambda _, ra, dec: positions_on(grid, ra, dec),
+    )
+    origin = exposure_origin([one], [footprint], [image], np.ones((1, len(BLUE))), result)
+    assert set(np.unique(origin)) == {0, CUBE + IMAGE}
+    # Every channel covers the field: 3 x 3 arcsec, and half a fine pixel at its rim.
+    y, x = np.indices(grid.shape) - 79.5
+    angle = np.radians(footprint.angle)
+    reach = np.maximum(
+        np.abs(np.cos(angle) * x + np.sin(angle) * y), np.abs(np.cos(angle) * y - np.sin(angle) * x)
+    )
+    assert np.all(origin[:, reach < 44.5])
+    assert not np.any(origin[:, reach > 46.5])
