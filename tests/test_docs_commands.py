@@ -2,12 +2,13 @@
 Every command in README and docs is run, as it stands there, on small simulated data.
 
 A page is one script: its blocks run in their order in one folder, in which the files that the page
-names lie; of a command that another page has as well the files are there at once. A comment ``not run: reason`` in front of a block excepts it; all exceptions are listed
-here. Commands run in this process: ``strun`` as jwst's entry point for it does, ``jwst-fusion`` by
-its main function. Three things differ from a user's machine, because no CRDS server is asked:
-simulated exposures keep the WCS that they have; cubes of the fusion pipeline have a narrow range of
-wavelengths, a small field and three components, and believe PSFs and calibration; and of Spec2 and
-Spec3 only the trace model runs.
+names lie; of a command that another page has as well the files are there at once. A comment ``not
+run: reason`` in front of a block excepts it; all exceptions are listed here. Commands run in this
+process: ``strun`` as jwst's entry point for it does, ``jwst-fusion`` by its main function. Three
+things differ from a user's machine, because no CRDS server is asked: simulated exposures keep the
+WCS that they have; cubes of the fusion pipeline have a narrow range of wavelengths, a small field
+and three components, and believe PSFs and calibration; and of Spec2 and Spec3 only the trace model
+runs.
 """
 
 import contextlib
@@ -146,10 +147,12 @@ class Done:
 
     @contextlib.contextmanager
     def record(self, command):
-        """Keep what is written meanwhile."""
+        """Keep what is written meanwhile; not of long runs, on which nothing on a page builds."""
         before = self.state()
         yield
         kept = self.found.setdefault(command, self.folder / str(len(self.found)))
+        if command.startswith(LONG):
+            return
         for path, seen in self.state().items():
             if before.get(path) != seen:
                 (kept / path).parent.mkdir(parents=True, exist_ok=True)
@@ -326,11 +329,11 @@ def test_commands_of_a_page_run_in_their_order(page, page_folder, stock, machine
             continue
         for command in block.text.splitlines():
             print(f"{where}: {command}")
+            # Whatever name the exposure has there.
             once = re.sub(EXPOSED, "EXPOSURE", command) if command.startswith(LONG) else command
             if once not in done:
                 with done.record(once):
                     shell(command, stock)
-            # Nothing on a page follows from a long run, whatever name the exposure has there.
             elif not once.startswith(LONG):
                 done.repeat(once)
     assert {path: path.stat().st_mtime_ns for path in stock[0].iterdir()} == before
