@@ -1,10 +1,13 @@
 """Fixtures that all tests share: data folder, CRDS stub, a private PSF cache, small scenes."""
 
+import functools
+import gc
 import logging
 import os
 import signal
 from pathlib import Path
 
+import asdf.schema
 import pytest
 from hypothesis import settings
 
@@ -29,6 +32,24 @@ def pytest_collection_modifyitems(items):
     """Start the longest tests first, so that no worker is left with one at the end."""
     first = ("test_main_job", "test_wiggles_in_cubes")
     items.sort(key=lambda item: (item.path.stem not in first, not item.get_closest_marker("slow")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schemas_read_once():
+    """Keep the schemas that asdf reads again from YAML for each value that is set in a model."""
+    name = "_make_schema_loader"
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(asdf.schema, name):  # it is not public
+            load = functools.cache(getattr(asdf.schema, name)())
+            patch.setattr(asdf.schema, name, lambda: load)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage_of_this_module_only():
+    """Each step of stpipe looks for garbage: not among all that was imported and made before."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

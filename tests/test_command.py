@@ -82,14 +82,28 @@ def test_damaged_entries_are_listed_and_nothing_is_removed_unasked(capsys, folde
         ["psf"],
     ],
 )
-def test_bad_input_is_usage_or_one_line_and_status_2(words):
+def test_bad_input_is_usage_or_one_line_and_status_2(words, capsys):
+    try:
+        status = cli.main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    is_usage_or_one_line(capsys.readouterr().err)
+
+
+def is_usage_or_one_line(said):
+    *usage, last = said.strip().splitlines()
+    assert "error:" in last
+    assert not usage or usage[0].startswith("usage: jwst-fusion")
+
+
+@pytest.mark.parametrize("words", [["psf"], [*MAKE, "--nodes", "1"]])
+def test_status_of_the_process(words):
     command = [sys.executable, "-m", "jwst_fusion.command.main", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    *usage, last = done.stderr.strip().splitlines()
-    assert "error:" in last
-    assert not usage or usage[0].startswith("usage: jwst-fusion")
+    is_usage_or_one_line(done.stderr)
 
 
 def test_no_words_print_the_help(capsys):

@@ -2,12 +2,13 @@
 Every command in README and docs is run, as it stands there, on small simulated data.
 
 A page is one script: its blocks run in their order in one folder, in which the files that the page
-names lie. A comment ``not run: reason`` in front of a block excepts it; all exceptions are listed
-here. Commands run in this process: ``strun`` as jwst's entry point for it does, ``jwst-fusion`` by
-its main function. Three things differ from a user's machine, because no CRDS server is asked:
-simulated exposures keep the WCS that they have; cubes of the fusion pipeline have a narrow range of
-wavelengths, a small field and three components, and believe PSFs and calibration; and of Spec2 and
-Spec3 only the trace model runs.
+names lie; of a command that another page has as well the files are there at once. A comment ``not
+run: reason`` in front of a block excepts it; all exceptions are listed here. Commands run in this
+process: ``strun`` as jwst's entry point for it does, ``jwst-fusion`` by its main function. Three
+things differ from a user's machine, because no CRDS server is asked: simulated exposures keep the
+WCS that they have; cubes of the fusion pipeline have a narrow range of wavelengths, a small field
+and three components, and believe PSFs and calibration; and of Spec2 and Spec3 only the trace model
+runs.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +76,7 @@ LONG = (
     "strun fusion_spec",
     "strun fusion_tso",
 )
+EXPOSED = r"jw\d{11}_\d{5}_\d{5}_\w+"
 PRODUCT = "jw09999-o001_t001"
 EXPOSURE = "jw09999001001_02101_00001_nrs1_cal.fits"
 # Names under which pages have the exposure, the cube with its images, and associations.
@@ -119,9 +122,51 @@ def stock(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def done():
-    """Commands that were run."""
-    return set()
+def done(tmp_path_factory):
+    """Commands that were run, with the folder of the files that each has written."""
+    return Done(tmp_path_factory.mktemp("done"))
+
+
+class Done:
+    """What commands have written: with the same inputs, another page need not wait for it again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.found = {}
+
+    def __contains__(self, command):
+        return command in self.found
+
+    @staticmethod
+    def state():
+        return {
+            path: (path.stat().st_mtime_ns, path.stat().st_ino)
+            for path in Path().rglob("*")
+            if path.is_file()
+        }
+
+    @contextlib.contextmanager
+    def record(self, command):
+        """Keep what is written meanwhile; not of long runs, on which nothing on a page builds."""
+        before = self.state()
+        yield
+        kept = self.found.setdefault(command, self.folder / str(len(self.found)))
+        if command.startswith(LONG):
+            return
+        for path, seen in self.state().items():
+            if before.get(path) != seen:
+                (kept / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, kept / path)
+
+    def repeat(self, command):
+        """Write it here."""
+        kept = self.found[command]
+        for path in kept.rglob("*"):
+            if path.is_file():
+                target = path.relative_to(kept)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                shutil.copy2(path, target)
 
 
 @pytest.fixture
@@ -284,12 +329,13 @@ def test_commands_of_a_page_run_in_their_order(page, page_folder, stock, machine
             continue
         for command in block.text.splitlines():
             print(f"{where}: {command}")
-            # A long run that another page has as well needs no second one.
-            once = re.sub(r"jw\d{11}_\d{5}_\d{5}_\w+", "EXPOSURE", command)
-            if once in done and once.startswith(LONG):
-                continue
-            done.add(once)
-            shell(command, stock)
+            # Whatever name the exposure has there.
+            once = re.sub(EXPOSED, "EXPOSURE", command) if command.startswith(LONG) else command
+            if once not in done:
+                with done.record(once):
+                    shell(command, stock)
+            elif not once.startswith(LONG):
+                done.repeat(once)
     assert {path: path.stat().st_mtime_ns for path in stock[0].iterdir()} == before
 
 

@@ -48,9 +48,9 @@ class Scene:
         west, north = plane.wcs_world2pix(ra, dec, 0)
         return -west, north
 
-    def maps(self, wcs, shape, psf):
+    def maps(self, wcs, shape, psf, offsets=None):
         """One map per source, unit amplitude before blurring; psf is a standard deviation."""
-        east, north = self.offsets(wcs, shape)
+        east, north = offsets or self.offsets(wcs, shape)
         found = []
         for e, n, sigma, *_ in self.sources:
             width = sigma**2 + psf**2
@@ -61,9 +61,11 @@ class Scene:
     def cube(self, wcs, shape, wavelength, psf):
         """Surface brightness (L, y, x) blurred by a Gaussian whose sigma depends on wavelength."""
         out = np.full((len(wavelength), *shape), self.background)
+        offsets = self.offsets(wcs, shape)
         for channel, wave in enumerate(wavelength):
             spectra = np.array([self.spectrum(source, wave) for source in self.sources])
-            out[channel] += np.tensordot(spectra, self.maps(wcs, shape, float(psf(wave))), 1)
+            maps = self.maps(wcs, shape, float(psf(wave)), offsets)
+            out[channel] += np.tensordot(spectra, maps, 1)
         return out
 
     def image(self, wcs, shape, bandpass, psf):

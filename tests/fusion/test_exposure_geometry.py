@@ -4,62 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from astropy.wcs import WCS
-from stdatamodels.jwst.transforms.models import Rotation3DToGWA
+from slice_checks import SCALE, check_lines, filled, north_up
 
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.fusion import SkyGrid, exposure_psfs
-from jwst_fusion.fusion.exposures.slice_lines import (
-    STEP,
-    pixel_height,
-    slice_width,
-    trace_slices,
-)
 from jwst_fusion.products.ifu_exposure import read_ifu_exposure
 from jwst_fusion.psf import aperture_angle, make_psf
-from jwst_fusion.simulation import reference_geometry
 from jwst_fusion.simulation.exposures import builtin_exposure
-from jwst_fusion.simulation.reference_geometry import mrs_exposure, nirspec_exposure
+from jwst_fusion.simulation.reference_geometry import mrs_exposure
 
 POINTING = {"ra": 359.9999, "dec": -5.4, "roll": 30.0}
-SCALE = 0.1 / 3  # arcsec
-
-
-def filled(model):
-    model.data[:], model.err[:] = 1.0, 1.0
-    return model
-
-
-def north_up():
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [POINTING["ra"], POINTING["dec"]]
-    wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
-    wcs.wcs.set()
-    return wcs
-
-
-def on_grid(exposure):
-    return north_up().wcs_world2pix(exposure.ra, exposure.dec, 0)
-
-
-def check_lines(exposure, count, width, height):
-    x, y = on_grid(exposure)
-    lines = trace_slices(x, y, exposure.label, exposure.good)
-    assert len(lines) == count
-    assert max(line.departure for line in lines) < 1e-3
-    assert slice_width(lines) * SCALE == pytest.approx(width, rel=0.02)
-    measured = pixel_height(x, y, exposure.label, exposure.row, exposure.column, exposure.slit_axis)
-    assert measured * SCALE == pytest.approx(height, rel=0.02)
-    line = lines[count // 2]
-    # The position along the line leads back to where the pixel is.
-    at = np.arange(len(line.x))
-    np.testing.assert_allclose(np.interp(line.position, at, line.x), x[line.pixels], atol=1e-3)
-    np.testing.assert_allclose(np.interp(line.position, at, line.y), y[line.pixels], atol=1e-3)
-    assert line.position.min() >= 1
-    assert line.position.max() <= len(line.x) - 2
-    steps = np.hypot(np.diff(line.x), np.diff(line.y))
-    np.testing.assert_allclose(steps, STEP, rtol=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +37,7 @@ def test_coordinates_are_those_of_the_wcs(builtin):
 
 def test_slices_of_the_builtin_geometry(builtin):
     (exposure,) = read_ifu_exposure(builtin)
-    check_lines(exposure, 30, 0.1, 0.1)
+    check_lines(exposure, POINTING, 30, 0.1, 0.1)
 
 
 def test_bad_pixels_and_bad_files_are_found(builtin):
@@ -111,27 +65,6 @@ def test_bad_pixels_and_bad_files_are_found(builtin):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("grating", "filter_name", "detector"),
-    [("G235H", "F170LP", "NRS1"), ("G235H", "F170LP", "NRS2"), ("PRISM", "CLEAR", "NRS1")],
-)
-def test_slices_of_nirspec_are_lines(data_dir, monkeypatch, grating, filter_name, detector):
-    folder = data_dir / "nirspec_ifu_refs"
-    if not folder.is_dir():
-        pytest.skip(f"no reference files in {folder}")
-    evaluate = Rotation3DToGWA.evaluate
-    # stdatamodels 6.0.0 cannot rotate by one angle, as within the prism.
-    monkeypatch.setattr(
-        Rotation3DToGWA,
-        "evaluate",
-        lambda self, x, y, z, angles: evaluate(self, x, y, z, np.atleast_2d(angles)),
-    )
-    setting = {"grating": grating, "filter_name": filter_name, "detector": detector}
-    (exposure,) = read_ifu_exposure(filled(nirspec_exposure(folder, **POINTING, **setting)))
-    check_lines(exposure, 30, 0.1034, 0.1075)
-
-
-@pytest.mark.slow
 def test_slices_of_mrs_are_lines(data_dir):
     folder = data_dir / "miri_mrs_refs"
     if not folder.is_dir():
@@ -139,35 +72,14 @@ def test_slices_of_mrs_are_lines(data_dir):
     first, second = read_ifu_exposure(filled(mrs_exposure(folder, **POINTING)))
     assert (first.grating, second.grating) == ("1A", "2A")
     assert first.slit_axis == "column"
-    check_lines(first, 21, 0.177, 0.192)
-    check_lines(second, 17, 0.280, 0.192)
-
-
-@pytest.mark.slow
-def test_both_styles_of_the_wcs_give_the_same_pixels(data_dir, monkeypatch):
-    folder = data_dir / "nirspec_ifu_refs"
-    if not folder.is_dir():
-        pytest.skip(f"no reference files in {folder}")
-
-    class SliceStyle(reference_geometry.AssignWcsStep):
-        spec = """
-        nrs_ifu_slice_wcs = boolean(default=True)
-        """
-
-    setting = {"grating": "G140M", "filter_name": "F100LP", "detector": "NRS1"}
-    (one,) = read_ifu_exposure(filled(nirspec_exposure(folder, **POINTING, **setting)))
-    monkeypatch.setattr(reference_geometry, "AssignWcsStep", SliceStyle)
-    model = filled(nirspec_exposure(folder, **POINTING, **setting))
-    assert "slit_frame" in model.meta.wcs.available_frames
-    (two,) = read_ifu_exposure(model)
-    for name in ("ra", "dec", "wavelength", "label", "row", "column"):
-        np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=0, atol=1e-10)
+    check_lines(first, POINTING, 21, 0.177, 0.192)
+    check_lines(second, POINTING, 17, 0.280, 0.192)
 
 
 def test_psfs_follow_from_the_geometry(builtin):
     """Size and direction of the pixels are measured, not looked up: the same PSF comes out."""
     (exposure,) = read_ifu_exposure(builtin)
-    sky = SkyGrid(north_up(), (40, 40))
+    sky = SkyGrid(north_up(POINTING["ra"], POINTING["dec"]), (40, 40))
     wavelength = np.linspace(1.9, 2.1, 50)
     other = dataclasses.replace(exposure, name="other")
     turned = dataclasses.replace(exposure, pa_v3=exposure.pa_v3 + 10)

@@ -1,11 +1,10 @@
-"""The shipped parameter files, each run by strun on the small scene."""
+"""The shipped parameter files, each run as by strun on the small scene."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from stpipe import Step
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
@@ -14,7 +13,6 @@ from jwst_fusion.products.observations import read_cube
 
 CONFIGS = Path(__file__).resolve().parents[2] / "step_configs"
 WAVE = np.linspace(1.66, 2.30, 33)
-STRUN = str(Path(sys.executable).parent / "strun")
 
 
 @pytest.fixture
@@ -57,12 +55,15 @@ def observe(tmp_path, products, scene):
         ),
     ],
 )
-def test_strun(tmp_path, products, scene, gaussian_psfs, observe, name, moving, expected):
+def test_strun(
+    tmp_path, products, scene, gaussian_psfs, observe, monkeypatch, name, moving, expected
+):
     observe(moving=moving)
     psfs = [f"--{key}={value}" for key, value in gaussian_psfs.items()]
     config = str(CONFIGS / f"{name}.asdf")
-    command = [STRUN, config, "a_asn.json", *psfs, "--psf_size=1"]
-    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    # as strun does, in this process
+    monkeypatch.chdir(tmp_path)
+    Step.from_cmdline([config, "a_asn.json", *psfs, "--psf_size=1"])
     with FusedCubeModel(tmp_path / "jw03_fused_s3d.fits") as result:
         assert result.meta.cal_step.fusion == "COMPLETE"
         for key, value in expected.items():

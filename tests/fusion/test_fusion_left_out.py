@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter
+from stpipe import Step
 
 from jwst_fusion.associations import make_association, write_association
 from jwst_fusion.datamodels import FusedCubeModel
@@ -246,7 +245,9 @@ def test_validation_run_of_the_step(tmp_path, products, gaussian_psfs, caplog):
 
 
 @pytest.mark.slow
-def test_strun_with_the_shipped_parameters_of_a_validation(tmp_path, products, gaussian_psfs):
+def test_strun_with_the_shipped_parameters_of_a_validation(
+    tmp_path, products, gaussian_psfs, monkeypatch
+):
     scene, wave = products.scene(), np.linspace(1.66, 2.30, 33)
     members = [products.cube(scene, wave, shape=(13, 14))]
     members += [products.image(scene, name, shape=(80, 84)) for name in ("F182M", "F187N")]
@@ -256,7 +257,7 @@ def test_strun_with_the_shipped_parameters_of_a_validation(tmp_path, products, g
     table = make_association(names[0], names[1:], product_name="jw02")
     write_association(table, tmp_path / "a_asn.json")
     config = str(ROOT / "step_configs" / "fusion_validation.asdf")
-    strun = [str(Path(sys.executable).parent / "strun"), config, "a_asn.json"]
+    monkeypatch.chdir(tmp_path)
     options = [f"--{key}={value}" for key, value in gaussian_psfs.items()]
     options += ["--tuning=manual", "--mu=1e-3", "--rank=3", "--psf_size=1"]
     path = tmp_path / "jw02_fused_s3d.fits"
@@ -264,7 +265,7 @@ def test_strun_with_the_shipped_parameters_of_a_validation(tmp_path, products, g
         ([], ["F182M", "F187N"]),
         (["--validate_filters=F187N,f182m", "--save_reobserved=False"], ["F187N", "F182M"]),
     ):
-        subprocess.run([*strun, *options, *extra], check=True, cwd=tmp_path)
+        Step.from_cmdline([config, "a_asn.json", *options, *extra])
         assert fits.getdata(path, "FUSVALID")["left_out"].tolist() == groups
         made = {p.name for p in tmp_path.glob("jw02_reobserved_*")}
         if not extra:

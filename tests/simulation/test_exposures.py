@@ -14,7 +14,6 @@ from jwst_fusion.simulation.exposures import (
     Noise,
     builtin_exposure,
     paint,
-    pixel_pitch,
     repoint,
 )
 from jwst_fusion.simulation.observation import simulate_images
@@ -156,14 +155,6 @@ def test_jwst_builds_a_cube_whose_star_is_where_it_was_put(tmp_path):
     flux = np.nanmedian(np.nansum(cube.data, axis=(1, 2))[20:-20]) * 0.01
     expected = np.interp(2.0, scene.wavelength, scene.spectra[0]) * scene.sources[0].flux
     assert flux == pytest.approx(expected, rel=0.02)
-
-
-@pytest.mark.slow
-def test_real_geometry_gives_thirty_slices(data_dir):
-    model = nirspec_exposure(data_dir / "nirspec_ifu_refs", **POINTING)
-    assert model.meta.cal_step.assign_wcs == "COMPLETE"
-    assert set(np.unique(model.regions)) == set(range(31))
-    assert pixel_pitch(model) == pytest.approx(0.1076, abs=1e-3)
 
 
 def test_missing_reference_files_are_named(tmp_path):

@@ -1,5 +1,6 @@
 """Spec2 and Spec3 with our trace model give what the stock pipelines give where it is skipped."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from astropy.io import fits
 from jwst.assign_wcs import AssignWcsStep
 from jwst.extract_1d import Extract1dStep
 from jwst.pipeline import Spec2Pipeline, Spec3Pipeline, Tso3Pipeline
+from small_inputs import leave_slices_out
 from stpipe import config_parser, crds_client
 
 from jwst_fusion.simulation.extraction import write_extraction_parameters
@@ -87,10 +89,18 @@ def only(pipeline, *names, **steps):
     return {**skipped, **steps}
 
 
-def extraction(observed):
+@pytest.fixture(scope="module")
+def exposure(observed, tmp_path_factory):
+    """One exposure with half of its slices: what is compared is the same with any."""
+    path = Path(shutil.copy(observed.exposures[0], tmp_path_factory.mktemp("half")))
+    leave_slices_out(path)
+    return path
+
+
+def extraction(folder):
     """Reference files of extract_1d: what it needs for cubes, and no others."""
     given = {f"override_{kind}": "N/A" for kind in Extract1dStep.reference_file_types}
-    path = observed.folder / "extract1d.asdf"
+    path = folder / "extract1d.asdf"
     return {**given, "override_extract1d": write_extraction_parameters(path)}
 
 
@@ -115,9 +125,9 @@ def compare(first, second):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_spec2_products_are_those_of_jwst(observed, tmp_path, offline_crds):
+def test_spec2_products_are_those_of_jwst(observed, exposure, tmp_path, offline_crds):
     cubes = {"override_cubepar": observed.cubepar, "wavemin": 2.1, "wavemax": 2.13}
-    spectra = extraction(observed)
+    spectra = extraction(exposure.parent)
     for base in (Spec2Pipeline, FusionSpec2Pipeline):
 
         class Pipeline(base):
@@ -126,7 +136,7 @@ def test_spec2_products_are_those_of_jwst(observed, tmp_path, offline_crds):
         steps = only(base, "assign_wcs", "cube_build", "extract_1d")
         steps["cube_build"], steps["extract_1d"] = cubes, spectra
         folder = tmp_path / base.__name__
-        Pipeline.call(observed.exposures[0], steps=steps, output_dir=str(folder), save_results=True)
+        Pipeline.call(str(exposure), steps=steps, output_dir=str(folder), save_results=True)
     names = compare(tmp_path / "Spec2Pipeline", tmp_path / "FusionSpec2Pipeline")
     assert [name.rsplit("_", 1)[1] for name in names] == ["cal.fits", "s3d.fits", "x1d.fits"]
     assert fits.getval(tmp_path / "Spec2Pipeline" / names[1], "S_TRCMOD") == "SKIPPED"
@@ -134,13 +144,11 @@ def test_spec2_products_are_those_of_jwst(observed, tmp_path, offline_crds):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_spec3_products_are_those_of_jwst(observed, tmp_path, offline_crds):
-    association = observed.folder / "spec3_asn.json"
-    write_spec3_association(
-        association, observed.exposures[:1], product="jw09999-o001_t001_nirspec"
-    )
+def test_spec3_products_are_those_of_jwst(observed, exposure, tmp_path, offline_crds):
+    association = exposure.parent / "spec3_asn.json"
+    write_spec3_association(association, [exposure], product="jw09999-o001_t001_nirspec")
     cubes = {"override_cubepar": observed.cubepar, "wavemin": 2.1, "wavemax": 2.13}
-    spectra = extraction(observed)
+    spectra = extraction(exposure.parent)
     for base in (Spec3Pipeline, FusionSpec3Pipeline):
         steps = only(base, "cube_build", "extract_1d", "pixel_replace")
         steps["cube_build"], steps["extract_1d"] = cubes, spectra
@@ -157,9 +165,9 @@ def test_spec3_products_are_those_of_jwst(observed, tmp_path, offline_crds):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_spec3_uses_our_step(observed, tmp_path, offline_crds):
-    association = observed.folder / "spec3_used_asn.json"
-    write_spec3_association(association, observed.exposures[:1], product="jw09999-o001_t001_ours")
+def test_spec3_uses_our_step(observed, exposure, tmp_path, offline_crds):
+    association = exposure.parent / "spec3_used_asn.json"
+    write_spec3_association(association, [exposure], product="jw09999-o001_t001_ours")
     steps = only(FusionSpec3Pipeline, "cube_build", "adaptive_trace_model")
     steps["cube_build"] = {"override_cubepar": observed.cubepar, "wavemin": 2.1, "wavemax": 2.13}
     steps["adaptive_trace_model"] = {"oversample": 2.0}
