@@ -102,7 +102,8 @@ def judged(count, seed, work=None, numbers=None):
     list of Score
     """
     good, found = {}, []
-    cases = draw_cases(count, seed=seed)
+    # The sets share no scene: the numbers of observations are the seeds of theirs.
+    cases = draw_cases(count, seed=seed, first=1000 * list(SEEDS.values()).index(seed))
     if numbers is not None:
         twins = {one.base.number for one in cases if one.number in numbers}
         cases = [one for one in cases if one.number in twins | set(numbers)]
@@ -119,9 +120,10 @@ def judged(count, seed, work=None, numbers=None):
 def _fused(case, path):
     if path is not None and path.exists():
         return pickle.loads(path.read_bytes())
-    fused = fuse_case(case)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+    fused = fuse_case(case, None if path is None else path.with_suffix(".fits"))
+    if path is not None:
         path.write_bytes(pickle.dumps(fused))
     return fused
 
@@ -131,7 +133,8 @@ def _described(one, seed):
     return (
         f"{seed}/{one.case.number} {one.case.fault} {one.case.values}: {base.scene}, {base.stars} "
         f"stars, {'+'.join(base.filters)}, S/N {base.image_sn:.0f} and {base.cube_sn:.0f}; "
-        f"{one.truth}, {one.cost:.2f} stated errors, {100 * one.size:.1f} %; {one.verdict} "
+        f"{one.truth}, {one.cost:.2f} stated errors, {100 * one.size:.1f} % ({one.figure}); "
+        f"{one.verdict} "
         f"{', '.join(one.keys)}"
     )
 

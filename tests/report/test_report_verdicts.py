@@ -140,6 +140,10 @@ def test_a_cube_cannot_be_sharper_than_its_model(product):
     assert "psf_fit" not in keys(product)
     product.header["FUSPFSIG"] = -30.0
     assert "psf_fit" in keys(product, "caution")
+    # What only takes back a Gaussian that the cube was given is no narrower PSF.
+    product.header.update({"FUSBRACR": 0.05, "FUSBRALO": 0.06})
+    assert "psf_fit" not in keys(product)
+    product.header.update({"FUSBRACR": 0.0, "FUSBRALO": 0.0})
     # Where both could be fitted, the fit has taken it out.
     product.header["FUSPFIX"] = 0.03
     assert "psf_fit" not in keys(product)

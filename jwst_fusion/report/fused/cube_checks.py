@@ -166,8 +166,8 @@ def check_psf_fit(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX, FUSPFCY and FUSPFSIG are
-        read.
+        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX, FUSPFCY, FUSPFSIG, FUSBRACR
+        and FUSBRALO are read.
 
     Yields
     ------
@@ -210,8 +210,13 @@ def _narrowed(product, diffraction):
     """Whether the cube was made narrower instead of images that could not be fitted."""
     header = product.header
     images, cube = ([header.get(f"FUSPF{one}{axis}", 0.0) for axis in "XY"] for one in "IC")
-    significant = header.get("FUSPFSIG", 0.0) < -PSF_NARROWED_SIGMA
-    return significant and not any(images) and max(cube) < -PSF_NARROWED * diffraction
+    if any(images) or not max(cube) < 0:
+        return False
+    # A Gaussian that the cube was given before, and that is taken back, is no narrower PSF.
+    given = max(float(header.get(f"FUSBRA{one}", 0.0)) for one in ("CR", "LO"))
+    beyond = [one**2 - given**2 for one in cube]
+    significance = -header.get("FUSPFSIG", 0.0) * sum(beyond) / sum(one**2 for one in cube)
+    return significance > PSF_NARROWED_SIGMA and min(beyond) > (PSF_NARROWED * diffraction) ** 2
 
 
 def check_cube(product, bands):
