@@ -190,8 +190,8 @@ def check_psf_fit(product):
             "the PSF of the images is wider than its model",
             "To fit both, that of the cube had to be made narrower by Gaussians of "
             f'{widths[0]:.3f}" and {widths[1]:.3f}" (FWHM) along x and y, '
-            f"{significance:.0f} sigma. No cube is sharper than its model. {why}: the fused cube is "
-            "less sharp than it says. See psf_source, psf_opd and psf_broadening_image.",
+            f"{significance:.0f} sigma. No cube is sharper than its model. {why}: the fused cube "
+            "is less sharp than it says. See psf_source, psf_opd and psf_broadening_image.",
             "tuning",
         )
     for instrument, name in (("I", "images"), ("C", "cube")):
