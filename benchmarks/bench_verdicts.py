@@ -44,6 +44,9 @@ def parse(arguments=None):
         help="list these cases alone, as --list names them, and make no tables",
     )
     parser.add_argument(
+        "--kept", action="store_true", help="take only the cases that --work has: fuse nothing"
+    )
+    parser.add_argument(
         "--list", action="store_true", help="also list every case with its findings"
     )
     return parser.parse_args(arguments)
@@ -52,6 +55,8 @@ def parse(arguments=None):
 def main(arguments=None):
     """Run the cases and print the tables."""
     options = parse(arguments)
+    if options.kept and options.work is None:
+        sys.exit("--kept needs --work, the folder where cases are kept")
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     log.setLevel(logging.INFO)
     # Faulty cases warn of their faults, as they should.
@@ -60,13 +65,14 @@ def main(arguments=None):
     if options.only:
         for seed in SEEDS.values():
             numbers = [int(one.split("/")[1]) for one in options.only if one.startswith(f"{seed}/")]
-            for one in judged(options.cases // 2, seed, options.work, numbers):
+            for one in judged(options.cases // 2, seed, options.work, numbers, kept=options.kept):
                 log.info("%s", _described(one, seed))
         return
     for name, seed in SEEDS.items():
-        found = judged(options.cases // 2, seed, options.work)
-        if options.list:
-            for one in found:
+        found = []
+        for one in judged(options.cases // 2, seed, options.work, kept=options.kept):
+            found.append(one)
+            if options.list:
                 log.info("%s", _described(one, seed))
         tables[f"Cases {name}"] = tabulate(found, FAULTS)
         log.info("\nCases %s\n\n%s", name, as_text(tables[f"Cases {name}"], header=_HEADER))
@@ -76,13 +82,13 @@ def main(arguments=None):
     log.info("\n%s\n\n%.0f s", as_text(rates, header=_RATES), time.perf_counter() - start)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        text = [_preamble(" ".join(["python", *sys.argv]))]
+        text = [_preamble()]
         text.append(as_rst({"Verdicts": rates}, header=_RATES))
         text.append(as_rst(tables, header=_HEADER))
         options.output.write_text("\n".join(text))
 
 
-def judged(count, seed, work=None, numbers=None):
+def judged(count, seed, work=None, numbers=None, *, kept=False):
     """
     Fuse and judge cases.
 
@@ -96,32 +102,47 @@ def judged(count, seed, work=None, numbers=None):
         Folder where fused cases are kept.
     numbers : list of int, optional
         Cases that are wanted; all by default.
+    kept : bool, optional
+        Leave out cases that are not kept already.
 
-    Returns
-    -------
-    list of Score
+    Yields
+    ------
+    Score
+        Of each case, as soon as it is known.
     """
-    good, found = {}, []
-    cases = draw_cases(count, seed=seed)
+    good = {}
+    # The sets share no scene: the numbers of observations are the seeds of theirs.
+    cases = draw_cases(count, seed=seed, first=1000 * list(SEEDS.values()).index(seed))
     if numbers is not None:
         twins = {one.base.number for one in cases if one.number in numbers}
-        cases = [one for one in cases if one.number in twins | set(numbers)]
+        cases = [
+            one
+            for one in cases
+            if one.number in numbers or (one.fault == "none" and one.base.number in twins)
+        ]
     for case in cases:
-        fused = _fused(case, None if work is None else work / f"{seed}_{count}_{case.number}.pkl")
+        path = None if work is None else work / f"{seed}_{count}_{case.number}.pkl"
+        if kept and not path.exists():
+            continue
+        fused = _fused(case, path)
         if case.fault == "none":
             good[case.base.number] = fused
-            found.append(score(case, fused))
+            found = score(case, fused)
+        elif case.base.number in good:
+            found = score(case, fused, good[case.base.number])
         else:
-            found.append(score(case, fused, good[case.base.number]))
-    return [one for one in found if numbers is None or one.case.number in numbers]
+            continue
+        if numbers is None or case.number in numbers:
+            yield found
 
 
 def _fused(case, path):
     if path is not None and path.exists():
         return pickle.loads(path.read_bytes())
-    fused = fuse_case(case)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+    fused = fuse_case(case, None if path is None else path.with_suffix(".fits"))
+    if path is not None:
         path.write_bytes(pickle.dumps(fused))
     return fused
 
@@ -131,7 +152,8 @@ def _described(one, seed):
     return (
         f"{seed}/{one.case.number} {one.case.fault} {one.case.values}: {base.scene}, {base.stars} "
         f"stars, {'+'.join(base.filters)}, S/N {base.image_sn:.0f} and {base.cube_sn:.0f}; "
-        f"{one.truth}, {one.cost:.2f} stated errors, {100 * one.size:.1f} %; {one.verdict} "
+        f"{one.truth}, {one.cost:.2f} stated errors, {100 * one.size:.1f} % ({one.figure}); "
+        f"{one.verdict} "
         f"{', '.join(one.keys)}"
     )
 
@@ -158,10 +180,15 @@ def _rates(name, scores):
     return rows
 
 
-def _preamble(command):
+def _preamble():
     """Command and versions as reStructuredText."""
+    words = ["python", *sys.argv]
+    # Where cases are kept changes no figure.
+    if "--work" in words:
+        place = words.index("--work")
+        del words[place : place + 2]
     software = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy"))
-    return f"Made by ``{command}`` with Python {platform.python_version()}, {software}.\n"
+    return f"Made by ``{' '.join(words)}`` with Python {platform.python_version()}, {software}.\n"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Case:
     values: dict = field(default_factory=dict)
 
 
-def draw_cases(count, *, seed=15):
+def draw_cases(count, *, seed=15, first=0):
     """
     Draw cases: of 20, seven are good and thirteen have one fault.
 
@@ -96,7 +96,10 @@ def draw_cases(count, *, seed=15):
     count : int
         Number of cases; good ones are all different observations, faulty ones take turns with them.
     seed : int
-        Seed of all.
+        Seed of all sizes.
+    first : int
+        Number of the first observation. It is the seed of scene and noise: sets that are to have
+        nothing in common need different ones.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def draw_cases(count, *, seed=15):
     """
     rng = np.random.default_rng(seed)
     good = max(1, round(count * 7 / 20))
-    bases = [_base(number, rng) for number in range(good)]
+    bases = [_base(first + number, rng) for number in range(good)]
     cases = [Case(number, base) for number, base in enumerate(bases)]
     starry = [base for base in bases if base.stars]
     for number in range(good, count):

@@ -1,5 +1,6 @@
 """Observe a case, fuse it, and say what the fault costs; the truth is known."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from verdict_benchmark.optics import (
     wrong_imager_psf,
 )
 from verdict_benchmark.scenes import random_scene, with_variable_star
+from verdict_benchmark.sums import sums_of
 
 __all__ = ["Fused", "fuse_case"]
 
@@ -59,20 +61,25 @@ class Fused:
         The scene at the resolution of the imager, MJy/sr.
     stars : list of tuple of float
         Row and column of each star within the field.
+    sums : list of verdict_benchmark.sums.Sum
+        Sums over the fused cube, with their errors.
     """
 
     product: object
     truth: np.ndarray
     stars: list
+    sums: list
 
 
-def fuse_case(case):
+def fuse_case(case, keep=None):
     """
     Simulate, fuse, and read the product back.
 
     Parameters
     ----------
     case : verdict_benchmark.cases.Case
+    keep : pathlib.Path, optional
+        File for the product.
 
     Returns
     -------
@@ -95,6 +102,8 @@ def fuse_case(case):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case_fused_s3d.fits"
         product.save(str(path))
+        if keep is not None:
+            shutil.copyfile(path, keep)
         with fits.open(path, memmap=False) as hdus:
             found = read_fused(hdus, "case")
             found.data, found.err, found.dq, found.origin  # noqa: B018
@@ -102,7 +111,8 @@ def fuse_case(case):
             psf = _imager_psf(scene, case.fault, values)
             truth = truth_cube(scene, psf, header, found.wavelength).astype(np.float32)
             stars = _stars(scene, header)
-    return Fused(found, truth, stars)
+    sums = sums_of(product, found, truth, stars)
+    return Fused(found, truth, stars, sums)
 
 
 def _observed(scene, base, fault, values):

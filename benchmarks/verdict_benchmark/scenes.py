@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from jwst_fusion.simulation.scene import PointSource, Scene
 
-__all__ = ["KINDS", "random_scene", "with_variable_star"]
+__all__ = ["KINDS", "LINES", "random_scene", "with_variable_star"]
 
 #: Kinds of scenes: filaments of two gases; the same, faint behind many stars; a galaxy with clumps;
 #: a disk with a sharp limb.
@@ -18,6 +18,8 @@ _FIELD, _PIXEL = 3.6, 0.025  # arcsec
 # Lines of each gas [micrometre] and relative strengths.
 _IONISED = {1.7367: 0.1, 1.8179: 0.1, 1.8756: 1.0, 1.9451: 0.15, 2.1661: 0.25}
 _MOLECULAR = {1.7480: 0.3, 1.8358: 0.2, 1.9576: 0.7, 2.0338: 0.3, 2.1218: 1.0, 2.2235: 0.4}
+#: Wavelengths of all lines, micrometre.
+LINES = tuple(sorted(_IONISED | _MOLECULAR))
 _WIDTH = 4e-3  # micrometre, sigma of a line: a medium-resolution grating
 _EDGE = 0.5  # arcsec from the centre within which stars stand
 

@@ -140,8 +140,17 @@ def test_a_cube_cannot_be_sharper_than_its_model(product):
     assert "psf_fit" not in keys(product)
     product.header["FUSPFSIG"] = -30.0
     assert "psf_fit" in keys(product, "caution")
-    # Where both could be fitted, the fit has taken it out.
-    product.header["FUSPFIX"] = 0.03
+    # What only takes back a Gaussian that the cube was given is no narrower PSF.
+    product.header.update({"FUSBRACR": 0.05, "FUSBRALO": 0.06})
+    assert "psf_fit" not in keys(product)
+    product.header.update({"FUSBRACR": 0.0, "FUSBRALO": 0.0})
+    # Images that were widened by as much leave the cube as its model is.
+    product.header.update({"FUSPFIX": 0.04, "FUSPFIY": 0.04, "FUSPFCX": 0.005, "FUSPFCY": -0.01})
+    assert "psf_fit" not in keys(product)
+    # Where it still had to be made narrower, the images are wider otherwise.
+    product.header.update(fitted | {"FUSPFIX": 0.03, "FUSPFIY": 0.02})
+    assert "psf_fit" in keys(product, "caution")
+    product.header.update(fitted | {"FUSPFSIG": -3.0, "FUSPFIX": 0.03, "FUSPFIY": 0.02})
     assert "psf_fit" not in keys(product)
 
 

@@ -56,9 +56,8 @@ STRUCTURE = 0.3
 # Gaussian (FWHM) that had to widen or narrow a PSF, relative to the width of the telescope's
 # diffraction: images, cube. Instruments of the cube differ more from their models.
 PSF_FITTED = {"I": (0.5, 0.9), "C": (1.2, 2.0)}
-# Likewise, by which the cube is narrower although the images were left as they are, and standard
-# deviations that this must have: nothing makes a cube sharper than the telescope, so that it is the
-# images that are wider than their model.
+# Likewise, by which the cube is narrower, and standard deviations that this must have: nothing
+# makes a cube sharper than the telescope. The images are wider than what point sources told.
 PSF_NARROWED, PSF_NARROWED_SIGMA = 0.5, 5.0
 _APERTURE = 6.5  # metre, of the telescope
 _ARCSEC = 206264.8  # in a radian
@@ -166,8 +165,8 @@ def check_psf_fit(product):
     Parameters
     ----------
     product : `~jwst_fusion.report.fused.product.FusedProduct`
-        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX, FUSPFCY and FUSPFSIG are
-        read.
+        The fused cube, of which the keywords FUSPFIX, FUSPFIY, FUSPFCX, FUSPFCY, FUSPFSIG, FUSBRACR
+        and FUSBRALO are read.
 
     Yields
     ------
@@ -175,17 +174,24 @@ def check_psf_fit(product):
     """
     # micrometre over metre
     diffraction = 1e-6 * _ARCSEC * float(np.median(product.wavelength)) / _APERTURE
-    if _narrowed(product, diffraction):
+    significance = _narrowed(product, diffraction)
+    if significance > PSF_NARROWED_SIGMA:
         widths = [-product.header[f"FUSPFC{axis}"] for axis in "XY"]
+        fitted = any(product.header.get(f"FUSPFI{axis}", 0.0) for axis in "XY")
+        why = (
+            "The Gaussian by which point sources have those of the images widened is not what is "
+            "wrong with them"
+            if fitted
+            else "Without point sources nothing tells which of the two is wrong"
+        )
         yield Finding(
             "psf_fit",
             "caution",
             "the PSF of the images is wider than its model",
             "To fit both, that of the cube had to be made narrower by Gaussians of "
             f'{widths[0]:.3f}" and {widths[1]:.3f}" (FWHM) along x and y, '
-            f"{-product.header['FUSPFSIG']:.0f} sigma. No cube is sharper than its model, and "
-            "without point sources nothing tells which of the two is wrong: the fused cube is less "
-            "sharp than it says. See psf_source, psf_opd and psf_broadening_image.",
+            f"{significance:.0f} sigma. No cube is sharper than its model. {why}: the fused cube "
+            "is less sharp than it says. See psf_source, psf_opd and psf_broadening_image.",
             "tuning",
         )
     for instrument, name in (("I", "images"), ("C", "cube")):
@@ -207,11 +213,24 @@ def check_psf_fit(product):
 
 
 def _narrowed(product, diffraction):
-    """Whether the cube was made narrower instead of images that could not be fitted."""
+    """Sigma by which the cube was made narrower than its model; 0 if that is little."""
     header = product.header
-    images, cube = ([header.get(f"FUSPF{one}{axis}", 0.0) for axis in "XY"] for one in "IC")
-    significant = header.get("FUSPFSIG", 0.0) < -PSF_NARROWED_SIGMA
-    return significant and not any(images) and max(cube) < -PSF_NARROWED * diffraction
+    images, cube = (
+        [_squared(header.get(f"FUSPF{one}{axis}", 0.0)) for axis in "XY"] for one in "IC"
+    )
+    # A Gaussian that the cube was given before, and that is taken back, is no narrower PSF.
+    given = max(float(header.get(f"FUSBRA{one}", 0.0)) for one in ("CR", "LO"))
+    beyond = [one + given**2 for one in cube]
+    # The significance in the header is that of the cube against the images.
+    apart = sum(cube) - sum(images)
+    if max(beyond) > -((PSF_NARROWED * diffraction) ** 2) or not apart < 0:
+        return 0.0
+    return abs(header.get("FUSPFSIG", 0.0)) * sum(beyond) / apart
+
+
+def _squared(width):
+    """Square of a width with its sign, below zero if narrower."""
+    return float(width * abs(width))
 
 
 def check_cube(product, bands):
