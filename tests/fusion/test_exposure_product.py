@@ -143,12 +143,23 @@ def test_exposures_of_two_fields_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("instrument", "grating", "spaxel", "factor"),
-    [("NIRSPEC", "PRISM", 0.1, 3), ("MIRI_MRS", "1A", 0.13, 2), ("MIRI_MRS", "4C", 0.35, 2)],
+    ("instrument", "grating", "spaxel", "blue", "alone", "coarse"),
+    [
+        ("NIRSPEC", "PRISM", 0.1, 0.6, 5, 5),
+        ("NIRSPEC", "G140H", 0.1, 1.4, 4, 4),
+        ("NIRSPEC", "G235H", 0.1, 1.66, 3, 3),
+        ("NIRSPEC", "G395H", 0.1, 2.87, 3, 2),
+        ("MIRI_MRS", "1A", 0.13, 4.9, 2, 2),
+        ("MIRI_MRS", "4C", 0.35, 24.4, 2, 2),
+    ],
 )
-def test_spaxels_are_those_of_cube_build(instrument, grating, spaxel, factor):
+def test_pixels_sample_the_optics(instrument, grating, spaxel, blue, alone, coarse):
     one = exposure(BLUE, instrument=instrument, grating=grating)
-    assert (spaxel_of(one), finest_factor([one])) == (spaxel, factor)
+    assert spaxel_of(one) == spaxel
+    assert finest_factor([one], [blue, 1.1 * blue]) == alone
+    # Coarse images leave no PSF of the exposures undersampled, and fine ones are followed.
+    assert finest_factor([one], [blue], [spaxel / 2]) == coarse
+    assert finest_factor([one], [blue], [spaxel / 6, spaxel / 2]) == 6
 
 
 def psf(low, high, width, size=15):
