@@ -217,12 +217,14 @@ def test_roll_is_found(exposures, star, wider):
     assert np.all(np.abs(both.rolls - 0.3) < 3 * both.roll_errors)
 
 
-@pytest.mark.parametrize("wider", [1.0, 1.05])
-def test_coordinates_that_are_wrong_by_more_than_the_psf(wider):
+@pytest.mark.parametrize(("wider", "beside"), [(1.0, 0.0), (1.05, 0.2)])
+def test_coordinates_that_are_wrong_by_more_than_the_psf(wider, beside):
+    """All exposures by 0.25 arcsec, and one of them by even more in the other direction."""
     picture, band = image()
-    beside = 0.25 / 3600  # degree
     views = [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS)]
-    views = [dataclasses.replace(one, dec=one.dec - beside) for one in views]
+    views = [dataclasses.replace(one, dec=one.dec - 0.25 / 3600) for one in views]
+    east = beside / 3600 / np.cos(np.radians(views[1].dec))
+    views[1] = dataclasses.replace(views[1], ra=views[1].ra + east)
     found = fuse_exposures(
         views,
         gaussian_psf("ifu", wider),
@@ -235,7 +237,9 @@ def test_coordinates_that_are_wrong_by_more_than_the_psf(wider):
         options=ExposureSettings(offsets="fitted", max_rank=4, errors=False),
     )
     assert found.converged
-    np.testing.assert_allclose(found.offsets, [[0.0, 0.25]] * len(views), atol=0.003)
+    true = np.array([[0.0, 0.25]] * len(views))
+    true[1, 0] = beside
+    np.testing.assert_allclose(found.offsets, true, atol=0.003)
     assert psnr(truth(SIGMA["image"]), found.cube) > 55
 
 
