@@ -23,6 +23,9 @@ from exposure_scene import (
 
 from jwst_fusion.fusion import ExposureSettings, fuse_exposures
 from jwst_fusion.fusion.exposures import nuisance
+from jwst_fusion.fusion.exposures.inputs import place_inputs
+from jwst_fusion.fusion.exposures.pointing import first_offsets
+from jwst_fusion.fusion.exposures.quick_cube import QuickCube
 from jwst_fusion.fusion.solver.posterior import CubePosterior, sum_variances
 from jwst_fusion.fusion.stored_posterior import EXTENSIONS, packed, unpacked
 from jwst_fusion.metrics import psnr
@@ -241,6 +244,23 @@ def test_coordinates_that_are_wrong_by_more_than_the_psf(wider, beside):
     true[1, 0] = beside
     np.testing.assert_allclose(found.offsets, true, atol=0.003)
     assert psnr(truth(SIGMA["image"]), found.cube) > 55
+
+
+def test_each_exposure_has_a_place_of_its_own():
+    """Offsets that no exposure shares with another, before anything is fitted."""
+    picture, band = image()
+    true = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 3.0], [-2.0, -5.0]])  # fine pixels
+    views = [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS)]
+    views = [
+        dataclasses.replace(one, ra=one.ra + x * SCALE / 3600, dec=one.dec - y * SCALE / 3600)
+        for one, (x, y) in zip(views, true, strict=True)
+    ]
+    psfs = gaussian_psf("ifu"), gaussian_psf("image")
+    inputs = place_inputs(views, psfs[0], grid(), CHANNELS, [picture], psfs[1], [band], None)
+    quick = QuickCube.of(inputs.exposures, inputs.placed, inputs.domain, inputs.axis)
+    found = first_offsets(inputs, quick)
+    np.testing.assert_allclose(found, true, atol=0.5)
+    assert not found[0].any()
 
 
 def test_a_field_without_structure_keeps_its_coordinates(monkeypatch, caplog):

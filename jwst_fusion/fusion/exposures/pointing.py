@@ -21,6 +21,9 @@ _AGREE, _SIGMAS = 1.0, 5.0
 # Pixels that are this much brighter than the brightest voxel of their channel do not count, and
 # spaxels on which less than this share of the most light of a filter falls.
 _BRIGHTER, _SEEN = 2.0, 0.2
+# Of the variance of the light of one exposure, what may differ from the image: it is coarsely
+# sampled, and there is another one to compare it with.
+_UNEXPLAINED = 0.15
 
 
 def first_offsets(inputs, quick):
@@ -57,17 +60,15 @@ def first_offsets(inputs, quick):
     ]
     scale = inputs.domain.product.scale
     common = _offset(inputs, quick, rim, pictures, lambda one: synthetic_image(quick.cube, one))
-    common = np.zeros(2) if common is None else common
     own = [
         _offset(inputs, quick, rim, pictures, lambda one, e=e: _light(inputs, quick, e, one), e)
         for e in range(count * (count > 1))
     ]
-    told = [one for one in own if one is not None]
-    if told and max(np.hypot(*(one - common)) for one in told) > _SMALL:
-        middle = np.median(told, axis=0)
-        found[:] = [middle if one is None else one for one in own]
-    else:
-        found[:] = common
+    common = np.zeros(2) if common is None else common
+    found[:] = common
+    told = [e for e, one in enumerate(own) if one is not None]
+    if told and max(np.hypot(*(own[e] - common)) for e in told) > _SMALL:
+        found[told] = [own[e] for e in told]
     size = np.hypot(*found.T)
     found[(size < _SMALL) | (size * scale > _SEARCH)] = 0.0
     for one, exposure in zip(found * scale, inputs.exposures, strict=True):
@@ -116,8 +117,12 @@ def _light(inputs, quick, number, response):
     return np.where(known, total / np.where(known, seen, 1.0), np.nan)
 
 
-def _offset(inputs, quick, rim, pictures, light, number=0):
-    """Offset (2,) of what the exposures see against the images; None if these do not tell."""
+def _offset(inputs, quick, rim, pictures, light, number=None):
+    """Offset (2,) of all exposures, or of one, against the images; None if these do not tell."""
+    options = {"factor": quick.factor, "rim": rim}
+    if number is not None:
+        options["unexplained"] = _UNEXPLAINED
+    exposure_psf = inputs.psfs[number or 0]
     found, errors = [], []
     views = zip(pictures, inputs.responses, inputs.image_psfs, strict=True)
     for picture, response, psf in views:
@@ -126,9 +131,8 @@ def _offset(inputs, quick, rim, pictures, light, number=0):
             picture,
             light(response),
             psf_image=_plane(psf, middle),
-            psf_cube=_plane(inputs.psfs[number], middle),
-            factor=quick.factor,
-            rim=rim,
+            psf_cube=_plane(exposure_psf, middle),
+            **options,
         )
         if np.isfinite(error):
             found.append(offset)
