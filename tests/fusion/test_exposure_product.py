@@ -1,10 +1,12 @@
 """Channels, pixels and PSFs that a fusion from exposures chooses for itself."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
 from jwst_fusion.errors import NotFusableError
@@ -21,6 +23,8 @@ from jwst_fusion.fusion.observed.observation import ImageObservation
 from jwst_fusion.fusion.observed.photometry import seen_part
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
+from jwst_fusion.fusion.origin import CUBE, IMAGE
+from jwst_fusion.products.exposure_cube import _flags
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
 RA, DEC = 359.9998, 30.0
@@ -245,3 +249,15 @@ def test_memory_grows_with_what_is_fused():
     assert 1e9 < least < 4e9
     assert estimate_exposure_memory(*given, rank=10, errors=False) < least
     assert estimate_exposure_memory(4e6, *given[1:], rank=10) > least + 5e8
+
+
+@pytest.mark.parametrize(
+    ("images", "resolution", "good"),
+    [([], "ifu", 2), (["one"], "imager", 1), (["one"], "ifu", 2), ([], "deconvolved", 2)],
+)
+def test_what_exposures_measure_at_their_resolution_needs_no_image(images, resolution, good):
+    # Exposures and image, exposures alone, an image alone, nothing.
+    origin = np.array([CUBE + IMAGE, CUBE, IMAGE, 0], np.uint8)
+    flags = _flags(SimpleNamespace(images=images, resolution=resolution), origin)
+    assert np.flatnonzero(flags == 0).tolist() == list(range(good))
+    assert flags[3] & dqflags.pixel["DO_NOT_USE"]
