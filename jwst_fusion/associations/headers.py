@@ -7,11 +7,12 @@ from astropy.io import fits
 
 from jwst_fusion.input_files import one_line
 
-__all__ = ["is_exposure", "read_headers"]
+__all__ = ["is_exposure", "is_picture", "read_headers"]
 
 _GZIP = b"\x1f\x8b"  # first bytes of a gzipped file, whatever its name
 _BLOCK = 2880  # bytes of a FITS block
 _END = b"END" + 77 * b" "  # last card of a header
+_PICTURES = ("NRC_IMAGE", "MIR_IMAGE")  # types of exposures (EXP_TYPE) of cameras
 # Products have their science image first; more than this many extensions are not looked through.
 _EXTENSIONS = 8
 
@@ -77,6 +78,26 @@ def is_exposure(path):
         msg = f"{path} cannot be read as a JWST product: {one_line(error)}"
         raise ValueError(msg) from error
     return kind in ("IFUImageModel", "ImageModel")
+
+
+def is_picture(path):
+    """
+    Say whether a file is an exposure or a mosaic of an imager.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether its header says so; False of a file that cannot be read.
+    """
+    try:
+        return read_headers(path)[0].get("EXP_TYPE") in _PICTURES
+    except Exception:  # whoever opens the file says what is wrong with it
+        return False
 
 
 def _header(stream, path, *, end_allowed=False):

@@ -10,7 +10,7 @@ from jwst.datamodels import ModelContainer, ModelLibrary
 from jwst.lib.suffix import remove_suffix
 from stdatamodels.jwst import datamodels
 
-from jwst_fusion.associations.headers import is_exposure
+from jwst_fusion.associations.headers import is_exposure, is_picture
 from jwst_fusion.associations.rule import Asn_Fusion, exptype_of_file
 from jwst_fusion.messages import warn
 from jwst_fusion.partial_files import renamed_when_complete
@@ -273,7 +273,9 @@ def _role_of_item(item):
         msg = f"input file {item} does not exist"
         raise FileNotFoundError(msg)
     try:
-        return str(item), exptype_of_file(item)
+        role = exptype_of_file(item)
+        # An exposure of an imager has the suffix of those of an integral field unit.
+        return str(item), "direct_image" if role == "science" and is_picture(item) else role
     except ValueError:
         # The name does not say; the file does.
         with open_model(item) as model:

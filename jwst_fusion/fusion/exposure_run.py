@@ -36,7 +36,6 @@ from jwst_fusion.fusion.fused_exposures import (
 )
 from jwst_fusion.fusion.observed.alignment import filter_offsets
 from jwst_fusion.fusion.observed.photometry import filter_responses, seen_part
-from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.residual_cube import ResidualCube, with_residual
 from jwst_fusion.fusion.solver.outliers import isolated_outliers
@@ -176,8 +175,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
     images, bandpasses, responses, coverages = _usable_images(images, wavelength, options)
     factor = options.factor
     if factor == "auto":
-        scales = [image.grid.scale for image in images]
-        factor = choose_factor(field.spaxel, scales) if images else finest_factor(exposures)
+        factor = finest_factor(exposures, wavelength, [image.grid.scale for image in images])
     grid = field.coarse.refined(factor)
     npix = psf_pixels(options.psf_size, wavelength, exposures[0].instrument, grid.scale)
     images, applied = _moved(images, grid, options)

@@ -135,10 +135,7 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     """
     result = fused.result
     origin = fused.origin * np.isfinite(result.cube)
-    flags = flags_of(origin)
-    if not fused.images:
-        # Nothing else was to measure them.
-        flags[(origin & CUBE) > 0] = 0
+    flags = _flags(fused, origin)
     product = cube_product(
         template,
         grid=result.grid,
@@ -169,6 +166,15 @@ def exposure_product(template, fused, options, *, exposures_given, images_given,
     _add_sources(product, fused)
     give_map_coordinates(product)
     return product
+
+
+def _flags(fused, origin):
+    """Flags of the voxels, of what constrains them."""
+    flags = flags_of(origin)
+    if not fused.images or fused.resolution == "ifu":
+        # Exposures alone measure all that such a cube shows.
+        flags[(origin & CUBE) > 0] = 0
+    return flags
 
 
 def _add_sources(product, fused):

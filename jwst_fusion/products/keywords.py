@@ -12,6 +12,7 @@ from jwst_fusion.bandpass.names import band_of_wheels
 from jwst_fusion.errors import NotFusableError
 from jwst_fusion.input_files import one_line
 from jwst_fusion.messages import warn
+from jwst_fusion.products.tangent import has_curved_coordinates, tangent_wcs
 
 __all__ = [
     "band_name",
@@ -107,16 +108,21 @@ def brightness_factor(text, area, name):
     return float(per_pixel.to(u.MJy) / area)
 
 
-def celestial_wcs(model, name):
+def celestial_wcs(model, name, *, centre=None, radius=0.0):
     """
     Return the sky coordinates of a cube or image as a FITS WCS.
 
     Parameters
     ----------
     model : datamodel
-        The cube or image; its FITS keywords are used, else its ``meta.wcs``.
+        The cube or image; its FITS keywords are used. Of an image that was not resampled, or
+        without keywords, it is a tangent plane that fits its ``meta.wcs``.
     name : str
         Name of the file, for messages.
+    centre : `~astropy.coordinates.SkyCoord`, optional
+        Where the tangent plane is to be good. Default: on the whole image.
+    radius : float, optional
+        How far from there, degrees.
 
     Returns
     -------
@@ -130,6 +136,10 @@ def celestial_wcs(model, name):
     ValueError
         If they make no sense; the message names the keywords.
     """
+    if has_curved_coordinates(model):
+        wcs = tangent_wcs(model, name, centre=centre, radius=radius)
+        _check_matrix(wcs, name)
+        return wcs
     info = model.meta.wcsinfo.instance
     types = [str(info.get(f"ctype{axis}", "")) for axis in (1, 2)]
     header = fits.Header()
@@ -143,8 +153,6 @@ def celestial_wcs(model, name):
             keys += ["cdelt1", "cdelt2"]
         header.update({key.upper(): info[key] for key in keys if info.get(key) is not None})
         header["RADESYS"] = model.meta.coordinates.reference_frame or "ICRS"
-    elif model.data.ndim == 2 and model.meta.hasattr("wcs"):
-        header = model.meta.wcs.to_fits_sip(max_pix_error=0.02, verbose=False)
     try:
         wcs = WCS(header, naxis=2)
         wcs.wcs.set()

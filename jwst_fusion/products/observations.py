@@ -231,7 +231,7 @@ def _image(model, name, grid, border, reach, offsets, target):
         raise ValueError(msg)
     data, err, dq = _arrays(model, name, ndim=2)
     wht = model.wht if model.hasattr("wht") else None
-    image_grid = SkyGrid(celestial_wcs(model, name), data.shape)
+    image_grid = SkyGrid(celestial_wcs(model, name, **_place(model, grid, target)), data.shape)
     filter_name = band_name(model)
     if not filter_name:
         msg = f"{name} does not say its filter (keywords FILTER and PUPIL)"
@@ -281,6 +281,16 @@ def _image(model, name, grid, border, reach, offsets, target):
         pixfrac=pixfrac,
         date=_date(model),
     )
+
+
+def _place(model, grid, target):
+    """Where on the sky an image is looked at, with it the radius in degrees."""
+    if grid is None:
+        return {}
+    centre, own = grid.centre, None if target is None else target_position(model)
+    if own is not None:
+        centre = own.spherical_offsets_by(*target.spherical_offsets_to(centre))
+    return {"centre": centre, "radius": grid.radius}
 
 
 def _follow(grid, own, target, name):

@@ -23,6 +23,9 @@ from exposure_scene import (
 
 from jwst_fusion.fusion import ExposureSettings, fuse_exposures
 from jwst_fusion.fusion.exposures import nuisance
+from jwst_fusion.fusion.exposures.inputs import place_inputs
+from jwst_fusion.fusion.exposures.pointing import first_offsets
+from jwst_fusion.fusion.exposures.quick_cube import QuickCube
 from jwst_fusion.fusion.solver.posterior import CubePosterior, sum_variances
 from jwst_fusion.fusion.stored_posterior import EXTENSIONS, packed, unpacked
 from jwst_fusion.metrics import psnr
@@ -217,12 +220,14 @@ def test_roll_is_found(exposures, star, wider):
     assert np.all(np.abs(both.rolls - 0.3) < 3 * both.roll_errors)
 
 
-@pytest.mark.parametrize("wider", [1.0, 1.05])
-def test_coordinates_that_are_wrong_by_more_than_the_psf(wider):
+@pytest.mark.parametrize(("wider", "beside"), [(1.0, 0.0), (1.05, 0.2)])
+def test_coordinates_that_are_wrong_by_more_than_the_psf(wider, beside):
+    """All exposures by 0.25 arcsec, and one of them by even more in the other direction."""
     picture, band = image()
-    beside = 0.25 / 3600  # degree
     views = [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS)]
-    views = [dataclasses.replace(one, dec=one.dec - beside) for one in views]
+    views = [dataclasses.replace(one, dec=one.dec - 0.25 / 3600) for one in views]
+    east = beside / 3600 / np.cos(np.radians(views[1].dec))
+    views[1] = dataclasses.replace(views[1], ra=views[1].ra + east)
     found = fuse_exposures(
         views,
         gaussian_psf("ifu", wider),
@@ -235,8 +240,27 @@ def test_coordinates_that_are_wrong_by_more_than_the_psf(wider):
         options=ExposureSettings(offsets="fitted", max_rank=4, errors=False),
     )
     assert found.converged
-    np.testing.assert_allclose(found.offsets, [[0.0, 0.25]] * len(views), atol=0.003)
+    true = np.array([[0.0, 0.25]] * len(views))
+    true[1, 0] = beside
+    np.testing.assert_allclose(found.offsets, true, atol=0.003)
     assert psnr(truth(SIGMA["image"]), found.cube) > 55
+
+
+def test_each_exposure_has_a_place_of_its_own():
+    """Offsets that no exposure shares with another, before anything is fitted."""
+    picture, band = image()
+    true = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 3.0], [-2.0, -5.0]])  # fine pixels
+    views = [exposure(shift, 20.0, seed)[0] for seed, shift in enumerate(SHIFTS)]
+    views = [
+        dataclasses.replace(one, ra=one.ra + x * SCALE / 3600, dec=one.dec - y * SCALE / 3600)
+        for one, (x, y) in zip(views, true, strict=True)
+    ]
+    psfs = gaussian_psf("ifu"), gaussian_psf("image")
+    inputs = place_inputs(views, psfs[0], grid(), CHANNELS, [picture], psfs[1], [band], None)
+    quick = QuickCube.of(inputs.exposures, inputs.placed, inputs.domain, inputs.axis)
+    found = first_offsets(inputs, quick)
+    np.testing.assert_allclose(found, true, atol=0.5)
+    assert not found[0].any()
 
 
 def test_a_field_without_structure_keeps_its_coordinates(monkeypatch, caplog):

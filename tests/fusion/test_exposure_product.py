@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
 from jwst_fusion.errors import NotFusableError
@@ -26,6 +27,7 @@ from jwst_fusion.fusion.observed.photometry import seen_part
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.origin import CUBE, IMAGE
+from jwst_fusion.products.exposure_cube import _flags
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
 RA, DEC = 359.9998, 30.0
@@ -148,12 +150,23 @@ def test_exposures_of_two_fields_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("instrument", "grating", "spaxel", "factor"),
-    [("NIRSPEC", "PRISM", 0.1, 3), ("MIRI_MRS", "1A", 0.13, 2), ("MIRI_MRS", "4C", 0.35, 2)],
+    ("instrument", "grating", "spaxel", "blue", "alone", "coarse"),
+    [
+        ("NIRSPEC", "PRISM", 0.1, 0.6, 5, 5),
+        ("NIRSPEC", "G140H", 0.1, 1.4, 4, 4),
+        ("NIRSPEC", "G235H", 0.1, 1.66, 3, 3),
+        ("NIRSPEC", "G395H", 0.1, 2.87, 3, 2),
+        ("MIRI_MRS", "1A", 0.13, 4.9, 2, 2),
+        ("MIRI_MRS", "4C", 0.35, 24.4, 2, 2),
+    ],
 )
-def test_spaxels_are_those_of_cube_build(instrument, grating, spaxel, factor):
+def test_pixels_sample_the_optics(instrument, grating, spaxel, blue, alone, coarse):
     one = exposure(BLUE, instrument=instrument, grating=grating)
-    assert (spaxel_of(one), finest_factor([one])) == (spaxel, factor)
+    assert spaxel_of(one) == spaxel
+    assert finest_factor([one], [blue, 1.1 * blue]) == alone
+    # Coarse images leave no PSF of the exposures undersampled, and fine ones are followed.
+    assert finest_factor([one], [blue], [spaxel / 2]) == coarse
+    assert finest_factor([one], [blue], [spaxel / 6, spaxel / 2]) == 6
 
 
 def psf(low, high, width, size=15):
@@ -266,3 +279,15 @@ def test_spectra_only_where_exposures_look():
     )
     assert np.all(origin[:, reach < 44.5])
     assert not np.any(origin[:, reach > 46.5])
+
+
+@pytest.mark.parametrize(
+    ("images", "resolution", "good"),
+    [([], "ifu", 2), (["one"], "imager", 1), (["one"], "ifu", 2), ([], "deconvolved", 2)],
+)
+def test_what_exposures_measure_at_their_resolution_needs_no_image(images, resolution, good):
+    # Exposures and image, exposures alone, an image alone, nothing.
+    origin = np.array([CUBE + IMAGE, CUBE, IMAGE, 0], np.uint8)
+    flags = _flags(SimpleNamespace(images=images, resolution=resolution), origin)
+    assert np.flatnonzero(flags == 0).tolist() == list(range(good))
+    assert flags[3] & dqflags.pixel["DO_NOT_USE"]

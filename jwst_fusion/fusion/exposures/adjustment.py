@@ -73,8 +73,8 @@ class Adjustment:
         What is to be fitted.
     sourced : bool
         Whether there are point sources.
-    offset : array (2,), optional
-        Offset of all exposures, fine pixels, that their pixels have been moved by already.
+    offset : array (exposure, 2) or (2,), optional
+        Offsets of the exposures, fine pixels, that their pixels have been moved by already.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Adjustment:
         }
         self.errors = {name: np.zeros(shape) for name, shape in shapes.items()}
         self.offsets, self.rolls = np.zeros(shapes["offset"]), np.zeros(shapes["roll"])
-        self._begin = np.asarray(offset, float)
+        self._begin = np.broadcast_to(np.asarray(offset, float), shapes["offset"])
         self.offsets += self._begin
         self.widths = np.zeros(shapes["width"])
         self.still, self.rescaled, self.elimination = True, 0.0, None
@@ -331,10 +331,10 @@ class Adjustment:
         warn(log, text, len(untold))
         for index in untold:
             self.inputs.placed[index] = self.inputs.domain.place(
-                self.inputs.exposures[index], self.inputs.axis, self._begin
+                self.inputs.exposures[index], self.inputs.axis, self._begin[index]
             )
             self.rolls[index] = self.errors["roll"][index] = 0.0
-        self.offsets[untold], self.errors["offset"][untold] = self._begin, 0.0
+        self.offsets[untold], self.errors["offset"][untold] = self._begin[untold], 0.0
         self._keep(
             [
                 not (one.kind in ("x", "y", "roll") and set(group.exposures) & set(untold))

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 
 from jwst_fusion.fusion.exposures.adjustment import Adjustment
 from jwst_fusion.fusion.exposures.inputs import data_of, place_inputs, shared
-from jwst_fusion.fusion.exposures.pointing import common_offset
+from jwst_fusion.fusion.exposures.pointing import first_offsets
 from jwst_fusion.fusion.exposures.posterior import scene_posterior
 from jwst_fusion.fusion.exposures.problem import SceneProblem
 from jwst_fusion.fusion.exposures.quick_cube import QuickCube
@@ -203,11 +203,14 @@ def _tuned(inputs, positions, settings):
     domain = inputs.domain
     part = min(1.0, _ENOUGH / sum(int(one.usable.sum()) for one in inputs.placed))
     search = isinstance(positions, str)
-    start, quick = np.zeros(2), _quick_cube(inputs)
+    start, quick = np.zeros((len(inputs.exposures), 2)), _quick_cube(inputs)
     if settings.offsets == "fitted":
-        start = common_offset(inputs, quick)
+        start = first_offsets(inputs, quick)
         if start.any():
-            inputs.placed[:] = [domain.place(one, inputs.axis, start) for one in inputs.exposures]
+            inputs.placed[:] = [
+                domain.place(one, inputs.axis, offset)
+                for one, offset in zip(inputs.exposures, start, strict=True)
+            ]
             quick = _quick_cube(inputs)
     problem, groups = _begun(inputs, quick, part, None if search else positions, settings)
     if search:

@@ -9,6 +9,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.observed.registration import choose_factor
 from jwst_fusion.fusion.observed.sky import SkyGrid
 
 __all__ = ["ProductChannels", "choose_channels", "choose_grid", "finest_factor", "spaxel_of"]
@@ -21,6 +22,11 @@ _SPAXELS = {"": 0.1, "1": 0.13, "2": 0.17, "3": 0.20, "4": 0.35}
 # Fine pixels per spaxel without images: such that the PSF of optics, slice and pixel is well
 # sampled, 0.03 arcsec with NIRSpec, 0.07 to 0.17 with the MIRI spectrometer.
 _FACTORS = {"NIRSPEC": 3, "MIRI_MRS": 2}
+_BEAM = 0.0312  # arcsec per micrometre: wavelength over diameter of the telescope
+# Part of the highest frequency of the optics that fine pixels sample at the shortest wavelength:
+# pixels and slices leave less than 1 % of the PSF beyond. More pixels per spaxel than this are not
+# worth their cost: with five, 1 % is left at 0.9 micrometre and 2.5 % at 0.7.
+_SAMPLED, _FINEST = 0.75, 5
 _BINS = 64  # of the wavelengths, in each of which the dispersion is its median
 _EVERY = 7  # of the rows or columns along the slices that tell the dispersion
 # Channels are evenly spaced unless the dispersion changes by more than this factor.
@@ -66,21 +72,33 @@ def spaxel_of(exposure):
     return _SPAXELS[exposure.grating[:1] if exposure.instrument == "MIRI_MRS" else ""]
 
 
-def finest_factor(exposures):
+def finest_factor(exposures, wavelength, scales=()):
     """
-    Return the fine pixels per spaxel if there is no image.
+    Return the fine pixels per spaxel that suit the images and sample the PSF of the exposures.
 
     Parameters
     ----------
     exposures : list of ExposureObservation
         The exposures.
+    wavelength : array (L,)
+        Ascending channels, micrometre.
+    scales : sequence of float, optional
+        Pixels of the images, arcsec.
 
     Returns
     -------
     int
         Pixels along each side of a spaxel.
+
+    Notes
+    -----
+    A point source between coarser pixels would be seen otherwise than it is: with three pixels to a
+    spaxel of NIRSpec by 0.1 % of its PSF (rms) at 1.9 micrometre, 1.3 % at 1.55 and 7 % at 0.9.
     """
-    return _FACTORS[exposures[0].instrument]
+    spaxel, shortest = spaxel_of(exposures[0]), float(wavelength[0])
+    sampled = int(np.ceil(_SAMPLED * 2 * spaxel / (_BEAM * shortest)))
+    suited = choose_factor(spaxel, scales) if len(scales) else _FACTORS[exposures[0].instrument]
+    return max(suited, min(sampled, _FINEST))
 
 
 def choose_channels(exposures, *, wave_min=None, wave_max=None):

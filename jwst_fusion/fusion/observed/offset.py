@@ -28,7 +28,7 @@ _NEAREST = 0.75
 _OVERLAP = 0.5
 
 
-def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
+def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0, unexplained=_UNEXPLAINED):
     """
     Measure by how much an image is shifted against the cube.
 
@@ -44,6 +44,8 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
         Fine pixels per spaxel, d.
     rim : int, optional
         Spaxels by which the image extends beyond the cube on every side.
+    unexplained : float, optional
+        Share of the cube's variance that may differ from the image, noise aside.
 
     Returns
     -------
@@ -83,7 +85,11 @@ def image_offset(image, synthetic, *, psf_image, psf_cube, factor, rim=0):
         start += step
     moved = ndimage.shift(inner, (-y, -x), order=3, mode="nearest")
     found = _correlation(moved, synthetic, used, factor)
-    if step.any() or error > _LARGEST_ERROR or not found >= max(unmoved, _needed(synthetic, used)):
+    if (
+        step.any()
+        or error > _LARGEST_ERROR
+        or not found >= max(unmoved, _needed(synthetic, used, unexplained))
+    ):
         return (0.0, 0.0), np.inf
     return (float(start[1] * factor + x), float(start[0] * factor + y)), error
 
@@ -196,13 +202,13 @@ def _part(fine, complete, start, synthetic, factor):
     return out, sample_spaxels(mask, factor) & np.isfinite(synthetic)
 
 
-def _needed(synthetic, used):
+def _needed(synthetic, used, unexplained):
     """Return the correlation coefficient that a true match has."""
     chance = np.clip(_SIGNIFICANCE / np.sqrt(np.count_nonzero(used)), *_CORRELATION)
     # The noise is estimated on the safe side: in cubes it is correlated.
     noise = 2 * noise_of_image(synthetic[None])[0] ** 2 / np.var(synthetic[used])
-    unexplained = _UNEXPLAINED + (noise if np.isfinite(noise) else 0.0)
-    return max(chance, np.sqrt(max(1 - unexplained, 0.0)))
+    left = unexplained + (noise if np.isfinite(noise) else 0.0)
+    return max(chance, np.sqrt(max(1 - left, 0.0)))
 
 
 def _correlation(fine, coarse, used, factor):
