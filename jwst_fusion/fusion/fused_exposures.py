@@ -208,10 +208,12 @@ def exposure_origin(exposures, footprints, images, responses, result):
 
     Parameters
     ----------
-    exposures, images : list
-        Observations.
+    exposures : list of ExposureObservation
+        Exposures.
     footprints : list of PixelFootprint
         What the pixels of each exposure see.
+    images : list of ImageObservation
+        Images.
     responses : array (image, L)
         Weights of the channels in each image.
     result : ExposureFusion
