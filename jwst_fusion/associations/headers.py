@@ -12,7 +12,7 @@ __all__ = ["is_exposure", "is_picture", "read_headers"]
 _GZIP = b"\x1f\x8b"  # first bytes of a gzipped file, whatever its name
 _BLOCK = 2880  # bytes of a FITS block
 _END = b"END" + 77 * b" "  # last card of a header
-_PICTURES = ("NRC_IMAGE", "MIR_IMAGE")  # types of exposures (EXP_TYPE) of cameras
+_PICTURES = ("NRC_IMAGE", "NIS_IMAGE", "MIR_IMAGE")  # types of exposures (EXP_TYPE) of cameras
 # Products have their science image first; more than this many extensions are not looked through.
 _EXTENSIONS = 8
 

@@ -241,6 +241,8 @@ def _from_table(table, folder, *, table_name=None):
             if exptype != "background":
                 raise
             path = folder / file
+        if exptype == "science" and is_picture(path):
+            exptype = "direct_image"
         found.append((str(path), exptype))
     return _sort(
         found, product_name=product.get("name"), asn_id=table.get("asn_id"), table_name=table_name

@@ -194,7 +194,7 @@ def fuse_observed_exposures(field, images, options, *, moving=False, dates=(None
         len(wavelength),
         *wavelength[[0, -1]],
     )
-    footprints = [PixelFootprint.of(one, grid, wavelength) for one in exposures]
+    footprints = _footprints(exposures, grid, wavelength)
     psfs = _exposure_psfs(exposures, grid, wavelength, npix, options, dates[0])
     opd = _wavefront(options, dates[1], images[0].name) if images else None
     psfs_of_images = image_psfs(
@@ -283,6 +283,21 @@ def _usable_images(images, wavelength, options):
     return found, bands, responses[chosen], coverages[chosen]
 
 
+def _footprints(exposures, grid, wavelength):
+    """Footprints of the exposures; of one slice within the channels, that of another exposure."""
+    found = []
+    for one in exposures:
+        try:
+            found.append(PixelFootprint.of(one, grid, wavelength))
+        except NotFusableError as error:
+            found.append(None)
+            missing = error
+    known = [one for one in found if one is not None]
+    if not known:
+        raise missing
+    return [known[0] if one is None else one for one in found]
+
+
 def _on_domain(images, domain):
     """Indices of the images that show a part of the field."""
     seen = []
@@ -313,7 +328,7 @@ def _check_memory(exposures, field, grid, npix, settings, options):
         msg = (
             f"the fusion of the exposures needs about {need / 1e9:.1f} GB, more than memory_limit "
             f"= {options.memory_limit:g} GB: choose a smaller field (field_width, field_height), "
-            "wavelength range or rank (max_rank), or raise the limit"
+            "factor, wavelength range or rank (max_rank), or raise the limit"
         )
         raise ValueError(msg)
 

@@ -42,8 +42,8 @@ _NODES = 16
 # Times that images are mended, each time with the alignment that follows.
 _MENDINGS = 2
 # The error of a calibration by means: its own, which is that of noise, so many times, and what PSFs
-# and light from beyond the field leave in small ones.
-_MEANS = 2.0, 0.02
+# and light from beyond the field leave in small ones: 1.3 per cent (rms) in those of benchmarks.
+_MEANS = 1.0, 0.012
 
 
 def fuse_observations(cube, images, options):

@@ -178,10 +178,12 @@ def _flags(fused, origin):
 
 
 def _add_sources(product, fused):
-    """Add the point sources in the field; the exposures hardly saw those beside it."""
+    """Add the point sources that exposures look at: images alone do not know a spectrum."""
     result, found = fused.result, fused.sources
     ny, nx = result.grid.shape
     inside = (found.x > -0.5) & (found.x < nx - 0.5) & (found.y > -0.5) & (found.y < ny - 0.5)
+    column, row = (np.rint(one[inside]).astype(int) for one in (found.x, found.y))
+    inside[inside] = np.any(fused.origin[:, row, column] > 0, axis=0)
     if not inside.all():
         log.info("%d point sources lie beside the field of the cube", np.count_nonzero(~inside))
     if not inside.any():

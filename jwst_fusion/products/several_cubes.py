@@ -60,7 +60,10 @@ def joined_product(products, *, memory_limit):
     grid = union_grid([part.grid for part in parts])
     need = memory_of_join(sum(len(part.wavelength) for part in parts), grid.shape) / 1e9
     if need > memory_limit:
-        msg = f"this needs about {need:.1f} GB, more than memory_limit = {memory_limit:g} GB"
+        msg = (
+            f"this needs about {need:.1f} GB, more than memory_limit = {memory_limit:g} GB: "
+            "choose a smaller field or factor, or raise the limit"
+        )
         raise NotFusableError(msg)
     grids = {part.name: part.grid for part in parts}
     whole, parts = joined(parts, empty=_EMPTY)

@@ -71,9 +71,11 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
 
     ny, nx = model.data.shape
     middle, half = np.array([(nx - 1) / 2, (ny - 1) / 2]), np.array([(nx - 1) / 2, (ny - 1) / 2])
+    elsewhere = False
     if centre is not None:
         found = _pixel(model.meta.wcs, centre)
-        if found is not None:
+        elsewhere = found is None
+        if not elsewhere:
             middle = found
             steps = _STEP * np.array([[-1, 1, 0, 0], [0, 0, -1, 1]])
             ends = sky_at(*(middle[:, None] + steps))
@@ -94,7 +96,7 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
     cd = fit[1:].T
     left = (matrix @ fit - there) @ np.linalg.inv(cd).T
     departure = float(np.hypot(*left.T).max())
-    if departure > _DEPARTURE:
+    if departure > _DEPARTURE and not elsewhere:
         text = "%s was not resampled: its coordinates, taken as straight, are wrong by %.1f pixels"
         warn(log, text, name, departure)
     wcs = WCS(naxis=2)

@@ -64,11 +64,12 @@ def first_offsets(inputs, quick):
         _offset(inputs, quick, rim, pictures, lambda one, e=e: _light(inputs, quick, e, one), e)
         for e in range(count * (count > 1))
     ]
-    common = np.zeros(2) if common is None else common
+    common = np.zeros(2) if common is None else common[0]
     found[:] = common
     told = [e for e, one in enumerate(own) if one is not None]
-    if told and max(np.hypot(*(own[e] - common)) for e in told) > _SMALL:
-        found[told] = [own[e] for e in told]
+    # What noise may have made is no offset of its own.
+    if any(np.hypot(*(own[e][0] - common)) > max(_SMALL, _SIGMAS * own[e][1]) for e in told):
+        found[told] = [own[e][0] for e in told]
     size = np.hypot(*found.T)
     found[(size < _SMALL) | (size * scale > _SEARCH)] = 0.0
     for one, exposure in zip(found * scale, inputs.exposures, strict=True):
@@ -92,13 +93,14 @@ def _surroundings(inputs, quick):
 def _light(inputs, quick, number, response):
     """Light of one exposure through a filter in the spaxels of the quick cube; NaN where unseen."""
     exposure, placed = inputs.exposures[number], inputs.placed[number]
-    channel = inputs.axis.channel(placed.wavelength)
+    used = np.flatnonzero(placed.usable)
+    channel = inputs.axis.channel(placed.wavelength[used])
     at = np.clip(np.rint(channel), 0, len(response) - 1).astype(int)
-    with np.errstate(invalid="ignore"):
-        # Cosmic rays stand out of the whole field.
-        bright = exposure.data > _BRIGHTER * np.nanmax(quick.cube, axis=(1, 2), initial=0)[at]
-    used = np.flatnonzero(placed.usable & (response[at] > 0) & ~bright)
-    weight, data = response[at[used]], exposure.data[used].astype(float)
+    # Cosmic rays stand out of the whole field.
+    bright = exposure.data[used] > _BRIGHTER * np.nanmax(quick.cube, axis=(1, 2), initial=0)[at]
+    kept = (response[at] > 0) & ~bright
+    used, weight = used[kept], response[at[kept]]
+    data = exposure.data[used].astype(float)
     centre = inputs.domain.margin + (quick.factor - 1) / 2
     places = [(one[used] - centre) / quick.factor for one in (placed.y, placed.x)]
     shape = quick.cube.shape[1:]
@@ -118,7 +120,10 @@ def _light(inputs, quick, number, response):
 
 
 def _offset(inputs, quick, rim, pictures, light, number=None):
-    """Offset (2,) of all exposures, or of one, against the images; None if these do not tell."""
+    """Offset (2,) of all exposures, or of one, against the images, and its error per axis.
+
+    None if these do not tell.
+    """
     options = {"factor": quick.factor, "rim": rim}
     if number is not None:
         options["unexplained"] = _UNEXPLAINED
@@ -145,7 +150,8 @@ def _offset(inputs, quick, rim, pictures, light, number=None):
     if 2 * np.count_nonzero(agree) <= len(found):
         log.info("Images disagree on where the exposures look: %s fine pixels", found.tolist())
         return None
-    return np.average(found[agree], axis=0, weights=errors[agree] ** -2)
+    weights = errors[agree] ** -2
+    return np.average(found[agree], axis=0, weights=weights), np.sum(weights) ** -0.5
 
 
 def _plane(psf, wavelength):

@@ -28,6 +28,7 @@ _RIDGE = 1e-9
 # Of the model's brightness: smaller residuals are no outliers, however small the noise is, but what
 # the PSF gets wrong at stars. Exposures have unflagged cosmic rays, mosaics hardly any.
 _PART = {"exposure": 0.03, "image": 0.3}
+_SHOWN = 0.9  # of the field of the exposures, from which on images show what is around it
 _REACH = 60.0  # fine pixels over which two sources know of each other in the preconditioner
 
 
@@ -74,8 +75,11 @@ class PixelData:
         density = np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
         self.density = ndimage.gaussian_filter(density.astype(float), _SMOOTH, mode="wrap")
         near = ndimage.gaussian_filter(density.astype(float), _HOLES, mode="wrap")
-        covered = near > _COVERED * np.mean(near, where=near > 0)
-        self.coverage = ndimage.gaussian_filter(covered.astype(float), _SMOOTH, mode="wrap")
+        # Where one exposure of many looks, the field is covered.
+        least = _COVERED / len(operator.parts) * np.mean(near, where=near > 0)
+        self.coverage = ndimage.gaussian_filter((near > least).astype(float), _SMOOTH, mode="wrap")
+        # Slices may be farther apart than what counts as covered.
+        self.coverage /= self.coverage.max()
         self.area = float(self.density.sum() ** 2 / np.sum(self.density**2))
 
     @property
@@ -336,7 +340,8 @@ class SceneProblem:
         """
         Continue the diffuse scene beyond the data, where a solve leaves it as it was.
 
-        Images show what is around the exposures; what lies beyond the images is too far to matter.
+        Images of all of the field show what is around it, too; what lies beyond them is too far to
+        matter.
 
         Parameters
         ----------
@@ -348,13 +353,22 @@ class SceneProblem:
         array (group, 1, k)
             Component groups, those that were given if there are images.
         """
-        if any(one.operator.source is None for one in self.data):
+        if self._surrounded():
             return groups
         if self._surroundings is None:
             self._surroundings = Surroundings(self.grid, [one.density for one in self.data])
         sources = self.prior.sources
         diffuse = groups if sources is None else sources.diffuse(groups)
         return groups + self._surroundings.continued(diffuse)
+
+    def _surrounded(self):
+        """Whether images show nearly all that the exposures look at."""
+        images = [one.coverage for one in self.data if one.operator.source is None]
+        exposures = [one.coverage for one in self.data if one.operator.source is not None]
+        if not images or not exposures:
+            return bool(images)
+        looked = np.max(exposures, axis=0) > 0.5
+        return np.mean(np.max(images, axis=0)[looked] > 0.5) > _SHOWN
 
     def residuals(self, groups):
         """
