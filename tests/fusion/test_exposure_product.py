@@ -15,6 +15,7 @@ from jwst_fusion.fusion.exposures.footprint import PixelFootprint
 from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
+from jwst_fusion.fusion.exposures.problem import PixelData
 from jwst_fusion.fusion.exposures.product_grid import (
     choose_channels,
     choose_grid,
@@ -27,6 +28,7 @@ from jwst_fusion.fusion.observed.photometry import seen_part
 from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.origin import CUBE, IMAGE
+from jwst_fusion.fusion.solver.grid import Grid
 from jwst_fusion.products.exposure_cube import _flags
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
@@ -291,3 +293,21 @@ def test_what_exposures_measure_at_their_resolution_needs_no_image(images, resol
     flags = _flags(SimpleNamespace(images=images, resolution=resolution), origin)
     assert np.flatnonzero(flags == 0).tolist() == list(range(good))
     assert flags[3] & dqflags.pixel["DO_NOT_USE"]
+
+
+@pytest.mark.parametrize("deep", [0, 4, 20])
+def test_field_of_one_exposure_is_covered_beside_a_deep_one(deep):
+    grid = Grid(96, 96, 1)
+    y, x = (one.ravel() for one in np.mgrid[20:76, 20:76])
+    half = x < 48
+    places = [(x, y), *[(x[half], y[half])] * deep]
+    columns, rows = (np.concatenate(one) for one in zip(*places, strict=True))
+    ends = np.cumsum([len(one[0]) for one in places])
+    parts = [slice(end - len(one[0]), end) for end, one in zip(ends, places, strict=True)]
+    operator = SimpleNamespace(size=len(columns), parts=parts, grid=grid)
+    ones = np.ones(len(columns))
+    coverage = PixelData(operator, ones, ones, columns, rows).coverage
+    assert coverage[30:66, 30:66].min() > 0.95
+    assert coverage[:13].max() < 0.05
+    # At the rim half of the surroundings are seen.
+    assert coverage[48, 75] == pytest.approx(0.6, abs=0.12)

@@ -19,8 +19,8 @@ from jwst_fusion.numerics.conjugate_gradients import conjugate_gradients
 __all__ = ["PixelData", "SceneProblem"]
 
 _SMOOTH = 3.0  # fine pixels over which the density of detector pixels is taken
-# Fine pixels without the middle of a detector pixel are covered where others are as near as this,
-# and of the mean density that is there.
+# Fine pixels without the middle of a detector pixel are covered where those with one are as near as
+# this, and as many as this part of what is usual.
 _HOLES, _COVERED = 1.0, 0.1
 # Share of its trace that is added to the blocks of a frequency: without it those of which neither
 # data nor prior know anything, as the mean level of a component without light, are singular.
@@ -74,9 +74,9 @@ class PixelData:
         index = (row % shape[0]) * shape[1] + column % shape[1]
         density = np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
         self.density = ndimage.gaussian_filter(density.astype(float), _SMOOTH, mode="wrap")
-        near = ndimage.gaussian_filter(density.astype(float), _HOLES, mode="wrap")
         # Where one exposure of many looks, the field is covered.
-        least = _COVERED / len(operator.parts) * np.mean(near, where=near > 0)
+        near = ndimage.gaussian_filter((density > 0).astype(float), _HOLES, mode="wrap")
+        least = _COVERED * np.mean(near, where=near > 0)
         self.coverage = ndimage.gaussian_filter((near > least).astype(float), _SMOOTH, mode="wrap")
         # Slices may be farther apart than what counts as covered.
         self.coverage /= self.coverage.max()
