@@ -41,6 +41,20 @@ def test_association_is_valid_for_jwst(association):
     assert [m["expname"] for m in members] == [CUBE, *IMAGES]
 
 
+@pytest.mark.parametrize("kind", ["NRC_IMAGE", "NIS_IMAGE", "MIR_IMAGE"])
+def test_exposures_of_cameras_are_images_in_every_form(folder, kind):
+    path = folder / "jw01_nrcb1_cal.fits"
+    with datamodels.ImageModel(data=np.ones((6, 7), "f4")) as model:
+        model.meta.exposure.type = kind
+        model.save(str(path))
+    files = [str(folder / CUBE), str(path)]
+    members = [{"expname": file, "exptype": "science"} for file in files]
+    table = {"products": [{"name": "jw01", "members": members}]}
+    for form in (files, table):
+        found = collect_members(form)
+        assert (len(found.cubes), len(found.images), len(found.exposures)) == (1, 1, 0)
+
+
 def test_all_forms_of_input_give_the_same_members(folder, association):
     files = [str(folder / name) for name in (CUBE, *IMAGES)]
     table = json.loads(association.read_text())
