@@ -19,6 +19,7 @@ __all__ = ["check_tree", "check_whole", "is_fits_name", "memory_of_machine", "on
 _BLOCK = 2880  # bytes of a FITS block
 _CARD = 80  # bytes of a card
 _END = b"END" + 77 * b" "  # last card of a header
+_KEYWORD, _NO_KEYWORD = 8, re.compile(rb"[^ -~]")  # bytes of a keyword; what none of them is
 _HEADER = 8_000_000  # bytes; headers of JWST have less than 100 kB
 _CHUNK = 1440 * _BLOCK  # bytes that are summed at a time, 4 MB
 # Bytes, and times its size, to which a gzip stream may unpack: arrays shrink to a third, those that
@@ -247,8 +248,12 @@ def _header(source, *, first):
             raise OSError(msg)
         parts.append(block)
         size += _BLOCK
-        if any(block[start : start + _CARD] == _END for start in range(0, _BLOCK, _CARD)):
-            return b"".join(parts)
+        for start in range(0, _BLOCK, _CARD):
+            if block[start : start + _CARD] == _END:
+                return b"".join(parts)
+            if _NO_KEYWORD.search(block[start : start + _KEYWORD]):
+                msg = "it is damaged: a keyword of a header holds characters that no keyword has"
+                raise OSError(msg)
         if size > _HEADER:
             msg = "it is damaged: a header has no END"
             raise OSError(msg)

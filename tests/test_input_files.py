@@ -57,6 +57,13 @@ def test_every_cut_within_an_extension_is_seen(content, tmp_path):
             assert not said or "truncated" in said, size
 
 
+@pytest.mark.parametrize("byte", [b"\0", b"\x10", b"\xe9"])
+def test_keywords_that_are_none(content, tmp_path, byte):
+    damaged = bytearray(content)
+    damaged[80:81] = byte
+    assert "characters that no keyword has" in refusal(tmp_path / "a.fits", bytes(damaged))
+
+
 def test_copies_of_other_programs_need_data_and_errors(tmp_path):
     """Some keep neither DQ nor the tree of ASDF; a file that ends after SCI has been cut off."""
     primary = fits.PrimaryHDU()
