@@ -58,6 +58,7 @@ SUMS = {
     "both": (7, 20),
 }
 PLACES = 200  # random sums of each kind
+WIDE = 15  # pixels along the sides of squares whose light in all channels is summed
 LINES = {"H2 2.12": 2.1218, "Pa alpha": 1.8756}  # micrometre
 CASES = {
     "both": "exposures + images",
@@ -264,7 +265,23 @@ def sum_pulls(scene, cube, product, header, wavelength, *, seed=1):
             spent, count = spent + time.process_time() - start, count + 1
             pulls.append(abs(wrong[first : first + channels, *box].sum(dtype=float)) / error)
         found[name] = float(np.quantile(pulls, 0.68))
-    return found | {"seconds": spent / count}
+    return found | {"seconds": spent / count, "wide": wide_sums(wrong, cube, product, seen, rng)}
+
+
+def wide_sums(wrong, cube, product, seen, rng):
+    """Relative rms error of the light of all channels in squares, and what is stated, per cent."""
+    rows, columns = np.nonzero(seen[: 1 - WIDE, : 1 - WIDE])
+    errors, stated = [], []
+    for place in rng.choice(len(rows), PLACES):
+        box = slice(rows[place], rows[place] + WIDE), slice(columns[place], columns[place] + WIDE)
+        if not seen[box].all():
+            continue
+        mask = np.zeros(seen.shape)
+        mask[box] = 1
+        light = cube[:, *box].sum(dtype=float)
+        errors.append(wrong[:, *box].sum(dtype=float) / light)
+        stated.append(float(error_of(product, mask, np.ones(len(cube)))) / light)
+    return [float(100 * np.sqrt(np.mean(np.square(one)))) for one in (errors, stated)]
 
 
 def measure(scene, cube, error, header, wavelength):
@@ -409,6 +426,10 @@ def table(results, positions):
                 if "sums" in one
                 else ""
             ),
+        ),
+        (
+            f"light of {WIDE} x {WIDE} pixels in all channels: error, stated, %",
+            lambda one: " ".join(f"{v:.3f}" for v in one["sums"]["wide"]) if "sums" in one else "",
         ),
         (
             "error of one sum, s (target: 0.1)",

@@ -4,7 +4,6 @@ import numpy as np
 from fusion_benchmark.lines import Line
 from scipy.ndimage import shift
 
-from jwst_fusion.hifred.data import HifredData
 from jwst_fusion.simulation.xray_cluster import ClusterSetup, cluster_pair
 
 __all__ = ["displaced"]
@@ -62,19 +61,9 @@ def _offsets(counts, wider, seed):
     energy = 0.5 * (pair.edges[1:] + pair.edges[:-1])
     spectra = pair.truth.reshape(len(energy), -1).T
     higher = np.stack([np.interp(energy - _GAIN, energy, one) for one in spectra], axis=1)
-    data = HifredData(
-        rng.poisson(pair.response_x.observe(higher.reshape(pair.truth.shape))).astype(float),
-        rng.poisson(pair.true_y.observe(moved)).astype(float),
-        pair.response_x,
-        pair.response_y,
-        None,
-        None,
-        coordinate=pair.edges,
-        unit="",
-        channels=(slice(0, _SETUP["coarse"]), slice(0, _SETUP["fine"])),
-        names=("x", "y"),
-        edges=(pair.edges[:: _SETUP["fine"] // _SETUP["coarse"]], pair.edges),
-        pixels=pair.pixels,
+    data = pair.data(
+        x=rng.poisson(pair.response_x.observe(higher.reshape(pair.truth.shape))).astype(float),
+        y=rng.poisson(pair.true_y.observe(moved)).astype(float),
     )
     found = data.offsets
     return found.x, found.y, found.gain

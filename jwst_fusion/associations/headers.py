@@ -71,13 +71,7 @@ def is_exposure(path):
     ValueError
         If the file is not FITS.
     """
-    try:
-        primary, _ = read_headers(path)
-        kind = primary.get("DATAMODL")
-    except Exception as error:  # astropy has many for damaged headers
-        msg = f"{path} cannot be read as a JWST product: {one_line(error)}"
-        raise ValueError(msg) from error
-    return kind in ("IFUImageModel", "ImageModel")
+    return _said(path, "DATAMODL") in ("IFUImageModel", "ImageModel")
 
 
 def is_picture(path):
@@ -92,12 +86,23 @@ def is_picture(path):
     Returns
     -------
     bool
-        Whether its header says so; False of a file that cannot be read.
+        Whether its header says so.
+
+    Raises
+    ------
+    ValueError
+        If the file is not FITS.
     """
+    return _said(path, "EXP_TYPE") in _PICTURES
+
+
+def _said(path, keyword):
+    """Value of a keyword of the primary header, None if there is none."""
     try:
-        return read_headers(path)[0].get("EXP_TYPE") in _PICTURES
-    except Exception:  # whoever opens the file says what is wrong with it
-        return False
+        return read_headers(path)[0].get(keyword)
+    except Exception as error:  # astropy has many for damaged headers
+        msg = f"{path} cannot be read as a JWST product: {one_line(error)}"
+        raise ValueError(msg) from error
 
 
 def _header(stream, path, *, end_allowed=False):

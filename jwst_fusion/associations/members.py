@@ -241,7 +241,7 @@ def _from_table(table, folder, *, table_name=None):
             if exptype != "background":
                 raise
             path = folder / file
-        if exptype == "science" and is_picture(path):
+        if exptype == "science" and _says(is_picture, path):
             exptype = "direct_image"
         found.append((str(path), exptype))
     return _sort(
@@ -321,7 +321,7 @@ def check_table(table, name):
 def _sort(found, *, product_name=None, asn_id=None, table_name=None):
     found = _each_once(found)
     science = [member for member, role in found if role == "science"]
-    kinds = [_is_exposure(member) for member in science]
+    kinds = [_says(lambda one: bool(split_science([one])[0]), member) for member in science]
     cubes = tuple(member for member, exposure in zip(science, kinds, strict=True) if not exposure)
     exposures = tuple(member for member, exposure in zip(science, kinds, strict=True) if exposure)
     images = tuple(member for member, role in found if role == "direct_image")
@@ -347,10 +347,10 @@ def _each_once(found):
     return list(kept.values())
 
 
-def _is_exposure(member):
-    """Whether a member is an exposure; a file that is not FITS is taken for a cube."""
+def _says(question, member):
+    """Answer a question on a member; no of a file that is not FITS, which its reader refuses."""
     try:
-        return bool(split_science([member])[0])
+        return question(member)
     except ValueError:
         return False
 

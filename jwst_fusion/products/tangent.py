@@ -7,6 +7,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
+from jwst_fusion.errors import NotFusableError
 from jwst_fusion.messages import warn
 
 __all__ = ["has_curved_coordinates", "tangent_wcs"]
@@ -63,6 +64,11 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
     -------
     `~astropy.wcs.WCS`
         Two-dimensional WCS, a tangent plane in the middle of the part.
+
+    Raises
+    ------
+    NotFusableError
+        If the WCS cannot be inverted.
     """
 
     def sky_at(x, y):
@@ -70,19 +76,16 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
         return SkyCoord(np.asarray(ra) % 360, dec, unit=u.deg)
 
     ny, nx = model.data.shape
-    middle, half = np.array([(nx - 1) / 2, (ny - 1) / 2]), np.array([(nx - 1) / 2, (ny - 1) / 2])
-    elsewhere = False
-    if centre is not None:
-        found = _pixel(model.meta.wcs, centre)
-        elsewhere = found is None
-        if not elsewhere:
-            middle = found
-            steps = _STEP * np.array([[-1, 1, 0, 0], [0, 0, -1, 1]])
-            ends = sky_at(*(middle[:, None] + steps))
-            size = min(ends[0].separation(ends[1]).deg, ends[2].separation(ends[3]).deg)
-            half = np.full(2, max(radius / size, 2.0))
+    middle = half = np.array([(nx - 1) / 2, (ny - 1) / 2])
+    found = None if centre is None else _pixel(model.meta.wcs, centre, name)
+    if found is not None:
+        middle = found
+        steps = _STEP * np.array([[-1, 1, 0, 0], [0, 0, -1, 1]])
+        ends = sky_at(*(middle[:, None] + steps))
+        size = min(ends[0].separation(ends[1]).deg, ends[2].separation(ends[3]).deg)
+        half = np.full(2, max(radius / size, 2.0))
     at = np.linspace(-1, 1, _SAMPLES)
-    dx, dy = (one.ravel() for one in np.meshgrid(at * max(half[0], 1), at * max(half[1], 1)))
+    dx, dy = (one.ravel() for one in np.meshgrid(*(at * max(one, 1) for one in half)))
     origin = sky_at(*middle)
     plane = WCS(naxis=2)
     plane.wcs.ctype, plane.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
@@ -96,7 +99,8 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
     cd = fit[1:].T
     left = (matrix @ fit - there) @ np.linalg.inv(cd).T
     departure = float(np.hypot(*left.T).max())
-    if departure > _DEPARTURE and not elsewhere:
+    # An image that does not show the part may lie a little beside where it is.
+    if departure > _DEPARTURE and (centre is None or found is not None):
         text = "%s was not resampled: its coordinates, taken as straight, are wrong by %.1f pixels"
         warn(log, text, name, departure)
     wcs = WCS(naxis=2)
@@ -108,12 +112,13 @@ def tangent_wcs(model, name, *, centre=None, radius=0.0):
     return wcs
 
 
-def _pixel(wcs, sky):
-    """Column and row of a sky position, None where the WCS does not tell."""
+def _pixel(wcs, sky, name):
+    """Column and row of a sky position, None where the image does not have it."""
     try:
         found = np.array(wcs.invert(sky.ra.deg, sky.dec.deg, with_bounding_box=False), float)
-    except (NotImplementedError, ValueError):
-        return None
+    except NotImplementedError as error:
+        msg = f"the WCS of {name} does not tell the pixel of a position: resample it (i2d)"
+        raise NotFusableError(msg) from error
     if not np.isfinite(found).all():
         return None
     ra, dec = wcs(*found, with_bounding_box=False)[:2]

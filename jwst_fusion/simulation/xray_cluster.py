@@ -6,7 +6,7 @@ import numpy as np
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
-from jwst_fusion.hifred.data import coarse_response
+from jwst_fusion.hifred.data import HifredData, coarse_response
 from jwst_fusion.hifred.pairing import pixel_matrix
 from jwst_fusion.hifred.response.response import Response
 from jwst_fusion.simulation.xray_responses import ccd_response
@@ -125,6 +125,36 @@ class ClusterPair:
     good: np.ndarray
     edges: np.ndarray
     true_y: Response
+
+    def data(self, *, x=None, y=None):
+        """
+        Put the pair together as what is fused.
+
+        Parameters
+        ----------
+        x, y : ndarray, optional
+            Counts in place of those of the pair, same shapes.
+
+        Returns
+        -------
+        HifredData
+            Data and responses on the grid of the truth.
+        """
+        x, y = self.x if x is None else x, self.y if y is None else y
+        return HifredData(
+            x,
+            y,
+            self.response_x,
+            self.response_y,
+            None,
+            None,
+            coordinate=self.edges,
+            unit="",
+            channels=(slice(0, len(x)), slice(0, len(y))),
+            names=("x", "y"),
+            edges=(self.edges[:: len(y) // len(x)], self.edges),
+            pixels=self.pixels,
+        )
 
 
 def _spectra(edges, velocity, *, cool):

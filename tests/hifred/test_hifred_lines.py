@@ -65,21 +65,7 @@ def test_velocities_that_the_model_lacks_are_found(pair, found):
     levels = []
     for cube in (result.cube.astype(float), flat):
         seen = [one.observe(cube) for one in (pair.response_x, pair.response_y)]
-        data = HifredData(
-            pair.x,
-            pair.y,
-            pair.response_x,
-            pair.response_y,
-            None,
-            None,
-            coordinate=pair.edges,
-            unit="",
-            channels=(slice(0, 40), slice(0, 400)),
-            names=("x", "y"),
-            edges=(pair.edges[::10], pair.edges),
-            pixels=pair.pixels,
-        )
-        sides = agreement(data, replace(result, model_x=seen[0], model_y=seen[1]))
+        sides = agreement(pair.data(), replace(result, model_x=seen[0], model_y=seen[1]))
         cubes = [
             SimpleNamespace(letter=letter, line_fits=one.lines)
             for letter, one in (("X", sides.x), ("Y", sides.y))

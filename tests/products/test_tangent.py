@@ -102,6 +102,12 @@ def test_a_whole_distorted_image_is_warned_of(image, caplog):
     assert "it_cal.fits was not resampled" in caplog.text
 
 
+def test_a_detector_beside_the_field_is_not_warned_of(image, caplog):
+    away = field(image).centre.directional_offset_by(0 * u.deg, 3 * u.deg)
+    celestial_wcs(image, "it_cal.fits", centre=away, radius=1e-3)
+    assert "not resampled" not in caplog.text
+
+
 def test_a_moving_target_is_looked_at_where_the_image_has_it(image):
     grid = field(image)
     target = grid.centre.directional_offset_by(30 * u.deg, 20 * u.arcsec)

@@ -351,7 +351,7 @@ class SceneProblem:
         Returns
         -------
         array (group, 1, k)
-            Component groups, those that were given if there are images.
+            Component groups; those that were given if images show all of the field.
         """
         if self._surrounded():
             return groups

@@ -25,7 +25,7 @@ _FACTORS = {"NIRSPEC": 3, "MIRI_MRS": 2}
 _BEAM = 0.0312  # arcsec per micrometre: wavelength over diameter of the telescope
 # Part of the highest frequency of the optics that fine pixels sample at the shortest wavelength:
 # pixels and slices leave less than 1 % of the PSF beyond. More pixels per spaxel than this are not
-# worth their cost: with five, 1 % is left at 0.9 micrometre and 2.5 % at 0.7.
+# worth their cost: with five, a star between them is wrong by 3 % at 0.9 micrometre, 7 % at 0.7.
 _SAMPLED, _FINEST = 0.75, 5
 _BINS = 64  # of the wavelengths, in each of which the dispersion is its median
 _EVERY = 7  # of the rows or columns along the slices that tell the dispersion
@@ -93,7 +93,8 @@ def finest_factor(exposures, wavelength, scales=()):
     Notes
     -----
     A point source between coarser pixels would be seen otherwise than it is: with three pixels to a
-    spaxel of NIRSpec by 0.1 % of its PSF (rms) at 1.9 micrometre, 1.3 % at 1.55 and 7 % at 0.9.
+    spaxel of NIRSpec by 0.2 % of its image (rms) at 1.9 micrometre, 4 % at 1.55 and 18 % at 0.9, as
+    ``benchmarks/bench_psf.py --only sampling`` measures.
     """
     spaxel, shortest = spaxel_of(exposures[0]), float(wavelength[0])
     sampled = int(np.ceil(_SAMPLED * 2 * spaxel / (_BEAM * shortest)))
