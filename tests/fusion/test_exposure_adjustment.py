@@ -255,6 +255,13 @@ def test_each_exposure_has_a_place_of_its_own():
         dataclasses.replace(one, ra=one.ra + x * SCALE / 3600, dec=one.dec - y * SCALE / 3600)
         for one, (x, y) in zip(views, true, strict=True)
     ]
+    # A pixel that no wavelength is known of.
+    nowhere = np.arange(len(views[0].data)) == 7
+    views[0] = dataclasses.replace(
+        views[0],
+        good=views[0].good & ~nowhere,
+        wavelength=np.where(nowhere, np.nan, views[0].wavelength),
+    )
     psfs = gaussian_psf("ifu"), gaussian_psf("image")
     inputs = place_inputs(views, psfs[0], grid(), CHANNELS, [picture], psfs[1], [band], None)
     quick = QuickCube.of(inputs.exposures, inputs.placed, inputs.domain, inputs.axis)

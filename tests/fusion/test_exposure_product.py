@@ -10,12 +10,13 @@ from stdatamodels.jwst.datamodels import dqflags
 
 from jwst_fusion.bandpass import Bandpass, coverage, photometry_weights
 from jwst_fusion.errors import NotFusableError
+from jwst_fusion.fusion.exposure_run import _footprints
 from jwst_fusion.fusion.exposures.domain import positions_on
 from jwst_fusion.fusion.exposures.footprint import PixelFootprint
 from jwst_fusion.fusion.exposures.image_psfs import JoinedPsf, image_psfs, product_psf
 from jwst_fusion.fusion.exposures.memory import estimate_exposure_memory
 from jwst_fusion.fusion.exposures.observation import ExposureObservation
-from jwst_fusion.fusion.exposures.problem import PixelData
+from jwst_fusion.fusion.exposures.problem import PixelData, SceneProblem
 from jwst_fusion.fusion.exposures.product_grid import (
     choose_channels,
     choose_grid,
@@ -29,6 +30,7 @@ from jwst_fusion.fusion.observed.sky import SkyGrid
 from jwst_fusion.fusion.options import FusionOptions
 from jwst_fusion.fusion.origin import CUBE, IMAGE
 from jwst_fusion.fusion.solver.grid import Grid
+from jwst_fusion.products import exposure_cube
 from jwst_fusion.products.exposure_cube import _flags
 from jwst_fusion.psf import PsfCube, chebyshev_nodes
 
@@ -311,3 +313,48 @@ def test_field_of_one_exposure_is_covered_beside_a_deep_one(deep):
     assert coverage[:13].max() < 0.05
     # At the rim half of the surroundings are seen.
     assert coverage[48, 75] == pytest.approx(0.6, abs=0.12)
+
+
+def test_exposure_of_one_slice_has_the_footprint_of_another():
+    grid, whole = sky_grid(0.1 / 3, (100, 100)), exposure(BLUE)
+    lone = dataclasses.replace(whole, good=whole.label == 3)
+    first, second = _footprints([whole, lone], grid, BLUE)
+    assert first == second
+    with pytest.raises(NotFusableError, match="a has 1 slices within the channels"):
+        _footprints([lone], grid, BLUE)
+
+
+def test_sources_that_no_exposure_sees_have_no_spectrum(monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        exposure_cube, "store_sources", lambda _, found, *a, **k: kept.append(found)
+    )
+    origin = np.zeros((3, 20, 30), np.uint8)
+    origin[1, 5:15, 5:25] = CUBE + IMAGE
+    places = np.array([[10.2, 8.1], [2.0, 2.0], [24.4, 14.4], [24.6, 14.4], [-0.4, 3.0], [40, 3]])
+    found = SimpleNamespace(
+        x=places[:, 0],
+        y=places[:, 1],
+        chosen=lambda inside: SimpleNamespace(x=places[inside, 0], y=places[inside, 1]),
+    )
+    nothing = np.zeros((len(places), 3))
+    result = SimpleNamespace(
+        grid=sky_grid(0.03, (20, 30)),
+        source_flux=nothing,
+        source_error=nothing,
+        source_factor=nothing,
+    )
+    fused = SimpleNamespace(result=result, sources=found, origin=origin)
+    exposure_cube._add_sources(None, fused)
+    np.testing.assert_array_equal(kept[0].x, [10.2, 24.4])
+
+
+@pytest.mark.parametrize(("part", "surrounded"), [(1.0, True), (0.5, False), (None, False)])
+def test_images_of_the_whole_field_show_what_is_around_it(part, surrounded):
+    looked, shown = np.zeros((2, 60, 60))
+    looked[20:40, 20:40] = 1
+    shown[:, : round(60 * (part or 0))] = 1
+    views = [SimpleNamespace(coverage=looked, operator=SimpleNamespace(source=()))]
+    if part is not None:
+        views.append(SimpleNamespace(coverage=shown, operator=SimpleNamespace(source=None)))
+    assert SceneProblem._surrounded(SimpleNamespace(data=views)) == surrounded
